@@ -1,0 +1,337 @@
+"""The training loop with toy methods: one yield, two yields, state in buffers, and what must be noticed."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from transfer_cli.contracts import Batch, Ema, Loss, Method, Stream
+from transfer_cli.engine import players
+from transfer_cli.engine.feed import Address, StepFeed
+from transfer_cli.engine.loop import Training
+from transfer_cli.engine.settings import Trainer
+from transfer_cli.errors import ConfigError, Diverged
+
+CPU = torch.device("cpu")
+TRAINER = Trainer(steps=12, batch=8, lr=0.1, warmup=0.0, schedule="constant")
+
+
+class Points:
+    """Two blobs in five dimensions, as items."""
+
+    chunk = 16
+
+    def __init__(self, rows=40, dtype=torch.float32):
+        rng = np.random.default_rng(0)
+        self.labels = torch.arange(rows) % 2
+        self.x = torch.from_numpy(rng.normal(size=(rows, 5))).to(dtype) + self.labels[:, None]
+
+    def __len__(self):
+        return len(self.labels)
+
+    def gather(self, index, policy, rng):
+        noise = 0 if policy == "none" else torch.from_numpy(rng().normal(size=(len(index), 5))).to(self.x)
+        return {"x": self.x[index] + 0.1 * noise}
+
+
+def feed(rows=40, stream="target", policy="weak", dtype=torch.float32, batch=8):
+    return StepFeed(Points(rows, dtype), Address(3, "align", stream), batch=batch, views=(policy,))
+
+
+def net(dtype=torch.float32, dropout=0.0):
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Dropout(dropout), nn.Linear(6, 2)).to(dtype)
+
+
+def cross_entropy(out, batch):
+    return nn.functional.cross_entropy(out, batch.labels)
+
+
+class OneYield(Method):
+    streams = {"target": Stream()}
+
+    def __init__(self, dropout=0.0, dtype=torch.float32):
+        super().__init__()
+        self.net = net(dtype, dropout)
+
+    def players(self):
+        return {"net": [self.net]}
+
+    def step(self, batch, at):
+        rows = batch["target"]
+        yield Loss("net", cross_entropy(self.net(rows.inputs["x"]), rows), weight=len(rows))
+
+
+class TwoYields(OneYield):
+    """A critic learns to tell the classes from features, the net to keep it from doing so."""
+
+    def __init__(self):
+        super().__init__()
+        self.critic = nn.Linear(2, 1)
+
+    def players(self):
+        return {"critic": [self.critic], "net": [(self.net, 0.5)]}
+
+    def step(self, batch, at):
+        rows = batch["target"]
+        yield Loss("critic", nn.functional.softplus(self._told(self.net(rows.inputs["x"]).detach(), rows)).mean())
+        yield Loss("net", nn.functional.softplus(-self._told(self.net(rows.inputs["x"]), rows)).mean())
+
+    def _told(self, out, rows):
+        return self.critic(out)[:, 0] * (2 * rows.labels - 1)
+
+
+class Buffered(OneYield):
+    """Pseudo-labels for all rows in a buffer, renewed every four steps; a moving average after each step."""
+
+    def __init__(self):
+        super().__init__(dropout=0.3)
+        self.average = Ema(self.net, 0.9)
+        self.register_buffer("labels", torch.zeros(40, dtype=torch.long))
+
+    def refresh(self, feeds, at):
+        if at.step % 4 == 0:
+            with torch.no_grad():
+                self.labels.copy_(torch.cat([self.net(b.inputs["x"]).argmax(1) for b in feeds["target"].whole()]))
+
+    def step(self, batch, at):
+        rows = batch["target"]
+        target = Batch(rows.inputs, self.labels[rows.index], rows.index)
+        yield Loss("net", cross_entropy(self.net(rows.inputs["x"]), target) + cross_entropy(self.net(rows.inputs["x"]), rows))
+
+    def after(self, batch, at, logs):
+        self.average.update(self.net)
+
+
+class Forgetful(Buffered):
+    """The negative control: the same labels in a plain attribute, which no state dict holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.remembered = torch.zeros(40, dtype=torch.long)
+
+    def refresh(self, feeds, at):
+        super().refresh(feeds, at)
+        if at.step % 4 == 0:
+            self.remembered = self.labels.clone()
+
+    def step(self, batch, at):
+        rows = batch["target"]
+        target = Batch(rows.inputs, self.remembered[rows.index], rows.index)
+        yield Loss("net", cross_entropy(self.net(rows.inputs["x"]), target))
+
+
+def training(method, trainer=TRAINER, **feed_options):
+    feeds = {"target": feed(**feed_options)}
+    return Training(method, feeds, trainer, seed32=77, precision="fp32", device=CPU)
+
+
+def run(made, first=0, last=TRAINER.steps):
+    for t in range(first, last):
+        made.step(t)
+    return made
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("kind", [OneYield, TwoYields, Buffered])
+@pytest.mark.parametrize("stop", [1, 5, 6])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_killed_at_any_step_and_resumed_is_bit_equal(kind, stop, optimizer):
+    trainer = Trainer(**{**TRAINER.__dict__, "optimizer": optimizer, "lr": 0.01})
+    whole = run(training(kind(), trainer)).state()
+    saved = {name: value.clone() for name, value in run(training(kind(), trainer), last=stop).state().items()}
+    torch.manual_seed(123456)  # whatever happened in between must not matter
+    resumed = training(kind(), trainer)
+    resumed.load_state(saved)
+    assert same(run(resumed, first=stop).state(), whole)
+
+
+def test_the_resume_test_notices_forgotten_state():
+    whole = run(training(Forgetful())).state()
+    resumed = training(Forgetful())
+    resumed.load_state({name: value.clone() for name, value in run(training(Forgetful()), last=6).state().items()})
+    assert not same(run(resumed, first=6).state(), whole)
+
+
+@pytest.mark.parametrize("lost", ["optimizer.", "method.average."])
+def test_the_resume_test_notices_lost_tensors(lost):
+    whole = run(training(Buffered())).state()
+    saved = run(training(Buffered()), last=6).state()
+    fresh = training(Buffered())
+    saved = {n: v.clone() for n, v in saved.items() if not n.startswith(lost)} | {
+        n: v for n, v in fresh.state().items() if n.startswith(lost)
+    }
+    fresh.load_state(saved)
+    assert not same(run(fresh, first=6).state(), whole)
+
+
+def test_draws_inside_a_step_follow_the_step_not_the_past():
+    """Dropout at step t is the same whatever was drawn before: without the reseed this fails."""
+    first, second = training(OneYield(dropout=0.5)), training(OneYield(dropout=0.5))
+    torch.rand(1000)
+    first.step(4)
+    torch.rand(7)
+    second.step(4)
+    assert same(first.state(), second.state())
+    third = training(OneYield(dropout=0.5))
+    third.seed32 = 78
+    third.step(4)
+    assert not same(first.state(), third.state())
+
+
+def test_one_yield_is_the_plain_loop():
+    """The engine against a loop written by hand, float64, momentum and weight decay."""
+    made = run(training(OneYield(dtype=torch.float64), dtype=torch.float64))
+    model, batches = net(torch.float64), feed(dtype=torch.float64)
+    plain = torch.optim.SGD(model.parameters(), 0.1, 0.9, weight_decay=0.0005, nesterov=True)
+    for t in range(TRAINER.steps):
+        plain.zero_grad()
+        cross_entropy(model(batches[t].inputs["x"]), batches[t]).backward()
+        plain.step()
+    for mine, theirs in zip(made.method.net.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-14)
+
+
+def test_each_yield_moves_its_own_player_only():
+    made = training(TwoYields())
+    moved = []
+    original = made._update
+
+    def watch(loss, t):
+        before = {n: p.detach().clone() for n, p in made.method.named_parameters()}
+        original(loss, t)
+        moved.append({n.split(".")[0] for n, p in made.method.named_parameters() if not torch.equal(p, before[n])})
+
+    made._update = watch
+    made.step(0)
+    assert moved == [{"critic"}, {"net"}]
+    assert [g["lr"] for p in made.cast.values() for g in p.optimizer.param_groups] == [0.1, 0.05]
+
+
+def test_a_parameter_without_a_player_is_named():
+    class Careless(TwoYields):
+        def players(self):
+            return {"net": [self.net]}
+
+    with pytest.raises(TypeError, match=r"critic\.weight wants a gradient, but no player owns it"):
+        training(Careless())
+
+
+def test_a_parameter_with_two_players_is_named():
+    class Greedy(TwoYields):
+        def players(self):
+            return {"critic": [self.critic], "net": [self.net, self.critic]}
+
+    with pytest.raises(TypeError, match=r"critic\.weight belongs to critic and to net"):
+        training(Greedy())
+
+
+def test_a_graph_across_a_yield_is_told():
+    class Crossing(TwoYields):
+        def step(self, batch, at):
+            rows = batch["target"]
+            told = self._told(self.net(rows.inputs["x"]), rows)
+            yield Loss("critic", told.mean())
+            yield Loss("net", told.square().mean())
+
+    with pytest.raises((TypeError, RuntimeError), match="tensors made before the yield|backward through the graph"):
+        training(Crossing()).step(0)
+
+
+def test_a_frozen_batch_norm_stays_frozen_also_after_unfreezing_begins():
+    class Normed(OneYield):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Sequential(nn.Sequential(nn.Linear(5, 5), nn.BatchNorm1d(5)), nn.Linear(5, 2))
+            self.net[0].requires_grad_(False)
+
+        def refresh(self, feeds, at):
+            self.net[0].requires_grad_(at.step >= 3)
+
+    made = run(training(Normed()), last=3)
+    assert torch.equal(made.method.net[0][1].running_mean, torch.zeros(5))
+    assert not made.method.net[0][1].training
+    made.step(3)
+    assert made.method.net[0][1].training
+    assert made.method.net[0][1].running_mean.abs().sum() > 0
+
+
+@pytest.mark.parametrize("parts", [2, 4, 8])
+def test_micro_batches_equal_one_batch(parts):
+    """Mean losses over rows, no dropout, no BatchNorm, float64: equal to rounding."""
+    trainer = Trainer(**{**TRAINER.__dict__, "accumulate": parts})
+    split = run(training(OneYield(dtype=torch.float64), trainer, dtype=torch.float64))
+    whole = run(training(OneYield(dtype=torch.float64), dtype=torch.float64))
+    for name, value in whole.state().items():
+        torch.testing.assert_close(split.state()[name], value, rtol=1e-12, atol=1e-15)
+
+
+def test_micro_batches_are_refused_where_they_change_the_loss():
+    trainer = Trainer(**{**TRAINER.__dict__, "accumulate": 2})
+    with pytest.raises(ConfigError, match="more than one loss"):
+        training(TwoYields(), trainer).step(0)
+
+    class Coupled(OneYield):
+        coupled = True
+
+    with pytest.raises(ConfigError, match="couples the rows"):
+        training(Coupled(), trainer)
+
+
+def test_a_non_finite_loss_stops_before_the_weights_change(monkeypatch):
+    monkeypatch.setenv("TRANSFER_TEST_NAN_AT", "7")
+    made = run(training(OneYield()), last=7)
+    before = {n: v.clone() for n, v in made.state().items()}
+    with pytest.raises(Diverged, match=r"non-finite loss at step 7 \(last finite 0\.\d+ at 6\)"):
+        made.step(7)
+    assert same(made.state(), before)
+
+
+def test_clipping_bounds_the_gradient_and_leaves_small_ones_alone():
+    seen = {}
+    for clip in (None, 1e-3, 1e6):
+        trainer = Trainer(**{**TRAINER.__dict__, "clip": clip, "momentum": 0.0, "weight_decay": 0.0, "lr": 1.0})
+        made = training(OneYield(), trainer)
+        before = nn.utils.parameters_to_vector(made.method.parameters()).detach()
+        made.step(0)
+        after = nn.utils.parameters_to_vector(made.method.parameters()).detach()
+        seen[clip] = math.dist(before, after)
+    assert seen[1e6] == seen[None]
+    assert seen[1e-3] == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_rates_by_hand():
+    """10 steps, 2 of warm-up at lr 1: 1/2, 1, then cosine over 8: 1, ..., half-way at step 6 is 1/2."""
+    cosine = Trainer(steps=10, lr=1.0, warmup=0.2, schedule="cosine")
+    assert [players.rate(cosine, t) for t in (0, 1, 2, 6)] == pytest.approx([0.5, 1.0, 1.0, 0.5])
+    linear = Trainer(steps=10, lr=1.0, warmup=0.0, schedule="linear")
+    assert [players.rate(linear, t) for t in (0, 5, 9)] == pytest.approx([1.0, 0.5, 0.1])
+    assert players.rate(Trainer(steps=10, lr=1.0, warmup=0.0, schedule="constant"), 9) == 1.0
+
+
+def test_a_feed_shows_each_row_once_an_epoch_in_a_new_order():
+    f = feed(rows=20, batch=8)
+    seen = torch.cat([f[t].index for t in range(5)])  # 40 rows = two epochs; batch 2 spans both
+    assert sorted(seen[:20].tolist()) == list(range(20))
+    assert sorted(seen[20:].tolist()) == list(range(20))
+    assert seen[:20].tolist() != seen[20:].tolist()
+
+
+def test_a_feed_depends_on_its_address_and_t_only():
+    a, b = feed(), feed()
+    for t in (5, 0, 3):
+        b[t]
+    assert torch.equal(a[4].inputs["x"], b[4].inputs["x"])
+    assert not torch.equal(a[4].index, feed(stream="source")[4].index)
+    assert not torch.equal(a[4].inputs["x"], feed(policy="none")[4].inputs["x"])
+
+
+def test_a_batch_larger_than_the_data_is_all_of_it():
+    f = feed(rows=5, batch=8)
+    assert len(f[0]) == 5
+    assert f.steps_per_epoch == 1

@@ -1,0 +1,221 @@
+"""The code part of a stage key: a hash of the files that decide its numbers, by what they say, not how they look.
+
+Counted: the given files and our files they import, at any depth. Ours: this package and the packages of the given
+files. Not counted: the hub (engine, contracts, net, tasks ...), which one number stands for. HUB is raised when a
+golden test shows that a hub edit changed numbers; edits that change none keep every stored result."""
+
+import ast
+import io
+import json
+import keyword
+import sys
+import time
+import tokenize
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from transfer_cli.disk import put
+from transfer_cli.errors import ConfigError, Fault, TransferError
+from transfer_cli.safe import shown
+
+HUB = 1
+PACKAGE = Path(__file__).resolve().parent
+# relative to the package; `__init__` files are empty (tested) but the root's version
+HUB_FOLDERS = ("cli", "config", "engine", "report")
+HUB_FILES = ("models/net.py", "data/tasks.py", "data/images.py")  # and every file of the package's top level
+TOKENS = 1  # raise when `normal` changes: cached hashes are then made anew
+_OPEN, _CLOSE = "([{", ")]}"
+_SKIP = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
+_RECENT_S = 2.0
+Cache = dict[str, list[Any]]  # file -> [mtime_ns, size, hash, imports]
+
+
+def code_hash(files: Sequence[Path], cache: Path | None = None) -> str:
+    """Hash of the closure of `files`, 64 hex digits. `cache` is a JSON file that saves reading what did not change.
+    Raises ConfigError if a file does not parse."""
+    return sha256(json.dumps([HUB, sorted(code_parts(files, cache).items())]).encode()).hexdigest()
+
+
+def code_parts(files: Sequence[Path], cache: Path | None = None) -> dict[str, str]:
+    """The closure of `files`: hash by name, `transfer_cli/losses/coral.py`."""
+    known = _load(cache)
+    fresh = dict(known)
+    found: dict[Path, str] = {}
+    todo = [file.resolve() for file in files]
+    roots = {PACKAGE.parent, *(import_root(file) for file in todo)}
+    packages = {file.relative_to(import_root(file)).parts[0] for file in todo} | {PACKAGE.name}
+    while todo:
+        file = todo.pop()
+        if file in found or is_hub(file):
+            continue
+        found[file], imports = _facts(file, fresh)
+        mine = [name for name in imports if name.partition(".")[0] in packages]
+        todo += [path for name in mine for path in _located(name, roots)]
+    if cache and fresh != known:
+        _save(cache, fresh)
+    return {file.relative_to(import_root(file)).as_posix(): digest for file, digest in found.items()}
+
+
+def is_hub(file: Path) -> bool:
+    """Whether HUB stands for the file instead of its hash."""
+    if not file.is_relative_to(PACKAGE):
+        return False
+    name = file.relative_to(PACKAGE)
+    top = len(name.parts) == 1 or name.name == "__init__.py"
+    return top or name.parts[0] in HUB_FOLDERS or name.as_posix() in HUB_FILES
+
+
+def import_root(file: Path) -> Path:
+    """The folder from which `file` is imported: the longest entry of sys.path above it, else above its package."""
+    above = [Path(entry) for entry in sys.path if entry and file.is_relative_to(Path(entry))]
+    if above and not file.is_relative_to(PACKAGE):
+        return max(above, key=lambda path: len(path.parts))
+    folder = file.parent
+    while (folder / "__init__.py").exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def _located(name: str, roots: set[Path]) -> Iterator[Path]:
+    """Files a dotted name may mean, with the `__init__` files that importing it runs."""
+    parts = name.split(".")
+    for root in roots:
+        for depth in range(1, len(parts) + 1):
+            path = root.joinpath(*parts[:depth])
+            yield from (file for file in (path / "__init__.py", path.with_suffix(".py")) if file.is_file())
+
+
+def _facts(file: Path, cache: Cache) -> tuple[str, list[str]]:
+    """Hash and imports of one file, from the cache if its time and size are those of then."""
+    facts = file.stat()
+    stamp = [facts.st_mtime_ns, facts.st_size]
+    if (known := cache.get(str(file))) and known[:2] == stamp:
+        return str(known[2]), list(known[3])
+    source = file.read_bytes()
+    try:
+        digest, imports = source_hash(source), sorted(set(_imports(ast.parse(source), file)))
+    except (SyntaxError, tokenize.TokenError, ValueError) as error:
+        raise ConfigError(Fault(shown(file), f"does not parse: {error}")) from error
+    # a file changed a moment ago may change again within the same tick of its clock
+    if abs(time.time() - facts.st_mtime) > _RECENT_S:
+        cache[str(file)] = [*stamp, digest, imports]
+    return digest, imports
+
+
+def _imports(tree: ast.AST, file: Path) -> Iterator[str]:
+    """Dotted names of everything imported anywhere in the file; `from a import b` may mean a file a/b."""
+    package = file.relative_to(import_root(file)).with_suffix("").parts[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def source_hash(source: bytes) -> str:
+    """Hash of Python source that comments, docstrings, quotes, line breaks and indentation width do not change."""
+    return sha256("\n".join(normal(source)).encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def normal(source: bytes) -> list[str]:
+    """The tokens of `source` in a form that neither a formatter nor the Python version changes."""
+    result: list[str] = []
+    line: list[tuple[str, str]] = []
+    for kind, text in _tokens(source):
+        line.append((kind, text))
+        if kind == "end":
+            if any(kind not in ("end", "in", "out", "str") for kind, _ in line):
+                result += [f"{kind} {text}" for kind, text in _without_trailing_commas(_joined(line))]
+            else:  # a docstring, or another text nobody reads: only its indentation counts
+                result += [kind for kind, _ in line if kind in ("in", "out")]
+            line = []
+    return result + [kind for kind, _ in line]
+
+
+def _tokens(source: bytes) -> Iterator[tuple[str, str]]:
+    """(kind, text): in, out, end, str (a constant), fstr, num, word (names and operators)."""
+    lines = source.decode("utf-8-sig").splitlines(keepends=True)
+    depth, start = 0, (0, 0)
+    for token in tokenize.tokenize(io.BytesIO(source).readline):
+        name = tokenize.tok_name[token.type]
+        if name.endswith("STRING_START"):  # from Python 3.12 on an f-string is several tokens: take its text whole
+            start = start if depth else token.start
+            depth += 1
+        elif name.endswith("STRING_END"):
+            depth -= 1
+            if not depth:
+                yield "fstr", _between(lines, start, token.end)
+        elif not depth and token.type not in _SKIP:
+            yield _kind(name, token.string)
+
+
+def _kind(name: str, text: str) -> tuple[str, str]:
+    if name == "STRING":
+        prefix = text[: min(text.find(quote) for quote in "'\"" if quote in text)].lower()
+        return ("fstr", text) if set(prefix) & {"f", "t"} else ("str", repr(ast.literal_eval(text)))
+    kinds = {"INDENT": "in", "DEDENT": "out", "NEWLINE": "end", "NUMBER": "num"}
+    kind = kinds.get(name, "word")
+    return kind, text.lower() if kind == "num" else text if kind == "word" else ""
+
+
+def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
+    if start[0] == end[0]:
+        return lines[start[0] - 1][start[1] : end[1]]
+    middle = lines[start[0] : end[0] - 1]
+    return "".join([lines[start[0] - 1][start[1] :], *middle, lines[end[0] - 1][: end[1]]])
+
+
+def _joined(line: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Neighbouring constants are one: "a" "b" is "ab"."""
+    result: list[tuple[str, str]] = []
+    for kind, text in line:
+        before = ast.literal_eval(result[-1][1]) if kind == "str" and result and result[-1][0] == "str" else None
+        if before is not None:
+            result[-1] = ("str", repr(before + ast.literal_eval(text)))
+        else:
+            result.append((kind, text))
+    return result
+
+
+def _without_trailing_commas(line: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Drops commas before a closing bracket where they mean nothing; in `(x,)` and `a[x,]` they mean a tuple."""
+    result: list[tuple[str, str]] = []
+    stack: list[list[Any]] = []  # of each open bracket: whether its first comma may mean a tuple, commas so far
+    for kind, text in line:
+        if kind == "word" and text in _OPEN:
+            after_value = bool(result) and _ends_value(*result[-1])
+            stack.append([text == "(" and not after_value or text == "[" and after_value, 0])
+        elif kind == "word" and text in _CLOSE and stack:
+            tuple_like, commas = stack.pop()
+            if result[-1] == ("word", ",") and not (tuple_like and commas == 1):
+                result.pop()
+        elif (kind, text) == ("word", ",") and stack:
+            stack[-1][1] += 1
+        result.append((kind, text))
+    return result
+
+
+def _ends_value(kind: str, text: str) -> bool:
+    if kind in ("str", "fstr"):
+        return True
+    is_name = text.isidentifier() and not keyword.iskeyword(text) and text not in ("match", "case")
+    return kind == "word" and (is_name or text in _CLOSE)
+
+
+def _load(cache: Path | None) -> Cache:
+    with suppress(OSError, ValueError, AttributeError):
+        if cache:
+            found = json.loads(cache.read_bytes())
+            return dict(found["files"]) if found["tokens"] == TOKENS else {}
+    return {}
+
+
+def _save(cache: Path, files: Cache) -> None:
+    with suppress(TransferError, OSError):  # only time is lost without it
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        put(cache, json.dumps({"tokens": TOKENS, "files": files}, sort_keys=True).encode())

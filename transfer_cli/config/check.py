@@ -1,0 +1,283 @@
+"""A composed configuration against the signatures: unknown keys, types, ranges, allowed values; defaults filled, types coerced.
+Finds every fault before it gives up. Imports nothing that it checks."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from transfer_cli.config import signatures
+from transfer_cli.config.signatures import PACKAGE, Param, Signature, signature_of
+from transfer_cli.config.synonyms import KEYS
+from transfer_cli.errors import ConfigError, Fault, nearest
+
+Json = dict[str, Any]
+NODES = ("data", "source", "model", "evaluate", "trainer", "runtime")
+SHOWN = 8  # allowed names in a line; more are left to `nearest`
+
+
+def settings(name: str) -> dict[str, Param]:
+    """Parameters of one of the fixed nodes: Root, Stage, Feed, Model, Input, Trainer, Evaluate, Runtime or View."""
+    homes = {"Trainer": "engine/settings.py", "Evaluate": "engine/settings.py", "Runtime": "engine/settings.py"}
+    home = homes.get(name, "data/describe.py" if name == "View" else "config/nodes.py")
+    return signature_of(PACKAGE / home, name).params
+
+
+class Checker:
+    """One pass over a configuration. `typed` are the values of the user's words as text, `before` the values without
+    these words, `origin` names the file that set a key."""
+
+    def __init__(self, typed: Mapping[str, str], before: Json, origin: Callable[[str], str | None]) -> None:
+        self.typed, self.before, self.origin = typed, before, origin
+        self.plugins: tuple[str, ...] = ()
+        self.faults: list[Fault] = []
+
+    def config(self, values: Json) -> Json:
+        """The whole configuration, filled and coerced; look at `faults` before using it."""
+        stages = values.get("stages")
+        names = [s for s in stages if isinstance(s, str) and s != "evaluate"] if isinstance(stages, list) else []
+        nodes = [key for key, node in values.items() if key in (*NODES, *names) or isinstance(node, dict) and "method" in node]
+        root = self.bind(settings("Root"), {k: v for k, v in values.items() if k not in nodes}, "", "the configuration")
+        self.plugins = tuple(name for name in root["plugins"] if isinstance(name, str))
+        self._stage_names(root["stages"], values)
+        return root | {key: self._node(key, values[key]) for key in nodes}
+
+    def _stage_names(self, stages: Any, values: Json) -> None:
+        if not isinstance(stages, list):
+            return
+        if not stages or stages[-1] != "evaluate" or len(set(map(str, stages))) < len(stages):
+            self._fault("stages", "wants different names, evaluate last", stages)
+        for name in stages:
+            if name != "evaluate" and not isinstance(values.get(str(name)), dict):
+                self._fault("stages", f"{name} has no method; say {name}=METHOD", stages)
+
+    def _node(self, key: str, node: Any) -> Json:
+        if not isinstance(node, dict):
+            self._fault(key, "wants settings", node)
+            return {}
+        if key in ("data", "source"):
+            return self._data(key, node)
+        if key == "model":
+            return self._model(node)
+        if key in ("trainer", "runtime"):
+            return self.bind(settings(key.title()), node, key, key)
+        return self._evaluate(node) if key == "evaluate" else self._stage(key, node)
+
+    def _data(self, key: str, node: Json) -> Json:
+        family = node.get("family")
+        if family == "none" and key == "source":
+            return {"family": family, **self.bind({}, _without(node, "family"), key, "source=none")}
+        own = {} if family == "base" and key == "source" else self._params("data", key, "family", node)
+        if own is None:
+            return node
+        return {"family": family, **self.bind(own | settings("View"), _without(node, "family"), key, str(family))}
+
+    def _model(self, node: Json) -> Json:
+        own = self._params("model", "model", "family", node)
+        if own is None:
+            return node
+        made = self.bind(own | settings("Model"), _without(node, "family"), "model", str(node["family"]))
+        if isinstance(made.get("input"), dict):
+            made["input"] = self.bind(settings("Input"), made["input"], "model.input", "the input of a model")
+        return {"family": node["family"], **made}
+
+    def _evaluate(self, node: Json) -> Json:
+        made = self.bind(settings("Evaluate"), _without(node, "predictor"), "evaluate", "evaluate")
+        at, inner = "evaluate.predictor", node.get("predictor", {"predictor": "none"})
+        if not isinstance(inner, dict):
+            self.faults.append(Fault(at, f"the word is predictor={inner}", str(inner)))
+            return made
+        name = inner.get("predictor")
+        own = {} if name == "none" else self._params("predictor", at, "predictor", inner)
+        if own is None:
+            return made
+        return made | {"predictor": {"predictor": name, **self.bind(own, _without(inner, "predictor"), at, str(name))}}
+
+    def _stage(self, key: str, node: Json) -> Json:
+        method = node.get("method")
+        empty = method in ("none", "given")
+        own = {} if empty else self._params("method", key, "method", node)
+        if own is None:
+            return node
+        made = self.bind(own | settings("Stage"), _without(node, "method"), key, str(method))
+        trainer = self.bind(settings("Trainer"), made["trainer"], f"{key}.trainer", "trainer", fill=False)
+        streams = {} if empty else signatures.signature("method", str(method), self.plugins).streams
+        feed = {name: Param(name, "dict") for name in streams}
+        feeds = self.bind(feed, made["feeds"], f"{key}.feeds", f"{method} (a stream)", fill=False)
+        feeds = {name: self.bind(settings("Feed"), f, f"{key}.feeds.{name}", "a stream") for name, f in feeds.items()}
+        return {"method": method, **made, "trainer": trainer, "feeds": feeds}
+
+    def _params(self, group: str, key: str, field: str, node: Json) -> dict[str, Param] | None:
+        """Settings of the class that `node[field]` names; None with a fault if there is none."""
+        name = node.get(field)
+        try:
+            found: Signature = signatures.signature(group, name if isinstance(name, str) else "", self.plugins)
+            return found.params
+        except ConfigError as error:
+            fault = error.faults[0]
+            same = fault.key == group  # an unknown file; other faults (a bad annotation) speak for themselves
+            text = f"no such {signatures.FOLDERS[group]} file"
+            self.faults.append(Fault(f"{key}.{field}", text, str(name), fault.allowed, fault.nearest) if same else fault)
+            return None
+
+    def bind(self, params: Mapping[str, Param], node: Any, at: str, owner: str, *, fill: bool = True) -> Json:
+        """Values of one node against its parameters; what is absent gets the default if `fill`."""
+        made: Json = {}
+        if not isinstance(node, dict):
+            self._fault(at, "settings as {key: value}", node)
+            node = {}
+        for name, value in node.items():
+            if param := params.get(str(name)):
+                made[param.name] = self._value(param, value, _dotted(at, param.name))
+            else:
+                self._unknown(str(name), params, at, owner)
+        for param in params.values() if fill else ():
+            if param.required and param.name not in node:
+                self._fault(_dotted(at, param.name), f"has no value; wants {param.allowed()}", None)
+            if param.name not in made:
+                made[param.name] = _copy(param.default)
+        return made
+
+    def _value(self, param: Param, value: Any, key: str) -> Any:
+        if param.kind == "str" and key in self.typed and isinstance(value, int | float):
+            return self.typed[key]  # 010 or 1e3 after a key that wants text is text
+        try:
+            return fit(param, value)
+        except ValueError:
+            near = nearest(str(value), [str(c) for c in param.choices]) if param.choices else None
+            now = self._now(key)
+            text = param.allowed() if len(param.choices) <= SHOWN else "not one of the names"
+            text += "" if now is None or now == value else f", now {_plain(now)}"
+            shown = self.typed.get(key, _plain(value))
+            self.faults.append(Fault(key, text, shown, tuple(map(str, param.choices)), near, see=self._where(key)))
+            return value
+
+    def _now(self, key: str) -> Any:
+        """The value the key would have without the word; None when the word is not to blame."""
+        return look(self.before, key) if key in self.typed else None
+
+    def _unknown(self, name: str, params: Mapping[str, Param], at: str, owner: str) -> None:
+        key = _dotted(at, name)
+        near = KEYS.get(name) if KEYS.get(name) in params else nearest(name, list(params))
+        hint = None
+        if near:
+            now = look(self.before, _dotted(at, near))
+            now = params[near].default if now is None else now
+            hint = f"{near} ({params[near].allowed()}" + (f", now {_plain(now)})" if now is not None else ")")
+        see = self._where(key)
+        if not near and params:
+            see = "; ".join(filter(None, [f"keys: {', '.join(params)}", see]))
+        self.faults.append(Fault(key, f"{owner} has no such key", None, tuple(params), hint, see=see))
+
+    def _fault(self, key: str, text: str, value: Any) -> None:
+        shown = None if value is None else self.typed.get(key, _plain(value))
+        self.faults.append(Fault(key, text, shown, see=self._where(key)))
+
+    def _where(self, key: str) -> str | None:
+        if any(key == word or key.startswith(f"{word}.") for word in self.typed):
+            return None
+        place = self.origin(key)
+        return place and f"in {place}"
+
+
+def fit(param: Param, value: Any) -> Any:
+    """`value` as the parameter wants it: a whole number becomes a float where numbers are wanted. Raises ValueError."""
+    if value is None:
+        return _require(param.optional, value)
+    if any(value == choice and isinstance(value, type(choice)) for choice in param.choices):
+        return value
+    match param.kind:
+        case "int":
+            _require(isinstance(value, int) and not isinstance(value, bool), value)
+        case "float":
+            _require(isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value), value)
+            value = float(value)
+        case "list":
+            _require(isinstance(value, list), value)
+            return [fit(param.item, item) if param.item else _scalar(item) for item in value]
+        case "literal":
+            raise ValueError(value)
+        case "bool" | "str" | "dict":
+            _require(isinstance(value, {"bool": bool, "str": str, "dict": dict}[param.kind]), value)
+    if param.kind in ("int", "float"):
+        low_ok = param.low is None or (value > param.low if param.above else value >= param.low)
+        _require(low_ok and (param.high is None or value <= param.high), value)
+    return value
+
+
+def _require(holds: bool, value: Any) -> Any:
+    if not holds:
+        raise ValueError(value)
+    return value
+
+
+def _scalar(value: Any) -> Any:
+    return _require(isinstance(value, str | int | float) and not isinstance(value, bool), value)
+
+
+def look(values: Json, key: str) -> Any:
+    """Value at a dotted key, None where there is none.
+
+    >>> look({"a": {"b": 1}}, "a.b")
+    1"""
+    node: Any = values
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node
+
+
+def leaves(values: Json, at: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of all that is no (non-empty) mapping, lists included."""
+    for name, value in values.items():
+        key = _dotted(at, str(name))
+        if isinstance(value, dict) and value:
+            yield from leaves(value, key)
+        else:
+            yield key, value
+
+
+def _dotted(at: str, name: str) -> str:
+    return f"{at}.{name}" if at else name
+
+
+def _without(node: Json, name: str) -> Json:
+    return {key: value for key, value in node.items() if key != name}
+
+
+def _copy(value: Any) -> Any:
+    return type(value)(value) if isinstance(value, dict | list) else value
+
+
+def _plain(value: Any) -> str:
+    """A value as it would be typed."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_plain(v)}" for key, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_plain, value)) + "]"
+    words = {None: "null", True: "true", False: "false"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def problems(values: Json) -> Sequence[Fault]:
+    """What no configuration may hold, whatever its keys mean: `_target_` and its kind, numbers that are none, gaps."""
+    return list(_problems(values, ""))
+
+
+def _problems(node: Any, at: str) -> Iterator[Fault]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            key = _dotted(at, str(name))
+            if not isinstance(name, str):
+                yield Fault(key, "a key is text; write it in quotes")
+            elif name.startswith("_") and name.endswith("_"):
+                yield Fault(key, "not allowed: settings name files (method: dann), never code to run")
+            else:
+                yield from _problems(value, key)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _problems(value, at)
+    elif isinstance(node, float) and not math.isfinite(node):
+        yield Fault(at, "no finite number", str(node))
+    elif node == "???":
+        yield Fault(at, "has no value")

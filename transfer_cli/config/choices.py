@@ -1,0 +1,171 @@
+"""Which option stands in which slot, before Hydra composes: the root's, the strategy's, the experiment's, the words'.
+Owns the defaults that depend on other choices (model, source, pretrain) and what a path after `data=` means."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transfer_cli.config.folders import ROOT, conf_dir, find_option, options
+from transfer_cli.config.signatures import signature
+from transfer_cli.config.synonyms import NAMES
+from transfer_cli.config.words import Word, group_of, is_path
+from transfer_cli.config.yamls import chosen, read
+from transfer_cli.errors import ConfigError, DataError, Fault, TransferError, nearest
+
+OWN = ("folder", "csv")  # families of a user's own pictures
+TABLES = (".csv", ".tsv")
+Slots = dict[str, str]
+
+
+@dataclass
+class Choices:
+    """`slots`: Hydra's slot (`method@align`) -> option. `named`: word -> name as the user says it. `values`: settings a
+    choice brings (a path), by word. `recipe`: slots as without the user's words. `faulty`: words that could not be taken."""
+
+    slots: Slots = field(default_factory=dict)
+    named: dict[str, str] = field(default_factory=dict)
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+    recipe: Slots = field(default_factory=dict)
+    faults: list[TransferError] = field(default_factory=list)
+    faulty: set[str] = field(default_factory=set)
+
+
+def slot_of(word: str) -> str:
+    """Hydra's slot of a word: `align` -> `method@align`."""
+    special = {"source": "data@source", "predictor": "predictor@evaluate.predictor"}
+    return special.get(word, word if group_of(word) == word else f"method@{word}")
+
+
+def word_of(slot: str) -> str:
+    """The word of a slot: `method@align` -> `align`."""
+    return slot.rpartition("@")[2].rpartition(".")[2]
+
+
+def choose(words: Sequence[Word], weights: str, search: Sequence[Path], plugins: Sequence[str]) -> Choices:
+    """Every slot filled, also where a word is wrong (then as if it were not there): `faults` says what is."""
+    made, picked = Choices(), Slots()
+    for key, value in words:
+        try:
+            option, made.values[key] = _option(key, value, search, plugins)
+            picked[slot_of(key)], made.named[key] = option, value
+        except TransferError as error:
+            made.faults.append(error)
+            made.faulty.add(key)
+    made.slots, given = _layers(picked, search)
+    made.recipe, _ = _layers({slot: name for slot, name in picked.items() if slot == "experiment"}, search)
+    _fill(made, given, picked, weights, search)
+    made.named = {word_of(slot): name for slot, name in made.slots.items()} | made.named
+    made.faults += _unknown(made.slots, search)
+    return made
+
+
+def _layers(picked: Slots, search: Sequence[Path]) -> tuple[Slots, set[str]]:
+    """All slots, words before experiment before strategy before root; and those that something but the root filled."""
+    root = chosen(conf_dir() / ROOT)
+    recipe = _chosen_by("experiment", picked.get("experiment"), search)
+    strategy = (root | recipe | picked)["strategy"]
+    given = _chosen_by("strategy", strategy, search) | recipe | picked
+    return root | given | {"strategy": strategy}, set(given) - {"strategy", "experiment"}
+
+
+def _chosen_by(group: str, name: str | None, search: Sequence[Path]) -> Slots:
+    path = find_option(group, name, search) if name else None
+    return {slot: option for slot, option in chosen(path).items() if slot} if path else {}
+
+
+def plain_values(slots: Slots, search: Sequence[Path]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Values that strategy and experiment set themselves: {"experiment": (name, {...})}."""
+    found = {}
+    for group in ("strategy", "experiment"):
+        if (name := slots.get(group)) and (path := find_option(group, name, search)):
+            found[group] = name, {key: value for key, value in read(path).items() if key != "defaults"}
+    return found
+
+
+def _unknown(slots: Slots, search: Sequence[Path]) -> list[TransferError]:
+    """Options named by YAML files that no file answers to; those of words are found before."""
+    absent = [(slot, name) for slot, name in slots.items() if not find_option(group_of(word_of(slot)), name, search)]
+    return [unknown(word_of(slot), name, options(group_of(word_of(slot)), search)) for slot, name in absent]
+
+
+def unknown(word: str, value: str, known: Sequence[str]) -> ConfigError:
+    """The error for a name that no option has, with the nearest one."""
+    group = group_of(word)
+    near = NAMES.get(group, {}).get(value) or nearest(value, known)
+    return ConfigError(Fault(word, "unknown", value, tuple(known), near, see=f"see transfer list {group}"))
+
+
+def _option(word: str, value: str, search: Sequence[Path], plugins: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Option that `word=value` chooses, and the settings that come with it."""
+    group = group_of(word)
+    if word == "data" and value in ("none", "base"):
+        raise ConfigError(Fault(word, "stands for a source only", value, see=f"say source={value}"))
+    if find_option(group, value, search):
+        return value, {}
+    if group == "data" and (is_path(value) or Path(value).expanduser().exists()):
+        return _own_data(word, value)
+    known = options(group, search)
+    for family in known if group == "model" else []:
+        names = _family_names(family, search, plugins)
+        if value in names:
+            return family, {"name": value}
+        known = known + names
+    raise unknown(word, value, known)
+
+
+def _family_names(option: str, search: Sequence[Path], plugins: Sequence[str]) -> list[str]:
+    """Names a model family builds, if the option is the family itself and not one of its models."""
+    path = find_option("model", option, search)
+    if path is None or read(path).get("family") != option:
+        return []
+    name = signature("model", option, plugins).params.get("name")
+    return [str(choice) for choice in name.choices] if name else []
+
+
+def _own_data(word: str, value: str) -> tuple[str, dict[str, Any]]:
+    """`./pictures` -> folder, `rows.csv` -> csv, `my.yaml` -> what it says. Raises DataError if there is no such path."""
+    path = Path(value).expanduser()
+    if path.is_dir():
+        return "folder", {"path": str(path)}
+    if not path.is_file():
+        raise DataError(Fault(word, "no such folder or file", value))
+    if path.suffix.lower() in TABLES:
+        return "csv", {"path": str(path)}
+    if path.suffix in (".yaml", ".yml"):
+        return "none", read(path)  # its `family` replaces none's
+    raise DataError(Fault(word, "is neither a folder, a .csv nor a .yaml", value))
+
+
+def _fill(made: Choices, given: set[str], picked: Slots, weights: str, search: Sequence[Path]) -> None:
+    """Defaults of DESIGN 1. A word that is wrong counts as given: its default must add no second fault."""
+    given = given | {slot_of(word) for word in made.faulty}
+    slots, named = made.slots, set(picked) | set(_chosen_by("experiment", picked.get("experiment"), search))
+    path = find_option("data", slots["data"], search)
+    data = (read(path) if path else {}) | made.values.get("data", {})
+    own, strategy, loaded = data.get("family") in OWN, slots["strategy"], weights != "none"
+    if strategy == "scratch" and loaded:
+        made.faults.append(ConfigError(Fault("weights", "strategy=scratch starts from nothing", weights, do="leave weights out, or say strategy=fine_tune")))
+    if "model" not in given:
+        slots["model"] = "resnet18" if own and loaded else str(data.get("default_model", "resnet18"))
+        _model(made, search)
+    if "data@source" not in given:
+        if own and not loaded and strategy != "none" and slots["method@pretrain"] != "none" and not made.faulty:
+            text = "nothing to transfer from; say weights=..., source=..., or strategy=scratch"
+            made.faults.append(DataError(Fault("data", text, made.named.get("data", slots["data"]))))
+        slots["data@source"] = "none" if own or loaded else "base"
+    if "method@pretrain" not in named:
+        if loaded:
+            slots["method@pretrain"] = "given"
+        elif slots["data@source"] == "none":
+            slots["method@pretrain"] = "none"
+
+
+def _model(made: Choices, search: Sequence[Path]) -> None:
+    """A default model may be a name of a family, as after `model=`."""
+    name = made.slots["model"]
+    try:
+        made.slots["model"], made.values["model"] = _option("model", name, search, ())
+        made.named["model"] = name
+    except ConfigError as error:
+        made.faults.append(error)

@@ -1,0 +1,57 @@
+"""Settings of the configuration itself, as signatures that check.py reads: the root, a stage's reserved keys, a model's input.
+Trainer, evaluate and runtime stand in engine/settings.py, views of data in data/describe.py."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from transfer_cli.ranges import Range
+
+
+@dataclass(frozen=True, kw_only=True)
+class Root:
+    """Keys beside the nodes. `expect` is what an experiment should reach, in its own words."""
+
+    stages: list[str]
+    seed: Annotated[int, Range(0)] = 0
+    oracle: bool = False
+    weights: str = "none"
+    plugins: list[str] = field(default_factory=list)
+    strategy: str = "fine_tune"
+    expect: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Reserved keys of every stage. `seed` null and `same`: the run's. `trainer` and `feeds` change this stage only."""
+
+    seed: Annotated[int, Range(0)] | Literal["same"] | None = None
+    rule: Literal["final", "source_val", "target_val"] = "final"
+    trainer: dict[str, Any] = field(default_factory=dict)
+    feeds: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feed:
+    """Settings of one stream of a method. `batch` null: the trainer's."""
+
+    batch: Annotated[int, Range(1)] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """Keys of every model beside its family's own."""
+
+    input: dict[str, Any]
+    precision: Literal["fp32", "bf16"] = "fp32"
+    channels_last: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """What pictures become before a net sees them: shorter side to `size`, centre `crop`, then (x - mean) / std."""
+
+    channels: Annotated[int, Range(1)]
+    size: Annotated[int, Range(1)]
+    crop: Annotated[int, Range(1)]
+    mean: list[float]
+    std: list[Annotated[float, Range(0, above=True)]]

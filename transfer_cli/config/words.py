@@ -1,0 +1,156 @@
+"""Words of the command line: `key=value`, their short forms and synonyms, lists of values for sweeps, literal paths.
+Knows nothing of what a configuration contains; choices.py and check.py do."""
+
+import os
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+from transfer_cli.config.folders import GROUPS, NAME, options
+from transfer_cli.config.synonyms import SYNONYMS
+from transfer_cli.errors import ConfigError, Fault, nearest
+
+STAGES = ("pretrain", "align", "fine_tune")
+CHOICES = ("data", "strategy", "source", "model", *STAGES, "predictor", "trainer", "runtime", "experiment")
+VALUES = ("weights", "seed", "stages", "oracle", "plugins", "expect", "evaluate")
+LITERAL = ("data", "source", "weights")  # values that may be paths
+KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_-]+)*")
+SPAN = re.compile(r"(-?\d+)\.\.(-?\d+)")
+LONGEST = 4096  # characters of a word; most values of a sweep
+HELP = "all: transfer run --help"
+
+
+class Word(NamedTuple):
+    """One `key=value` of the command line; `top` is the key up to its first dot."""
+
+    key: str
+    value: str
+
+    @property
+    def top(self) -> str:
+        return self.key.partition(".")[0]
+
+
+def parse(text: str) -> Word:
+    """`key=value`, Hydra's long forms (`+key`, `method@align`) brought to ours. Raises ConfigError."""
+    key, equals, value = text.partition("=")
+    if not equals or len(text) > LONGEST:
+        wrong = f"longer than {LONGEST:,} characters" if equals else "a word is key=value"
+        raise ConfigError(Fault(text[:40], wrong, see=HELP))
+    key = re.sub(r"^(method|data|predictor)@(evaluate\.)?", "", key.lstrip("+"))
+    if not KEY.fullmatch(key):
+        hint = "removing with ~ is not possible; say key=null or NAME=none" if key.startswith("~") else "no such word"
+        raise ConfigError(Fault(key, hint, see=HELP))
+    return Word(key, value)
+
+
+def group_of(key: str) -> str:
+    """Group of options that the word `key` chooses from."""
+    return {"source": "data", "predictor": "predictor"}.get(key, key if key in GROUPS else "method")
+
+
+def misplaced(word: Word, known: Sequence[str]) -> Fault | None:
+    """A fault if the word's first part is none of `known`: its synonym, or the word spelt most like it."""
+    if word.top in known:
+        return None
+    if (right := SYNONYMS.get(word.key) or SYNONYMS.get(word.top)) is not None:
+        said = right if "=" in right else f"{right}={word.value}"
+        return Fault(word.key, f"the word is {said}", word.value)
+    return Fault(word.key, "no such word", allowed=tuple(known), nearest=nearest(word.top, known), see=HELP)
+
+
+def expand(
+    words: Sequence[str], *, multirun: bool, seeds: int | None, search: Sequence[Path] = ()
+) -> list[list[str]]:
+    """One list of single-valued words a run, the last word changing fastest; equal runs once. Raises ConfigError."""
+    faults: list[Fault] = []
+    several: dict[str, list[str]] = {}
+    parsed = [word for word in map(lambda text: _parsed(text, faults), words) if word is not None]
+    faults += repeated(parsed)
+    if seeds is not None:
+        faults += [Fault("--seeds", "seed= is given too; say one of them", str(seeds))] * any(w.key == "seed" for w in parsed)
+        faults += [Fault("--seeds", "whole number >= 1", str(seeds))] * (seeds < 1)
+        parsed.append(Word("seed", f"0..{seeds - 1}"))
+    for word in parsed:
+        found = values(word, search)
+        if not found:
+            group = options(group_of(word.key), search)
+            faults.append(Fault(word.key, "fits no option", word.value, tuple(group), see=f"see transfer list {group_of(word.key)}"))
+        if len(found) > 1 and not multirun and seeds is None:
+            faults.append(Fault(word.key, f"{len(found)} values: add -m", do="quote the value if it is one: key='[a, b]'" if "," in word.value and word.top not in CHOICES else None))
+        several[word.key] = [f"{word.key}={value}" for value in found]
+    if faults:
+        raise ConfigError(*faults)
+    return [list(run) for run in dict.fromkeys(product(*several.values()))]
+
+
+def _parsed(text: str, faults: list[Fault]) -> Word | None:
+    try:
+        return parse(text)
+    except ConfigError as error:
+        faults.extend(error.faults)
+        return None
+
+
+def repeated(words: Sequence[Word]) -> list[Fault]:
+    """A fault for each key given more than once (a shell makes five words of `seed={0..4}`)."""
+    given: dict[str, list[str]] = {}
+    for word in words:
+        given.setdefault(word.key, []).append(word.value)
+    twice = {key: found for key, found in given.items() if len(found) > 1}
+    return [Fault(key, f"given {len(found)} times; say {key}={_joined(found)} -m") for key, found in twice.items()]
+
+
+def _joined(found: Sequence[str]) -> str:
+    numbers = [int(value) for value in found if re.fullmatch(r"\d{1,9}", value)]
+    if len(numbers) == len(found) > 2 and numbers == list(range(numbers[0], numbers[0] + len(numbers))):
+        return f"{numbers[0]}..{numbers[-1]}"
+    return ",".join(dict.fromkeys(found))
+
+
+def values(word: Word, search: Sequence[Path] = ()) -> list[str]:
+    """The single values a word stands for: `a,b`, `0..4`, `'res*'`; a path that exists is one value."""
+    if word.key in LITERAL and (is_path(word.value) or os.path.exists(os.path.expanduser(word.value))):
+        parts = split(word.value)
+        whole = os.path.exists(os.path.expanduser(word.value))
+        return [word.value] if whole or not all(map(_names_something, parts)) else list(dict.fromkeys(parts))
+    found: list[str] = []
+    for part in split(word.value):
+        if span := SPAN.fullmatch(part):
+            low, high = int(span[1]), int(span[2])
+            found += [str(n) for n in range(low, min(high, low + LONGEST) + 1)] or [part]
+        elif "." not in word.key and word.key not in VALUES and re.search(r"[*?]", part):
+            found += [name for name in options(group_of(word.key), search) if fnmatchcase(name, part)]
+        else:
+            found.append(part)
+    return list(dict.fromkeys(found))
+
+
+def is_path(value: str) -> bool:
+    """Whether a value of data, source or weights is meant as a path: it has a slash, or a file's ending."""
+    return "/" in value or value.startswith(("~", ".")) or Path(value).suffix in (".csv", ".yaml", ".yml")
+
+
+def _names_something(part: str) -> bool:
+    return bool(NAME.fullmatch(part)) or os.path.exists(os.path.expanduser(part))
+
+
+def split(value: str) -> list[str]:
+    """Parts between commas that stand outside brackets and quotes.
+
+    >>> split("a,[b,c],'d,e'")
+    ['a', '[b,c]', "'d,e'"]"""
+    parts, depth, quote = [""], 0, ""
+    for char in value:
+        if quote or char in "'\"":
+            quote = "" if char == quote else quote or char
+        else:
+            depth += (char in "[{(") - (char in ")}]")
+        if char == "," and not quote and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return [part.strip() for part in parts] if len(parts) > 1 else [value]

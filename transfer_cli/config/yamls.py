@@ -1,0 +1,102 @@
+"""Reading YAML files strictly, before Hydra sees them: no bombs, no tags, no keys twice, nothing YAML 1.1 reads in its own way.
+Also reads `defaults` lists: which option a file chooses for which slot."""
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from transfer_cli.errors import ConfigError, Fault
+
+MAX_BYTES = 64_000
+MAX_DEPTH = 32
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# read as another value than it seems: 010 is 8, 12:30 is 750, no is false
+TRAP = re.compile(r"[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?|[-+]?[0-9][0-9]*_[0-9_]*", re.ASCII)
+BOOLEANS = {"yes", "no", "on", "off", "y", "n"}
+
+
+class _Strict(LOADER):  # type: ignore[misc]
+    """Refuses a key given twice; PyYAML lets the last one win."""
+
+
+def _mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[str] = set()
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise yaml.MarkedYAMLError(problem="a key is no plain word", problem_mark=key.start_mark)
+        if key.value in seen:
+            raise yaml.MarkedYAMLError(problem=f"key {key.value} is given twice", problem_mark=key.start_mark)
+        seen.add(key.value)
+    made: dict[Any, Any] = loader.construct_mapping(node, deep=True)
+    return made
+
+
+_Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+@lru_cache(maxsize=256)
+def _read(path: Path, mtime_ns: int, size: int) -> dict[str, Any]:
+    if size > MAX_BYTES:
+        raise ConfigError(Fault(str(path), f"{size:,} bytes; allowed {MAX_BYTES:,}"))
+    try:
+        text = path.read_text(encoding="utf-8")
+        _scan(text)
+        values = yaml.load(text, _Strict)
+    except UnicodeDecodeError as error:
+        raise ConfigError(Fault(str(path), f"is no UTF-8 text at byte {error.start:,}")) from error
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(Fault(f"{path}{line}", error.problem or "is no YAML")) from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(Fault(str(path), str(error).partition("\n")[0])) from error
+    if values is not None and not isinstance(values, dict):
+        raise ConfigError(Fault(str(path), "wants key: value lines"))
+    return values or {}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Content of a YAML file. Raises ConfigError naming file and line."""
+    stat = path.stat()
+    return _read(path, stat.st_mtime_ns, stat.st_size)
+
+
+def _scan(text: str) -> None:
+    """Refuses on the event stream, before anything is built: a bomb costs no memory."""
+    depth = 0
+    for event in yaml.parse(text, LOADER):
+        problem = None
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            problem = f"nested deeper than {MAX_DEPTH}" if depth > MAX_DEPTH else None
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.ScalarEvent) and event.style is None:
+            problem = _trap(event.value)
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            problem = "anchors and aliases (& and *) are not allowed"
+        elif getattr(event, "tag", None):
+            problem = f"tags ({event.tag}) are not allowed"
+        if problem:
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+
+
+def _trap(word: str) -> str | None:
+    if word.lower() not in BOOLEANS and not TRAP.fullmatch(word):
+        return None
+    return f"{word} is read as {yaml.safe_load(word)!r}: write true, false, a plain number or '{word}' in quotes"
+
+
+def chosen(path: Path) -> dict[str, str]:
+    """What the `defaults` of a file choose: {"method@align": "coral"}; a plain name is under "". Raises ConfigError."""
+    found: dict[str, str] = {}
+    for entry in read(path).get("defaults") or []:
+        pair = list(entry.items()) if isinstance(entry, dict) else [("", entry)]
+        if len(pair) != 1 or "$" in f"{pair}" or not isinstance(pair[0][1], str | None):
+            raise ConfigError(Fault(str(path), "not understood in defaults; wants `override /method@align: coral`", str(entry)))
+        key, name = pair[0]
+        if name not in (None, "_self_"):
+            found[re.sub(r"^((override|optional)\s+)*/?", "", key)] = name
+    return found

@@ -1,0 +1,196 @@
+"""What engine, methods, models, data and predictors promise each other. Imports torch only.
+
+A method yields losses, the engine does the rest (backward, clipping, optimisers, precision, saving).
+A batch is opaque to a method: images and text look the same. Letters of shapes stand in DESIGN's order:
+B rows, D features, C classes, E draws (episodes), M support rows, Q query rows."""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from transfer_cli.ranges import Range as Range
+
+Inputs = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A feed a method reads. `views` names augmentation policies: "train" is the data set's own (`augment`),
+    "none", "weak", "strong" are fixed; the first fills `batch.inputs`. Plan reads this from the syntax tree:
+    write it as literals."""
+
+    labelled: bool = True
+    views: tuple[str, ...] = ("train",)
+    part: str = "train"
+    optional: bool = False
+
+
+class Loss(NamedTuple):
+    """One optimiser step: whose parameters move (`players`), by which scalar `value` ().
+    `weight` is what micro-batches are averaged by: rows or tokens that count."""
+
+    players: str | tuple[str, ...]
+    value: Tensor
+    logs: Mapping[str, Tensor] = {}
+    weight: float = 1.0
+
+
+class Progress(NamedTuple):
+    """Where training stands: `step` of `steps`."""
+
+    step: int
+    steps: int
+
+    @property
+    def fraction(self) -> float:
+        return self.step / max(1, self.steps)
+
+
+@dataclass
+class Batch:
+    """`inputs` {"pixels": [B, C, H, W]} or {"ids": [B, T], "mask": [B, T]}; `labels` [B] integers or None;
+    `index` [B] rows of the view; `views` one dict of inputs a policy, `inputs` is the first."""
+
+    inputs: Inputs
+    labels: Tensor | None
+    index: Tensor
+    views: tuple[Inputs, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def target(self) -> Tensor:
+        """Labels of a labelled stream. Raises TypeError on an unlabelled one: a method must not peek."""
+        if self.labels is None:
+            raise TypeError("this stream has no labels; the method's `streams` says labelled=False")
+        return self.labels
+
+
+class Feed(Protocol):
+    """Batches addressed by step: `feed[t]` depends on (seed, role, stream, t) only."""
+
+    rows: int
+    steps_per_epoch: int
+
+    def __getitem__(self, t: int) -> Batch: ...
+
+    def whole(self, batch: int = 256) -> Iterator[Batch]:
+        """Every row once, in order, without augmentation."""
+
+    def features(self, net: Any) -> tuple[Tensor, Tensor]:
+        """Features [N, D] (fp32) and labels [N] of every row, in order; computed once for a given net and kept."""
+
+
+class Net(Protocol):
+    """Backbone (inputs -> features [B, D]) and named heads. The class is models/net.py."""
+
+    heads: nn.ModuleDict
+    width: int
+
+    def features(self, inputs: Inputs) -> Tensor: ...
+    def __call__(self, inputs: Inputs, head: str | None = None) -> Tensor: ...
+    def blocks(self) -> list[nn.Module]: ...
+    def describe(self) -> dict[str, Any]: ...
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+    def modules(self) -> Iterator[nn.Module]: ...
+
+
+class Task(Protocol):
+    """What labels mean: head, loss, evaluation. Stateless."""
+
+    head: str
+
+    def prepare(self, net: Any) -> None:
+        """Give `net` the head this task needs; rows of classes it already knows are kept."""
+
+    def loss(self, out: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
+        """Mean loss () of outputs [B, C]."""
+
+    def weight(self, batch: Batch) -> float:
+        """How much the batch counts when losses are averaged."""
+
+    def metrics(self, scores: Tensor, labels: Tensor) -> dict[str, float]:
+        """Metrics of scores [N, C] against labels [N]."""
+
+
+@dataclass
+class Given:
+    """What the engine hands a method: the net, a task a stream, parts of parents by name, rows a stream."""
+
+    net: Any
+    tasks: dict[str, Task] = field(default_factory=dict)
+    parts: dict[str, Any] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+
+
+Player = Sequence[nn.Module | nn.Parameter | tuple[nn.Module | nn.Parameter, float]]
+
+
+class Method(nn.Module):
+    """A training procedure. State is parameters and buffers, nothing else: what is not in `state_dict`
+    is lost by a resume. Keyword-only arguments of `__init__` are the keys and defaults of its YAML."""
+
+    streams: ClassVar[dict[str, Stream]] = {}
+    steps: ClassVar[bool] = True  # False: `finish` is all the work, and it draws nothing
+    coupled: ClassVar[bool] = False  # True: the loss is no mean over rows, so micro-batches would change it
+
+    def players(self) -> dict[str, Player]:
+        """Who is optimised by whose loss: items are modules, parameters or (item, lr scale); disjoint."""
+        return {}
+
+    def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
+        """Yields losses; writes nothing to self; no graph crosses a yield."""
+        raise NotImplementedError
+
+    def result(self) -> dict[str, Any]:
+        """What is handed on: "net" and parts by name. Pure."""
+        return {"net": self.net}
+
+    # optional hooks, in the order of a step
+    def refresh(self, feeds: dict[str, Feed], at: Progress) -> None:
+        """Before a step: whole-data passes, freezing by `at.fraction`."""
+
+    def after(self, batch: dict[str, Batch], at: Progress, logs: dict[str, Tensor]) -> None:
+        """Once a step, after the last optimiser step: moving averages."""
+
+    def finish(self, feeds: dict[str, Feed]) -> None:
+        """Once per snapshot handed on; all the work where `steps` is False."""
+
+
+class Predictor(Protocol):
+    """Few labelled features to scores, without training."""
+
+    def scores(self, support: Tensor, labels: Tensor, query: Tensor, ways: int) -> Tensor:
+        """support [E, M, D], labels [E, M] in 0..ways-1, query [E, Q, D] -> scores [E, Q, ways], larger is likelier."""
+
+
+class Frozen:
+    """A parent that is only read: follows no optimiser, is in no state dict, always in eval mode."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = copy.deepcopy(module).eval().requires_grad_(False)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.module(*args, **kwargs)
+
+
+class Ema(nn.Module):
+    """Exponential moving average of a module: parameters are averaged, buffers copied."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        super().__init__()
+        self.module = copy.deepcopy(module).requires_grad_(False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        torch._foreach_lerp_(list(self.module.parameters()), list(module.parameters()), 1 - self.decay)
+        for mine, theirs in zip(self.module.buffers(), module.buffers(), strict=True):
+            mine.copy_(theirs)
+
+
+Precision = Literal["fp32", "bf16"]

@@ -1,0 +1,178 @@
+"""Bringing named data sets and torchvision's ImageNet weights, from the network or from a local file.
+Owns <cache>/data; $TRANSFER_DATA is only read. Addresses and checksums are those of torchvision 0.29's sources."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from transfer_cli.data import imagenet
+from transfer_cli.data.download import Remote, Talk, download, forbidden, matches, place
+from transfer_cli.data.raw import Places, missing
+from transfer_cli.data.torchvision import locate
+from transfer_cli.data.unpack import unpack
+from transfer_cli.errors import ConfigError, DataError, Fault, StoreError, nearest
+
+_MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+_LIBSVM = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/"
+
+
+class Published(NamedTuple):
+    """A data set that can be fetched: its files and its licence as its makers state it."""
+
+    files: tuple[Remote, ...]
+    licence: str
+
+    @property
+    def mb(self) -> float:
+        return sum(file.mb for file in self.files)
+
+
+def _mnist(name: str, md5: str, mb: float) -> Remote:
+    return Remote(_MNIST + name, md5, mb, f"MNIST/raw/{name}")
+
+
+MNIST = (
+    _mnist("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873", 9.9),
+    _mnist("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432", 0.03),
+    _mnist("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3", 1.6),
+    _mnist("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c", 0.005),
+)
+USPS = (
+    Remote(f"{_LIBSVM}usps.bz2", "ec16c51db3855ca6c91edd34d0e9b197", 6.6, "usps.bz2"),
+    Remote(f"{_LIBSVM}usps.t.bz2", "8ea070ee2aca1ac39742fdd1ef5ed118", 1.8, "usps.t.bz2"),
+)
+_BATCHES = "cifar-10-python.tar.gz"
+CIFAR10 = (Remote(f"https://www.cs.toronto.edu/~kriz/{_BATCHES}", "c58f30108f718f92721af3b95e74349a", 170.5, _BATCHES),)
+SETS: Mapping[str, Published] = {
+    "mnist": Published(MNIST, "CC BY-SA 3.0"),
+    "usps": Published(USPS, "not stated"),
+    "cifar10": Published(CIFAR10, "not stated"),
+}
+
+
+def here(name: str, cache: Path) -> bool:
+    """Is the data set in one of the places a run would look in?"""
+    try:
+        locate(name, Places(cache))
+    except DataError:
+        return False
+    return True
+
+
+def absent(values: Mapping[str, Any], cache: Path) -> list[str]:
+    """Data sets that a configuration names, that are not here and that could be fetched."""
+    nodes = (values.get(word) or {} for word in ("data", "source"))
+    names = dict.fromkeys(str(node["name"]) for node in nodes if node.get("family") == "torchvision")
+    return [name for name in names if name in SETS and not here(name, cache)]
+
+
+def bring(name: str, cache: Path, *, offline: bool = False, talk: Talk = lambda text: None) -> None:
+    """Make sure a data set is here, from the network if need be. DataError if that is forbidden or fails."""
+    if here(name, cache):
+        return
+    chosen = published(name)
+    if forbidden(offline):
+        raise DataError(missing("data", name, chosen.files[0].name, chosen.mb))
+    talk(f"{name}: {_files(chosen)}, {chosen.mb:,.0f} MB, licence {chosen.licence}, to {cache / 'data' / name}")
+    for file in chosen.files:
+        dest = cache / "data" / name / file.place
+        if not (dest.is_file() and matches(dest, file)):
+            download(file, dest, talk)
+    _open_archives(chosen, cache / "data" / name)
+
+
+def _files(chosen: Published) -> str:
+    return "1 file" if len(chosen.files) == 1 else f"{len(chosen.files)} files"
+
+
+def published(name: str) -> Published:
+    """Raises ConfigError with the nearest name."""
+    if name in SETS:
+        return SETS[name]
+    raise ConfigError(Fault("fetch", "no such data set", name, tuple(SETS), nearest(name, list(SETS))))
+
+
+def take(name: str, file: Path, cache: Path) -> list[Path]:
+    """Place a local file (or the files of a folder) where a run finds it, if it is what is published under `name`:
+    a data set or a torchvision model. Gives the files still missing. DataError if nothing fits."""
+    remotes = wanted(name)
+    given = sorted(path for path in file.iterdir() if path.is_file()) if file.is_dir() else [file]
+    if not all(path.is_file() for path in given):
+        raise DataError(Fault("--from", "no such file", str(file)))
+    pairs = [(path, remote) for path in given for remote in remotes if matches(path, remote)]
+    if not pairs:
+        sums = ", ".join(f"{remote.name} {remote.checksum[:8]}..." for remote in remotes)
+        raise DataError(Fault("--from", f"not what is published for {name} ({sums})", str(file)))
+    for path, remote in pairs:
+        place(path, remote, _folder(name, cache) / remote.place)
+    if name in SETS:
+        _open_archives(SETS[name], cache / "data" / name)
+    gone = [remote for remote in remotes if remote not in [done for _, done in pairs]]
+    return [path for remote in gone if not (path := _folder(name, cache) / remote.place).is_file()]
+
+
+def wanted(name: str) -> tuple[Remote, ...]:
+    """Published files of a data set or of a torchvision model's ImageNet weights. ConfigError for other names."""
+    if name in SETS:
+        return SETS[name].files
+    if (weights := imagenet.remote(name)) is not None:
+        return (weights,)
+    text = "neither a data set that can be fetched nor a torchvision model"
+    raise ConfigError(Fault("fetch", text, name, tuple(SETS), nearest(name, list(SETS))))
+
+
+def _folder(name: str, cache: Path) -> Path:
+    return cache / "data" / (name if name in SETS else "weights")
+
+
+def _open_archives(chosen: Published, folder: Path) -> None:
+    """Unpack beside, then rename: a killed unpacking leaves no half data set. The archive is deleted after."""
+    for remote in chosen.files:
+        archive = folder / remote.place
+        if archive.suffixes[-2:] != [".tar", ".gz"] or not archive.is_file():
+            continue
+        tmp = folder / f".unpack.{os.getpid()}"
+        try:
+            unpack(archive, tmp)
+            for inside in tmp.iterdir():
+                shutil.rmtree(folder / inside.name, ignore_errors=True)  # half of an earlier try
+                inside.replace(folder / inside.name)
+            archive.unlink()
+        finally:
+            shutil.rmtree(tmp, ignore_errors=True)
+
+
+def imagenet_file(model: Mapping[str, Any], cache: Path) -> Path:
+    """torchvision's own ImageNet weights of a model node, where they lie on this machine: $TRANSFER_DATA/weights,
+    torch hub's cache, what was fetched. Never downloads: StoreError names the file, the folders and the command."""
+    name = str(model.get("name", model["family"]))
+    remote = imagenet.remote(name) if model["family"] == "torchvision" else None
+    if remote is None:
+        raise ConfigError(Fault("weights", f"{name} has no ImageNet weights in torchvision", "imagenet"))
+    folders = [*_weight_folders(), cache / "data" / "weights"]
+    for folder in folders:
+        if (folder / remote.name).is_file():
+            return folder / remote.name
+    where = ", ".join(map(str, folders))
+    do = f"transfer fetch {name} (network), or: transfer fetch {name} --from FILE"
+    raise StoreError(Fault("weights", f"{remote.name}, {remote.mb:,.0f} MB, is in none of {where}", "imagenet", do=do))
+
+
+def _weight_folders() -> list[Path]:
+    given = os.environ.get("TRANSFER_DATA")
+    default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "torch"
+    hub = Path(os.environ.get("TORCH_HOME", default)).expanduser() / "hub" / "checkpoints"
+    return [*([Path(given).expanduser() / "weights"] if given else []), hub]
+
+
+def bring_weights(name: str, cache: Path, *, offline: bool = False, talk: Talk = lambda text: None) -> Path:
+    """Make sure a torchvision model's ImageNet weights are here. DataError if that is forbidden or fails."""
+    try:
+        return imagenet_file({"family": "torchvision", "name": name}, cache)
+    except StoreError as error:
+        if forbidden(offline):
+            raise DataError(*error.faults) from None
+    (remote,) = wanted(name)
+    return download(remote, _folder(name, cache) / remote.place, talk)

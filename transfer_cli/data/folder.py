@@ -1,0 +1,121 @@
+"""Pictures in folders: one folder a class, or train/ test/ (val/) with class folders in each. Never writes there.
+Folders are read in the order of their names; names beginning with a dot are left out."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+
+from transfer_cli.data.decode import SUFFIXES
+from transfer_cli.data.raw import Finding, Places, Raw, RawPart, all_files, bad_file, with_test
+from transfer_cli.errors import DataError, Fault
+from transfer_cli.ranges import Range
+
+SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+# class name -> its pictures, in order
+Found = dict[str, list[Path]]
+
+
+class Folder:
+    """A user's own folder of pictures. With train and val but no test, val is the test part; without both,
+    `test_fraction` of every class is cut off."""
+
+    def __init__(self, *, path: str, test_fraction: Annotated[float, Range(0, 0.9, above=True)] = 0.1) -> None:
+        self.path = path
+        self.test_fraction = test_fraction
+
+    def open(self, places: Places) -> Raw:
+        """Raw with file names and labels; no picture is opened. DataError if there are no class folders at all;
+        empty classes and the like are `faults`."""
+        root = Path(self.path).expanduser()
+        if not root.is_dir():
+            raise DataError(Fault(places.word, "no such folder", self.path))
+        folders = _parts(root)
+        trees = {part: _tree(folder) for part, folder in folders.items()}
+        classes = tuple(trees["train"]) if trees.get("train") else _no_classes(root, self.path, places.word)
+        parts = {part: _rows(root, found, classes) for part, found in trees.items()}
+        return Raw(
+            self.path,
+            classes,
+            with_test(parts),
+            all_files(parts),
+            layout=f"folders as classes, {_layout(folders, root)}",
+            ignored=tuple(_others(root)),
+            test_fraction=self.test_fraction,
+            faults=tuple(_faults(folders, trees)),
+        )
+
+
+def _parts(root: Path) -> dict[str, Path]:
+    """part -> folder, where all sub-folders are parts and one is train; else the root is train."""
+    inside = _folders(root)
+    named = {SPLITS[folder.name.lower()]: folder for folder in inside if folder.name.lower() in SPLITS}
+    return named if "train" in named and len(named) == len(inside) else {"train": root}
+
+
+def _layout(folders: Mapping[str, Path], root: Path) -> str:
+    if folders["train"] == root:
+        return "no train/val/test split"
+    return "split by folders: " + ", ".join(folder.name for folder in folders.values())
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        inside = [entry for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")]
+    except OSError as error:
+        raise bad_file(folder, (error.strerror or "unreadable").lower()) from None
+    return [folder / entry.name for entry in sorted(inside, key=lambda entry: entry.name)]
+
+
+def _tree(folder: Path) -> Found:
+    return {inside.name: [path for path in _files(inside) if _is_picture(path)] for inside in _folders(folder)}
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below, sorted folder by folder; links to folders are not followed, a loop would never end."""
+
+    def fail(error: OSError) -> None:
+        raise bad_file(error.filename, (error.strerror or "unreadable").lower())
+
+    for place, inside, names in os.walk(folder, onerror=fail):
+        inside[:] = sorted(name for name in inside if not name.startswith("."))
+        yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def _rows(root: Path, found: Found, classes: tuple[str, ...]) -> RawPart:
+    numbers = {name: number for number, name in enumerate(classes)}
+    files = tuple(path for name, paths in found.items() if name in numbers for path in paths)
+    counts = [len(paths) for name, paths in found.items() if name in numbers]
+    kinds = [numbers[name] for name in found if name in numbers]
+    return RawPart(
+        np.repeat(np.array(kinds, np.int64), counts), lambda row: str(files[row].relative_to(root)), files=files
+    )
+
+
+def _faults(folders: Mapping[str, Path], trees: Mapping[str, Found]) -> Iterator[Finding]:
+    for part, found in trees.items():
+        for name, paths in found.items():
+            where = f"{folders[part] / name}/"
+            if not paths:
+                yield Finding("FAIL", "empty class", name, where, "empty class, no picture in it")
+            elif name not in trees["train"]:
+                yield Finding("FAIL", "class not in train", name, where, "this class is not in train")
+
+
+def _others(root: Path) -> Iterator[str]:
+    """Files left out: other formats, and pictures in no class folder."""
+    for path in _files(root):
+        if not _is_picture(path) or path.parent == root:
+            yield str(path.relative_to(root))
+
+
+def _no_classes(root: Path, path: str, word: str) -> tuple[str, ...]:
+    direct = sum(_is_picture(file) for file in _files(root))
+    text = f"no class folders; {direct:,} pictures lie directly in it"
+    raise DataError(Fault(word, text, path, do="make one folder a class, or a CSV with columns path,label"))

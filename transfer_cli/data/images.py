@@ -1,0 +1,56 @@
+"""Pictures as items: gathered from one uint8 array, augmented as a batch, normalised as the model wants them."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transfer_cli.contracts import Inputs
+from transfer_cli.data.augment import augment
+from transfer_cli.data.describe import Rows
+
+
+class Images:
+    """Rows of a uint8 array [N, C, H, W]. `policy` "train" is the data set's own augmentation.
+    Gives {"pixels": float32 [B, C, H, W]}, (x / 255 - mean) / std, channels last where the model asks for it."""
+
+    def __init__(
+        self, pixels: np.ndarray, rows: Rows, model: dict[str, Any], *, policy: str, flip: bool, device: torch.device
+    ) -> None:
+        self.pixels = _tensor(pixels).to(device)
+        self.flat = self.pixels.view(len(self.pixels), -1)
+        self.rows = torch.from_numpy(rows.index.astype(np.int64)).to(device)
+        self.labels = torch.from_numpy(rows.labels.astype(np.int64)).to(device)
+        self.policy, self.flip = policy, flip
+        spec = model["input"]
+        shape = (1, self.pixels.shape[1], 1, 1)
+        self.mean = _per_channel(spec["mean"], shape, device) * 255
+        self.scale = 1 / (_per_channel(spec["std"], shape, device) * 255)
+        self.layout = torch.channels_last if model["channels_last"] else torch.contiguous_format
+        # small pictures are cheap a row: larger chunks cost no memory and save calls
+        self.chunk = 512 if self.pixels.shape[-1] <= 64 else 64
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def gather(self, index: Tensor, policy: str, rng: Callable[[], np.random.Generator]) -> Inputs:
+        chosen = self.flat.index_select(0, self.rows.index_select(0, index))
+        pixels = chosen.view(len(index), *self.pixels.shape[1:])
+        policy = self.policy if policy == "train" else policy
+        if policy != "none":
+            pixels = augment(pixels, policy, rng(), flip=self.flip)
+        pixels = pixels.to(torch.float32, memory_format=self.layout)
+        return {"pixels": pixels.sub_(self.mean).mul_(self.scale)}
+
+
+def _per_channel(values: list[float], shape: tuple[int, ...], device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32, device=device).view(1, -1, 1, 1).expand(shape)
+
+
+def _tensor(pixels: np.ndarray) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # read-only memory map: it is only read
+        return torch.from_numpy(pixels)

@@ -1,0 +1,119 @@
+"""What a data family hands over (Raw) and where it looks for files (Places). No torch.
+A family is a file of this folder with one class; `open(places)` reads names and labels, never all pixels."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from transfer_cli.errors import DataError, Fault
+
+PARTS = ("train", "val", "test")
+MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing `transfer data check` saw. `level` FAIL stops a run, warn and note do not. `file` is what is named
+    to the user (with a row, in a table)."""
+
+    level: str
+    kind: str
+    label: str
+    file: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class RawPart:
+    """Rows of one part as stored: `labels` int64 [N]; either `pixels`, a function giving uint8 [N, H, W] or
+    [N, H, W, 3], or `files`, one picture a row. `names(i)` tells row i to a person."""
+
+    labels: np.ndarray
+    names: Callable[[int], str]
+    pixels: Callable[[], np.ndarray] | None = None
+    files: tuple[Path, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A data set as found, before any view. `parts` always has "train"; without "test", `test_fraction` of every class
+    is cut off as test. `sources` are all files that decide the content. `flip`: may pictures be mirrored?
+    `faults` stop a run; `note` says what is not as usual ("train 10,000 of 50,000"); `layout` and `ignored` are for
+    `data check`. `fingerprint` and `digests` (sha256 of each source) are filled in by `describe`."""
+
+    name: str
+    classes: tuple[str, ...]
+    parts: Mapping[str, RawPart]
+    sources: tuple[Path, ...]
+    note: str = ""
+    flip: bool = True
+    test_fraction: float = 0.1
+    layout: str = ""
+    ignored: tuple[str, ...] = ()
+    faults: tuple[Finding, ...] = ()
+    fingerprint: str = ""
+    digests: Mapping[Path, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where named data sets are looked for: $TRANSFER_DATA/<name>/, $TRANSFER_DATA/, then what `transfer fetch`
+    brought, <cache>/data/<name>/. `cache` is <runs>/.cache, the only folder that is written to.
+    `word` is what the user calls this data set: "data" or "source"."""
+
+    cache: Path
+    word: str = "data"
+
+    def roots(self, name: str) -> Iterator[Path]:
+        """Folders that may hold the data set `name`, best first."""
+        if given := os.environ.get("TRANSFER_DATA"):
+            yield Path(given).expanduser() / name
+            yield Path(given).expanduser()
+        yield self.cache / "data" / name
+
+    def find(self, name: str, *relative: str) -> Path | None:
+        """First existing file among `relative` paths, in the order of the roots."""
+        found = (root / path for root in self.roots(name) for path in relative)
+        return next((path for path in found if path.is_file()), None)
+
+    def need(self, name: str, wants: str, size_mb: float, *relative: str) -> Path:
+        """`find`, or a DataError that names the file, the folder, its variable and the two ways to bring it."""
+        if found := self.find(name, *relative):
+            return found
+        raise DataError(missing(self.word, name, wants, size_mb))
+
+
+def missing(word: str, name: str, wants: str, size_mb: float) -> Fault:
+    """The fault of a named data set that is nowhere."""
+    given = os.environ.get("TRANSFER_DATA", "not set")
+    text = f"not in the data folder (TRANSFER_DATA: {given}); wants {wants}, {size_mb:.0f} MB"
+    return Fault(word, text, name, do=f"transfer fetch {name} (network), or: transfer fetch {name} --from FILE")
+
+
+def bad_file(path: Path | str, text: str) -> DataError:
+    """A file of the data that cannot be read; `text` says how."""
+    return DataError(Fault(str(path), text))
+
+
+def digit_names(count: int = 10) -> tuple[str, ...]:
+    return tuple(str(digit) for digit in range(count))
+
+
+def numbered(name: str, part: str) -> Callable[[int], str]:
+    """Names of rows that are no files of their own: `usps/test/17`."""
+    return lambda row: f"{name}/{part}/{row}"
+
+
+def with_test(parts: Mapping[str, RawPart]) -> dict[str, RawPart]:
+    """Parts as the user brought them; with val and no test, val is the test part and validation is cut from train."""
+    if "val" in parts and "test" not in parts:
+        return {"train": parts["train"], "test": parts["val"]}
+    return dict(parts)
+
+
+def all_files(parts: Mapping[str, RawPart]) -> tuple[Path, ...]:
+    """Files of all parts, train first."""
+    return tuple(path for part in PARTS if part in parts for path in parts[part].files or ())

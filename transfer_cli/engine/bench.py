@@ -1,0 +1,120 @@
+"""What every stage of a run works with: nets out of the store, feeds out of the data, methods by name."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from transfer_cli.contracts import Given, Method
+from transfer_cli.data.cache import converted
+from transfer_cli.data.describe import DataSet
+from transfer_cli.data.images import Images
+from transfer_cli.data.tasks import Classification
+from transfer_cli.engine.device import reseed
+from transfer_cli.engine.features import FeatureCache
+from transfer_cli.engine.feed import Address, StepFeed
+from transfer_cli.models import net as nets
+from transfer_cli.models.tensors import unpack
+from transfer_cli.seeds import seed_for
+from transfer_cli.store import Store
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stage to compute, as the plan describes it. `data` holds "target" and, where there is one, "source"."""
+
+    name: str
+    key: str
+    spec: Json
+    rules: tuple[str, ...]
+    data: Mapping[str, DataSet]
+    weights: Path | None = None
+    plugins: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclass
+class Bench:
+    """Store, device and cache of a run. `stop()` raises Stopped when a signal asked for it, `unchanged()` raises
+    DataError or StoreError if data or code changed since the plan was made."""
+
+    store: Store
+    device: torch.device
+    cache: Path
+    talk: Any
+    stop: Callable[[], None]
+    unchanged: Callable[[], None]
+    save_every: float = 60.0
+    _pixels: dict[Any, Any] = field(default_factory=dict)
+
+    def items(self, job: Job, side: str, part: Any, *, labelled: bool, seed: int) -> Images:
+        """Rows of a part of source or target, in the shape the model takes."""
+        data, model = job.data[side], job.spec["model"]
+        rows = data.rows(part, labelled=labelled, seed=seed)
+        name = (data.fingerprint, rows.part, str(model["input"]))
+        if name not in self._pixels:
+            self._pixels[name] = converted(data.raw, rows.part, model["input"], self.cache)
+        return Images(self._pixels[name], rows, model, policy=data.augment, flip=data.flip, device=self.device)
+
+    def feed(self, job: Job, side: str, part: Any, *, labelled: bool = True, seed: int = 0) -> StepFeed:
+        """A feed without augmentation, for whole passes and features."""
+        items = self.items(job, side, part, labelled=labelled, seed=seed)
+        key = {"data": job.data[side].key(part, labelled=labelled, seed=seed), "input": job.spec["model"]["input"]}
+        cache = FeatureCache(self.cache, self.precision(job))
+        return StepFeed(items, Address(seed, "whole", part), batch=items.chunk, views=("none",), key=key, features=cache)
+
+    def stream(self, job: Job, name: str, batch: int) -> StepFeed:
+        """The feed of one stream of a training stage."""
+        view, seed = job.spec["streams"][name], job.seed
+        items = self.items(job, view["side"], view["part"], labelled=view["labelled"], seed=seed)
+        return StepFeed(
+            items,
+            Address(seed, job.spec["role"], name),
+            batch=view.get("batch", batch),
+            labelled=view["labelled"],
+            views=tuple(view["views"]),
+            key={"data": view["data"], "input": job.spec["model"]["input"]},
+            features=FeatureCache(self.cache, self.precision(job)),
+        )
+
+    def precision(self, job: Job) -> str:
+        trainer = job.spec.get("trainer", {})
+        return str(trainer.get("precision") or job.spec["model"]["precision"])
+
+    def task(self, job: Job, side: str) -> Classification:
+        return Classification(job.data[side].classes)
+
+    def net(self, job: Job, ref: Json) -> nets.Net:
+        """The net of a stage (key, rule), or a fresh one drawn from `init`."""
+        if "init" in ref:
+            reseed(seed_for(ref["init"], "net", bits=32))
+            return nets.build(job.spec["model"], job.plugins).to(self.device)
+        tensors, meta = unpack(self.store.read(ref["key"], f"model-{ref['rule']}.safetensors"))
+        net = nets.rebuild(meta[ref["part"]] | {"model": job.spec["model"]}, job.plugins)
+        prefix = ref["part"] + "."
+        net.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
+        return net.to(self.device)
+
+    def method(self, job: Job, given: Given) -> Method:
+        settings = dict(job.spec["method"])
+        kind: type[Method] = load_class("methods", settings.pop("method"), job.plugins)
+        return kind(given, **settings).to(self.device)
+
+
+def load_class(folder: str, stem: str, plugins: tuple[str, ...] = ()) -> Any:
+    """Class CamelCase(stem) of transfer_cli.<folder>.<stem>, or of a plugin package; the plan has checked the name."""
+    places = [f"transfer_cli.{folder}", *(f"{plugin}{sub}" for plugin in plugins for sub in (f".{folder}", ""))]
+    for place in places:
+        try:
+            module = importlib.import_module(f"{place}.{stem}")
+        except ModuleNotFoundError as error:
+            if error.name not in (place, f"{place}.{stem}"):
+                raise
+            continue
+        return getattr(module, "".join(part.title() for part in stem.split("_")))
+    raise ModuleNotFoundError(f"{folder}/{stem}.py")

@@ -1,0 +1,51 @@
+"""Devices, threads, precision, and the identity class: what decides the last bits of a result but not its meaning."""
+
+import contextlib
+import os
+import platform
+from typing import Any
+
+import numpy
+import torch
+
+from transfer_cli.engine.settings import Runtime
+from transfer_cli.errors import ConfigError, Fault
+
+ISA_VARIABLES = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS")
+
+
+def setup(runtime: Runtime) -> torch.device:
+    """The device of a run, with its threads set. Raises ConfigError where `device: gpu` finds none."""
+    if runtime.threads != "auto":
+        torch.set_num_threads(runtime.threads)
+    if runtime.device == "gpu" and not torch.cuda.is_available():
+        raise ConfigError(Fault("runtime.device", "no CUDA device here", "gpu", do="runtime=cpu"))
+    use_gpu = runtime.device != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if use_gpu else "cpu")
+
+
+def identity(device: torch.device) -> dict[str, Any]:
+    """Inside one identity class a key gives the same bits: versions, CPU capability, threads, device."""
+    return {
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "isa": {name: os.environ[name] for name in ISA_VARIABLES if name in os.environ},
+    }
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
+    """bf16 autocast, or nothing for fp32."""
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def reseed(seed32: int) -> None:
+    """Seeds torch's default generators: 1 us, where torch.manual_seed takes 100."""
+    torch.default_generator.manual_seed(seed32)
+    if torch.cuda.is_initialized():
+        torch.cuda.default_generators[torch.cuda.current_device()].manual_seed(seed32)

@@ -1,0 +1,162 @@
+"""The evaluate stage: test rows of the target scored by the net's head, by a predictor, or over few-shot episodes.
+The only stage that reads test. Scores are kept per row, for paired comparisons."""
+
+import json
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transfer_cli.engine import passes
+from transfer_cli.engine.bench import Bench, Job, load_class
+from transfer_cli.engine.feed import Address, StepFeed
+from transfer_cli.errors import DataError, Fault
+from transfer_cli.metrics.classification import confusion
+from transfer_cli.models.tensors import pack
+
+EPISODE_FLOATS = 30_000_000  # episodes are scored in chunks of about this many numbers
+Z95 = 1.959964
+
+
+def evaluate(job: Job, bench: Bench, claim: Any) -> None:
+    """Scores every snapshot handed on; writes results.json and one file of scores a rule."""
+    spec = job.spec
+    test = bench.feed(job, "target", "test", seed=job.seed)
+    found: dict[str, Any] = {}
+    seen: dict[str, str] = {}
+    for rule, ref in spec["nets"].items():
+        bench.stop()
+        same = seen.setdefault(_content(ref, bench), rule)
+        found[rule] = found[same] if same != rule else _one(job, bench, claim, rule, ref, test)
+    results = {"rules": found, "headline": spec["headline"]}
+    claim.put_json("results.json", results)
+
+
+def _content(ref: dict[str, Any], bench: Bench) -> str:
+    """Two rules may have kept the same weights: those are scored once."""
+    return json.dumps(ref) if "init" in ref else bench.store.digest(ref["key"], f"model-{ref['rule']}.safetensors")
+
+
+def _one(job: Job, bench: Bench, claim: Any, rule: str, ref: dict[str, Any], test: StepFeed) -> dict[str, Any]:
+    net = bench.net(job, ref).eval()
+    if "episodes" in job.spec:
+        return _episodes(job, bench, claim, rule, net, test)
+    scores, labels = _scores(job, bench, net, test), test.items.labels
+    claim.put(f"scores-{rule}.safetensors", pack({"scores": scores.cpu(), "labels": labels.cpu()}, {}))
+    metrics = bench.task(job, "target").metrics(scores, labels)
+    table = confusion(scores, labels, len(job.spec["classes"]))
+    return {
+        "metrics": {f"test/{name}": value for name, value in metrics.items()},
+        "n": len(labels),
+        "over": "test rows",
+        "ci95": wilson(metrics["accuracy"], len(labels)),
+        "confusion": table.tolist(),
+        "confused": _confused(job, scores, labels),
+        "parameters": sum(p.numel() for p in net.parameters()),
+    }
+
+
+def wilson(share: float, n: int) -> float:
+    """Half the width of the 95 % Wilson interval of a share of n rows."""
+    return float(Z95 / (1 + Z95**2 / n) * (share * (1 - share) / n + Z95**2 / (4 * n**2)) ** 0.5)
+
+
+def _scores(job: Job, bench: Bench, net: Any, test: StepFeed) -> Tensor:
+    settings = dict(job.spec["predictor"])
+    stem = settings.pop("predictor")
+    if stem == "none":
+        return _head_scores(job, bench, net, test)
+    predictor = load_class("predictors", stem, job.plugins)(**settings)
+    support, labels = bench.feed(job, "target", "train", seed=job.seed).features(net)
+    query, _ = test.features(net)
+    with torch.no_grad():
+        return predictor.scores(support[None], labels[None], query[None], len(job.spec["classes"]))[0]
+
+
+def _head_scores(job: Job, bench: Bench, net: Any, test: StepFeed) -> Tensor:
+    task = bench.task(job, "target")
+    settle_head(net, task, job.data["target"].title)
+    return passes.scores(net, task.head, test, bench.precision(job))
+
+
+def settle_head(net: Any, task: Any, title: str) -> None:
+    """A head whose outputs have no names (someone's weights) takes the task's, if it has as many. Raises DataError."""
+    if task.head not in net.heads:
+        task.prepare(net)
+    if net.classes[task.head] is not None:
+        return
+    outputs = net.heads[task.head].out_features
+    if outputs != len(task.classes):
+        text = f"the net's head has {outputs} outputs, {title} {len(task.classes)} classes"
+        raise DataError(Fault("evaluate", text, do="strategy=linear_probe or fine_tune gives it a new head"))
+    net.name_classes(task.head, task.classes)
+
+
+def _confused(job: Job, scores: Tensor, labels: Tensor, most: int = 10) -> list[dict[str, Any]]:
+    """The class pairs confused most often, each with up to three rows by name."""
+    predicted = scores.argmax(1).cpu().numpy()
+    truth = labels.cpu().numpy()
+    rows, classes = job.data["target"].rows("test", seed=job.seed), job.spec["classes"]
+    pairs: dict[tuple[int, int], list[int]] = {}
+    for row in np.flatnonzero(predicted != truth):
+        pairs.setdefault((int(truth[row]), int(predicted[row])), []).append(int(row))
+    worst = sorted(pairs.items(), key=lambda item: (-len(item[1]), item[0]))[:most]
+    return [
+        {"is": classes[true], "taken_for": classes[wrong], "count": len(found), "rows": [rows.name(r) for r in found[:3]]}
+        for (true, wrong), found in worst
+    ]
+
+
+def _episodes(job: Job, bench: Bench, claim: Any, rule: str, net: Any, test: StepFeed) -> dict[str, Any]:
+    settings = dict(job.spec["predictor"])
+    predictor = load_class("predictors", settings.pop("predictor"), job.plugins)(**settings)
+    support, support_labels = bench.feed(job, "target", "train", seed=job.seed).features(net)
+    query, query_labels = test.features(net)
+    wants = job.spec["episodes"]
+    rng = Address(job.seed, "evaluate", "episodes").rng("draws", 0)
+    drawn = draw_episodes(support_labels.cpu().numpy(), query_labels.cpu().numpy(), rng=rng, **wants)
+    shares = _episode_accuracy(predictor, support, query, drawn, wants, bench)
+    claim.put(f"scores-{rule}.safetensors", pack({"accuracy": shares}, {}))
+    half = Z95 * float(shares.std()) / len(shares) ** 0.5 if len(shares) > 1 else 0.0
+    return {
+        "metrics": {"test/accuracy": float(shares.double().mean())},
+        "n": len(shares),
+        "over": f"draws of {wants['way']}-way {wants['shots']}-shot",
+        "ci95": half,
+        "parameters": sum(p.numel() for p in net.parameters()),
+    }
+
+
+def draw_episodes(
+    support: np.ndarray, query: np.ndarray, *, way: int, shots: int, queries: int, draws: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of `draws` episodes: classes without replacement, then rows of each. Depends on the labels' positions and
+    on rng only, so every net is asked the same. Returns support rows [E, way * shots], query rows [E, way * queries],
+    ordered by class within an episode."""
+    classes = int(max(support.max(), query.max())) + 1
+    of = [(np.flatnonzero(support == c), np.flatnonzero(query == c)) for c in range(classes)]
+    chosen_support, chosen_query = np.empty((draws, way, shots), np.int64), np.empty((draws, way, queries), np.int64)
+    for episode in range(draws):
+        for place, c in enumerate(rng.permutation(classes)[:way]):
+            chosen_support[episode, place] = rng.permutation(of[c][0])[:shots]
+            chosen_query[episode, place] = rng.permutation(of[c][1])[:queries]
+    return chosen_support.reshape(draws, -1), chosen_query.reshape(draws, -1)
+
+
+@torch.no_grad()
+def _episode_accuracy(
+    predictor: Any, support: Tensor, query: Tensor, drawn: tuple[np.ndarray, np.ndarray], wants: dict[str, int], bench: Bench
+) -> Tensor:
+    """Accuracy [E] fp32 of every episode."""
+    ways = torch.arange(wants["way"], device=support.device)
+    support_labels, truth = ways.repeat_interleave(wants["shots"]), ways.repeat_interleave(wants["queries"])
+    rows, asked = (torch.from_numpy(part).to(support.device) for part in drawn)
+    chunk = max(1, EPISODE_FLOATS // ((rows.shape[1] + asked.shape[1]) * support.shape[1]))
+    shares = []
+    for near, far in zip(rows.split(chunk), asked.split(chunk), strict=True):
+        bench.stop()
+        labels = support_labels.expand(len(near), -1)
+        scores = predictor.scores(support[near], labels, query[far], wants["way"])
+        shares.append((scores.argmax(-1) == truth).float().mean(1))
+    return torch.cat(shares).cpu()

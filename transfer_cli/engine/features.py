@@ -1,0 +1,35 @@
+"""The feature cache: features of a frozen backbone are computed once for (net, rows, input) and kept.
+The key is the content of the backbone's tensors, so a net that was trained on is another net."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transfer_cli.data.cache import remember
+from transfer_cli.engine import passes
+from transfer_cli.engine.device import identity
+from transfer_cli.engine.feed import StepFeed
+
+
+class FeatureCache:
+    """Called with (feed, net); gives features [N, D] fp32 and labels [N] of every row of the feed, in order."""
+
+    def __init__(self, folder: Path, precision: str) -> None:
+        self.folder, self.precision = folder, precision
+
+    def __call__(self, feed: StepFeed, net: Any) -> tuple[Tensor, Tensor]:
+        device = feed.items.labels.device
+        key = self._key(feed, net, device)
+        kept = remember(self.folder, key, lambda: passes.features(net, feed, self.precision).cpu().numpy())
+        return torch.from_numpy(kept).to(device), feed.items.labels
+
+    def _key(self, feed: StepFeed, net: Any, device: torch.device) -> str:
+        facts = {"rows": feed.key, "model": net.recipe, "precision": self.precision, "class": identity(device)}
+        digest = sha256(json.dumps(facts, sort_keys=True).encode())
+        for name, value in sorted(net.backbone.state_dict().items()):
+            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,98 @@
+"""Feeds: batches addressed by step. `feed[t]` depends on (seed, role, stream, t) only, so nothing about the
+position in the data is ever saved. What a row looks like is the business of `items` (data/images.py ...)."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transfer_cli.contracts import Batch, Inputs
+from transfer_cli.seeds import seed_for
+
+
+class Items(Protocol):
+    """Rows of one view, gathered by position."""
+
+    labels: Tensor
+    chunk: int  # rows that pass through a net together when nothing is learnt
+
+    def __len__(self) -> int: ...
+    def gather(self, index: Tensor, policy: str, rng: Callable[[], np.random.Generator]) -> Inputs: ...
+
+
+@dataclass(frozen=True)
+class Address:
+    """Whose batches: the names that seed every draw of a feed."""
+
+    seed: int
+    role: str
+    stream: str
+
+    def rng(self, purpose: str, t: int) -> np.random.Generator:
+        return np.random.Generator(np.random.Philox(key=seed_for(self.seed, self.role, self.stream, purpose, t)))
+
+
+Features = Callable[["StepFeed", Any], tuple[Tensor, Tensor]]
+
+
+class StepFeed:
+    """A Feed over items: each row once an epoch, in an order drawn per epoch; a batch may span two epochs."""
+
+    def __init__(
+        self,
+        items: Items,
+        address: Address,
+        *,
+        batch: int,
+        labelled: bool = True,
+        views: tuple[str, ...] = ("train",),
+        key: Mapping[str, Any] | None = None,
+        features: Features | None = None,
+    ) -> None:
+        self.items, self.address, self.labelled, self.policies = items, address, labelled, views
+        self.rows = len(items)
+        self.batch = min(batch, self.rows)
+        self.steps_per_epoch = max(1, self.rows // self.batch)
+        self.key = dict(key or {})
+        self._features = features
+        self._orders: dict[int, Tensor] = {}
+
+    def __getitem__(self, t: int) -> Batch:
+        index = self._index(t)
+        views = tuple(self.items.gather(index, policy, self._rng(t, i)) for i, policy in enumerate(self.policies))
+        labels = self.items.labels[index] if self.labelled else None
+        return Batch(views[0], labels, index, views)
+
+    def _rng(self, t: int, view: int) -> Callable[[], np.random.Generator]:
+        return lambda: self.address.rng(f"view {view}", t)
+
+    def _index(self, t: int) -> Tensor:
+        start = t * self.batch
+        epoch, offset = divmod(start, self.rows)
+        order = self._order(epoch)[offset : offset + self.batch]
+        if len(order) == self.batch:
+            return order
+        return torch.cat([order, self._order(epoch + 1)[: self.batch - len(order)]])
+
+    def _order(self, epoch: int) -> Tensor:
+        if epoch not in self._orders:
+            self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1}
+            order = self.address.rng("order", epoch).permutation(self.rows)
+            self._orders[epoch] = torch.from_numpy(order).to(self.items.labels.device)
+        return self._orders[epoch]
+
+    def whole(self, batch: int | None = None) -> Iterator[Batch]:
+        """Every row once, in order, without augmentation."""
+        everything = torch.arange(self.rows, device=self.items.labels.device)
+        for index in everything.split(batch or self.items.chunk):
+            inputs = self.items.gather(index, "none", self._rng(0, 0))
+            yield Batch(inputs, self.items.labels[index] if self.labelled else None, index, (inputs,))
+
+    def features(self, net: Any) -> tuple[Tensor, Tensor]:
+        """Features [N, D] and labels [N] of every row, in order, by way of the feature cache."""
+        if self._features is None:
+            raise TypeError("this feed was made without a feature cache")
+        return self._features(self, net)

@@ -1,0 +1,181 @@
+"""The training loop of one stage: what one step does, and the state it moves. Knows no files, no rules, no screens.
+
+A step is a pure function of (state, seed, role, t); state is the method's tensors and the optimisers'."""
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from transfer_cli.contracts import Batch, Feed, Loss, Method, Progress
+from transfer_cli.engine import players
+from transfer_cli.engine.device import autocast, reseed
+from transfer_cli.engine.settings import Trainer
+from transfer_cli.errors import ConfigError, Diverged, Fault
+
+Logs = dict[str, Tensor]
+
+
+class Training:
+    """A method, its players and its feeds, moved one step at a time.
+
+    `seed32`: 32-bit seed of step 0, made from (seed, role). Raises TypeError for a parameter without an owner
+    and ConfigError for `accumulate` on a method whose loss couples rows."""
+
+    def __init__(
+        self, method: Method, feeds: Mapping[str, Feed], trainer: Trainer, *, seed32: int, precision: str, device: torch.device
+    ) -> None:
+        self.method, self.feeds, self.trainer, self.seed32 = method, dict(feeds), trainer, seed32
+        self.cast = players.players(method, trainer)
+        self.autocast = autocast(device, precision)
+        self.device = device
+        self.alone = len(self.cast) == 1
+        self.refreshes = type(method).refresh is not Method.refresh
+        self.listens = type(method).after is not Method.after
+        self.nan_at = int(os.environ.get("TRANSFER_TEST_NAN_AT", -1))
+        self.last_finite: tuple[float, int] | None = None
+        self.overflow = torch.zeros((), device=device)
+        if trainer.accumulate > 1 and method.coupled:
+            raise ConfigError(Fault("trainer.accumulate", "this method's loss couples the rows of a batch; allowed: 1"))
+        self.set_modes()
+
+    def set_modes(self) -> None:
+        self.awake = [p.requires_grad for p in self.method.parameters()]
+        players.set_modes(self.method, self.cast)
+
+    def step(self, t: int) -> Logs:
+        """Batch t through the method; returns what it logged, the loss first."""
+        reseed((self.seed32 + t) & 0xFFFFFFFF)
+        at = Progress(t, self.trainer.steps)
+        if self.refreshes:
+            self._refresh(at)
+        batch = {name: feed[t] for name, feed in self.feeds.items()}
+        for player in self.cast.values():
+            player.set_rate(players.rate(self.trainer, t))
+        logs = self._micro_batches(batch, at) if self.trainer.accumulate > 1 else self._yields(batch, at)
+        if self.listens:
+            self.method.after(batch, at, logs)
+        return logs
+
+    def _refresh(self, at: Progress) -> None:
+        self.method.refresh(self.feeds, at)
+        if self.awake != [p.requires_grad for p in self.method.parameters()]:
+            self.set_modes()
+
+    def _yields(self, batch: dict[str, Batch], at: Progress) -> Logs:
+        logs: Logs = {}
+        for loss in self._losses(batch, at):
+            self._backward(loss.value, loss.players)
+            self._update(loss, at.step)
+            name = "loss" if "loss" not in logs else f"loss/{_names(loss)[0]}"
+            logs |= {name: loss.value.detach(), **{k: v.detach() for k, v in loss.logs.items()}}
+        return logs
+
+    def _losses(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
+        generator = self.method.step(batch, at)
+        while True:
+            with self.autocast:
+                loss = next(generator, None)
+            if loss is None:
+                return
+            if at.step == self.nan_at:
+                loss = loss._replace(value=loss.value * float("nan"))
+            yield loss
+
+    def _backward(self, value: Tensor, owners: str | tuple[str, ...]) -> None:
+        if self.alone:
+            return value.backward()
+        names = (owners,) if isinstance(owners, str) else owners
+        inputs = [p for name in names for p in self.cast[name].parameters if p.requires_grad]
+        try:
+            torch.autograd.backward(value, inputs=inputs)
+        except RuntimeError as error:
+            if "inplace operation" in str(error):
+                raise TypeError("a yield uses tensors made before the yield in front of it; compute them again") from error
+            raise
+
+    def _micro_batches(self, batch: dict[str, Batch], at: Progress) -> Logs:
+        """One optimiser step from several backward passes: gradients averaged by each loss's weight."""
+        total, logs = 0.0, {}
+        for part in _split(batch, self.trainer.accumulate):
+            losses = self._losses(part, at)
+            loss = next(losses)
+            self._backward(loss.value * loss.weight, loss.players)
+            if next(losses, None) is not None:
+                raise ConfigError(Fault("trainer.accumulate", "this method yields more than one loss; allowed: 1"))
+            total += loss.weight
+            for name, value in {"loss": loss.value, **loss.logs}.items():
+                logs[name] = logs.get(name, 0.0) + value.detach() * loss.weight
+        for name in _names(loss):
+            torch._foreach_mul_(self.cast[name].gradients(), 1 / total)
+        logs = {name: value / total for name, value in logs.items()}
+        self._update(loss._replace(value=logs["loss"]), at.step)
+        return logs
+
+    def _update(self, loss: Loss, t: int) -> None:
+        for name in _names(loss):
+            player = self.cast[name]
+            gradients = player.gradients()
+            if gradients:
+                norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+                self._guard(player, loss.value, norm, t)
+                if player.clip is not None:
+                    torch._foreach_mul_(gradients, (player.clip / (norm + 1e-6)).clamp(max=1.0))
+                player.optimizer.step()
+            player.optimizer.zero_grad(set_to_none=True)
+
+    def _guard(self, player: players.Player, value: Tensor, norm: Tensor, t: int) -> None:
+        """No non-finite number reaches the weights. On a GPU the update is skipped there, without waiting for it;
+        `check` raises at the next log point, before anything is saved."""
+        if self.device.type == "cuda":
+            bad = (~torch.isfinite(norm + value.detach())).float()
+            player.optimizer.found_inf = bad
+            self.overflow += bad
+            return
+        number = float(value.detach())
+        if not (math.isfinite(number) and math.isfinite(float(norm))):
+            raise diverged(t, self.last_finite)
+        self.last_finite = (number, t)
+
+    def check(self, t: int) -> None:
+        """Raises Diverged if an update was skipped since the last look (GPU only)."""
+        if self.device.type == "cuda" and float(self.overflow):
+            raise diverged(t, self.last_finite)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything a step may depend on, by name."""
+        mine = {f"method.{name}": value for name, value in self.method.state_dict().items()}
+        return mine | {f"optimizer.{name}": value for name, value in players.state(self.cast)}
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        self.method.load_state_dict(_below("method.", tensors))
+        players.load_state(self.cast, _below("optimizer.", tensors))
+
+
+def diverged(t: int, last: tuple[float, int] | None) -> Diverged:
+    before = f" (last finite {last[0]:.4g} at {last[1]})" if last else ""
+    return Diverged(Fault("training", f"non-finite loss at step {t}{before}; not retried, use --retry-failed"))
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _names(loss: Loss) -> tuple[str, ...]:
+    return (loss.players,) if isinstance(loss.players, str) else loss.players
+
+
+def _split(batch: dict[str, Batch], parts: int) -> Iterator[dict[str, Batch]]:
+    """Micro-batches of nearly equal size; a stream with fewer rows than parts gives fewer."""
+    parts = min(parts, *(len(rows) for rows in batch.values()))
+    for i in range(parts):
+        yield {name: _slice(rows, i, parts) for name, rows in batch.items()}
+
+
+def _slice(rows: Batch, i: int, parts: int) -> Batch:
+    part = slice(len(rows) * i // parts, len(rows) * (i + 1) // parts)
+    views = tuple({name: x[part] for name, x in view.items()} for view in rows.views)
+    labels = None if rows.labels is None else rows.labels[part]
+    return Batch(views[0] if views else {n: x[part] for n, x in rows.inputs.items()}, labels, rows.index[part], views)

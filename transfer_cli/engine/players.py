@@ -1,0 +1,116 @@
+"""Players: who owns which parameter, which modules train, and each player's optimiser.
+
+A parameter that wants a gradient and belongs to no player would never learn, silently: that is an error here."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from transfer_cli.contracts import Method
+from transfer_cli.engine.settings import Trainer
+
+
+class Player:
+    """The parameters that one loss moves, and their optimiser. `scales` are learning-rate factors a group."""
+
+    def __init__(self, name: str, items: Any, trainer: Trainer) -> None:
+        self.name = name
+        groups = [_group(item) for item in items]
+        self.parameters = [p for group, _ in groups for p in group]
+        self.scales = [scale for _, scale in groups]
+        self.clip = trainer.clip
+        self.optimizer = _optimizer([{"params": group} for group, _ in groups], trainer)
+
+    def set_rate(self, rate: float) -> None:
+        for group, scale in zip(self.optimizer.param_groups, self.scales, strict=True):
+            group["lr"] = rate * scale
+
+    def gradients(self) -> list[Tensor]:
+        return [p.grad for p in self.parameters if p.grad is not None]
+
+
+def _group(item: Any) -> tuple[list[nn.Parameter], float]:
+    thing, scale = item if isinstance(item, tuple) else (item, 1.0)
+    return ([thing] if isinstance(thing, nn.Parameter) else list(thing.parameters())), float(scale)
+
+
+def _optimizer(groups: list[dict[str, Any]], trainer: Trainer) -> torch.optim.Optimizer:
+    groups = [g for g in groups if g["params"]] or groups
+    if trainer.optimizer == "sgd":
+        return _sgd(groups, trainer)
+    kind = torch.optim.Adam if trainer.optimizer == "adam" else torch.optim.AdamW
+    return kind(groups, trainer.lr, weight_decay=trainer.weight_decay, fused=True)
+
+
+def _sgd(groups: list[dict[str, Any]], trainer: Trainer) -> torch.optim.SGD:
+    momentum, decay = trainer.momentum, trainer.weight_decay
+    made = torch.optim.SGD(groups, trainer.lr, momentum, weight_decay=decay, nesterov=momentum > 0, fused=True)
+    if momentum:
+        # The fused kernel refuses a mix of parameters with and without a buffer, which gradual unfreezing makes.
+        for p in (p for group in made.param_groups for p in group["params"]):
+            made.state[p]["momentum_buffer"] = torch.zeros_like(p)
+    return made
+
+
+def players(method: Method, trainer: Trainer) -> dict[str, Player]:
+    """Every player with its optimiser. Raises TypeError naming a parameter that has no owner, or two."""
+    cast = {name: Player(name, items, trainer) for name, items in method.players().items()}
+    names = {id(p): name for name, p in method.named_parameters()}
+    owners: dict[int, str] = {}
+    for player in cast.values():
+        for p in player.parameters:
+            if id(p) in owners:
+                raise TypeError(f"{names.get(id(p), '?')} belongs to {owners[id(p)]} and to {player.name}")
+            owners[id(p)] = player.name
+    for name, p in method.named_parameters():
+        if p.requires_grad and id(p) not in owners:
+            raise TypeError(f"{name} wants a gradient, but no player owns it")
+    return cast
+
+
+def set_modes(method: Method, cast: dict[str, Player]) -> None:
+    """Training mode for modules that learn, eval mode for those all of whose parameters have no player or no
+    gradient: a frozen BatchNorm stays frozen. Modules without parameters go with their parent."""
+    owned = {id(p) for player in cast.values() for p in player.parameters if p.requires_grad}
+    _walk(method, owned, True)
+
+
+def _walk(module: nn.Module, owned: set[int], parent: bool) -> None:
+    mine = list(module.parameters())
+    module.training = any(id(p) in owned for p in mine) if mine else parent
+    for child in module.children():
+        _walk(child, owned, module.training)
+
+
+def rate(trainer: Trainer, t: int) -> float:
+    """Learning rate at step t, a pure function of t: linear warm-up, then the schedule."""
+    warm = round(trainer.warmup * trainer.steps)
+    if t < warm:
+        return trainer.lr * (t + 1) / warm
+    left = (t - warm) / max(1, trainer.steps - warm)
+    if trainer.schedule == "cosine":
+        return trainer.lr * 0.5 * (1 + math.cos(math.pi * left))
+    return trainer.lr * (1 - left) if trainer.schedule == "linear" else trainer.lr
+
+
+def state(cast: dict[str, Player]) -> Iterator[tuple[str, Tensor]]:
+    """Optimiser tensors by `player.parameter.name`."""
+    for player in cast.values():
+        for i, p in enumerate(player.parameters):
+            for name, value in player.optimizer.state.get(p, {}).items():
+                if isinstance(value, Tensor):
+                    yield f"{player.name}.{i}.{name}", value
+
+
+def load_state(cast: dict[str, Player], tensors: dict[str, Tensor]) -> None:
+    """Puts back what `state` gave, in the memory layout of the parameters."""
+    for key, value in tensors.items():
+        name, i, slot = key.rsplit(".", 2)
+        player = cast[name]
+        p = player.parameters[int(i)]
+        mine = torch.empty_like(p).copy_(value) if value.shape == p.shape else value.clone().to(p.device)
+        player.optimizer.state[p][slot] = mine.detach()
+

@@ -1,0 +1,43 @@
+"""Trainer, evaluation and runtime settings: the keys, types, ranges and defaults of their YAML groups. No torch."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from transfer_cli.ranges import Range
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer:
+    """How a stage is trained. `precision` null: the model's. Part of the stage key."""
+
+    steps: Annotated[int, Range(1)] = 1000
+    batch: Annotated[int, Range(1)] = 128
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: Annotated[float, Range(0)] = 0.05
+    momentum: Annotated[float, Range(0, 1)] = 0.9
+    weight_decay: Annotated[float, Range(0)] = 0.0005
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    warmup: Annotated[float, Range(0, 1)] = 0.05
+    clip: Annotated[float, Range(0, above=True)] | None = None
+    accumulate: Annotated[int, Range(1)] = 1
+    precision: Literal["fp32", "bf16"] | None = None
+    validations: Annotated[int, Range(0)] = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """How the target is scored. `way` null: every class at once; else episodes of `way` classes."""
+
+    way: Annotated[int, Range(2)] | None = None
+    shots: Annotated[int, Range(1)] = 5
+    queries: Annotated[int, Range(1)] = 15
+    draws: Annotated[int, Range(1)] = 600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """Where and how carefully, never what: not part of any key."""
+
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    threads: Annotated[int, Range(1)] | Literal["auto"] = "auto"
+    save_every: Annotated[float, Range(0)] = 60.0

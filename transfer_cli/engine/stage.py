@@ -1,0 +1,206 @@
+"""One stage from claim to DONE: trained step by step with resume files, or finished in one go, or evaluated."""
+
+import resource
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transfer_cli.contracts import Given, Method
+from transfer_cli.engine import passes
+from transfer_cli.engine.bench import Bench, Job
+from transfer_cli.engine.device import identity, reseed
+from transfer_cli.engine.evaluate import evaluate
+from transfer_cli.engine.loop import Training
+from transfer_cli.engine.rules import Kept, validation_steps
+from transfer_cli.engine.settings import Trainer
+from transfer_cli.errors import Diverged
+from transfer_cli.models.tensors import pack, unpack
+from transfer_cli.models.weights import load
+from transfer_cli.seeds import seed_for
+from transfer_cli.claim import Claim
+from transfer_cli.commit import canonical
+
+LOGGED_ROWS = 500  # a stage's loss curve has at most this many points; fixed, for rows are part of the result
+
+
+def run_stage(job: Job, bench: Bench, claim: Claim) -> None:
+    """Computes the stage under `claim` and finishes it. Raises Diverged (recorded), Stopped (saved) and the rest."""
+    start = time.monotonic()
+    kind = identity(bench.device)
+    claim.put_json("stage.json", {"spec": job.spec, "identity": kind})
+    try:
+        {"train": _train, "given": _given, "evaluate": evaluate}[job.spec["kind"]](job, bench, claim)
+    except Diverged as error:
+        claim.fail({"fault": error.faults[0].text})
+        raise
+    finally:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        claim.append_timing(canonical({"seconds": time.monotonic() - start, "peak_bytes": peak}) + b"\n")
+    bench.unchanged()
+    claim.finish()
+
+
+def seed32(job: Job) -> int:
+    """The 32-bit seed of step 0: from (seed, role), never from the key."""
+    return seed_for(job.seed, job.spec.get("role", job.name), bits=32)
+
+
+def _given(job: Job, bench: Bench, claim: Claim) -> None:
+    assert job.weights is not None, "the plan made this stage from a file"
+    net = bench.net(job, {"init": 0})
+    report = load(net, job.weights)
+    for line in report.lines():
+        bench.talk.note(line)
+    claim.put("model-final.safetensors", _model({"net": net}))
+    claim.put_json("results.json", _facts({"final": {"step": 0}}, net, 0))
+
+
+def _train(job: Job, bench: Bench, claim: Claim) -> None:
+    method, tasks = _method(job, bench)
+    batch = job.spec.get("trainer", {}).get("batch", 128)
+    feeds = {name: bench.stream(job, name, batch) for name in job.spec["streams"]}
+    kept = Kept(job.rules)
+    trained: int | None = None
+    if method.steps:
+        trainer = Trainer(**job.spec["trainer"])
+        training = Training(
+            method, feeds, trainer, seed32=seed32(job), precision=bench.precision(job), device=bench.device
+        )
+        trained = sum(p.numel() for p in method.parameters() if p.requires_grad)
+        _Steps(job, bench, claim, training, kept, tasks).run()
+    for rule in kept.handed_on(method):
+        reseed((seed32(job) - 1) & 0xFFFFFFFF)
+        method.eval()
+        method.finish(feeds)
+        claim.put(f"model-{rule}.safetensors", _model(method.result()))
+        bench.stop()
+    claim.put_json("results.json", _facts(kept.facts(), method.result()["net"], trained))
+
+
+def _method(job: Job, bench: Bench) -> tuple[Method, dict[str, Any]]:
+    net = bench.net(job, job.spec["net"])
+    reseed(seed_for(job.seed, job.spec["role"], "method", bits=32))
+    tasks = {name: bench.task(job, view["side"]) for name, view in job.spec["streams"].items()}
+    for name, view in job.spec["streams"].items():
+        if view["labelled"]:
+            tasks[name].prepare(net)
+    rows = {name: len(bench.items(job, v["side"], v["part"], labelled=v["labelled"], seed=job.seed)) for name, v in job.spec["streams"].items()}
+    return bench.method(job, Given(net=net, tasks=tasks, rows=rows)), tasks
+
+
+def _model(parts: dict[str, Any]) -> bytes:
+    """A stage's result: nets under their names, plain tensors under theirs, descriptions in the metadata."""
+    tensors: dict[str, Tensor] = {}
+    meta: dict[str, Any] = {}
+    for name, part in parts.items():
+        if isinstance(part, Tensor):
+            tensors[name] = part
+            continue
+        meta[name] = part.describe()
+        tensors |= {f"{name}.{key}": value for key, value in part.state_dict().items()}
+    return pack(tensors, meta)
+
+
+def _facts(rules: dict[str, Any], net: Any, trained: int | None) -> dict[str, Any]:
+    total = sum(p.numel() for p in net.parameters())
+    head = sum(p.numel() for p in net.heads.parameters())
+    return {"rules": rules, "parameters": total, "trained": head if trained is None else trained}
+
+
+class _Steps:
+    """Steps with rows, validations, resume files and signals."""
+
+    def __init__(self, job: Job, bench: Bench, claim: Claim, training: Training, kept: Kept, tasks: dict[str, Any]) -> None:
+        self.job, self.bench, self.claim, self.training, self.kept, self.tasks = job, bench, claim, training, kept, tasks
+        self.steps = training.trainer.steps
+        self.stride = -(-self.steps // LOGGED_ROWS)
+        self.looks = validation_steps(self.steps, training.trainer.validations) if job.rules != ("final",) else frozenset()
+        self.held_out = {rule: self._feed(rule) for rule in job.rules if rule != "final"}
+        self.oracle = bench.feed(job, "target", "test", seed=job.seed) if "oracle" in job.spec else None
+        self.saved, self.cost = time.monotonic(), 0.0
+
+    def _feed(self, rule: str) -> Any:
+        return self.bench.feed(self.job, rule.removesuffix("_val"), "val", seed=self.job.seed)
+
+    def run(self) -> None:
+        first = self._resume()
+        begun = time.monotonic()
+        for t in range(first, self.steps):
+            logs = self.training.step(t)
+            if t % self.stride == 0 or t + 1 == self.steps:
+                self._log(t, logs)
+            if t + 1 in self.looks:
+                self._look(t + 1)
+            self._tell(t + 1, first, begun, logs)
+            self._pause(t + 1)
+        self.training.check(self.steps)
+        self.kept.keep("final", self.steps, (0.0, 0.0), {}, None)
+
+    def _log(self, t: int, logs: dict[str, Tensor]) -> None:
+        self.training.check(t)
+        self._row({"step": t, **{name: float(value) for name, value in logs.items()}})
+
+    def _row(self, row: dict[str, Any]) -> None:
+        self.claim.append(canonical(row) + b"\n")
+
+    def _look(self, step: int) -> None:
+        """The selection rules look; a better snapshot is kept. Draws nothing, so training goes on as if unseen."""
+        self.training.check(step)
+        found = {rule: self._metrics(rule, feed) for rule, feed in self.held_out.items()}
+        row = {f"{rule}/{name}": m[name] for rule, m in found.items() for name in ("accuracy", "nll")}
+        if self.oracle is not None:
+            row["oracle/accuracy"] = self._metrics("target_val", self.oracle)["accuracy"]
+        self._row({"step": step, **row})
+        for rule, m in found.items():
+            self.kept.keep(rule, step, (m["accuracy"], -m["nll"]), row, self.training.method)
+        self.training.set_modes()
+
+    def _metrics(self, rule: str, feed: Any) -> dict[str, float]:
+        task = self.bench.task(self.job, rule.removesuffix("_val"))
+        net = self.training.method.result()["net"]
+        scores = passes.scores(net, task.head, feed, self.bench.precision(self.job))
+        return task.metrics(scores, feed.items.labels)
+
+    def _tell(self, step: int, first: int, begun: float, logs: dict[str, Tensor]) -> None:
+        """The screen; it throttles itself."""
+        if not self.bench.talk.due():
+            return
+        rows = sum(feed.batch for feed in self.training.feeds.values())
+        rate = (step - first) * rows / max(1e-9, time.monotonic() - begun)
+        self.bench.talk.step(self.job.name, step, self.steps, float(logs["loss"]), rate, self.kept.best())
+
+    # resume files
+    def _pause(self, step: int) -> None:
+        """Saves when due or when a signal asks to leave."""
+        try:
+            self.bench.stop()
+        except Exception:
+            self._save(step)
+            raise
+        waited = time.monotonic() - self.saved
+        if step < self.steps and waited >= self.bench.save_every and waited >= 20 * self.cost:
+            self._save(step)
+
+    def _save(self, step: int) -> None:
+        self.training.check(step)
+        start = time.monotonic()
+        size, prefix = self.claim.rows_state()
+        meta = {"step": step, "rows": [size, prefix], "kept": self.kept.facts(), "identity": identity(self.bench.device)}
+        self.claim.save_resume(step, pack(self.training.state() | self.kept.tensors(), meta))
+        self.saved = time.monotonic()
+        self.cost = self.saved - start
+
+    def _resume(self) -> int:
+        """Puts the newest valid resume file back; returns the step to go on from."""
+        for step, data in self.claim.resume():
+            tensors, meta = unpack(data)
+            if not self.claim.truncate_rows(*meta["rows"]):
+                continue
+            self.training.load_state(tensors)
+            self.kept.load(meta["kept"], tensors)
+            self.bench.talk.note(f"{self.job.name} goes on at step {step:,} of {self.steps:,}")
+            return int(meta["step"])
+        self.claim.truncate_rows()
+        return 0

@@ -1,0 +1,43 @@
+"""Mixed inputs for two mixed losses: labels stay integers. Draws come from torch's default generator,
+which the engine reseeds before each step."""
+
+import torch
+from torch import Tensor
+
+Mixed = tuple[dict[str, Tensor], Tensor, float]
+
+
+def mixup(inputs: dict[str, Tensor], alpha: float) -> Mixed:
+    """Rows blended with other rows: share * x + (1 - share) * x[order]. Zhang et al. 2018, arXiv:1710.09412.
+    Returns (inputs, order [B], share in [0, 1]). Raises TypeError on integer inputs (tokens do not blend)."""
+    order, share = _partners(inputs, alpha)
+    for name, x in inputs.items():
+        if not x.is_floating_point():
+            raise TypeError(f"mixup blends numbers; {name} holds {x.dtype}")
+    return {name: torch.lerp(x[order], x, share) for name, x in inputs.items()}, order, share
+
+
+def cutmix(inputs: dict[str, Tensor], alpha: float) -> Mixed:
+    """A box of each picture [B, C, H, W] replaced by another's. Yun et al. 2019, arXiv:1905.04899, eq. 2.
+    The share is the part of the area that stays."""
+    order, share = _partners(inputs, alpha)
+    pixels = inputs["pixels"]
+    height, width = pixels.shape[-2:]
+    side = (1 - share) ** 0.5
+    top, bottom = _span(height, side)
+    left, right = _span(width, side)
+    mixed = pixels.clone()
+    mixed[..., top:bottom, left:right] = pixels[order][..., top:bottom, left:right]
+    kept = 1 - (bottom - top) * (right - left) / (height * width)
+    return {**inputs, "pixels": mixed}, order, kept
+
+
+def _partners(inputs: dict[str, Tensor], alpha: float) -> tuple[Tensor, float]:
+    first = next(iter(inputs.values()))
+    share = float(torch.distributions.Beta(alpha, alpha).sample())
+    return torch.randperm(len(first)).to(first.device), share
+
+
+def _span(length: int, side: float) -> tuple[int, int]:
+    centre, half = int(torch.randint(length, ())), int(length * side) // 2
+    return max(0, centre - half), min(length, centre + half)

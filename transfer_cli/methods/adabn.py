@@ -1,0 +1,35 @@
+"""BatchNorm statistics of the target in place of the source's."""
+
+import torch
+from torch import nn
+
+from transfer_cli.contracts import Feed, Given, Method, Stream
+from transfer_cli.errors import ConfigError, Fault
+
+
+class Adabn(Method):
+    """Li et al. 2016, arXiv:1603.04779: every BatchNorm layer takes mean and variance over all target rows.
+    Needs no labels and no gradient. Raises ConfigError for a net without BatchNorm."""
+
+    streams = {"target": Stream(labelled=False, views=("none",))}
+    steps = False
+
+    def __init__(self, given: Given) -> None:
+        super().__init__()
+        self.net = given.net
+        self.norms = [m for m in self.net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        if not self.norms:
+            raise ConfigError(Fault("align", "the net has no BatchNorm layer", "adabn", do="model=conv4 or resnet20"))
+
+    @torch.no_grad()
+    def finish(self, feeds: dict[str, Feed]) -> None:
+        momenta = [norm.momentum for norm in self.norms]
+        for norm in self.norms:
+            norm.reset_running_stats()
+            norm.train()
+            norm.momentum = None  # cumulative average: every batch counts alike
+        for batch in feeds["target"].whole():
+            self.net.features(batch.inputs)
+        for norm, momentum in zip(self.norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()

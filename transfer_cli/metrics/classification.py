@@ -1,0 +1,83 @@
+"""Numbers of a classifier from its scores: pure functions, all in float64, nothing is rounded.
+Shapes: scores [N, C], larger is likelier; labels [N] integers in 0..C-1. Ties go to the lowest class.
+Every function raises ValueError on shapes or labels that do not fit, Diverged on NaN."""
+
+import torch
+from torch import Tensor
+
+from transfer_cli.errors import Diverged, Fault
+
+ECE_BINS = 15
+
+
+def classification(scores: Tensor, labels: Tensor) -> dict[str, float]:
+    """All of this file by name: accuracy, top5 (with more than five classes), nll, ece; precision, recall, f1 as means
+    over the classes that occur in labels or predictions; `f1_weighted` ... weighted by rows of each class; and
+    `f1/3` ... for each class that occurs."""
+    scores, labels = _checked(scores, labels)
+    ranks = _ranks(scores, labels)
+    values = {"accuracy": _share(ranks < 1)} | ({"top5": _share(ranks < 5)} if scores.shape[1] > 5 else {})
+    values |= {"nll": nll(scores, labels), "ece": ece(scores, labels)}
+    return values | _by_class(confusion(scores, labels))
+
+
+def confusion(scores: Tensor, labels: Tensor) -> Tensor:
+    """Rows of each class (first axis) by the class they were given (second axis): int64 [C, C]."""
+    scores, labels = _checked(scores, labels)
+    classes = scores.shape[1]
+    cells = labels * classes + scores.argmax(1)
+    return torch.bincount(cells, minlength=classes**2).reshape(classes, classes)
+
+
+def nll(scores: Tensor, labels: Tensor) -> float:
+    """Mean negative log-likelihood of the labels in nats, scores taken as logits."""
+    scores, labels = _checked(scores, labels)
+    return torch.nn.functional.cross_entropy(scores, labels).item()
+
+
+def ece(scores: Tensor, labels: Tensor) -> float:
+    """Expected calibration error in [0, 1]: 15 equal bins (low, high] of the largest softmax probability, their gaps
+    between mean probability and accuracy weighted by rows. Guo et al. 2017, arXiv:1706.04599, eq. 3."""
+    scores, labels = _checked(scores, labels)
+    confidence, predicted = scores.softmax(1).max(1).values, scores.argmax(1)
+    edges = torch.arange(1, ECE_BINS, dtype=torch.float64) / ECE_BINS
+    gaps = torch.zeros(ECE_BINS, dtype=torch.float64)
+    gaps.index_add_(0, torch.bucketize(confidence, edges), confidence - (predicted == labels).double())
+    return gaps.abs().sum().item() / len(labels)
+
+
+def _by_class(matrix: Tensor) -> dict[str, float]:
+    """precision = hits / predicted, recall = hits / rows, f1 = 2 hits / (predicted + rows); 0 where nothing counts."""
+    hits, rows, predicted = matrix.diagonal().double(), matrix.sum(1).double(), matrix.sum(0).double()
+    occurs = (rows + predicted).nonzero().flatten()
+    values: dict[str, float] = {}
+    parts = {"precision": (hits, predicted), "recall": (hits, rows), "f1": (2 * hits, rows + predicted)}
+    for name, (over, under) in parts.items():
+        each = torch.where(under > 0, over / under.clamp_min(1), 0.0)
+        values[name] = each[occurs].mean().item()
+        values[f"{name}_weighted"] = (each @ rows).item() / rows.sum().item()
+        values |= {f"{name}/{i}": each[i].item() for i in occurs.tolist()}
+    return values
+
+
+def _ranks(scores: Tensor, labels: Tensor) -> Tensor:
+    """How many classes stand before the right one: higher scores, and equal ones of lower classes."""
+    right = scores.gather(1, labels[:, None])
+    before = torch.arange(scores.shape[1]) < labels[:, None]
+    return ((scores > right) | ((scores == right) & before)).sum(1)
+
+
+def _share(hits: Tensor) -> float:
+    return int(hits.sum()) / len(hits)
+
+
+def _checked(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    if scores.ndim != 2 or labels.shape != scores.shape[:1] or not scores.numel():
+        raise ValueError(
+            f"metrics: scores {list(scores.shape)}, labels {list(labels.shape)}, want [N, C] and [N], N > 0"
+        )
+    if labels.is_floating_point() or not 0 <= int(labels.min()) <= int(labels.max()) < scores.shape[1]:
+        raise ValueError(f"metrics: labels must be integers in 0..{scores.shape[1] - 1}")
+    if bad := int(scores.isnan().any(1).sum()):
+        raise Diverged(Fault("scores", f"{bad} of {len(scores)} rows are not numbers"))
+    return scores.detach().cpu().double(), labels.detach().cpu().long()

@@ -1,0 +1,27 @@
+"""LeNet of the digit benchmarks of domain adaptation."""
+
+from typing import Annotated
+
+from torch import Tensor, nn
+
+from transfer_cli.models.backbone import Backbone, InputSpec
+from transfer_cli.ranges import Range
+
+
+class Lenet(Backbone):
+    """Conv 20, conv 50, linear 500. LeCun et al. 1998, Proc. IEEE 86(11), in the widths and with the dropout that
+    Long et al. 2018 (CDAN, arXiv:1705.10667) and the Transfer-Learning-Library use for MNIST and USPS."""
+
+    def __init__(self, input: InputSpec, *, dropout: Annotated[float, Range(0, 1)] = 0.5) -> None:
+        input.at_least(16, "lenet")
+        super().__init__(500)
+        side = ((input.crop - 4) // 2 - 4) // 2
+        self.conv1 = nn.Sequential(nn.Conv2d(input.channels, 20, 5), nn.MaxPool2d(2), nn.ReLU())
+        self.conv2 = nn.Sequential(nn.Conv2d(20, 50, 5), nn.Dropout2d(dropout), nn.MaxPool2d(2), nn.ReLU())
+        self.fc = nn.Sequential(nn.Flatten(), nn.Linear(50 * side**2, 500), nn.ReLU(), nn.Dropout(dropout))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.fc(self.conv2(self.conv1(pixels)))
+
+    def blocks(self) -> list[nn.Module]:
+        return [self.conv1, self.conv2, self.fc]

@@ -1,0 +1,157 @@
+"""The net: a backbone with named linear heads, built from a model node and rebuilt from its description."""
+
+import importlib
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from transfer_cli.errors import ConfigError, Fault
+from transfer_cli.models.backbone import Backbone, InputSpec
+
+Node = Mapping[str, Any]
+RESERVED = ("family", "input", "precision", "channels_last")
+MOST_CLASSES = 1_000_000
+
+
+class Net(nn.Module):
+    """Backbone (inputs -> features [B, D]) and linear heads by name. `classes[head]` names the outputs of a head;
+    None: a head of someone else's weights, whose classes are not known. `recipe` is the model node."""
+
+    def __init__(self, backbone: Backbone, recipe: Node) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.heads = nn.ModuleDict()
+        self.classes: dict[str, list[str] | None] = {}
+        self.recipe = dict(recipe)
+        self.width = backbone.width
+        self.input = input_spec(recipe)
+        self.precision: str = recipe.get("precision", "fp32")
+        self.channels_last: bool = recipe.get("channels_last", False)
+
+    def features(self, inputs: dict[str, Tensor]) -> Tensor:
+        """inputs {"pixels": [B, C, H, W]} -> [B, D]."""
+        return self.backbone(**inputs)
+
+    def forward(self, inputs: dict[str, Tensor], head: str | None = None) -> Tensor:
+        """Scores [B, classes] of `head`, the newest one unless named."""
+        return self.heads[head or list(self.heads)[-1]](self.features(inputs))
+
+    def blocks(self) -> list[nn.Module]:
+        """Modules from input to output: the backbone's, then the heads. They hold every parameter, each once."""
+        return [*self.backbone.blocks(), *self.heads.values()]
+
+    def set_head(self, name: str, classes: Sequence[str]) -> None:
+        """Gives the net a head for `classes`. A head of just these classes stays as it is; of another, the rows of
+        classes it knows by name are kept. New rows are drawn from torch's default generator."""
+        known = self.classes.get(name)
+        if known == list(classes):
+            return
+        self.add_head(name, len(classes), classes, kept=self._rows(name, known, classes))
+
+    def add_head(
+        self,
+        name: str,
+        outputs: int,
+        classes: Sequence[str] | None,
+        kept: dict[int, tuple[Tensor, Tensor]] | None = None,
+    ) -> nn.Linear:
+        """A fresh head in place of any of that name; `kept` are rows (weight, bias) to start from."""
+        like = next(self.parameters())
+        head = nn.Linear(self.width, outputs).to(like.device)
+        with torch.no_grad():
+            for i, (weight, bias) in (kept or {}).items():
+                head.weight[i], head.bias[i] = weight, bias
+        self.heads[name] = head
+        self.classes[name] = None if classes is None else list(classes)
+        return head
+
+    def _rows(self, name: str, known: list[str] | None, classes: Sequence[str]) -> dict[int, tuple[Tensor, Tensor]]:
+        if known is None:
+            return {}
+        head, place = self.heads[name], {word: i for i, word in enumerate(known)}
+        return {
+            i: (head.weight[place[word]], head.bias[place[word]]) for i, word in enumerate(classes) if word in place
+        }
+
+    def name_classes(self, name: str, classes: Sequence[str]) -> None:
+        """Says what the outputs of a head with unknown classes are, in order. Raises ValueError if it has others."""
+        outputs = self.heads[name].out_features
+        if self.classes[name] is not None or outputs != len(classes):
+            raise ValueError(
+                f"head {name} has {outputs} outputs named {self.classes[name]}, given {len(classes)} names"
+            )
+        self.classes[name] = list(classes)
+
+    def describe(self) -> dict[str, Any]:
+        """JSON from which `rebuild` makes a net of the same shape."""
+        heads = {name: {"classes": self.classes[name], "n": head.out_features} for name, head in self.heads.items()}
+        return {"model": self.recipe, "heads": heads}
+
+
+def build(node: Node, plugins: Sequence[str] = ()) -> Net:
+    """A net without heads, its parameters drawn from torch's default generator. Raises ConfigError for a family that
+    is not there, keys it does not have, or input it cannot take."""
+    cls = family(node.get("family"), plugins)
+    options = {key: value for key, value in node.items() if key not in RESERVED}
+    allowed = [p.name for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    if unknown := sorted(options.keys() - set(allowed)):
+        raise ConfigError(*(Fault(f"model.{key}", f"{node['family']} has no such key") for key in unknown))
+    net = Net(cls(input_spec(node), **options), node)
+    return net.to(memory_format=torch.channels_last) if net.channels_last else net
+
+
+def rebuild(description: Mapping[str, Any], plugins: Sequence[str] = ()) -> Net:
+    """The net a `describe` came from, with fresh parameters: load its tensors next. Raises ConfigError when the
+    description is not one; names in it reach families only, never other code."""
+    heads = description.get("heads")
+    if not isinstance(description.get("model"), Mapping) or not isinstance(heads, Mapping):
+        raise ConfigError(Fault("model", "the description of the net is damaged"))
+    net = build(description["model"], plugins)
+    for name, head in heads.items():
+        classes, n = head.get("classes"), head.get("n")
+        if type(n) is not int or not 1 <= n <= MOST_CLASSES or (classes is not None and len(classes) != n):
+            raise ConfigError(Fault("model", f"the description of head {name} is damaged"))
+        net.add_head(name, n, classes)
+    return net
+
+
+def family(name: Any, plugins: Sequence[str] = ()) -> type[Backbone]:
+    """The Backbone of a family by the name of its file, ours first, then each plugin package's. ConfigError if none."""
+    if isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        for module in ("transfer_cli.models", *(f"{p}.models" for p in plugins), *plugins):
+            if cls := _class_in(f"{module}.{name}", "".join(map(str.capitalize, name.split("_")))):
+                return cls
+    raise ConfigError(Fault("model.family", "no such model family", str(name), do="transfer list models"))
+
+
+def _class_in(module: str, name: str) -> type[Backbone] | None:
+    try:
+        if find_spec(module) is None:
+            return None
+    except ModuleNotFoundError:  # the package above it is not there
+        return None
+    cls = getattr(importlib.import_module(module), name, None)
+    return cls if isinstance(cls, type) and issubclass(cls, Backbone) and cls is not Backbone else None
+
+
+def input_spec(node: Node) -> InputSpec:
+    """The `input` of a model node. Raises ConfigError for missing or unknown keys."""
+    given = node.get("input")
+    wanted = InputSpec.__dataclass_fields__
+    if not isinstance(given, Mapping) or given.keys() != wanted.keys():
+        raise ConfigError(Fault("model.input", f"wants {', '.join(wanted)}"))
+    try:
+        return InputSpec(
+            channels=int(given["channels"]),
+            size=int(given["size"]),
+            crop=int(given["crop"]),
+            mean=tuple(map(float, given["mean"])),
+            std=tuple(map(float, given["std"])),
+        )
+    except (TypeError, ValueError):
+        raise ConfigError(Fault("model.input", "wants whole numbers and lists of numbers", str(dict(given)))) from None

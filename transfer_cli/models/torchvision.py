@@ -1,0 +1,135 @@
+"""Every image classifier of torchvision by its name, without the last linear layer."""
+
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from transfer_cli.errors import ConfigError, Fault
+from transfer_cli.models.backbone import Backbone, InputSpec
+
+# fmt: off
+Name = Literal[
+    "alexnet", "convnext_base", "convnext_large", "convnext_small", "convnext_tiny", "densenet121",
+    "densenet161", "densenet169", "densenet201", "efficientnet_b0", "efficientnet_b1", "efficientnet_b2",
+    "efficientnet_b3", "efficientnet_b4", "efficientnet_b5", "efficientnet_b6", "efficientnet_b7",
+    "efficientnet_v2_l", "efficientnet_v2_m", "efficientnet_v2_s", "googlenet", "inception_v3", "maxvit_t",
+    "mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3", "mobilenet_v2", "mobilenet_v3_large",
+    "mobilenet_v3_small", "regnet_x_16gf", "regnet_x_1_6gf", "regnet_x_32gf", "regnet_x_3_2gf",
+    "regnet_x_400mf", "regnet_x_800mf", "regnet_x_8gf", "regnet_y_128gf", "regnet_y_16gf", "regnet_y_1_6gf",
+    "regnet_y_32gf", "regnet_y_3_2gf", "regnet_y_400mf", "regnet_y_800mf", "regnet_y_8gf", "resnet101",
+    "resnet152", "resnet18", "resnet34", "resnet50", "resnext101_32x8d", "resnext101_64x4d", "resnext50_32x4d",
+    "shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0", "squeezenet1_0",
+    "squeezenet1_1", "swin_b", "swin_s", "swin_t", "swin_v2_b", "swin_v2_s", "swin_v2_t", "vgg11", "vgg11_bn",
+    "vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn", "vit_b_16", "vit_b_32", "vit_h_14",
+    "vit_l_16", "vit_l_32", "wide_resnet101_2", "wide_resnet50_2",
+]
+# fmt: on
+
+
+class Torchvision(Backbone):
+    """A net of torchvision.models; features are what its last linear layer reads (SqueezeNet: 512 mean channels).
+    Takes 3 channels. Raises ConfigError for pictures that the net cannot take."""
+
+    inner = "net"
+
+    def __init__(self, input: InputSpec, *, name: Name = "resnet18") -> None:
+        if input.channels != 3:
+            raise ConfigError(Fault("model.input.channels", f"{name} takes 3, grey is repeated", str(input.channels)))
+        net = _make(name, input.crop)
+        classifier, dropped = _behead(net)
+        super().__init__(_width(net, name, input))
+        self.net, self.classifier, self.dropped = net, classifier, dropped
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.net(pixels)
+
+    def blocks(self) -> list[nn.Module]:
+        return [block for block in _blocks(self.net) if any(True for _ in block.parameters())]
+
+
+class Ready(NamedTuple):
+    """Weights that torchvision publishes: file name, address, first characters of the file's sha256."""
+
+    file: str
+    url: str
+    sha256: str
+
+
+def ready(name: str) -> Ready:
+    """torchvision's newest ImageNet weights of a model for its usual input, without bringing them."""
+    from torchvision.models import get_model_weights
+
+    known = {weights.name: weights.url for weights in get_model_weights(name)}
+    order = ("IMAGENET1K_V2", "IMAGENET1K_V1", "IMAGENET1K_SWAG_LINEAR_V1")
+    url = next(known[word] for word in order if word in known)
+    file = url.rpartition("/")[2]
+    return Ready(file, url, file.rpartition(".")[0].rpartition("-")[2])
+
+
+def _make(name: str, crop: int) -> nn.Module:
+    from torchvision.models import get_model
+
+    options: dict[str, Any] = {}
+    if name in ("googlenet", "inception_v3"):
+        # transform_input: the ready weights want 0.5 / 0.5, pictures come in ImageNet's mean and std.
+        options = {"aux_logits": False, "init_weights": False, "transform_input": True}
+    elif name.startswith("vit_"):
+        options = {"image_size": crop}
+    elif name.startswith("maxvit"):
+        options = {"input_size": (crop, crop)}
+    try:
+        return get_model(name, weights=None, **options)
+    except (AssertionError, ValueError, RuntimeError) as error:
+        raise _too_odd(name, crop, error) from error
+
+
+def _behead(net: nn.Module) -> tuple[str, tuple[str, ...]]:
+    """Takes the last linear layer away. Returns its name, and the beginnings of names that checkpoints have besides."""
+    linear = [name for name, module in net.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:  # SqueezeNet ends in a 1x1 convolution and ReLU before its mean, which no linear head equals
+        net.set_submodule("classifier", nn.AdaptiveAvgPool2d(1))
+        return "", ("classifier.",)
+    net.set_submodule(linear[-1], nn.Identity())
+    return linear[-1], ("AuxLogits.", "aux1.", "aux2.")
+
+
+def _width(net: nn.Module, name: str, input: InputSpec) -> int:
+    """Feature size, seen on the meta device, where a picture costs nothing."""
+    state = {key: value.to("meta") for key, value in (*net.named_parameters(), *net.named_buffers())}
+    net.eval()
+    try:
+        out = torch.func.functional_call(net, state, (input.blank(device="meta"),))
+    except (AssertionError, RuntimeError, ValueError, IndexError) as error:
+        raise _too_odd(name, input.crop, error) from error
+    finally:
+        net.train()
+    return int(out.shape[1])
+
+
+def _too_odd(name: str, crop: int, error: Exception) -> ConfigError:
+    why = str(error).strip().partition("\n")[0][:120]
+    return ConfigError(Fault("model.input.crop", f"{name} cannot take {crop} x {crop} pixels ({why})", str(crop)))
+
+
+def _blocks(net: nn.Module) -> list[nn.Module]:
+    """Input to output: stem and four stages of a ResNet; of other nets the children, sequences and encoders opened."""
+    if hasattr(net, "layer1"):
+        return [nn.ModuleList([net.conv1, net.bn1]), net.layer1, net.layer2, net.layer3, net.layer4]
+    blocks = _loose(net)
+    for child in net.children():
+        blocks += _open(child)
+    return blocks
+
+
+def _open(module: nn.Module) -> list[nn.Module]:
+    from torchvision.models.vision_transformer import Encoder
+
+    if isinstance(module, Encoder):
+        return [*_loose(module), *module.layers, module.ln]
+    return list(module) if isinstance(module, nn.Sequential | nn.ModuleList) else [module]
+
+
+def _loose(module: nn.Module) -> list[nn.Module]:
+    """Parameters that no child holds (ViT's class token and positions), as a module."""
+    return [nn.ParameterList(module.parameters(recurse=False))]

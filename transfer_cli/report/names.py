@@ -1,0 +1,131 @@
+"""What runs are called on a screen: their words, where they differ, what is shared; metrics and data by name.
+Reads results.json documents only."""
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+Run = Mapping[str, Any]
+CHOICES = ("experiment", "strategy", "source", "data", "model", "pretrain", "align", "fine_tune", "predictor", "trainer")
+WITHOUT = ("seed", "runtime", "expect", "oracle")  # decide no result: equal groups may differ in them
+NOT_SHARES = ("nll", "loss")
+LABELS = {"f1": "macro F1", "precision": "macro precision", "recall": "macro recall", "top5": "top-5", "nll": "NLL", "ece": "ECE"}
+
+
+def metric(name: str) -> str:
+    """`test/accuracy` -> `accuracy`."""
+    return name.removeprefix("test/")
+
+
+def label(name: str) -> str:
+    """A metric as a person calls it: `test/f1` -> `macro F1`."""
+    return LABELS.get(metric(name), metric(name))
+
+
+def is_share(name: str) -> bool:
+    """Between 0 and 1, so shown in %."""
+    return metric(name).split("/")[0] not in NOT_SHARES
+
+
+def overall(name: str) -> bool:
+    """Of all classes together, not of one (`f1/cat`)."""
+    return name.startswith("test/") and "/" not in metric(name)
+
+
+def sign(name: str) -> int:
+    """-1 if larger is better: sorting by sign * value puts the best first."""
+    return 1 if metric(name) in (*NOT_SHARES, "ece") else -1
+
+
+def data(run: Run) -> str:
+    """The target as a title has it: a name, the last part of a path."""
+    return PurePath(run["choices"].get("data", "data")).name or "data"
+
+
+def path_of_data(run: Run) -> str:
+    """`mnist → usps`; the target alone where the source is part of it or there is none."""
+    source = run["choices"].get("source", "none")
+    return data(run) if source in ("none", "base") else f"{PurePath(source).name} → {data(run)}"
+
+
+def evaluation(run: Run) -> str:
+    """What the result is stored under: equal in two runs that are one result."""
+    return str(run["stages"][-1]["key"]) if run["stages"] else str(run["id"])
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Dotted keys of a configuration with their values as text, without what decides no result."""
+    found: dict[str, str] = {}
+    for key, item in config.items():
+        name = f"{prefix}{key}"
+        if name in WITHOUT:
+            continue
+        if isinstance(item, Mapping):
+            found |= flat(item, f"{name}.")
+        else:
+            found[name] = item if isinstance(item, str) else json.dumps(item, sort_keys=True, default=str)
+    return found
+
+
+def identity(config: Mapping[str, Any]) -> str:
+    """The settings as one string: equal in runs that differ in the seed alone."""
+    return json.dumps(flat(config), sort_keys=True)
+
+
+def value(run: Run, word: str) -> str:
+    """The value of a word or dotted key in a run; empty where it has none."""
+    if word == "rule":
+        return str((run.get("headline") or {}).get("rule", ""))
+    if word in CHOICES:
+        return str(run["choices"].get(word) or "none")
+    return flat(run["config"]).get(word, "")
+
+
+def differing(runs: Sequence[Run]) -> list[str]:
+    """Words that tell `runs` apart: those typed by somebody that differ, all of them, for none is "the cause";
+    then as many more as it takes until no difference is left unnamed. `rule` counts as a word."""
+    typed = {word.split("=", 1)[0] for run in runs for word in run["words"]}
+    keys = sorted({key for run in runs for key in flat(run["config"])})
+    varied = [word for word in (*CHOICES, *keys, "rule") if len({value(run, word) for run in runs}) > 1]
+    named = [word for word in varied if _typed(word, typed)]
+    for word in varied:
+        if len(_parts(runs, [*named, word])) > len(_parts(runs, named)):
+            named.append(word)
+    return sorted(named, key=varied.index)
+
+
+def _typed(word: str, typed: set[str]) -> bool:
+    return word in typed or any(word.startswith(f"{key}.") for key in typed if key not in CHOICES)
+
+
+def _parts(runs: Sequence[Run], words: Iterable[str]) -> set[tuple[str, ...]]:
+    words = list(words)
+    return {tuple(value(run, word) for word in words) for run in runs}
+
+
+def shared(run: Run, differing: Sequence[str]) -> list[str]:
+    """For a title: what all runs have in common and `differing` does not name."""
+    parts = [] if {"source", "data"} & set(differing) else [path_of_data(run)]
+    for word in ("strategy", "model"):
+        if word not in differing and word in run["choices"]:
+            parts.append(str(run["choices"][word]))
+    return parts
+
+
+def command(runs: Sequence[Run], differing: Sequence[str]) -> str:
+    """`transfer run ...` for all of `runs`: one sweep if a single word differs, else the first run's words."""
+    common = [word for word in runs[0]["words"] if all(word in run["words"] for run in runs) and not _seed(word)]
+    if len(runs) == 1 or len(differing) != 1 or any(set(_words(run)) - set(common) - {f"{differing[0]}={value(run, differing[0])}"} for run in runs):
+        return shlex.join(["transfer", "run", *_words(runs[0])])
+    values = ",".join(dict.fromkeys(value(run, differing[0]) for run in runs))
+    return shlex.join(["transfer", "run", f"{differing[0]}={values}", *common])
+
+
+def _words(run: Run) -> list[str]:
+    return [word for word in run["words"] if not _seed(word)]
+
+
+def _seed(word: str) -> bool:
+    return word.startswith("seed=")

@@ -1,0 +1,169 @@
+"""One table, all its faces: fitted to a terminal, TSV in a pipe, CSV, Markdown, LaTeX, JSON.
+
+A cell is never cut. Columns that do not fit go, with their names, to an indented line below their row."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isnan
+from typing import Any, Literal
+
+from transfer_cli.report import numbers
+from transfer_cli.report.statistics import Interval
+from transfer_cli.report.text import Meaning, cells, clean, paint, wrap
+
+Unit = Literal["", "%", "n", "short", "s", "B"]
+STATES: dict[str, Meaning] = {
+    "done": "good", "ok": "good", "running": "look", "waiting": "look", "interrupted": "look", "warn": "look",
+    "failed": "bad", "died": "bad", "FAIL": "bad", "none": "dim", "cached": "dim", "off": "dim", "note": "dim",
+}  # fmt: skip
+SUFFIX: dict[str, str] = {"s": "_s", "B": "_bytes"}
+GAP = "  "
+
+
+@dataclass(frozen=True)
+class Column:
+    """`name` is the key in a row and, with the unit's suffix, the name in TSV and JSON; `head` stands on a screen.
+
+    Units: % share of 1, n exact count, short `1.2 M`, s seconds, B bytes. `interval`: cells are Intervals, which
+    machines read as three columns (`ends` names the last two). `only` keeps it from one face; `json` is for
+    what no table holds. `state`: the cell's first word decides its colour."""
+
+    name: str
+    unit: Unit = ""
+    head: str | None = None
+    align: Literal["left", "right"] | None = None
+    interval: bool = False
+    ends: tuple[str, str] | None = None
+    only: Literal["screen", "machine", "json"] | None = None
+    state: bool = False
+
+    @property
+    def title(self) -> str:
+        return self.name + (" %" if self.unit == "%" else "") if self.head is None else self.head
+
+    @property
+    def right(self) -> bool:
+        return self.align == "right" or (self.align is None and (self.unit != "" or self.interval))
+
+    @property
+    def machine(self) -> tuple[str, ...]:
+        """Names of the columns a machine reads."""
+        name = self.name + SUFFIX.get(self.unit, "")
+        return (name, *(self.ends or (f"{name}_lo", f"{name}_hi"))) if self.interval else (name,)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows map column names to raw values (None: empty). `next` is a command, printed last and never broken."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Mapping[str, Any]]
+    title: str = ""
+    notes: Sequence[str] = ()
+    next: str = ""
+    schema: str = "table/1"
+    extra: Mapping[str, Any] = field(default_factory=dict)  # of the JSON document
+
+    def on_screen(self) -> list[Column]:
+        return [column for column in self.columns if column.only not in ("machine", "json")]
+
+    def for_machines(self, *, json: bool = False) -> list[Column]:
+        return [column for column in self.columns if column.only != "screen" and (json or column.only != "json")]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the stream can show: its width in cells, its encoding, colour; `plain`: one fact a line."""
+
+    width: int = 80
+    encoding: str = "utf-8"
+    color: bool = False
+    plain: bool = False
+
+
+def shown(value: Any, unit: Unit = "") -> str:
+    """A raw value as people read it."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Interval):
+        return numbers.plus_minus(value, scale=100 if unit == "%" else 1)
+    if isinstance(value, float) and isnan(value):
+        return ""
+    return _number(value, unit) if isinstance(value, int | float) else str(value)
+
+
+def _number(value: float, unit: Unit) -> str:
+    if unit == "":
+        return numbers.count(value) if isinstance(value, int) else numbers.plain(value)
+    known = {"%": numbers.percent, "short": numbers.short, "s": numbers.duration, "B": numbers.size}
+    return numbers.count(round(value)) if unit == "n" else known[unit](value)
+
+
+def lines(table: Table, look: Look) -> list[str]:
+    """The table for a terminal, fitted to `look.width`; without a row the title and notes remain."""
+    columns = table.on_screen()
+    body = [
+        [clean(shown(row.get(column.name), column.unit), look.encoding) for column in columns] for row in table.rows
+    ]
+    heads = [clean(column.title, look.encoding) for column in columns]
+    out = prose(table.title, look)
+    if body:
+        out += _plain(heads, body) if look.plain else _fitted(columns, heads, body, look)
+    out += [line for note in table.notes for line in prose(note, look)]
+    return out + ([clean(f"next  {table.next}", look.encoding)] if table.next else [])
+
+
+def prose(text: str, look: Look) -> list[str]:
+    """A sentence wrapped at its single spaces; none of an empty one."""
+    words = clean(text, look.encoding).split(" ")
+    return wrap(words, look.width, indent="  ") if text else []
+
+
+def _fitted(columns: Sequence[Column], heads: list[str], body: list[list[str]], look: Look) -> list[str]:
+    widths = [max(map(cells, column)) for column in zip(heads, *body)]
+    kept = _kept(widths, look.width)
+    places = [(at, widths[at], columns[at].right) for at in kept]
+    lines = [_line(heads, places, ["head"] * len(heads), look.color)]
+    for row in body:
+        meanings = [STATES.get(cell.split(" ")[0]) if column.state else None for column, cell in zip(columns, row)]
+        lines.append(_line(row, places, meanings, look.color))
+        below = [_fact(heads[at], cell) for at, cell in enumerate(row) if cell and at not in kept]
+        lines += ["  " + line for line in wrap(below, look.width - 2, between=" · " if _utf(look) else " | ")]
+    return lines
+
+
+def _kept(widths: Sequence[int], width: int) -> list[int]:
+    """Columns that stay in the grid: the first, then from the left each that still fits."""
+    kept, used = [0], widths[0]
+    for at, wide in enumerate(widths[1:], 1):
+        if used + len(GAP) + wide <= width:
+            kept.append(at)
+            used += len(GAP) + wide
+    return kept
+
+
+def _line(row: list[str], places: list[tuple[int, int, bool]], meanings: Sequence[Meaning | None], color: bool) -> str:
+    last = max((place for place, (at, _, _) in enumerate(places) if row[at]), default=-1)
+    parts = []
+    for place, (at, width, right) in enumerate(places[: last + 1]):
+        room, text = " " * (width - cells(row[at])), paint(row[at], meanings[at] if row[at] else None, color)
+        parts.append(room + text if right else text + (room if place < last else ""))
+    return GAP.join(parts)
+
+
+def _plain(heads: list[str], body: list[list[str]]) -> list[str]:
+    lines: list[str] = []
+    for row in body:
+        facts = [_fact(head, cell) for head, cell in zip(heads, row) if cell]
+        lines += [facts[0], *("  " + fact for fact in facts[1:])] if facts else []
+    return lines
+
+
+def _fact(head: str, cell: str) -> str:
+    return f"{head} {cell}" if head else cell
+
+
+def _utf(look: Look) -> bool:
+    return clean("·", look.encoding) == "·"

@@ -1,0 +1,187 @@
+"""Finding and reading run directories: RUN references and listings. Reads results.json and sweep.json only.
+
+Order is that of `.order`, a file to which each start appends its directory: clocks go back and forth, this does not."""
+
+import fnmatch
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from transfer_cli.disk import explained, read_file
+from transfer_cli.errors import ConfigError, Fault, TransferError, nearest
+from transfer_cli.lock import is_held
+from transfer_cli.safe import safe, shown
+
+RESULTS, SWEEP, ORDER, SWEEPS = "results.json", "sweep.json", ".order", "sweeps"
+DIRECTORY = re.compile(r"\d{8}T\d{6}Z-([a-z][0-9a-z]{5})")
+
+
+def run_id(folder: Path) -> str:
+    """The id at the end of a directory's name."""
+    return folder.name.rpartition("-")[2]
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object, or None if there is none to read."""
+    with suppress(FileNotFoundError, NotADirectoryError, ValueError, TransferError):
+        value = json.loads(read_file(path))
+        return value if isinstance(value, dict) else None
+    return None
+
+
+def _subfolders(folder: Path) -> list[str]:
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir(follow_symlinks=False))
+    return []
+
+
+def folders(runs: Path, *, sweeps: bool = False) -> list[Path]:
+    """All run (or sweep) directories, oldest start first; those the order file does not know come before, by name."""
+    names = [SWEEPS] if sweeps else [name for name in _subfolders(runs) if name != SWEEPS]
+    found = [f"{name}/{sub}" for name in names for sub in _subfolders(runs / name) if DIRECTORY.fullmatch(sub)]
+    rank = {line.split()[0]: number for number, line in enumerate(_order(runs))}
+    found.sort(key=lambda path: (rank.get(path, -1), path.rpartition("/")[2]))
+    return [runs / path for path in found]
+
+
+def _order(runs: Path) -> list[str]:
+    """Lines `name/directory` or `name/directory sweep-id`, one a start; of a continued run the last counts."""
+    with suppress(FileNotFoundError):
+        return [line for line in read_file(runs / ORDER).decode("utf-8", "replace").splitlines() if line.strip()]
+    return []
+
+
+def append_order(runs: Path, folder: Path, sweep: str = "") -> None:
+    """Notes a start."""
+    path = runs / ORDER
+    line = f"{folder.relative_to(runs)} {sweep}".strip() + "\n"
+    with explained(path, len(line)):
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            os.write(fd, line.encode())
+        finally:
+            os.close(fd)
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """results.json or sweep.json of a directory, with `path`, and `status` died where nobody runs it any more."""
+    found = read_json(folder / RESULTS) or read_json(folder / SWEEP) or {"status": "running"}
+    found = {"id": run_id(folder), "name": folder.parent.name, **found, "path": str(folder)}
+    if found.get("status") == "running" and not is_held(folder / ".lock"):
+        found["status"] = "died"
+    return found
+
+
+def listing(runs: Path, *, sweeps: bool = False) -> list[dict[str, Any]]:
+    """`summary` of every run (or sweep), newest start first."""
+    return [summary(folder) for folder in reversed(folders(runs, sweeps=sweeps))]
+
+
+def find(runs: Path, ref: str = "last") -> list[Path]:
+    """Run directories a RUN reference means: `last`, `last:3`, a path, an id or its beginning, a glob over run names.
+    A sweep stands for its runs, in order. Raises ConfigError if nothing, or more than one id, fits."""
+    if match := re.fullmatch(r"last(?::([1-9]\d*))?", ref):
+        return _expanded(runs, _last(runs, int(match[1] or 1)), ref)
+    if _is_run(Path(ref)) or ("/" in ref and not set(ref) & set("*?[")):
+        return _expanded(runs, [_by_path(runs, ref)], ref)
+    if set(ref) & set("*?["):
+        return _by_glob(runs, ref)
+    return _expanded(runs, [_by_id(runs, ref)], ref)
+
+
+def _is_run(path: Path) -> bool:
+    return (path / RESULTS).is_file() or (path / SWEEP).is_file()
+
+
+def _by_path(runs: Path, ref: str) -> Path:
+    for path in (Path(ref), runs / ref):
+        if _is_run(path):
+            return path
+    raise ConfigError(_fault(ref, "no run directory there", do="transfer list"))
+
+
+def _last(runs: Path, count: int) -> list[Path]:
+    """The newest starts, oldest of them first; runs of a sweep are found through the sweep."""
+    starts = dict.fromkeys(line.split()[0] for line in reversed(_order(runs)) if " " not in line)
+    known = [runs / path for path in starts if (runs / path).is_dir()]
+    known = known or folders(runs)[::-1]
+    if not known:
+        raise ConfigError(_fault("last", f"no runs in {shown(runs)} yet", do="transfer run experiment=hello"))
+    return list(reversed(known[:count]))
+
+
+def _by_glob(runs: Path, ref: str) -> list[Path]:
+    found = [
+        path
+        for path in folders(runs)
+        if any(fnmatch.fnmatchcase(text, ref) for text in (path.parent.name, f"{path.parent.name}/{path.name}"))
+    ]
+    if not found:
+        near = nearest(ref, sorted({path.parent.name for path in folders(runs)}))
+        raise ConfigError(_fault(ref, "no run name fits", near=near, do="transfer list"))
+    return found
+
+
+def _by_id(runs: Path, ref: str) -> Path:
+    known = {run_id(path): path for path in [*folders(runs), *folders(runs, sweeps=True)]}
+    found = [name for name in known if name.startswith(ref)] if len(ref) >= 3 else []
+    if len(found) == 1:
+        return known[found[0]]
+    if ref in known:
+        return known[ref]
+    if found:
+        raise ConfigError(_fault(ref, f"{len(found)} begin so: {', '.join(sorted(found)[:5])}", do="say more letters"))
+    if len(ref) < 3 and any(name.startswith(ref) for name in known):
+        raise ConfigError(_fault(ref, "too short", do="say at least 3 letters"))
+    near = nearest(ref, sorted(known))
+    raise ConfigError(_fault(ref, "none begins so", near=_described(known[near]) if near else None, do="transfer list"))
+
+
+def _fault(ref: str, text: str, *, near: str | None = None, do: str) -> Fault:
+    return Fault(f"run {safe(ref[:80])}", text, nearest=near, do=do)
+
+
+def _described(folder: Path) -> str:
+    """`k7q2md (dann usps, 12 min ago)`: enough to recognise a run."""
+    found = summary(folder)
+    choices = found.get("choices") or {}
+    words = [str(choices[word]) for word in ("strategy", "data") if word in choices] or [str(found["name"])]
+    return safe(f"{found['id']} ({' '.join(words)}, {ago(str(found.get('started', '')))})")
+
+
+def ago(started: str) -> str:
+    """`12 min ago`, after a week the date; `started` is ISO UTC."""
+    try:
+        age_s = (datetime.now(UTC) - datetime.fromisoformat(started)).total_seconds()
+    except (ValueError, TypeError):
+        return "some time ago"
+    for limit, unit, name in ((5400, 60, "min"), (129_600, 3600, "h"), (604_800, 86_400, "days")):
+        if 0 <= age_s < limit:
+            return f"{max(1, round(age_s / unit))} {name} ago"
+    return started[:10]
+
+
+def _expanded(runs: Path, found: list[Path], ref: str) -> list[Path]:
+    paths = list(dict.fromkeys(path for folder in found for path in _runs_of(runs, folder)))
+    if not paths:
+        raise ConfigError(_fault(ref, "this sweep has no runs yet", do=f"transfer resume {safe(ref)}"))
+    return paths
+
+
+def _runs_of(runs: Path, folder: Path) -> Iterator[Path]:
+    """The runs of a sweep that were started; a run stands for itself."""
+    sweep = read_json(folder / SWEEP)
+    if sweep is None:
+        yield folder
+        return
+    home = folder.parent.parent
+    for row in sweep.get("runs") or []:
+        path = home / str(row.get("path") or ".")
+        # what a sweep.json says must not lead out of the runs
+        if _is_run(path) and path.resolve().is_relative_to(home.resolve()):
+            yield path

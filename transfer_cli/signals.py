@@ -1,0 +1,36 @@
+"""Signals: the handler only sets a flag; whoever works looks at it between steps, saves and leaves.
+A second signal leaves at once, which is safe because every file is written whole or not at all."""
+
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+from transfer_cli.errors import Fault, Stopped
+
+WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stop:
+    """Call it: raises Stopped once a signal came. `watch` installs the handlers in the main thread."""
+
+    def __init__(self, say: Callable[[str], None] = lambda text: None) -> None:
+        self.signum = 0
+        self.say = say
+
+    def watch(self) -> "Stop":
+        for number in WATCHED:
+            signal.signal(number, self._handle)
+        return self
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum:
+            os.write(2, b"interrupted again, leaving now\n")
+            os._exit(128 + signum)
+        self.signum = signum
+
+    def __call__(self) -> None:
+        if self.signum:
+            name = signal.Signals(self.signum).name
+            word = "interrupted" if self.signum == signal.SIGINT else f"stopped by {name}"
+            raise Stopped(self.signum, Fault(word, "saved", do="the same command goes on from here"))

@@ -1,0 +1,245 @@
+"""Stage results on disk, shared by all runs: found, claimed, verified, read, removed. No torch, no strategies.
+
+    root/FORMAT  .locks/<key>  .quarantine/  .trash/
+    root/<key>/  stage.json rows.jsonl timing.jsonl resume-* model*.safetensors results.json MANIFEST.json DONE
+
+Nothing reads a stage without a valid DONE; only the holder of its lock writes it. Several processes of one user on
+one machine; claim.py writes, commit.py holds what DONE means, disk.py how a file is written."""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+from transfer_cli.claim import Claim, stored_identity
+from transfer_cli.claim import identity_change as identity_change
+from transfer_cli.commit import DONE, FAILED, is_done, is_tidy, is_whole, read_manifest
+from transfer_cli.commit import canonical as canonical
+from transfer_cli.disk import check_folder, explained, make_folder, point, put, read_file, sync_folder
+from transfer_cli.errors import Fault, StoreError
+from transfer_cli.lock import Lock, check_locks, is_held
+from transfer_cli.safe import KEY, check_key, shown
+
+FORMAT = 1
+State = Literal["done", "failed", "running", "partial", "absent"]
+
+
+class Damaged(StoreError):
+    """A finished stage whose files are not what its manifest says. `key` names it: quarantine, then retrain."""
+
+    def __init__(self, key: str, name: str) -> None:
+        super().__init__(Fault(f"stage {key[:12]}", f"{name} failed its checksum", do="run the same command again"))
+        self.key = key
+
+
+def quiet(text: str = "") -> None:
+    """A `poll` or `talk` that does nothing."""
+
+
+class Store:
+    """The store at `root`. `create=False` makes and probes nothing: enough to look, also where nothing may be written.
+
+    Raises StoreError if it cannot be written, is not ours, is of a newer format, or file locks do not work there."""
+
+    def __init__(self, root: Path, *, create: bool = True) -> None:
+        self.root = root
+        self._locks = root / ".locks"
+        if root.is_symlink() or root.exists():
+            check_folder(root)
+            self._check_format(absent_ok=True)
+        if create:
+            self._create()
+
+    def _create(self) -> None:
+        with explained(self.root):
+            self.root.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.root)
+        for folder in (self._locks, self.root / ".quarantine", self.root / ".trash"):
+            make_folder(folder)
+        self._check_writing()
+        if not (self.root / "FORMAT").exists():
+            put(self.root / "FORMAT", canonical({"store": FORMAT}))
+        check_locks(self._locks)
+
+    def _check_writing(self) -> None:
+        """Finds lost permission before hours of training, not after."""
+        probe = self.root / f"FORMAT.tmp.{secrets.token_hex(4)}"
+        with explained(probe):
+            point("probe")
+            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC))
+            os.unlink(probe)
+
+    def _check_format(self, *, absent_ok: bool) -> None:
+        try:
+            version = json.loads(read_file(self.root / "FORMAT"))["store"]
+        except FileNotFoundError:
+            if absent_ok:
+                return
+            raise StoreError(Fault(shown(self.root), "was removed while in use", do="run the same command")) from None
+        except (ValueError, KeyError, TypeError):
+            raise StoreError(Fault(shown(self.root / "FORMAT"), "is not a store format", do="--runs DIR")) from None
+        if not isinstance(version, int) or version > FORMAT:
+            text = f"store format {version} is newer than this program ({FORMAT})"
+            raise StoreError(Fault(shown(self.root), text, do="update transfer, or choose another --runs DIR"))
+
+    def path(self, key: str) -> Path:
+        """Directory of a stage. Raises ConfigError if `key` is no key."""
+        return self.root / check_key(key)
+
+    def keys(self) -> list[str]:
+        """Keys of all stages that have a directory, sorted."""
+        with suppress(FileNotFoundError), os.scandir(self.root) as entries:
+            return sorted(e.name for e in entries if KEY.fullmatch(e.name) and e.is_dir(follow_symlinks=False))
+        return []
+
+    def state(self, key: str) -> State:
+        """Where a stage stands, without taking its claim. Who finds "partial" may continue it."""
+        folder = self._looked_at(key)
+        if folder and is_done(folder):
+            return "done"
+        if is_held(self._locks / key):
+            return "running"
+        names = os.listdir(folder) if folder else []
+        if FAILED in names:
+            return "failed"
+        return "partial" if names else "absent"
+
+    def _looked_at(self, key: str) -> Path | None:
+        folder = self.path(key)
+        if not folder.is_symlink() and not folder.exists():
+            return None
+        check_folder(folder)
+        return folder
+
+    def done(self, key: str) -> bool:
+        """Whether a valid DONE is there and all sizes match. Writes nothing, takes no lock."""
+        return self.state(key) == "done"
+
+    def hit(self, key: str) -> bool:
+        """`done`, and leftovers of a writer that was killed at the very end are removed if nobody has the claim."""
+        if not self.done(key):
+            return False
+        if not is_tidy(self.path(key)):
+            lock = Lock(self._locks / key)
+            if lock.take("tidying"):
+                try:
+                    Claim(key, self.path(key), quiet).close()
+                finally:
+                    lock.release()
+        return True
+
+    def failure(self, key: str) -> dict[str, Any] | None:
+        """What FAILED.json says, or None."""
+        with suppress(FileNotFoundError, ValueError, TypeError):
+            return dict(json.loads(read_file(self.path(key) / FAILED)))
+        return None
+
+    def identity(self, key: str) -> dict[str, Any] | None:
+        """The identity class a stage was computed in."""
+        return stored_identity(self.path(key))
+
+    def files(self, key: str) -> dict[str, int]:
+        """Names and bytes of a finished stage; raises Damaged if it is not finished."""
+        manifest = read_manifest(self.path(key))
+        if manifest is None:
+            raise Damaged(key, DONE)
+        return {name: size for name, (size, _) in manifest.items()}
+
+    def read(self, key: str, name: str) -> bytes:
+        """One file of a finished stage, checked against its manifest: the very bytes that were hashed.
+        Raises Damaged if the file, the manifest or DONE is wrong or gone."""
+        manifest = read_manifest(self.path(key)) or {}
+        if name not in manifest:
+            raise Damaged(key, name)
+        try:
+            data = read_file(self.path(key) / name)
+        except FileNotFoundError:
+            raise Damaged(key, name) from None
+        if sha256(data).hexdigest() != manifest[name][1]:
+            raise Damaged(key, name)
+        return data
+
+    def verify(self, key: str) -> bool:
+        """Whether the stage is finished and every file has its hash."""
+        manifest = read_manifest(self.path(key))
+        return manifest is not None and is_whole(self.path(key), manifest)
+
+    @contextmanager
+    def claim(
+        self,
+        key: str,
+        *,
+        owner: str,
+        wait: float | None = None,
+        poll: Callable[[], None] = quiet,
+        talk: Callable[[str], None] = quiet,
+    ) -> Iterator[Claim]:
+        """The right to write a stage, held to the end of the block; see `Claim.state` for what is there already.
+
+        `owner` is the run directory, for those who wait. While another process holds it, `poll` runs at every look and
+        may raise to stop; raises Busy after `wait` seconds. Hold one claim at a time, with the parents done."""
+        folder, lock = self.path(key), Lock(self._locks / key)
+        waited = lock.wait(owner, f"stage {key[:12]}", wait, poll, talk)
+        try:
+            self._check_format(absent_ok=False)
+            claim = Claim(key, folder, talk)
+            if waited and claim.state == "partial":
+                talk(f"owner of stage {key[:12]} is gone, continuing at step {claim.newest_step():,}")
+            try:
+                yield claim
+            finally:
+                claim.close()
+        finally:
+            lock.release()
+
+    def quarantine(
+        self, key: str, *, owner: str, poll: Callable[[], None] = quiet, talk: Callable[[str], None]
+    ) -> bool:
+        """Moves a damaged stage to .quarantine, so that it can be computed again. False, and nothing moved, if it is
+        whole or unfinished when the claim is got: somebody else was faster."""
+        lock = Lock(self._locks / key)
+        lock.wait(owner, f"stage {key[:12]}", None, poll, talk)
+        try:
+            if not self.path(key).exists() or not is_done(self.path(key)) or self.verify(key):
+                return False
+            self._move(key, ".quarantine")
+        finally:
+            lock.release()
+        talk(f"warning: stage {key[:12]} failed its checksum, retraining")
+        return True
+
+    def _move(self, key: str, where: Literal[".quarantine", ".trash"]) -> Path:
+        target = self.root / where / f"{key}.{secrets.token_hex(4)}"
+        with explained(target):
+            point("rename", where)
+            self.path(key).rename(target)
+        sync_folder(self.root)
+        return target
+
+    def remove(self, key: str) -> bool:
+        """Deletes a stage unless somebody has its claim (False). Never follows links."""
+        lock = Lock(self._locks / key)
+        if not lock.take("transfer clean"):
+            return False
+        try:
+            check_folder(self.path(key))
+            target = self._move(key, ".trash")
+        finally:
+            lock.release()
+        delete(target)
+        return True
+
+
+def delete(path: Path) -> None:
+    """Deletes a file or directory tree; links in it go, what they point to stays."""
+    with explained(path):
+        point("delete", path.name)
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+        else:
+            shutil.rmtree(path)
