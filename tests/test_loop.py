@@ -99,7 +99,9 @@ class Buffered(OneYield):
     def step(self, batch, at):
         rows = batch["target"]
         target = Batch(rows.inputs, self.labels[rows.index], rows.index)
-        yield Loss("net", cross_entropy(self.net(rows.inputs["x"]), target) + cross_entropy(self.net(rows.inputs["x"]), rows))
+        yield Loss(
+            "net", cross_entropy(self.net(rows.inputs["x"]), target) + cross_entropy(self.net(rows.inputs["x"]), rows)
+        )
 
     def after(self, batch, at, logs):
         self.average.update(self.net)

@@ -84,7 +84,7 @@ class Claim:
 
     def put_json(self, name: str, value: Any) -> None:
         """`put` of canonical JSON: same value, same bytes."""
-        self.put(name, canonical(value))
+        self.put(name, canonical(value) + b"\n")
 
     def identity(self) -> dict[str, Any] | None:
         """The identity class under which this directory was begun, or None: read it before writing stage.json."""
@@ -119,7 +119,8 @@ class Claim:
 
     def resume(self) -> Iterator[tuple[int, bytes]]:
         """Resume files (step, bytes), newest first, those that match their hash. Take one and leave the loop: asking
-        for the next says that this one cannot be used. What cannot be used goes to quarantine, with a warning."""
+        for the next says that this one cannot be used. What cannot be used goes to quarantine, with a warning.
+        The step is the name's, which somebody may have changed; the one inside the file is covered by the hash."""
         unusable: list[int] = []
         for name, step, digest in self._resume_files():
             data = read_file(self.dir / name)
@@ -175,7 +176,7 @@ class Claim:
 
     def fail(self, info: dict[str, Any]) -> None:
         """Records a failure that would happen again (divergence), so that nobody repeats it by accident."""
-        put(self.dir / FAILED, canonical(info))
+        put(self.dir / FAILED, canonical(info) + b"\n")
         self.state = "failed"
 
     def start_over(self) -> None:

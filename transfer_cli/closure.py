@@ -30,11 +30,12 @@ TOKENS = 1  # raise when `normal` changes: cached hashes are then made anew
 _OPEN, _CLOSE = "([{", ")]}"
 _SKIP = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 _RECENT_S = 2.0
+CACHE_FILE = "closure.json"
 Cache = dict[str, list[Any]]  # file -> [mtime_ns, size, hash, imports]
 
 
 def code_hash(files: Sequence[Path], cache: Path | None = None) -> str:
-    """Hash of the closure of `files`, 64 hex digits. `cache` is a JSON file that saves reading what did not change.
+    """Hash of the closure of `files`, 64 hex digits. `cache` is a folder that saves reading what did not change.
     Raises ConfigError if a file does not parse."""
     return sha256(json.dumps([HUB, sorted(code_parts(files, cache).items())]).encode()).hexdigest()
 
@@ -189,7 +190,7 @@ def _without_trailing_commas(line: list[tuple[str, str]]) -> list[tuple[str, str
     for kind, text in line:
         if kind == "word" and text in _OPEN:
             after_value = bool(result) and _ends_value(*result[-1])
-            stack.append([text == "(" and not after_value or text == "[" and after_value, 0])
+            stack.append([text == ("[" if after_value else "("), 0])
         elif kind == "word" and text in _CLOSE and stack:
             tuple_like, commas = stack.pop()
             if result[-1] == ("word", ",") and not (tuple_like and commas == 1):
@@ -208,14 +209,14 @@ def _ends_value(kind: str, text: str) -> bool:
 
 
 def _load(cache: Path | None) -> Cache:
-    with suppress(OSError, ValueError, AttributeError):
+    with suppress(OSError, ValueError, KeyError, TypeError):
         if cache:
-            found = json.loads(cache.read_bytes())
+            found = json.loads((cache / CACHE_FILE).read_bytes())
             return dict(found["files"]) if found["tokens"] == TOKENS else {}
     return {}
 
 
 def _save(cache: Path, files: Cache) -> None:
     with suppress(TransferError, OSError):  # only time is lost without it
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        put(cache, json.dumps({"tokens": TOKENS, "files": files}, sort_keys=True).encode())
+        cache.mkdir(parents=True, exist_ok=True)
+        put(cache / CACHE_FILE, json.dumps({"tokens": TOKENS, "files": files}, sort_keys=True).encode())

@@ -22,7 +22,7 @@ Manifest = dict[str, tuple[int, str]]  # name -> bytes, sha256
 
 def canonical(value: Any) -> bytes:
     """JSON that is the same bytes for the same value. Raises ValueError on NaN and infinities."""
-    return (json.dumps(value, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    return json.dumps(value, sort_keys=True, allow_nan=False).encode()
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -67,7 +67,7 @@ def is_whole(folder: Path, manifest: Manifest) -> bool:
 
 def commit(folder: Path, manifest: Manifest) -> None:
     """Makes the directory a finished stage: manifest, DONE, then the leftovers go."""
-    data = canonical(manifest)
+    data = canonical(manifest) + b"\n"
     put(folder / MANIFEST, data)
     put(folder / DONE, (sha256(data).hexdigest() + "\n").encode())
     tidy(folder)
@@ -80,7 +80,7 @@ def recommit(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     manifest = _parsed(data)
-    if not manifest or canonical(manifest) != data or not is_whole(folder, manifest):
+    if not manifest or canonical(manifest) + b"\n" != data or not is_whole(folder, manifest):
         return False
     commit(folder, manifest)
     return True

@@ -4,8 +4,9 @@ A key is the sha256 of all that decides a stage's result: method and every param
 effective trainer, seed, role and code. Names of strategy or run, intervals of saving and `runtime` are not in it."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,13 @@ from transfer_cli.config.compose import Config
 from transfer_cli.config.signatures import Signature, signature
 from transfer_cli.data.cache import digests
 from transfer_cli.data.describe import DataSet, describe_pair
+from transfer_cli.data.raw import Places
 from transfer_cli.errors import ConfigError, DataError, Fault, StoreError
+from transfer_cli.safe import shown
 
+PACKAGE = Path(__file__).parent
+AUGMENT, METRICS = PACKAGE / "data" / "augment.py", PACKAGE / "metrics" / "classification.py"
+HUB_FOLDER = Path(os.environ.get("TORCH_HOME") or "~/.cache/torch").expanduser() / "hub" / "checkpoints"
 RESERVED = ("method", "seed", "rule", "trainer", "feeds")
 Json = dict[str, Any]
 
@@ -50,6 +56,11 @@ class Plan:
     target: DataSet
     source: DataSet | None
     weights: Path | None = None
+    watched: Mapping[Path, tuple[int, int]] = field(default_factory=dict, repr=False)
+
+    def changed(self) -> list[Path]:
+        """Files of data, weights or code whose size or time is not what it was when the plan was made."""
+        return [path for path, stamp in self.watched.items() if _stamp(path) != stamp]
 
     def data(self, side: str) -> DataSet:
         chosen = self.source if side == "source" else self.target
@@ -88,6 +99,7 @@ class _Planner:
         self.classes: tuple[str, ...] | None = None  # of the net's head, as far as known
         self.last: Stage | None = None
         self.weights: Path | None = None
+        self.code: set[Path] = set()  # files in any key
 
     def plan(self) -> Plan:
         self.target, self.source = describe_pair(self.values, self.cache)
@@ -95,7 +107,9 @@ class _Planner:
         stages = [self._stage(name, inherited) for name in self.values["stages"] if name != "evaluate"]
         if "evaluate" in self.values["stages"]:
             stages.append(self._evaluate())
-        return Plan(self.config, self.values, tuple(stages), self.target, self.source, self.weights)
+        files = [*self.code, *self.target.raw.sources, *(self.source.raw.sources if self.source else ())]
+        watched = {path: _stamp(path) for path in [*files, *([self.weights] if self.weights else [])]}
+        return Plan(self.config, self.values, tuple(stages), self.target, self.source, self.weights, watched)
 
     # where the net starts
     def _weights(self) -> Stage | None:
@@ -108,7 +122,7 @@ class _Planner:
             return self._from_run(word)
         self.weights = _weights_file(word, self.values["model"], self.cache)
         digest = digests([self.weights], self.cache)[self.weights]
-        spec = {"kind": "given", "weights": digest, "model": self._model(), "code": self._code("model")}
+        spec = {"kind": "given", "weights": digest, "model": self._model(), "code": self._code()}
         return Stage("pretrain", "given", f"weights {Path(word).name}", spec, key_of(spec))
 
     def _from_run(self, ref: str) -> Stage:
@@ -141,7 +155,9 @@ class _Planner:
 
     def _given(self, name: str, inherited: Stage | None) -> Stage:
         if inherited is None:
-            raise ConfigError(Fault(name, "there are no weights to give", "given", do="weights=FILE, imagenet or a RUN"))
+            raise ConfigError(
+                Fault(name, "there are no weights to give", "given", do="weights=FILE, imagenet or a RUN")
+            )
         self.last, self.net = inherited, {"key": inherited.key, "rule": inherited.rule, "part": "net"}
         return replace(inherited, name=name)
 
@@ -149,14 +165,16 @@ class _Planner:
         seed = self._seed(node)
         trainer = self.values["trainer"] | node["trainer"]
         rules = self._rules(chosen, sides) if chosen.steps and trainer["validations"] else []
+        streams = {s: self._view(chosen, s, side, node, seed) for s, side in sides.items()}
+        drawn = any(view != "none" for stream in streams.values() for view in stream["views"])
         spec = {
             "kind": "train",
             "method": {k: v for k, v in node.items() if k not in RESERVED or k == "method"},
             "role": name.replace("_", "/") if name[-1].isdigit() else name,
             "net": self.net if "key" in self.net else {"init": seed},
             "model": self._model(),
-            "streams": {s: self._view(chosen, s, side, node, seed) for s, side in sides.items()},
-            "code": self._code("model", "method", "data", method=node["method"], sides=sides.values()),
+            "streams": streams,
+            "code": self._code(method=node["method"], sides=sides.values(), extra=[AUGMENT] if drawn else []),
         }
         if chosen.steps:  # a method without steps draws nothing and reads no trainer
             effective = trainer | {"precision": trainer["precision"] or self.values["model"]["precision"]}
@@ -179,7 +197,9 @@ class _Planner:
             "data": data.key(wants["part"], labelled=wants["labelled"], seed=seed),
             "classes": list(data.classes),
             "labelled": wants["labelled"],
-            "views": [data.augment if view == "train" else view for view in wants["views"]] if chosen.steps else ["none"],
+            "views": [data.augment if view == "train" else view for view in wants["views"]]
+            if chosen.steps
+            else ["none"],
             **({"batch": batch} if batch else {}),
         }
 
@@ -252,7 +272,7 @@ class _Planner:
             "test": self.target.key("test", labelled=True, seed=self.seed),
             "classes": list(self.target.classes),
             "predictor": predictor,
-            "code": self._code("model", "data", "predictor", sides=["target"], predictor=predictor["predictor"]),
+            "code": self._code(sides=["target"], predictor=predictor["predictor"], extra=[METRICS]),
         }
         if few_label:
             spec["support"] = self.target.key("train", labelled=True, seed=self.seed)
@@ -267,7 +287,9 @@ class _Planner:
     def _check_evaluation(self, node: Json, few_label: bool) -> None:
         if not few_label:
             if node["way"]:
-                raise ConfigError(Fault("evaluate.way", "episodes need a predictor", str(node["way"]), do="predictor=prototypes"))
+                raise ConfigError(
+                    Fault("evaluate.way", "episodes need a predictor", str(node["way"]), do="predictor=prototypes")
+                )
             if self.classes is not None:
                 self._same_classes("evaluate: the net's classes are not the target's", "the net's", self.classes)
             return
@@ -277,13 +299,17 @@ class _Planner:
     def _enough_for_episodes(self, node: Json) -> None:
         if node["way"] > len(self.target.classes):
             text = f"{self.target.title} has {len(self.target.classes)} classes"
-            raise DataError(Fault("evaluate.way", text, str(node["way"]), do=f"evaluate.way={len(self.target.classes)}"))
+            raise DataError(
+                Fault("evaluate.way", text, str(node["way"]), do=f"evaluate.way={len(self.target.classes)}")
+            )
         for key, part in (("shots", "train"), ("queries", "test")):
             rows = self.target.rows(part, seed=self.seed)
             counts = [int((rows.labels == c).sum()) for c in range(len(self.target.classes))]
             least = min(range(len(counts)), key=counts.__getitem__)
             if counts[least] < node[key]:
-                text = f"class {self.target.classes[least]} has {counts[least]} {part} rows; allowed 1 to {counts[least]}"
+                text = (
+                    f"class {self.target.classes[least]} has {counts[least]} {part} rows; allowed 1 to {counts[least]}"
+                )
                 raise DataError(Fault(f"evaluate.{key}", text, str(node[key])))
 
     # what enters every key
@@ -291,21 +317,26 @@ class _Planner:
         return dict(self.values["model"])
 
     def _code(
-        self, *groups: str, method: str = "", sides: Sequence[str] | Any = (), predictor: str = "none"
+        self, *, method: str = "none", sides: Iterable[str] = (), predictor: str = "none", extra: Iterable[Path] = ()
     ) -> Json:
         """Token hash of the files a stage runs on, and the hub number for those that every stage runs on."""
-        names = {("model", self.values["model"]["family"])}
-        if "method" in groups:
-            names.add(("method", method))
-        if predictor != "none":
-            names.add(("predictor", predictor))
-        names |= {("data", self._family(side)) for side in sides}
-        paths = sorted({signature(group, name, self.plugins).path for group, name in names})
-        return {"hub": closure.HUB, "files": closure.code_hash(paths, self.cache)}
+        names = {("model", str(self.values["model"]["family"])), *(("data", self._family(side)) for side in sides)}
+        names |= {pair for pair in (("method", method), ("predictor", predictor)) if pair[1] != "none"}
+        paths = sorted({*(signature(group, name, self.plugins).path for group, name in names), *extra})
+        self.code |= set(paths)
+        return {"hub": closure.HUB, "files": closure.code_hash(paths, self.cache / "code.json")}
 
     def _family(self, side: str) -> str:
         family = str(self.values[side if side == "source" else "data"]["family"])
         return str(self.values["data"]["family"]) if family == "base" else family
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        facts = path.stat()
+    except OSError:
+        return -1, -1
+    return facts.st_size, facts.st_mtime_ns
 
 
 def _slot(name: str) -> str:
@@ -318,6 +349,13 @@ def _weights_file(word: str, model: Json, cache: Path) -> Path:
         if path.is_dir():
             raise StoreError(Fault("weights", "is a folder; name a .safetensors, .pth, .th or .pt file", word))
         return path
-    from transfer_cli.data.fetch import imagenet_file
+    return _imagenet(str(model.get("name")), [*Places(cache).roots("weights"), HUB_FOLDER])
 
-    return imagenet_file(model, cache)
+
+def _imagenet(name: str, folders: Sequence[Path]) -> Path:
+    """torchvision's file of a model, `<name>-<8 hex digits>.pth`, wherever it lies. Raises StoreError."""
+    for folder in folders:
+        if found := sorted(folder.glob(f"{name}*-[0-9a-f]*.pth")):
+            return found[0]
+    text = f"{name}-*.pth is in none of {', '.join(shown(folder) for folder in folders)}"
+    raise StoreError(Fault("weights", text, "imagenet", do=f"transfer fetch {name} (network), or weights=FILE"))

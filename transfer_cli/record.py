@@ -1,10 +1,8 @@
 """What a run writes down about where it ran: versions, platform, commit, allowed variables; no secrets, no home."""
 
 import platform
-import subprocess
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,8 @@ PACKAGES = (
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """Versions of this program, Python and the packages that decide numbers, read without importing them."""
+    from importlib.metadata import PackageNotFoundError, version
+
     found = {"transfer": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -39,6 +39,8 @@ def versions() -> dict[str, str]:
 @lru_cache(maxsize=1)
 def commit() -> str | None:
     """Commit of this program's working tree, with `-dirty` if files differ; None if it does not run from one."""
+    import subprocess
+
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     here = Path(__file__).resolve().parent
     if not (here.parent / ".git").exists():  # else a package installed inside somebody's project would name that one

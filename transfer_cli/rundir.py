@@ -6,7 +6,6 @@ lock says whether somebody is at it. Reading back: runs.py."""
 import json
 import os
 import secrets
-import traceback
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from transfer_cli.runs import RESULTS, SWEEP, SWEEPS, append_order, read_json, r
 from transfer_cli.runs import find as find
 from transfer_cli.runs import folders as folders
 from transfer_cli.runs import listing as listing
+from transfer_cli.runs import read_results as read_results
 from transfer_cli.runs import summary as summary
 from transfer_cli.safe import check_name, hide_places, hide_secrets, safe, scrub, shown
 
@@ -128,6 +128,8 @@ class Record:
 
     def log_error(self, error: BaseException) -> None:
         """Adds the traceback to log.txt: without values of variables, which may hold secrets."""
+        import traceback
+
         self.log("".join(traceback.format_exception(error)))
 
     def _open_lines(self, name: str) -> Lines:

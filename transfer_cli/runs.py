@@ -34,6 +34,14 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return None
 
 
+def read_results(folder: Path) -> dict[str, Any]:
+    """results.json of a run directory. Raises ConfigError if it cannot be read."""
+    found = read_json(folder / RESULTS)
+    if found is None:
+        raise ConfigError(Fault(f"run {shown(folder)}", "its results.json cannot be read", do="transfer list"))
+    return found
+
+
 def _subfolders(folder: Path) -> list[str]:
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir(follow_symlinks=False))

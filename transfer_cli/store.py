@@ -59,11 +59,11 @@ class Store:
         with explained(self.root):
             self.root.parent.mkdir(parents=True, exist_ok=True)
         make_folder(self.root)
+        self._check_writing()
         for folder in (self._locks, self.root / ".quarantine", self.root / ".trash"):
             make_folder(folder)
-        self._check_writing()
         if not (self.root / "FORMAT").exists():
-            put(self.root / "FORMAT", canonical({"store": FORMAT}))
+            put(self.root / "FORMAT", canonical({"store": FORMAT}) + b"\n")
         check_locks(self._locks)
 
     def _check_writing(self) -> None:
@@ -150,17 +150,22 @@ class Store:
             raise Damaged(key, DONE)
         return {name: size for name, (size, _) in manifest.items()}
 
-    def read(self, key: str, name: str) -> bytes:
-        """One file of a finished stage, checked against its manifest: the very bytes that were hashed.
-        Raises Damaged if the file, the manifest or DONE is wrong or gone."""
+    def digest(self, key: str, name: str) -> str:
+        """sha256 of one file of a finished stage, as its manifest says; raises Damaged if it has no such file."""
         manifest = read_manifest(self.path(key)) or {}
         if name not in manifest:
             raise Damaged(key, name)
+        return manifest[name][1]
+
+    def read(self, key: str, name: str) -> bytes:
+        """One file of a finished stage, checked against its manifest: the very bytes that were hashed.
+        Raises Damaged if the file, the manifest or DONE is wrong or gone."""
+        digest = self.digest(key, name)
         try:
             data = read_file(self.path(key) / name)
         except FileNotFoundError:
             raise Damaged(key, name) from None
-        if sha256(data).hexdigest() != manifest[name][1]:
+        if sha256(data).hexdigest() != digest:
             raise Damaged(key, name)
         return data
 

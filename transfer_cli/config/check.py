@@ -2,7 +2,7 @@
 Finds every fault before it gives up. Imports nothing that it checks."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from transfer_cli.config import signatures
@@ -12,6 +12,7 @@ from transfer_cli.errors import ConfigError, Fault, nearest
 
 Json = dict[str, Any]
 NODES = ("data", "source", "model", "evaluate", "trainer", "runtime")
+GAP = "has no value"
 SHOWN = 8  # allowed names in a line; more are left to `nearest`
 
 
@@ -151,9 +152,12 @@ class Checker:
             self.faults.append(Fault(key, text, shown, tuple(map(str, param.choices)), near, see=self._where(key)))
             return value
 
+    def _by_word(self, key: str) -> bool:
+        return any(key == word or key.startswith(f"{word}.") for word in self.typed)
+
     def _now(self, key: str) -> Any:
-        """The value the key would have without the word; None when the word is not to blame."""
-        return look(self.before, key) if key in self.typed else None
+        """The value the key would have without the word; None when no word is to blame."""
+        return look(self.before, key) if self._by_word(key) else None
 
     def _unknown(self, name: str, params: Mapping[str, Param], at: str, owner: str) -> None:
         key = _dotted(at, name)
@@ -173,9 +177,7 @@ class Checker:
         self.faults.append(Fault(key, text, shown, see=self._where(key)))
 
     def _where(self, key: str) -> str | None:
-        if any(key == word or key.startswith(f"{word}.") for word in self.typed):
-            return None
-        place = self.origin(key)
+        place = None if self._by_word(key) else self.origin(key)
         return place and f"in {place}"
 
 
@@ -259,9 +261,9 @@ def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def problems(values: Json) -> Sequence[Fault]:
-    """What no configuration may hold, whatever its keys mean: `_target_` and its kind, numbers that are none, gaps."""
-    return list(_problems(values, ""))
+def problems(values: Json, *, gaps: bool = True) -> list[Fault]:
+    """What no configuration may hold, whatever its keys mean: `_target_` and its kind, numbers that are none; `gaps`: ???"""
+    return [fault for fault in _problems(values, "") if gaps or fault.text != GAP]
 
 
 def _problems(node: Any, at: str) -> Iterator[Fault]:
@@ -280,4 +282,4 @@ def _problems(node: Any, at: str) -> Iterator[Fault]:
     elif isinstance(node, float) and not math.isfinite(node):
         yield Fault(at, "no finite number", str(node))
     elif node == "???":
-        yield Fault(at, "has no value")
+        yield Fault(at, GAP)

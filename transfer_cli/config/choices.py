@@ -21,13 +21,12 @@ Slots = dict[str, str]
 @dataclass
 class Choices:
     """`slots`: Hydra's slot (`method@align`) -> option. `named`: word -> name as the user says it. `values`: settings a
-    choice brings (a path), by word. `recipe`: slots as without the user's words. `faulty`: words that could not be taken."""
+    choice brings (a path), by word. `faulty`: words that could not be taken; `errors` say why."""
 
     slots: Slots = field(default_factory=dict)
     named: dict[str, str] = field(default_factory=dict)
     values: dict[str, dict[str, Any]] = field(default_factory=dict)
-    recipe: Slots = field(default_factory=dict)
-    faults: list[TransferError] = field(default_factory=list)
+    errors: list[TransferError] = field(default_factory=list)
     faulty: set[str] = field(default_factory=set)
 
 
@@ -43,26 +42,25 @@ def word_of(slot: str) -> str:
 
 
 def choose(words: Sequence[Word], weights: str, search: Sequence[Path], plugins: Sequence[str]) -> Choices:
-    """Every slot filled, also where a word is wrong (then as if it were not there): `faults` says what is."""
+    """Every slot filled, also where a word is wrong (then as if it were not there): `errors` says what is."""
     made, picked = Choices(), Slots()
     for key, value in words:
         try:
             option, made.values[key] = _option(key, value, search, plugins)
             picked[slot_of(key)], made.named[key] = option, value
         except TransferError as error:
-            made.faults.append(error)
+            made.errors.append(error)
             made.faulty.add(key)
     made.slots, given = _layers(picked, search)
-    made.recipe, _ = _layers({slot: name for slot, name in picked.items() if slot == "experiment"}, search)
     _fill(made, given, picked, weights, search)
     made.named = {word_of(slot): name for slot, name in made.slots.items()} | made.named
-    made.faults += _unknown(made.slots, search)
+    made.errors += _unknown(made.slots, search)
     return made
 
 
 def _layers(picked: Slots, search: Sequence[Path]) -> tuple[Slots, set[str]]:
     """All slots, words before experiment before strategy before root; and those that something but the root filled."""
-    root = chosen(conf_dir() / ROOT)
+    root = dict(chosen(conf_dir() / ROOT))
     recipe = _chosen_by("experiment", picked.get("experiment"), search)
     strategy = (root | recipe | picked)["strategy"]
     given = _chosen_by("strategy", strategy, search) | recipe | picked
@@ -71,7 +69,7 @@ def _layers(picked: Slots, search: Sequence[Path]) -> tuple[Slots, set[str]]:
 
 def _chosen_by(group: str, name: str | None, search: Sequence[Path]) -> Slots:
     path = find_option(group, name, search) if name else None
-    return {slot: option for slot, option in chosen(path).items() if slot} if path else {}
+    return {slot: option for slot, option in chosen(path) if slot} if path else {}
 
 
 def plain_values(slots: Slots, search: Sequence[Path]) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -145,14 +143,14 @@ def _fill(made: Choices, given: set[str], picked: Slots, weights: str, search: S
     data = (read(path) if path else {}) | made.values.get("data", {})
     own, strategy, loaded = data.get("family") in OWN, slots["strategy"], weights != "none"
     if strategy == "scratch" and loaded:
-        made.faults.append(ConfigError(Fault("weights", "strategy=scratch starts from nothing", weights, do="leave weights out, or say strategy=fine_tune")))
+        made.errors.append(ConfigError(Fault("weights", "strategy=scratch starts from nothing", weights, do="leave weights out, or say strategy=fine_tune")))
     if "model" not in given:
         slots["model"] = "resnet18" if own and loaded else str(data.get("default_model", "resnet18"))
         _model(made, search)
     if "data@source" not in given:
         if own and not loaded and strategy != "none" and slots["method@pretrain"] != "none" and not made.faulty:
             text = "nothing to transfer from; say weights=..., source=..., or strategy=scratch"
-            made.faults.append(DataError(Fault("data", text, made.named.get("data", slots["data"]))))
+            made.errors.append(DataError(Fault("data", text, made.named.get("data", slots["data"]))))
         slots["data@source"] = "none" if own or loaded else "base"
     if "method@pretrain" not in named:
         if loaded:
@@ -168,4 +166,4 @@ def _model(made: Choices, search: Sequence[Path]) -> None:
         made.slots["model"], made.values["model"] = _option("model", name, search, ())
         made.named["model"] = name
     except ConfigError as error:
-        made.faults.append(error)
+        made.errors.append(error)

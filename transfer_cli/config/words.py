@@ -41,6 +41,7 @@ def parse(text: str) -> Word:
         wrong = f"longer than {LONGEST:,} characters" if equals else "a word is key=value"
         raise ConfigError(Fault(text[:40], wrong, see=HELP))
     key = re.sub(r"^(method|data|predictor)@(evaluate\.)?", "", key.lstrip("+"))
+    key = re.sub(r"^predictor\.", "evaluate.predictor.", key)
     if not KEY.fullmatch(key):
         hint = "removing with ~ is not possible; say key=null or NAME=none" if key.startswith("~") else "no such word"
         raise ConfigError(Fault(key, hint, see=HELP))
@@ -93,6 +94,18 @@ def _parsed(text: str, faults: list[Fault]) -> Word | None:
     except ConfigError as error:
         faults.extend(error.faults)
         return None
+
+
+def first_values(words: Sequence[str]) -> list[str]:
+    """Each word once, with the first of its values: enough to look for more faults after a first one."""
+    found = {word.key: word for word in reversed([w for w in map(lambda text: _parsed(text, []), words) if w])}
+    return [f"{word.key}={(values(word) or [word.value])[0]}" for word in reversed(found.values())]
+
+
+def stage_names(said: object) -> list[str]:
+    """Stages named by a `stages` value, text of the command line or a list; evaluate is none."""
+    names = re.findall(r"\w+", said) if isinstance(said, str) else said if isinstance(said, list) else []
+    return [str(name) for name in names if name != "evaluate"]
 
 
 def repeated(words: Sequence[Word]) -> list[Fault]:

@@ -89,14 +89,14 @@ def _trap(word: str) -> str | None:
     return f"{word} is read as {yaml.safe_load(word)!r}: write true, false, a plain number or '{word}' in quotes"
 
 
-def chosen(path: Path) -> dict[str, str]:
-    """What the `defaults` of a file choose: {"method@align": "coral"}; a plain name is under "". Raises ConfigError."""
-    found: dict[str, str] = {}
+def chosen(path: Path) -> list[tuple[str, str]]:
+    """What the `defaults` of a file choose: [("method@align", "coral")]; a plain name stands beside "". Raises ConfigError."""
+    found = []
     for entry in read(path).get("defaults") or []:
-        pair = list(entry.items()) if isinstance(entry, dict) else [("", entry)]
-        if len(pair) != 1 or "$" in f"{pair}" or not isinstance(pair[0][1], str | None):
-            raise ConfigError(Fault(str(path), "not understood in defaults; wants `override /method@align: coral`", str(entry)))
-        key, name = pair[0]
+        pairs = list(entry.items()) if isinstance(entry, dict) else [("", entry)]
+        key, name = pairs[0] if len(pairs) == 1 else ("", None)
+        if not isinstance(key, str) or not isinstance(name, str | None) or "$" in f"{key}{name}":
+            raise ConfigError(Fault(str(path), "defaults want lines like `override /method@align: coral`", str(entry)))
         if name not in (None, "_self_"):
-            found[re.sub(r"^((override|optional)\s+)*/?", "", key)] = name
+            found.append((re.sub(r"^((override|optional)\s+)*/?", "", key), str(name)))
     return found

@@ -28,7 +28,7 @@ def picture(path: Path) -> Image.Image:
     except Image.DecompressionBombError:
         raise bad_file(path, f"more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels") from None
     except UnidentifiedImageError:
-        raise bad_file(path, f"no {', '.join(FORMATS)} picture") from None
+        raise bad_file(path, "no PNG, JPEG, BMP or WebP picture") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise bad_file(path, ending(path) or f"unreadable: {error}") from None
 

@@ -1,9 +1,9 @@
-"""A data node of the configuration -> DataSet: opened, fingerprinted, cut into parts. No torch, no pixels.
-Owns who may see which row; what pixels look like is cache.py's, what a family reads is the family's."""
+"""A data node of the configuration -> DataSet: family opened, content fingerprinted, parts cut. No torch, no pixels.
+What pixels look like is cache.py's business, what files look like the family's, who sees which row the DataSet's."""
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,12 +11,13 @@ import numpy as np
 
 from transfer_cli.data import cache as store
 from transfer_cli.data.classes import base_and_novel, chosen, title
-from transfer_cli.data.cut import cut, draw
+from transfer_cli.data.cut import cut
+from transfer_cli.data.dataset import DataSet as DataSet
+from transfer_cli.data.dataset import Part, shares
+from transfer_cli.data.dataset import Rows as Rows
 from transfer_cli.data.raw import Finding, Places, Raw
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.ranges import Range
-
-Part = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,126 +34,6 @@ class View:
     fraction: Annotated[float, Range(0, 1, above=True)] | None = None
     classes: list | None = None  # type: ignore[type-arg]  # names or positions
     augment: Literal["none", "weak", "strong"] = "none"
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of a view: `part` is the raw part to read pixels from, `index` [N] rows of it, `labels` int64 [N]
-    numbered as DataSet.classes."""
-
-    part: str
-    index: np.ndarray
-    labels: np.ndarray
-    raw: Raw
-
-    def name(self, row: int) -> str:
-        """What a person calls row 0..N-1."""
-        return self.raw.parts[self.part].names(int(self.index[row]))
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """An opened data set under one view. `parts`: part -> (raw part, ascending rows of the classes chosen)."""
-
-    name: str
-    title: str
-    classes: tuple[str, ...]
-    raw: Raw = field(repr=False)
-    view: View
-    parts: Mapping[str, tuple[str, np.ndarray]] = field(repr=False)
-    word: str = "data"
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 (hex) of the raw content, whatever the view."""
-        return self.raw.fingerprint
-
-    @property
-    def note(self) -> str:
-        return self.raw.note
-
-    @property
-    def augment(self) -> str:
-        return self.view.augment
-
-    @property
-    def flip(self) -> bool:
-        """May a picture be mirrored? False where that makes another label of it."""
-        return self.raw.flip
-
-    def has(self, part: Part, labelled: bool = True) -> bool:
-        """Are there rows? Labelled validation rows are absent under `shots` unless `val_shots` gives them."""
-        if part == "val" and labelled and self.view.shots is not None and self.view.val_shots is None:
-            return False
-        return part in self.parts and len(self.parts[part][1]) > 0
-
-    def rows(self, part: Part, *, labelled: bool = True, seed: int = 0) -> Rows:
-        """Rows of `part`. Labelled training rows are the shots or the fraction drawn by `seed` (labelled validation
-        rows the val_shots); unlabelled ones are all. KeyError if `has` is false."""
-        if not self.has(part, labelled):
-            raise KeyError(f"{self.title} has no {'labelled ' if labelled else ''}{part} rows")
-        raw_part, index = self.parts[part]
-        labels = self._renumbered(raw_part, index)
-        if labelled and (limits := self._limits(part)):
-            kept = draw(np.arange(len(index)), labels, self.classes, seed, **limits)
-            index, labels = index[kept], labels[kept]
-        return Rows(raw_part, index, labels, self.raw)
-
-    def key(self, part: Part, *, labelled: bool, seed: int) -> dict[str, Any]:
-        """JSON: all that decides the content of `rows(part, ...)`, and nothing else: the draw's seed only where
-        something is drawn, the cut only where something is cut."""
-        raw_part, _ = self.parts[part]
-        limits = self._limits(part) if labelled else {}
-        whole = part in self.raw.parts and not self._cuts(part)
-        split = {} if whole else {"shares": self._shares(), "seed": self.view.split_seed}
-        return {
-            "content": self.fingerprint,
-            "part": [part, raw_part],
-            "classes": list(self.classes),
-            "split": split,
-            "draw": {**limits, "seed": seed} if limits else {},
-        }
-
-    def sizes(self) -> dict[str, int]:
-        """Rows a part, labels or not."""
-        return {part: len(index) for part, (_, index) in self.parts.items()}
-
-    def counts(self, part: Part) -> dict[str, int]:
-        """Rows a class of one part, labels or not."""
-        raw_part, index = self.parts[part]
-        counts = np.bincount(self._renumbered(raw_part, index), minlength=len(self.classes))
-        return dict(zip(self.classes, counts.tolist(), strict=True))
-
-    def changed(self, cache: Path) -> Path | None:
-        """The first source whose content is no longer what was fingerprinted, None if all are as they were."""
-        now = store.digests(self.raw.sources, cache)
-        return next((path for path in self.raw.sources if now[path] != self.raw.digests[path]), None)
-
-    def _renumbered(self, raw_part: str, index: np.ndarray) -> np.ndarray:
-        lookup = np.full(len(self.raw.classes), -1, np.int64)
-        lookup[[self.raw.classes.index(name) for name in self.classes]] = np.arange(len(self.classes))
-        labels: np.ndarray = lookup[self.raw.parts[raw_part].labels[index]]
-        return labels
-
-    def _limits(self, part: str) -> dict[str, Any]:
-        view = self.view
-        if part == "val":
-            return {} if view.val_shots is None else {"shots": view.val_shots}
-        if part == "train" and view.shots is not None:
-            return {"shots": view.shots}
-        return {"fraction": view.fraction} if part == "train" and view.fraction is not None else {}
-
-    def _cuts(self, part: str) -> bool:
-        return part == "train" and any(share > 0 for share in self._shares())
-
-    def _shares(self) -> list[float]:
-        return shares(self.raw, self.view)
-
-
-def shares(raw: Raw, view: View) -> list[float]:
-    """What is cut from the raw training part: [test, val], 0 for a part the data bring themselves."""
-    test = 0.0 if "test" in raw.parts else raw.test_fraction
-    return [test, 0.0 if "val" in raw.parts else view.val_fraction]
 
 
 def describe_pair(values: Mapping[str, Any], cache: Path) -> tuple[DataSet, DataSet | None]:
@@ -237,9 +118,7 @@ def _viewed(raw: Raw, view: View, word: str) -> DataSet:
 def _of_classes(raw: Raw, part: str, index: np.ndarray, picked: Sequence[int]) -> np.ndarray:
     if len(picked) == len(raw.classes):
         return index
-    wanted = np.zeros(len(raw.classes), bool)
-    wanted[list(picked)] = True
-    return index[wanted[raw.parts[part].labels[index]]]
+    return index[np.isin(raw.parts[part].labels[index], picked)]
 
 
 def _cut(raw: Raw, view: View) -> dict[str, tuple[str, np.ndarray]]:

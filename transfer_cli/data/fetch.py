@@ -120,7 +120,7 @@ def wanted(name: str) -> tuple[Remote, ...]:
     if (weights := imagenet.remote(name)) is not None:
         return (weights,)
     text = "neither a data set that can be fetched nor a torchvision model"
-    raise ConfigError(Fault("fetch", text, name, tuple(SETS), nearest(name, list(SETS))))
+    raise ConfigError(Fault("fetch", text, name, tuple(SETS), nearest(name, [*SETS, *imagenet.names()])))
 
 
 def _folder(name: str, cache: Path) -> Path:

@@ -3,11 +3,14 @@ importing it costs seconds. Knows addresses and file names; loads no weights."""
 
 import ast
 import importlib.util
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 from transfer_cli.data.download import Remote
+
+BUILDER = re.compile(r"^def ([a-z]\w*)\(\s*\*,\s*weights:", re.MULTILINE)
 
 
 @lru_cache
@@ -18,6 +21,13 @@ def remote(model: str) -> Remote | None:
         if f"def {model}(" in text:
             return _default(ast.parse(text), model)
     return None
+
+
+@lru_cache
+def names() -> tuple[str, ...]:
+    """All models of torchvision/models that take weights: its classifiers."""
+    found = (BUILDER.findall(file.read_text(encoding="utf-8")) for file in sorted(_models().glob("*.py")))
+    return tuple(name for names in found for name in names)
 
 
 def _models() -> Path:

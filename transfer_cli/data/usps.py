@@ -18,7 +18,9 @@ def read_usps(path: Path) -> np.ndarray:
     numbers = _numbers(path)
     values = numbers[:, 2::2].astype(np.float32)
     _fail_if(path, ~np.isin(numbers[:, 0], np.arange(1, 11)), numbers[:, 0], "label {:g} is outside 1..10")
-    _fail_if(path, np.abs(values).max(1) > 1, np.abs(values).max(1), "value of size {:g} is outside -1..1")
+    _fail_if(
+        path, np.asarray(~(np.abs(values).max(1) <= 1)), np.abs(values).max(1), "value of size {:g} is outside -1..1"
+    )
     pixels = ((values + 1) / 2 * 255).astype(np.uint8)
     return np.hstack([(numbers[:, :1] - 1).astype(np.uint8), pixels])
 

@@ -66,7 +66,9 @@ class Bench:
         items = self.items(job, side, part, labelled=labelled, seed=seed)
         key = {"data": job.data[side].key(part, labelled=labelled, seed=seed), "input": job.spec["model"]["input"]}
         cache = FeatureCache(self.cache, self.precision(job))
-        return StepFeed(items, Address(seed, "whole", part), batch=items.chunk, views=("none",), key=key, features=cache)
+        return StepFeed(
+            items, Address(seed, "whole", part), batch=items.chunk, views=("none",), key=key, features=cache
+        )
 
     def stream(self, job: Job, name: str, batch: int) -> StepFeed:
         """The feed of one stream of a training stage."""

@@ -27,7 +27,7 @@ def setup(runtime: Runtime) -> torch.device:
 def identity(device: torch.device) -> dict[str, Any]:
     """Inside one identity class a key gives the same bits: versions, CPU capability, threads, device."""
     return {
-        "torch": torch.__version__,
+        "torch": torch.__version__.partition("+")[0],
         "numpy": numpy.__version__,
         "python": ".".join(platform.python_version_tuple()[:2]),
         "cpu": torch.backends.cpu.get_cpu_capability(),

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transfer_cli.commit import read_manifest
 from transfer_cli.engine import passes
 from transfer_cli.engine.bench import Bench, Job, load_class
 from transfer_cli.engine.feed import Address, StepFeed
@@ -35,7 +36,9 @@ def evaluate(job: Job, bench: Bench, claim: Any) -> None:
 
 def _content(ref: dict[str, Any], bench: Bench) -> str:
     """Two rules may have kept the same weights: those are scored once."""
-    return json.dumps(ref) if "init" in ref else bench.store.digest(ref["key"], f"model-{ref['rule']}.safetensors")
+    if "init" in ref:
+        return json.dumps(ref)
+    return str((read_manifest(bench.store.path(ref["key"])) or {})[f"model-{ref['rule']}.safetensors"][1])
 
 
 def _one(job: Job, bench: Bench, claim: Any, rule: str, ref: dict[str, Any], test: StepFeed) -> dict[str, Any]:
@@ -45,7 +48,7 @@ def _one(job: Job, bench: Bench, claim: Any, rule: str, ref: dict[str, Any], tes
     scores, labels = _scores(job, bench, net, test), test.items.labels
     claim.put(f"scores-{rule}.safetensors", pack({"scores": scores.cpu(), "labels": labels.cpu()}, {}))
     metrics = bench.task(job, "target").metrics(scores, labels)
-    table = confusion(scores, labels, len(job.spec["classes"]))
+    table = confusion(scores, labels)
     return {
         "metrics": {f"test/{name}": value for name, value in metrics.items()},
         "n": len(labels),
@@ -103,7 +106,12 @@ def _confused(job: Job, scores: Tensor, labels: Tensor, most: int = 10) -> list[
         pairs.setdefault((int(truth[row]), int(predicted[row])), []).append(int(row))
     worst = sorted(pairs.items(), key=lambda item: (-len(item[1]), item[0]))[:most]
     return [
-        {"is": classes[true], "taken_for": classes[wrong], "count": len(found), "rows": [rows.name(r) for r in found[:3]]}
+        {
+            "is": classes[true],
+            "taken_for": classes[wrong],
+            "count": len(found),
+            "rows": [rows.name(r) for r in found[:3]],
+        }
         for (true, wrong), found in worst
     ]
 
@@ -146,7 +154,12 @@ def draw_episodes(
 
 @torch.no_grad()
 def _episode_accuracy(
-    predictor: Any, support: Tensor, query: Tensor, drawn: tuple[np.ndarray, np.ndarray], wants: dict[str, int], bench: Bench
+    predictor: Any,
+    support: Tensor,
+    query: Tensor,
+    drawn: tuple[np.ndarray, np.ndarray],
+    wants: dict[str, int],
+    bench: Bench,
 ) -> Tensor:
     """Accuracy [E] fp32 of every episode."""
     ways = torch.arange(wants["way"], device=support.device)

@@ -25,7 +25,14 @@ class Training:
     and ConfigError for `accumulate` on a method whose loss couples rows."""
 
     def __init__(
-        self, method: Method, feeds: Mapping[str, Feed], trainer: Trainer, *, seed32: int, precision: str, device: torch.device
+        self,
+        method: Method,
+        feeds: Mapping[str, Feed],
+        trainer: Trainer,
+        *,
+        seed32: int,
+        precision: str,
+        device: torch.device,
     ) -> None:
         self.method, self.feeds, self.trainer, self.seed32 = method, dict(feeds), trainer, seed32
         self.cast = players.players(method, trainer)
@@ -93,7 +100,9 @@ class Training:
             torch.autograd.backward(value, inputs=inputs)
         except RuntimeError as error:
             if "inplace operation" in str(error):
-                raise TypeError("a yield uses tensors made before the yield in front of it; compute them again") from error
+                raise TypeError(
+                    "a yield uses tensors made before the yield in front of it; compute them again"
+                ) from error
             raise
 
     def _micro_batches(self, batch: dict[str, Batch], at: Progress) -> Logs:

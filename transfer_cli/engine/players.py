@@ -113,4 +113,3 @@ def load_state(cast: dict[str, Player], tensors: dict[str, Tensor]) -> None:
         p = player.parameters[int(i)]
         mine = torch.empty_like(p).copy_(value) if value.shape == p.shape else value.clone().to(p.device)
         player.optimizer.state[p][slot] = mine.detach()
-

@@ -22,7 +22,9 @@ class Kept:
         self._facts: dict[str, dict[str, Any]] = {}
         self._states: dict[str, dict[str, Tensor]] = {}
 
-    def keep(self, rule: str, step: int, score: tuple[float, float], row: Mapping[str, float], method: Method | None) -> None:
+    def keep(
+        self, rule: str, step: int, score: tuple[float, float], row: Mapping[str, float], method: Method | None
+    ) -> None:
         """Keeps `method`'s state for `rule` if `score` is better than what is there; None: the state is the last."""
         known = self._facts.get(rule)
         if known and tuple(known["score"]) >= score:

@@ -86,7 +86,10 @@ def _method(job: Job, bench: Bench) -> tuple[Method, dict[str, Any]]:
     for name, view in job.spec["streams"].items():
         if view["labelled"]:
             tasks[name].prepare(net)
-    rows = {name: len(bench.items(job, v["side"], v["part"], labelled=v["labelled"], seed=job.seed)) for name, v in job.spec["streams"].items()}
+    rows = {
+        name: len(bench.items(job, v["side"], v["part"], labelled=v["labelled"], seed=job.seed))
+        for name, v in job.spec["streams"].items()
+    }
     return bench.method(job, Given(net=net, tasks=tasks, rows=rows)), tasks
 
 
@@ -112,11 +115,22 @@ def _facts(rules: dict[str, Any], net: Any, trained: int | None) -> dict[str, An
 class _Steps:
     """Steps with rows, validations, resume files and signals."""
 
-    def __init__(self, job: Job, bench: Bench, claim: Claim, training: Training, kept: Kept, tasks: dict[str, Any]) -> None:
-        self.job, self.bench, self.claim, self.training, self.kept, self.tasks = job, bench, claim, training, kept, tasks
+    def __init__(
+        self, job: Job, bench: Bench, claim: Claim, training: Training, kept: Kept, tasks: dict[str, Any]
+    ) -> None:
+        self.job, self.bench, self.claim, self.training, self.kept, self.tasks = (
+            job,
+            bench,
+            claim,
+            training,
+            kept,
+            tasks,
+        )
         self.steps = training.trainer.steps
         self.stride = -(-self.steps // LOGGED_ROWS)
-        self.looks = validation_steps(self.steps, training.trainer.validations) if job.rules != ("final",) else frozenset()
+        self.looks = (
+            validation_steps(self.steps, training.trainer.validations) if job.rules != ("final",) else frozenset()
+        )
         self.held_out = {rule: self._feed(rule) for rule in job.rules if rule != "final"}
         self.oracle = bench.feed(job, "target", "test", seed=job.seed) if "oracle" in job.spec else None
         self.saved, self.cost = time.monotonic(), 0.0
@@ -187,7 +201,12 @@ class _Steps:
         self.training.check(step)
         start = time.monotonic()
         size, prefix = self.claim.rows_state()
-        meta = {"step": step, "rows": [size, prefix], "kept": self.kept.facts(), "identity": identity(self.bench.device)}
+        meta = {
+            "step": step,
+            "rows": [size, prefix],
+            "kept": self.kept.facts(),
+            "identity": identity(self.bench.device),
+        }
         self.claim.save_resume(step, pack(self.training.state() | self.kept.tensors(), meta))
         self.saved = time.monotonic()
         self.cost = self.saved - start

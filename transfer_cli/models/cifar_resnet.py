@@ -31,7 +31,8 @@ class CifarResnet(Backbone):
 
     def forward(self, pixels: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(pixels)))
-        return self.layer3(self.layer2(self.layer1(x))).mean((2, 3))
+        features: Tensor = self.layer3(self.layer2(self.layer1(x))).mean((2, 3))
+        return features
 
     def blocks(self) -> list[nn.Module]:
         return [nn.ModuleList([self.conv1, self.bn1]), self.layer1, self.layer2, self.layer3]

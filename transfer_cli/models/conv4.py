@@ -19,7 +19,8 @@ class Conv4(Backbone):
         self.layers = nn.Sequential(*(_layer(n, filters) for n in inputs))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.layers(pixels).flatten(1)
+        features: Tensor = self.layers(pixels).flatten(1)
+        return features
 
     def blocks(self) -> list[nn.Module]:
         return list(self.layers)

@@ -21,7 +21,8 @@ class Lenet(Backbone):
         self.fc = nn.Sequential(nn.Flatten(), nn.Linear(50 * side**2, 500), nn.ReLU(), nn.Dropout(dropout))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.fc(self.conv2(self.conv1(pixels)))
+        features: Tensor = self.fc(self.conv2(self.conv1(pixels)))
+        return features
 
     def blocks(self) -> list[nn.Module]:
         return [self.conv1, self.conv2, self.fc]

@@ -19,7 +19,8 @@ class Mlp(Backbone):
         self.layers = nn.Sequential(*(_layer(m, n) for m, n in itertools.pairwise(widths)))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.layers(pixels.flatten(1))
+        features: Tensor = self.layers(pixels.flatten(1))
+        return features
 
     def blocks(self) -> list[nn.Module]:
         return list(self.layers)

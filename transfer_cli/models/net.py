@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -14,6 +14,7 @@ from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.models.backbone import Backbone, InputSpec
 
 Node = Mapping[str, Any]
+Family = Callable[..., Backbone]  # (InputSpec, *, keys of the YAML)
 RESERVED = ("family", "input", "precision", "channels_last")
 MOST_CLASSES = 1_000_000
 
@@ -35,15 +36,23 @@ class Net(nn.Module):
 
     def features(self, inputs: dict[str, Tensor]) -> Tensor:
         """inputs {"pixels": [B, C, H, W]} -> [B, D]."""
-        return self.backbone(**inputs)
+        features: Tensor = self.backbone(**inputs)
+        return features
 
     def forward(self, inputs: dict[str, Tensor], head: str | None = None) -> Tensor:
         """Scores [B, classes] of `head`, the newest one unless named."""
-        return self.heads[head or list(self.heads)[-1]](self.features(inputs))
+        scores: Tensor = self.heads[head or list(self.heads)[-1]](self.features(inputs))
+        return scores
 
     def blocks(self) -> list[nn.Module]:
         """Modules from input to output: the backbone's, then the heads. They hold every parameter, each once."""
         return [*self.backbone.blocks(), *self.heads.values()]
+
+    def head(self, name: str) -> nn.Linear:
+        """The head of that name."""
+        found = self.heads[name]
+        assert isinstance(found, nn.Linear)  # add_head makes no others
+        return found
 
     def set_head(self, name: str, classes: Sequence[str]) -> None:
         """Gives the net a head for `classes`. A head of just these classes stays as it is; of another, the rows of
@@ -73,14 +82,14 @@ class Net(nn.Module):
     def _rows(self, name: str, known: list[str] | None, classes: Sequence[str]) -> dict[int, tuple[Tensor, Tensor]]:
         if known is None:
             return {}
-        head, place = self.heads[name], {word: i for i, word in enumerate(known)}
+        head, place = self.head(name), {word: i for i, word in enumerate(known)}
         return {
             i: (head.weight[place[word]], head.bias[place[word]]) for i, word in enumerate(classes) if word in place
         }
 
     def name_classes(self, name: str, classes: Sequence[str]) -> None:
         """Says what the outputs of a head with unknown classes are, in order. Raises ValueError if it has others."""
-        outputs = self.heads[name].out_features
+        outputs = self.head(name).out_features
         if self.classes[name] is not None or outputs != len(classes):
             raise ValueError(
                 f"head {name} has {outputs} outputs named {self.classes[name]}, given {len(classes)} names"
@@ -89,7 +98,7 @@ class Net(nn.Module):
 
     def describe(self) -> dict[str, Any]:
         """JSON from which `rebuild` makes a net of the same shape."""
-        heads = {name: {"classes": self.classes[name], "n": head.out_features} for name, head in self.heads.items()}
+        heads = {name: {"classes": self.classes[name], "n": self.head(name).out_features} for name in self.heads}
         return {"model": self.recipe, "heads": heads}
 
 
@@ -120,7 +129,7 @@ def rebuild(description: Mapping[str, Any], plugins: Sequence[str] = ()) -> Net:
     return net
 
 
-def family(name: Any, plugins: Sequence[str] = ()) -> type[Backbone]:
+def family(name: Any, plugins: Sequence[str] = ()) -> Family:
     """The Backbone of a family by the name of its file, ours first, then each plugin package's. ConfigError if none."""
     if isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]*", name):
         for module in ("transfer_cli.models", *(f"{p}.models" for p in plugins), *plugins):
@@ -129,7 +138,7 @@ def family(name: Any, plugins: Sequence[str] = ()) -> type[Backbone]:
     raise ConfigError(Fault("model.family", "no such model family", str(name), do="transfer list models"))
 
 
-def _class_in(module: str, name: str) -> type[Backbone] | None:
+def _class_in(module: str, name: str) -> Family | None:
     try:
         if find_spec(module) is None:
             return None

@@ -1,6 +1,6 @@
 """Every image classifier of torchvision by its name, without the last linear layer."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -42,29 +42,11 @@ class Torchvision(Backbone):
         self.net, self.classifier, self.dropped = net, classifier, dropped
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.net(pixels)
+        features: Tensor = self.net(pixels)
+        return features
 
     def blocks(self) -> list[nn.Module]:
         return [block for block in _blocks(self.net) if any(True for _ in block.parameters())]
-
-
-class Ready(NamedTuple):
-    """Weights that torchvision publishes: file name, address, first characters of the file's sha256."""
-
-    file: str
-    url: str
-    sha256: str
-
-
-def ready(name: str) -> Ready:
-    """torchvision's newest ImageNet weights of a model for its usual input, without bringing them."""
-    from torchvision.models import get_model_weights
-
-    known = {weights.name: weights.url for weights in get_model_weights(name)}
-    order = ("IMAGENET1K_V2", "IMAGENET1K_V1", "IMAGENET1K_SWAG_LINEAR_V1")
-    url = next(known[word] for word in order if word in known)
-    file = url.rpartition("/")[2]
-    return Ready(file, url, file.rpartition(".")[0].rpartition("-")[2])
 
 
 def _make(name: str, crop: int) -> nn.Module:
@@ -79,9 +61,10 @@ def _make(name: str, crop: int) -> nn.Module:
     elif name.startswith("maxvit"):
         options = {"input_size": (crop, crop)}
     try:
-        return get_model(name, weights=None, **options)
+        net: nn.Module = get_model(name, weights=None, **options)
     except (AssertionError, ValueError, RuntimeError) as error:
         raise _too_odd(name, crop, error) from error
+    return net
 
 
 def _behead(net: nn.Module) -> tuple[str, tuple[str, ...]]:
@@ -115,7 +98,8 @@ def _too_odd(name: str, crop: int, error: Exception) -> ConfigError:
 def _blocks(net: nn.Module) -> list[nn.Module]:
     """Input to output: stem and four stages of a ResNet; of other nets the children, sequences and encoders opened."""
     if hasattr(net, "layer1"):
-        return [nn.ModuleList([net.conv1, net.bn1]), net.layer1, net.layer2, net.layer3, net.layer4]
+        stages = (net.get_submodule(f"layer{i}") for i in (1, 2, 3, 4))
+        return [nn.ModuleList([net.get_submodule("conv1"), net.get_submodule("bn1")]), *stages]
     blocks = _loose(net)
     for child in net.children():
         blocks += _open(child)

@@ -28,8 +28,10 @@ class Ridge:
 def fit(x: Tensor, y: Tensor, l2: float) -> Tensor:
     """Weights [E, D, N] that minimise |x w - y|^2 + l2 |w|^2; x [E, M, D], y [E, M, N]."""
     if x.shape[1] < x.shape[2]:
-        return x.mT @ torch.linalg.solve(x @ x.mT + _penalty(x.shape[1], l2, x), y)
-    return torch.linalg.solve(x.mT @ x + _penalty(x.shape[2], l2, x), x.mT @ y)
+        dual: Tensor = torch.linalg.solve(x @ x.mT + _penalty(x.shape[1], l2, x), y)
+        return x.mT @ dual
+    primal: Tensor = torch.linalg.solve(x.mT @ x + _penalty(x.shape[2], l2, x), x.mT @ y)
+    return primal
 
 
 def _penalty(size: int, l2: float, like: Tensor) -> Tensor:

@@ -3,9 +3,9 @@
 Reads results.json documents only. Every result counts once: the same evaluation found under two runs, or under two
 seeds that change nothing, is one. Runs tested on different pictures never share a table."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from transfer_cli.errors import ConfigError, Fault
@@ -35,17 +35,16 @@ class Group:
 def compare(runs: Sequence[Run]) -> Table:
     """The table of all `runs`, best group first. Raises ConfigError if they were tested on different pictures
     or measured by different headlines."""
-    groups = grouped(runs)
-    done = [run for group in groups for run in group.counted]
+    done = [run for run in runs if run["status"] == "done"]
     _same_test(done)
     metric = _metric(done)
+    groups = grouped(runs)
     words = names.differing([group.run for group in groups]) or ["strategy"]
     single = all(len(group.counted) < 2 for group in groups)
-    rows = [_row(group, words, metric, single) for group in groups]
-    rows.sort(key=lambda row: (row["mean"] is None, names.sign(metric) * (row["mean"].value if row["mean"] else 0)))
+    groups.sort(key=lambda group: names.sign(metric) * mean(group.values(metric) or [inf * names.sign(metric)]))
     return Table(
         _columns(words, metric, groups, single),
-        rows,
+        [_row(group, words, metric, single) for group in groups],
         title=_title(groups, words, metric, single),
         notes=_notes(groups, words, single),
         next=_next(groups, words, single),
@@ -73,7 +72,8 @@ def _count_once(group: Group) -> None:
         by_seed[seed] = run
     by_result = {names.evaluation(run): run for _, run in sorted(by_seed.items(), reverse=True)}
     group.counted = sorted(by_result.values(), key=lambda run: run["config"]["seed"])
-    group.failed = list({run["config"]["seed"]: run for run in group.failed if run["config"]["seed"] not in by_seed}.values())
+    failed = {run["config"]["seed"]: run for run in group.failed}
+    group.failed = [run for seed, run in failed.items() if seed not in by_seed]
 
 
 def _same_test(runs: Sequence[Run]) -> None:
@@ -99,14 +99,20 @@ def _metric(runs: Sequence[Run]) -> str:
 def _columns(words: Sequence[str], metric: str, groups: Sequence[Group], single: bool) -> list[Column]:
     found = {name for group in groups for run in group.counted for name in run["metrics"][run["headline"]["rule"]]}
     others = sorted(name for name in found - {metric} if names.overall(name))
-    head = names.metric(metric) + (" %" if names.is_share(metric) else "")
     return [
         *([Column("run")] if single else []),
         *(Column(word) for word in words),
         Column("of", head="n", align="right", only="screen"),
         Column("n", "n", only="machine"),
         Column("n_failed", "n", only="machine"),
-        Column("mean", "%" if names.is_share(metric) else "", head, interval=True, ends=("lo", "hi"), align="right"),
+        Column(
+            "mean",
+            "%" if names.is_share(metric) else "",
+            names.heading(metric),
+            interval=True,
+            ends=("lo", "hi"),
+            align="right",
+        ),
         Column("sd", only="machine"),
         *(_other(name) for name in others),
         Column("cost", "s"),
@@ -119,6 +125,7 @@ def _other(name: str) -> Column:
     return Column(
         short,
         "%" if names.is_share(name) else "",
+        names.heading(name),
         align="right",
         interval=True,
         only=None if short in BESIDE else "machine",
@@ -160,10 +167,9 @@ def _title(groups: Sequence[Group], words: Sequence[str], metric: str, single: b
     if not done:
         return "no run of these is done"
     over = sorted({str(run["headline"].get("over", "")) for run in done})
-    what = names.metric(metric) + (" %" if names.is_share(metric) else "")
     return ", ".join([
         *names.shared(done[0], words),
-        f"test {what}",
+        f"test {names.heading(metric)}",
         *([f"rule {done[0]['headline']['rule']}"] if "rule" not in words else []),
         f"one seed each, ± 95 % over {' and '.join(over)}" if single else "± 95 % over seeds",
     ])  # fmt: skip
@@ -175,7 +181,9 @@ def _notes(groups: Sequence[Group], words: Sequence[str], single: bool) -> list[
         label = ", ".join(str(names.value(group.run, word)) for word in words)
         seeds = ", ".join(str(run["config"]["seed"]) for run in group.failed)
         if group.failed:
-            notes.append(f"{label}: seed {seeds} failed" + (", the mean of survivors flatters" if group.counted else ""))
+            notes.append(
+                f"{label}: seed {seeds} failed" + (", the mean of survivors flatters" if group.counted else "")
+            )
         if len(group.counted) == 1 and not single:
             notes.append(f"{label}: one seed, so nothing is known about other seeds")
         if group.left_out:
@@ -200,7 +208,3 @@ def _next(groups: Sequence[Group], words: Sequence[str], single: bool) -> str:
     if not done:
         return ""
     return names.command(done, words) + " --seeds 5" if single else f"transfer show {groups[0].counted[0]['id']}"
-
-
-def canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)

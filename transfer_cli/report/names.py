@@ -8,10 +8,28 @@ from pathlib import PurePath
 from typing import Any
 
 Run = Mapping[str, Any]
-CHOICES = ("experiment", "strategy", "source", "data", "model", "pretrain", "align", "fine_tune", "predictor", "trainer")
+CHOICES = (
+    "experiment",
+    "strategy",
+    "source",
+    "data",
+    "model",
+    "pretrain",
+    "align",
+    "fine_tune",
+    "predictor",
+    "trainer",
+)
 WITHOUT = ("seed", "runtime", "expect", "oracle")  # decide no result: equal groups may differ in them
 NOT_SHARES = ("nll", "loss")
-LABELS = {"f1": "macro F1", "precision": "macro precision", "recall": "macro recall", "top5": "top-5", "nll": "NLL", "ece": "ECE"}
+LABELS = {
+    "f1": "macro F1",
+    "precision": "macro precision",
+    "recall": "macro recall",
+    "top5": "top-5",
+    "nll": "NLL",
+    "ece": "ECE",
+}
 
 
 def metric(name: str) -> str:
@@ -22,6 +40,11 @@ def metric(name: str) -> str:
 def label(name: str) -> str:
     """A metric as a person calls it: `test/f1` -> `macro F1`."""
     return LABELS.get(metric(name), metric(name))
+
+
+def heading(name: str) -> str:
+    """`label` with its unit: `accuracy %`."""
+    return label(name) + (" %" if is_share(name) else "")
 
 
 def is_share(name: str) -> bool:
@@ -116,16 +139,15 @@ def shared(run: Run, differing: Sequence[str]) -> list[str]:
 
 def command(runs: Sequence[Run], differing: Sequence[str]) -> str:
     """`transfer run ...` for all of `runs`: one sweep if a single word differs, else the first run's words."""
-    common = [word for word in runs[0]["words"] if all(word in run["words"] for run in runs) and not _seed(word)]
-    if len(runs) == 1 or len(differing) != 1 or any(set(_words(run)) - set(common) - {f"{differing[0]}={value(run, differing[0])}"} for run in runs):
-        return shlex.join(["transfer", "run", *_words(runs[0])])
-    values = ",".join(dict.fromkeys(value(run, differing[0]) for run in runs))
-    return shlex.join(["transfer", "run", f"{differing[0]}={values}", *common])
+    words = [_words(run) for run in runs]
+    if len(differing) == 1:
+        start = f"{differing[0]}="
+        rest = [[word for word in few if not word.startswith(start)] for few in words]
+        if all(sorted(few) == sorted(rest[0]) for few in rest):
+            values = ",".join(dict.fromkeys(value(run, differing[0]) for run in runs))
+            return shlex.join(["transfer", "run", start + values, *rest[0]])
+    return shlex.join(["transfer", "run", *words[0]])
 
 
 def _words(run: Run) -> list[str]:
-    return [word for word in run["words"] if not _seed(word)]
-
-
-def _seed(word: str) -> bool:
-    return word.startswith("seed=")
+    return [word for word in run["words"] if not word.startswith("seed=")]

@@ -1,0 +1,207 @@
+"""compare: what is one group, what counts, what is said about seeds, and what it refuses."""
+
+import io
+import json
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from transfer_cli.errors import ConfigError
+from transfer_cli.report import names
+from transfer_cli.report.compare import compare, grouped
+from transfer_cli.report.faces import render
+from transfer_cli.report.tables import Look
+
+METHODS = {
+    "scratch": ("none", "full"),
+    "fine_tune": ("supervised", "full"),
+    "linear_probe": ("supervised", "linear_probe"),
+}
+SERIAL = iter(range(10_000))
+
+
+def run(strategy: str = "fine_tune", seed: int = 0, accuracy: float = 0.9, **changed: Any) -> dict[str, Any]:
+    """A results.json as a run leaves it. `changed`: dotted settings typed by the user, or top-level entries."""
+    pretrain, fine_tune = METHODS[strategy]
+    top = {
+        key: changed.pop(key) for key in ("status", "fingerprints", "stages", "headline", "started") if key in changed
+    }
+    settings = {key.replace("__", "."): value for key, value in changed.items()}
+    number = next(SERIAL)
+    config = {
+        "seed": seed,
+        "runtime": {"threads": number},
+        "weights": "none",
+        "pretrain": {"method": pretrain, "seed": 0},
+        "fine_tune": {"method": fine_tune, **({"head_lr": 0.1} if fine_tune == "full" else {"l2": 1.0})},
+        "data": {"family": "usps", "shots": 10},
+        "trainer": {"steps": 100},
+    }
+    for key, value in settings.items():
+        group, name = key.split(".")
+        config[group][name] = value
+    choices = {"strategy": strategy, "source": "mnist", "data": "usps", "model": "lenet", "pretrain": pretrain}
+    words = [f"strategy={strategy}", "source=mnist", "data=usps", f"seed={seed}"]
+    return {
+        "id": f"k{number:05}",
+        "status": "done",
+        "started": f"2026-11-22T10:{number // 60 % 60:02}:{number % 60:02}Z",
+        "words": words + [f"{key}={value}" for key, value in settings.items()],
+        "choices": {**choices, "fine_tune": fine_tune},
+        "config": config,
+        "stages": [{"name": "evaluate", "key": f"{strategy}{seed}{settings}{accuracy}"}],
+        "metrics": {"final": {"test/accuracy": accuracy, "test/nll": 1 - accuracy, "test/f1/cat": 0.5}},
+        "headline": {"name": "test/accuracy", "rule": "final", "ci95": 0.013, "n": 2007, "over": "test pictures"},
+        "cost": {"seconds": 60.0 + seed},
+        "fingerprints": {"test": "1f3a9c0b77"},
+        **top,
+    }
+
+
+def seeds(strategy: str, *accuracies: float, **changed: Any) -> list[dict[str, Any]]:
+    return [run(strategy, seed, accuracy, **deepcopy(changed)) for seed, accuracy in enumerate(accuracies)]
+
+
+def test_seeds_are_one_group_with_a_t_interval() -> None:
+    values = [0.90, 0.92, 0.95]
+    (row,) = compare(seeds("fine_tune", *values)).rows
+    lo, hi = stats.t.interval(0.95, 2, loc=sum(values) / 3, scale=stats.sem(values))
+    assert row["mean"] == pytest.approx((sum(values) / 3, lo, hi))
+    assert (row["n"], row["n_failed"], row["cost"]) == (3, 0, 61.0)
+    assert row["sd"] == pytest.approx(0.0251661147842)
+
+
+def test_the_screen_of_a_sweep() -> None:
+    runs = [*seeds("scratch", 0.70, 0.74, 0.72), *seeds("fine_tune", 0.90, 0.92, 0.91)]
+    lines = render(compare(runs), "table", Look()).splitlines()
+    assert lines[0] == "mnist → usps, lenet, test accuracy %, rule final, ± 95 % over seeds"
+    assert lines[1].split() == ["strategy", "n", "accuracy", "%", "NLL", "cost"]
+    assert lines[2].split() == ["fine_tune", "3", "91.0", "±2.5", "0.090", "±0.025", "1m", "01s"]
+    assert lines[3].split() == ["scratch", "3", "72.0", "±5.0", "0.280", "±0.050", "1m", "01s"]
+    assert lines[-1] == f"next  transfer show {runs[3]['id']}"
+
+
+def test_a_single_seed_is_said_to_be_single() -> None:
+    table = compare([run("scratch", 0, 0.7), run("fine_tune", 0, 0.9)])
+    text = render(table, "table", Look(200))
+    assert "one seed each, ± 95 % over test pictures" in text
+    assert "one seed each: other seeds may give another order" in text
+    assert "90.0 ±1.3" in text
+    assert table.next == "transfer run strategy=fine_tune,scratch source=mnist data=usps --seeds 5"
+
+
+def test_one_seed_among_many_has_no_interval_and_is_named() -> None:
+    table = compare([*seeds("scratch", 0.7, 0.72), run("fine_tune", 0, 0.9)])
+    assert "fine_tune: one seed, so nothing is known about other seeds" in table.notes
+    text = render(table, "tsv").splitlines()
+    head, first = text[0].split("\t"), text[1].split("\t")
+    assert dict(zip(head, first))["lo"] == ""
+    assert dict(zip(head, first))["mean"] == "0.9"
+    assert " ±1.3" not in render(table, "table", Look())
+
+
+def test_typed_words_that_differ_are_all_named_and_consequences_are_not() -> None:
+    runs = [run("fine_tune", trainer__steps=500), run("linear_probe", trainer__steps=100)]
+    assert names.differing(runs) == ["strategy", "trainer.steps"]
+    assert names.differing([run("fine_tune"), run("linear_probe")]) == ["strategy"]
+
+
+def test_a_difference_nobody_typed_is_found() -> None:
+    one, other = run(), run()
+    other["config"]["data"]["shots"] = 25
+    assert names.differing([one, other]) == ["data.shots"]
+
+
+def test_seed_and_runtime_make_no_group() -> None:
+    assert len(grouped([run(seed=0), run(seed=1), run(seed=2)])) == 1
+    assert len(grouped([run(seed=0), run(seed=1, data__shots=5)])) == 2
+
+
+def test_a_result_counts_once() -> None:
+    again = [run("fine_tune", 0, 0.9), run("fine_tune", 0, 0.9), run("fine_tune", 1, 0.8)]
+    (row,) = compare(again).rows
+    assert row["n"] == 2
+    assert [seed["seed"] for seed in row["seeds"]] == [0, 1]
+
+
+def test_seeds_that_change_nothing_are_one_result() -> None:
+    stages = [{"name": "evaluate", "key": "same"}]
+    (row,) = compare([run(seed=seed, stages=stages) for seed in range(5)]).rows
+    assert row["n"] == 1
+    assert row["mean"].half == pytest.approx(0.013)
+
+
+def test_code_that_changed_between_two_runs_of_a_seed_is_said() -> None:
+    old, new = run("fine_tune", 0, 0.8), run("fine_tune", 0, 0.9)
+    table = compare([new, old, *seeds("scratch", 0.1, 0.2)])
+    assert table.rows[0]["mean"].value == 0.9
+    assert "fine_tune: code or data changed between runs of seed 0; the newest counts" in table.notes
+
+
+def test_failed_and_unfinished_runs_are_counted_and_named() -> None:
+    runs = seeds("fine_tune", 0.9, 0.92)
+    died = run("fine_tune", 5, status="died", headline=None)
+    runs += [run("fine_tune", 3, status="failed", headline=None), run("fine_tune", 1, status="failed"), died]
+    table = compare([*runs, *seeds("scratch", 0.1, 0.2)])
+    assert (table.rows[0]["of"], table.rows[0]["n"], table.rows[0]["n_failed"]) == ("2/3", 2, 1)
+    assert "fine_tune: seed 3 failed, the mean of survivors flatters" in table.notes
+    assert f"fine_tune: left out, not done: {died['id']}" in table.notes
+
+
+def test_a_group_without_a_result_stands_last() -> None:
+    table = compare([run("scratch", status="failed", headline=None), *seeds("fine_tune", 0.9, 0.91)])
+    assert [row["strategy"] for row in table.rows] == ["fine_tune", "scratch"]
+    assert table.rows[1]["mean"] is None
+    assert "0/1" in render(table, "table", Look())
+
+
+def test_nothing_done_is_said() -> None:
+    assert compare([run(status="failed", headline=None)]).title == "no run of these is done"
+
+
+def test_different_test_pictures_never_share_a_table() -> None:
+    one, two = run(), run("scratch")
+    other = run(fingerprints={"test": "77aa01deff"})
+    other["choices"]["data"] = "./my/pictures"
+    with pytest.raises(ConfigError) as caught:
+        compare([one, two, other])
+    assert caught.value.code == 2
+    (fault,) = caught.value.faults
+    assert fault.line() == (
+        f"compare: not tested on the same pictures: {one['id']}, {two['id']} on usps 1f3a9c0b; "
+        f"{other['id']} on pictures 77aa01de"
+    )
+    assert fault.do == f"transfer compare {one['id']} {two['id']}"
+
+
+def test_different_headlines_never_share_a_table() -> None:
+    other = run("scratch", headline={"name": "test/f1", "rule": "final", "ci95": None})
+    with pytest.raises(ConfigError, match=r"compare: the headlines are different metrics: accuracy of k\d+; f1 of k"):
+        compare([run(), other])
+
+
+def test_rules_that_differ_are_a_column() -> None:
+    other = run(headline={"name": "test/accuracy", "rule": "target_val", "ci95": 0.01, "over": "test pictures"})
+    other["metrics"]["target_val"] = {"test/accuracy": 0.95}
+    other["config"]["fine_tune"]["rule"] = "target_val"
+    other["words"].append("fine_tune.rule=target_val")
+    table = compare([run(), other])
+    assert [row["mean"].value for row in table.rows] == [0.95, 0.9]
+    assert "rule final" not in table.title
+
+
+def test_tsv_and_json_of_compare() -> None:
+    table = compare([*seeds("scratch", 0.70, 0.74), *seeds("fine_tune", 0.90, 0.92)])
+    rows = [line.split("\t") for line in io.StringIO(render(table, "tsv")).read().splitlines()]
+    assert rows[0] == ["strategy", "n", "n_failed", "mean", "lo", "hi", "sd", "nll", "nll_lo", "nll_hi", "cost_s"]
+    assert rows[1][0:4] == ["fine_tune", "2", "0", "0.91"]
+    document = json.loads(render(table, "json"))
+    assert document["schema"] == "compare/1"
+    assert document["rows"][0]["seeds"][1]["value"] == 0.92
+
+
+def test_the_fixed_source_model_is_said() -> None:
+    assert "one source model for all seeds (pretrain.seed=0)" in compare(seeds("fine_tune", 0.9, 0.91)).notes
+    assert compare(seeds("scratch", 0.9, 0.91)).notes == []

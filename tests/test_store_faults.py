@@ -1,0 +1,489 @@
+"""Kills, full disks, damaged files and rivals: after each, the same command ends with the same bytes."""
+
+import errno
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from toystage import KEY, STEPS, Child, count_points, expected_state, in_child, killed_at, leftovers, manifest, train
+
+from transfer_cli import disk, lock
+from transfer_cli.disk import Lines, put
+from transfer_cli.errors import Busy, ResourceError, Stopped, StoreError
+from transfer_cli.lock import Lock, is_held
+from transfer_cli.store import Damaged, Store
+
+ROOT_USER = os.geteuid() == 0
+NOBODY = 65534
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A directory in memory where there is one: hundreds of fsyncs then cost nothing."""
+    home = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=home) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def whole(memory: Path) -> bytes:
+    """MANIFEST of a training that nobody disturbed."""
+    assert train(memory / "whole") == "trained from 0"
+    return manifest(memory / "whole")
+
+
+def resume_files(root: Path) -> list[Path]:
+    return sorted((root / KEY).glob("resume-*"))
+
+
+def stopped_at(root: Path, step: int) -> None:
+    """Trains up to `step`, as if killed there."""
+    assert Child(lambda: train(root, after_step=lambda at: os._exit(9) if at == step else None)).join()[0] == 9
+
+
+# R1, R2: kills
+def test_a_kill_at_every_io_point_loses_nothing(memory: Path, whole: bytes) -> None:
+    points = count_points(memory / "count")
+    assert points > 100  # the hooks are there
+    with_leftovers = 0
+    for point in range(1, points + 1):
+        root = memory / str(point)
+        assert killed_at(root, point) == -signal.SIGKILL
+        looking = Store(root, create=False)
+        assert not looking.done(KEY) or looking.verify(KEY)
+        with_leftovers += looking.done(KEY) and bool(leftovers(root))
+        assert train(root) in {"hit", *(f"trained from {step}" for step in range(STEPS + 1))}
+        assert manifest(root) == whole
+        assert looking.verify(KEY)
+        assert leftovers(root) == []
+        assert {oct(p.stat().st_mode & 0o777) for p in (root / KEY).iterdir()} == {"0o444"}
+        shutil.rmtree(root)
+    assert with_leftovers >= 2  # killed after DONE, before the resume files went: a hit removed them
+
+
+def test_a_kill_loses_at_most_one_save_interval(memory: Path) -> None:
+    stopped_at(memory / "s", 4)
+    assert train(memory / "s") == "trained from 4"
+    assert Store(memory / "s").read(KEY, "model.safetensors").decode() == expected_state()
+
+
+def test_many_random_kills_one_after_the_other(memory: Path, whole: bytes) -> None:
+    rng, kills = random.Random(0), 0
+    points = count_points(memory / "count")
+    for stage in range(12):
+        root = memory / f"s{stage}"
+        while (code := killed_at(root, rng.randint(1, points // 3))) == -signal.SIGKILL:
+            kills += 1
+        assert code == 0
+        assert manifest(root) == whole
+    assert kills >= 50
+
+
+def test_older_resume_files_go_only_after_the_new_one_is_there(memory: Path) -> None:
+    kept = []
+    train(memory / "s", after_step=lambda step: kept.append([int(p.name[7:15]) for p in resume_files(memory / "s")]))
+    assert kept == [[1], [1, 2], [2, 3], [3, 4], [4, 5], [5, 6]]
+
+
+# R6, R7, R8, R33: the disk
+def test_a_full_disk_while_saving(memory: Path, whole: bytes) -> None:
+    root = memory / "s"
+    stopped_at(root, 3)
+    before = {p.name: p.read_bytes() for p in resume_files(root)}
+    code, text = in_child(lambda: train(root), TRANSFER_TEST_FAIL="write@resume*:ENOSPC")
+    assert code == 1
+    assert "ResourceError: no space: need " in text
+    assert ".tmp." not in " ".join(leftovers(root))
+    assert {p.name: p.read_bytes() for p in resume_files(root)} == before
+    assert train(root) == "trained from 3"
+    assert manifest(root) == whole
+
+
+def test_a_full_disk_while_writing_the_result(memory: Path, whole: bytes) -> None:
+    for point in ("fsync@model*:ENOSPC", "rename@MANIFEST*:EDQUOT", "open@DONE:ENOSPC"):
+        root = memory / point[:5]
+        code, text = in_child(lambda root=root: train(root), TRANSFER_TEST_FAIL=point)
+        assert code == 1
+        assert "ResourceError" in text
+        assert Store(root).state(KEY) == "partial"
+        assert train(root) in ("trained from 6", "hit")  # "hit": the manifest was there, only DONE was missing
+        assert manifest(root) == whole
+
+
+def test_an_io_error_is_not_retried_and_leaves_no_temporary_file(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRANSFER_TEST_FAIL", "fsync:EIO")
+    with pytest.raises(StoreError, match=r"^I/O error on .*/file: Input/output error$"):
+        put(memory / "file", b"data")
+    assert list(memory.iterdir()) == []
+
+
+@pytest.fixture
+def small_disk(memory: Path) -> Iterator[Path]:
+    path = memory / "small"
+    path.mkdir()
+    if not ROOT_USER or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", path], check=False).returncode:
+        pytest.skip("a small file system needs root and mount")
+    yield path
+    subprocess.run(["umount", "-l", path], check=True)
+
+
+def test_a_really_full_disk(small_disk: Path) -> None:
+    put(small_disk / "first", b"1" * 3_000_000)
+    with pytest.raises(ResourceError, match=r"^no space: need 3\.0 MB, have [\d.,]+ (MB|kB|bytes) at .*small$") as caught:
+        put(small_disk / "second", b"2" * 3_000_000)
+    assert caught.value.faults[0].do == "free space and run again"
+    assert [p.name for p in small_disk.iterdir()] == ["first"]
+    with pytest.raises(ResourceError, match=r"^no space: need 36 MB, have"):
+        disk.check_space(small_disk, 3_000_000)
+
+
+def test_rows_on_a_full_disk_end_with_a_whole_line(small_disk: Path) -> None:
+    lines = Lines(small_disk / "rows.jsonl")
+    with pytest.raises(ResourceError, match="no space"):
+        for number in range(10**6):
+            lines.append(b"%06d %s\n" % (number, b"x" * 3000))  # not a divisor of a page: the last write is short
+    assert lines.size == (small_disk / "rows.jsonl").stat().st_size > 3_000_000
+    assert (small_disk / "rows.jsonl").read_bytes().endswith(b"x\n")
+
+
+def test_a_file_size_limit_is_named(memory: Path) -> None:
+    def work() -> None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, 5_000_000))
+        put(memory / "big", b"0" * 52_000_000)
+
+    code, text = in_child(work)
+    assert code == 1  # not killed by SIGXFSZ
+    assert "ResourceError: file size limit (RLIMIT_FSIZE): 5.0 MB < 52 MB" in text
+    assert list(memory.iterdir()) == []
+
+
+def test_a_store_removed_while_running_is_not_made_again(memory: Path) -> None:
+    store = Store(memory / "s")
+    shutil.rmtree(memory / "s")
+    with pytest.raises(StoreError, match="No such file"), store.claim(KEY, owner="me"):
+        pass
+    assert not (memory / "s").exists()
+
+
+# R9: permission
+@pytest.mark.skipif(not ROOT_USER, reason="only root can become somebody else")
+def test_a_store_without_write_permission_is_found_at_once(memory: Path) -> None:
+    memory.chmod(0o755)
+    root = memory / "runs" / ".store"
+    Store(root)
+    os.chown(root, NOBODY, NOBODY)
+    root.chmod(0o555)
+
+    def work() -> None:
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        Store(root)
+
+    code, text = in_child(work)
+    assert code == 1
+    assert f"StoreError: cannot write to {root}: permission denied (mode 555)" in text
+
+
+# R10, R11, R14: resume files and rows
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+DAMAGE = {
+    "flipped": flip,
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "empty": lambda path: path.write_bytes(b""),
+    "renamed": lambda path: path.rename(path.with_name(f"resume-00000004-{'0' * 32}.safetensors")),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_resume_file_is_set_aside_and_the_older_used(memory: Path, whole: bytes, how: str) -> None:
+    root, said = memory / "s", []
+    stopped_at(root, 4)
+    DAMAGE[how](resume_files(root)[-1])
+    assert train(root, talk=said.append) == "trained from 3"
+    assert said == ["warning: resume file for step 4 is damaged (kept in .quarantine), using step 3"]
+    assert [p.name[:44] for p in (root / ".quarantine").iterdir()] == [f"{KEY}-resume-0000"]
+    assert manifest(root) == whole
+
+
+def test_a_resume_file_under_the_name_of_another_step_does_not_live_for_ever(memory: Path, whole: bytes) -> None:
+    root = memory / "s"
+    stopped_at(root, 4)
+    path = resume_files(root)[-1]
+    path.rename(path.with_name(path.name.replace("00000004", "00000099")))
+    stopped_at(root, 5)
+    assert [int(p.name[7:15]) for p in resume_files(root)] == [3, 5]
+    assert train(root) == "trained from 5"
+    assert manifest(root) == whole
+
+
+def test_both_resume_files_damaged(memory: Path, whole: bytes) -> None:
+    root, said = memory / "s", []
+    stopped_at(root, 4)
+    for path in resume_files(root):
+        flip(path)
+    assert train(root, talk=said.append) == "trained from 0"
+    assert [line.partition(", ")[2] for line in said] == ["starting from step 0"] * 2
+    assert manifest(root) == whole
+
+
+def test_a_resume_file_that_speaks_of_rows_which_are_gone(memory: Path, whole: bytes) -> None:
+    root = memory / "s"
+    stopped_at(root, 4)
+    rows = root / KEY / "rows.jsonl"
+    rows.write_bytes(b"".join(rows.read_bytes().splitlines(keepends=True)[:3]))
+    assert train(root) == "trained from 3"
+    assert manifest(root) == whole
+
+
+@pytest.mark.parametrize("garbage", [b'{"step": 5, "lo', b'{"step": 5}\n{"step": 6}\n'])
+def test_rows_beyond_the_checkpoint_are_cut_off(memory: Path, whole: bytes, garbage: bytes) -> None:
+    root = memory / "s"
+    stopped_at(root, 4)
+    with (root / KEY / "rows.jsonl").open("ab") as file:
+        file.write(garbage)
+    assert train(root) == "trained from 4"
+    assert manifest(root) == whole
+
+
+# R12, R13: finished stages
+def test_a_flipped_bit_in_a_result_is_found_and_the_stage_computed_again(memory: Path, whole: bytes) -> None:
+    root, said = memory / "s", []
+    train(root)
+    model = root / KEY / "model.safetensors"
+    model.chmod(0o644)
+    flip(model)
+    store = Store(root)
+    assert store.done(KEY)  # sizes match: nobody has looked inside
+    with pytest.raises(Damaged, match=r"^stage 0123456789ab: model\.safetensors failed its checksum$"):
+        store.read(KEY, "model.safetensors")
+    assert store.quarantine(KEY, owner="me", talk=said.append)
+    assert said == ["warning: stage 0123456789ab failed its checksum, retraining"]
+    assert (next((root / ".quarantine").iterdir()) / "model.safetensors").exists()
+    assert train(root) == "trained from 0"
+    assert manifest(root) == whole
+    assert not store.quarantine(KEY, owner="me", talk=said.append)  # whole again: not moved
+
+
+BREAK = {
+    "no manifest": lambda folder: (folder / "MANIFEST.json").unlink(),
+    "cut manifest": lambda folder: (folder / "MANIFEST.json").write_bytes(b'{"model'),
+    "wrong DONE": lambda folder: (folder / "DONE").write_text("0" * 64),
+    "empty DONE": lambda folder: (folder / "DONE").write_text(""),
+    "file missing": lambda folder: (folder / "model.safetensors").unlink(),
+    "file cut": lambda folder: (folder / "results.json").write_text("{"),
+}
+
+
+@pytest.mark.parametrize("how", BREAK)
+def test_an_invalid_done_is_not_finished(memory: Path, whole: bytes, how: str) -> None:
+    root, said = memory / "s", []
+    train(root)
+    for path in (root / KEY).iterdir():
+        path.chmod(0o644)
+    BREAK[how](root / KEY)
+    assert Store(root).state(KEY) == "partial"
+    with pytest.raises(Damaged):
+        Store(root).read(KEY, "model.safetensors")
+        Store(root).read(KEY, "results.json")
+    assert train(root, talk=said.append) == ("hit" if "DONE" in how else "trained from 0")  # only DONE: all is there
+    assert said[0] == "warning: stage 0123456789ab has an invalid DONE"
+    assert manifest(root) == whole
+    assert Store(root).verify(KEY)
+
+
+# R15 to R20: rivals
+@pytest.mark.parametrize("round_", range(6))
+def test_of_many_processes_one_trains(memory: Path, whole: bytes, round_: int) -> None:
+    root = memory / "s"
+    children = [Child(lambda: train(root)) for _ in range(2 + round_ % 5)]
+    ends = [child.join() for child in children]
+    assert sorted(text for _, text in ends) == ["hit"] * (len(children) - 1) + ["trained from 0"]
+    assert manifest(root) == whole
+
+
+def test_a_waiter_goes_on_where_a_killed_owner_was(memory: Path, whole: bytes) -> None:
+    root = memory / "s"
+    ready, go = os.pipe()
+
+    def pause(step: int) -> None:
+        if step == 3:
+            os.write(go, b"3")
+            signal.pause()
+
+    owner = Child(lambda: train(root, after_step=pause))
+    assert os.read(ready, 1) == b"3"
+    said: list[str] = []
+
+    def talk(text: str) -> None:
+        said.append(text)
+        if text.startswith("waiting"):
+            owner.kill()
+
+    assert train(root, talk=talk) == "trained from 3"
+    assert owner.join()[0] == -signal.SIGKILL
+    assert said == [
+        f"waiting for stage 0123456789ab: pid {owner.pid}, runs/toy",
+        "owner of stage 0123456789ab is gone, continuing at step 3",
+    ]
+    assert manifest(root) == whole
+
+
+def test_a_stopped_owner_is_never_robbed(memory: Path) -> None:
+    store = Store(memory / "s")
+    ready, go = os.pipe()
+
+    def hold() -> None:
+        with store.claim(KEY, owner="runs/other"):
+            os.write(go, b"x")
+            signal.pause()
+
+    owner = Child(hold)
+    os.read(ready, 1)
+    os.kill(owner.pid, signal.SIGSTOP)
+    assert store.state(KEY) == "running"
+    with pytest.raises(Busy) as caught, store.claim(KEY, owner="me", wait=0.05):
+        pass
+    assert caught.value.faults[0].line() == f"stage 0123456789ab: still claimed by pid {owner.pid}, runs/other"
+    assert caught.value.faults[0].do == "stop it or wait"
+    owner.kill()
+    owner.join()
+    with store.claim(KEY, owner="me", wait=0) as claim:
+        assert claim.state == "absent"
+
+
+def test_a_signal_ends_the_wait(memory: Path) -> None:
+    store = Store(memory / "s")
+
+    def stop() -> None:
+        raise Stopped(signal.SIGTERM)
+
+    with store.claim(KEY, owner="me"), pytest.raises(Stopped), store.claim(KEY, owner="me too", poll=stop):
+        pass
+    assert not is_held(memory / "s" / ".locks" / KEY)
+
+
+def test_a_waiter_speaks_once_a_minute(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, said = [0.0], []
+    mine, other = Lock(memory / "lock"), Lock(memory / "lock")
+    assert mine.take("runs/mine")
+    monkeypatch.setattr(lock.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(lock.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    with pytest.raises(Busy):
+        other.wait("runs/other", "stage x", 150.0, lambda: None, said.append)
+    assert len(said) == 3
+    assert clock[0] >= 150
+    mine.release()
+
+
+def test_a_child_that_outlives_the_owner_does_not_keep_the_claim(memory: Path) -> None:
+    store = Store(memory / "s")
+    ready, go = os.pipe()
+    end, finish = os.pipe()
+
+    def owner() -> None:
+        with store.claim(KEY, owner="runs/parent"):
+            if os.fork() == 0:
+                os.write(go, b"x")
+                os.close(finish)
+                os.read(end, 1)  # until the test closes its end
+                os._exit(0)
+            signal.pause()
+
+    child = Child(owner)
+    os.read(ready, 1)
+    assert is_held(memory / "s" / ".locks" / KEY)
+    child.kill()
+    os.waitpid(child.pid, 0)
+    with store.claim(KEY, owner="me", wait=0.5) as claim:
+        assert claim.state == "absent"
+    os.close(finish)
+
+
+@pytest.mark.parametrize("content", [b"pid 1, runs/x\n", b"\xff\x00\x1b]0;x\x07", b"x" * 5000, b"host:99 pid 4242"])
+def test_what_a_lock_file_says_decides_nothing(memory: Path, content: bytes) -> None:
+    root = memory / "s"
+    Store(root)
+    (root / ".locks" / KEY).write_bytes(content)
+    assert Store(root).state(KEY) == "absent"
+    assert train(root, wait=0) == "trained from 0"
+    (root / ".locks" / KEY).write_bytes(content)
+    assert lock.holder(root / ".locks" / KEY).isprintable()
+
+
+def test_a_file_system_without_locks_is_refused(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRANSFER_TEST_FAIL", "lock:ENOLCK")
+    with pytest.raises(StoreError, match=r"\.locks: file locks do not work here$") as caught:
+        Store(memory / "s")
+    assert caught.value.faults[0].do == "put the store on a local disk, --runs DIR"
+
+
+def test_locks_that_do_not_exclude_are_refused(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock.fcntl, "flock", lambda fd, mode: None)
+    with pytest.raises(StoreError, match="file locks do not work here"):
+        Store(memory / "s")
+
+
+# R31: formats; R34: removal
+def test_a_newer_format_is_refused_and_not_touched(memory: Path) -> None:
+    root = memory / "s"
+    train(root)
+    (root / "FORMAT").write_text('{"store": 2}\n')
+    before = sorted((str(p), p.stat().st_mtime_ns) for p in root.rglob("*"))
+    for create in (True, False):
+        with pytest.raises(StoreError, match=r"store format 2 is newer than this program \(1\)$"):
+            Store(root, create=create)
+    assert sorted((str(p), p.stat().st_mtime_ns) for p in root.rglob("*")) == before
+
+
+def test_a_format_that_is_absent_or_garbage(memory: Path) -> None:
+    root = memory / "s"
+    train(root)
+    (root / "FORMAT").unlink()
+    assert Store(root).done(KEY)
+    assert json.loads((root / "FORMAT").read_text()) == {"store": 1}
+    (root / "FORMAT").write_text("what")
+    with pytest.raises(StoreError, match="is not a store format"):
+        Store(root)
+
+
+def test_an_unknown_file_in_a_stage_is_left_alone(memory: Path, whole: bytes) -> None:
+    root = memory / "s"
+    stopped_at(root, 2)
+    (root / KEY / "notes.txt").write_text("mine")
+    train(root)
+    assert manifest(root) == whole
+    assert (root / KEY / "notes.txt").read_text() == "mine"
+
+
+def test_removal_skips_a_claimed_stage_and_a_kill_leaves_work_for_the_next(memory: Path) -> None:
+    root = memory / "s"
+    train(root)
+    store = Store(root)
+    with store.claim(KEY, owner="me"):
+        assert store.remove(KEY) is False
+    assert store.done(KEY)
+    assert in_child(lambda: store.remove(KEY), TRANSFER_TEST_FAIL="delete:EIO")[0] == 1
+    assert store.state(KEY) == "absent"
+    assert [p.name[:32] for p in (root / ".trash").iterdir()] == [KEY]
+    with pytest.raises(Damaged):
+        store.read(KEY, "model.safetensors")
+    assert train(root) == "trained from 0"
+
+
+def test_errno_names_used_here_exist() -> None:
+    """The hook looks names up; a typo would otherwise make a test pass for the wrong reason."""
+    assert all(hasattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EIO", "ENOLCK"))

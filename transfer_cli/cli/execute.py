@@ -1,0 +1,144 @@
+"""One planned run, from its first stage to its finished run directory. Torch comes in only if a stage must be computed."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from transfer_cli.claim import Claim, identity_change
+from transfer_cli.errors import DataError, Diverged, Fault, StoreError
+from transfer_cli.outcome import outcome
+from transfer_cli.plan import Plan, Stage, plan
+from transfer_cli.rundir import RunDir
+from transfer_cli.safe import shown
+from transfer_cli.signals import Stop
+from transfer_cli.store import Damaged, Store
+
+
+class Wishes(Protocol):
+    """What of the command line decides how stages are computed."""
+
+    runs: Path
+    wait: float | None
+    no_cache: bool
+    retry_failed: bool
+    strict_identity: bool
+
+
+class Talk(Protocol):
+    """The screen a run speaks to; report/live.py has the real one."""
+
+    def stage(self, name: str, state: str, what: str = "", seconds: float | None = None) -> None: ...
+    def due(self) -> bool: ...
+    def step(
+        self, name: str, step: int, steps: int, loss: float, rate: float, best: Mapping[str, float] | None
+    ) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+class Execution:
+    """The stages of one plan, found or computed in order. After `complete`, `results` is what results.json says."""
+
+    def __init__(self, made: Plan, run: RunDir, wishes: Wishes, talk: Talk, stop: Stop) -> None:
+        self.plan, self.run, self.wishes, self.talk, self.stop = made, run, wishes, talk, stop
+        self.store = Store(wishes.runs / ".store")
+        self.cached: dict[str, bool] = {}
+        self._bench: Any = None
+
+    def complete(self) -> dict[str, Any]:
+        """Computes what is missing; a stage found damaged on the way is set aside and computed again."""
+        start = time.monotonic()
+        while True:
+            try:
+                for stage in self.plan.stages:
+                    self._stage(stage)
+                return outcome(self.plan, self.store, self.cached, time.monotonic() - start)
+            except Damaged as damaged:
+                self.store.quarantine(damaged.key, owner=shown(self.run.path), poll=self.stop, talk=self.say)
+
+    def say(self, text: str) -> None:
+        """A sentence for the screen and the log."""
+        self.talk.note(text)
+        self.run.log(text)
+
+    def _stage(self, stage: Stage) -> None:
+        self.stop()
+        if not stage.key:
+            self.talk.stage(stage.name, "none")
+            return
+        fresh = self.cached.get(stage.name) is False
+        if self.store.hit(stage.key) and (fresh or not self.wishes.no_cache):
+            self.cached.setdefault(stage.name, True)
+            self._same_identity(stage)
+        else:
+            self._compute(stage)
+            self.cached[stage.name] = False
+        self.talk.stage(stage.name, "cached" if self.cached[stage.name] else "done", stage.what)
+        self._link(stage)
+
+    def _same_identity(self, stage: Stage) -> None:
+        """A hit from another version, thread count or device may differ in its last bits: said, or refused."""
+        from transfer_cli.record import versions
+
+        then = self.store.identity(stage.key) or {}
+        now = {name: versions().get(name, then[name]) for name in ("torch", "numpy") if name in then}
+        change = identity_change(now, {name: then[name] for name in now})
+        if change is None:
+            return
+        if self.wishes.strict_identity:
+            raise StoreError(Fault(f"stage {stage.key[:12]}", f"is of another identity class: {change}"))
+        self.say(f"warning: {stage.name} was computed under another {change}: not bit-identical")
+
+    def _link(self, stage: Stage) -> None:
+        for name in self.store.files(stage.key):
+            if name.startswith("model-"):
+                self.run.link(f"{stage.name}-{name.removeprefix('model-')}", self.store.path(stage.key) / name)
+
+    def _compute(self, stage: Stage) -> None:
+        self.talk.stage(stage.name, "running", stage.what)
+        owner = shown(self.run.path)
+        wait = {"owner": owner, "wait": self.wishes.wait, "poll": self.stop, "talk": self.say}
+        with self.store.claim(stage.key, **wait) as claim:
+            if claim.state == "done" and not self.wishes.no_cache:
+                return  # somebody else finished it while we waited
+            self._begin(claim, stage)
+            self._run(stage, claim)
+
+    def _begin(self, claim: Claim, stage: Stage) -> None:
+        if claim.state == "failed" and not (self.wishes.retry_failed or self.wishes.no_cache):
+            known = self.store.failure(stage.key) or {}
+            raise Diverged(Fault(stage.name, str(known.get("fault", "failed before; not retried, use --retry-failed"))))
+        if claim.state in ("done", "failed"):
+            claim.start_over()
+
+    def _run(self, stage: Stage, claim: Claim) -> None:
+        from transfer_cli.engine.bench import Job
+        from transfer_cli.engine.stage import run_stage
+
+        sides = {"target": self.plan.target, "source": self.plan.source}
+        data = {side: found for side, found in sides.items() if found is not None}
+        plugins = tuple(self.plan.values["plugins"])
+        job = Job(stage.name, stage.key, stage.spec, stage.rules, data, self.plan.weights, plugins, stage.seed)
+        run_stage(job, self._workbench(), claim)
+
+    def _workbench(self) -> Any:
+        if self._bench is None:
+            from transfer_cli.engine.bench import Bench
+            from transfer_cli.engine.device import setup
+            from transfer_cli.engine.settings import Runtime
+
+            runtime = Runtime(**self.plan.values["runtime"])
+            device, cache = setup(runtime), self.wishes.runs / ".cache"
+            self._bench = Bench(self.store, device, cache, self.talk, self.stop, self._unchanged, runtime.save_every)
+        return self._bench
+
+    def _unchanged(self) -> None:
+        """Raises if data or code changed since the plan was made: what was computed then belongs to no key."""
+        changed = self.plan.changed()
+        if not changed:
+            return
+        again = plan(self.plan.config, runs=self.wishes.runs)
+        if [stage.key for stage in again.stages] == [stage.key for stage in self.plan.stages]:
+            return
+        kind, what = (StoreError, "code") if changed[0].suffix == ".py" else (DataError, "data")
+        raise kind(Fault(shown(changed[0]), f"{what} changed while training", do="run the same command again"))

@@ -1,0 +1,69 @@
+"""transfer fetch NAME [--from FILE]: bring a data set or a model's ImageNet weights, checked against what is published.
+Without NAME: what can be fetched, and what is here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transfer_cli.errors import ConfigError, Fault
+
+if TYPE_CHECKING:
+    from transfer_cli.cli.options import Options
+    from transfer_cli.report.screen import Screen
+
+
+def main(options: Options) -> int:
+    """Example: transfer fetch usps"""
+    from transfer_cli.report.screen import Screen
+
+    screen = Screen.of(options)
+    if options.words or len(options.args) > 1:
+        raise ConfigError(Fault("fetch", "one name at a time: transfer fetch NAME [--from FILE]"))
+    if not options.args:
+        return _list(options, screen)
+    (name,) = options.args
+    return _take(name, options, screen) if options.from_file else _bring(name, options, screen)
+
+
+def _list(options: Options, screen: Screen) -> int:
+    from transfer_cli.data.fetch import SETS, here
+    from transfer_cli.report.tables import Column, Table
+
+    cache = options.runs / ".cache"
+    rows = [
+        {"name": name, "state": "here" if here(name, cache) else "absent", "size": one.mb * 1e6, "licence": one.licence}
+        for name, one in SETS.items()
+    ]
+    columns = [Column("name"), Column("state"), Column("size", "B"), Column("licence")]
+    note = "also: the ImageNet weights of any torchvision model, such as resnet18"
+    screen.show(Table(columns, rows, notes=[note], next="transfer fetch mnist", schema="fetch/1"))
+    return 0
+
+
+def _bring(name: str, options: Options, screen: Screen) -> int:
+    from transfer_cli.data import fetch
+
+    cache = options.runs / ".cache"
+    fetch.wanted(name)  # an unknown name is told before anything else
+    if name in fetch.SETS:
+        fetch.bring(name, cache, offline=options.offline, talk=screen.note)
+        screen.say(f"{name} is here")
+        screen.command(f"transfer data check {name}")
+    else:
+        screen.say(str(fetch.bring_weights(name, cache, offline=options.offline, talk=screen.note)))
+        screen.command(f"transfer run model={name} weights=imagenet data=cifar10")
+    return 0
+
+
+def _take(name: str, options: Options, screen: Screen) -> int:
+    from transfer_cli.data.fetch import take
+
+    file = Path(str(options.from_file)).expanduser()
+    gone = take(name, file, options.runs / ".cache")
+    if gone:
+        screen.say(f"taken; still missing: {', '.join(path.name for path in gone)}")
+        screen.command(f"transfer fetch {name} --from FILE")
+    else:
+        screen.say(f"{name} is here")
+    return 0

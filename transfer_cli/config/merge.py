@@ -1,0 +1,124 @@
+"""Chosen YAML files -> one plain mapping, by Hydra; values laid over it; `${a.b}` replaced. The only file that imports Hydra.
+Users' files are read strictly before Hydra opens them: no keys that run code, no settings of Hydra itself."""
+
+import copy
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from transfer_cli.config.check import look, problems
+from transfer_cli.config.choices import Slots, unknown, word_of
+from transfer_cli.config.folders import ROOT, conf_dir, find_option, options
+from transfer_cli.config.words import group_of
+from transfer_cli.config.yamls import chosen, read
+from transfer_cli.errors import ConfigError, Fault
+
+Json = dict[str, Any]
+REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}")
+MAX_HOPS = 16  # references that lead to references
+_LOCK = Lock()  # Hydra's state is one a process
+
+
+def composed(slots: Slots, search: Sequence[Path]) -> Json:
+    """What the chosen files say together, references unresolved. Raises ConfigError."""
+    for slot, name in slots.items():
+        _vet(group_of(word_of(slot)), name, search)
+    declared = {"experiment"} | {slot for place in _recipes(slots, search) for slot, _ in chosen(place)}
+    overrides = tuple(f"{'' if slot in declared else '+'}{slot}={name}" for slot, name in sorted(slots.items()))
+    return copy.deepcopy(_composed(overrides, tuple(search)))
+
+
+def _recipes(slots: Slots, search: Sequence[Path]) -> Iterator[Path]:
+    yield conf_dir() / ROOT
+    for group in ("strategy", "experiment"):
+        if path := find_option(group, slots.get(group, ""), search):
+            yield path
+
+
+def _vet(group: str, name: str, search: Sequence[Path], depth: int = 0) -> None:
+    """Reads a user's file, and those its `defaults` name, as strictly as if it were hostile."""
+    path = find_option(group, name, search)
+    if path is None or depth > MAX_HOPS:
+        raise unknown(group, name, options(group, search))
+    if path.is_relative_to(conf_dir()):
+        return
+    faults = [Fault(f"{path}: {fault.key}", fault.text, fault.value) for fault in problems(read(path), gaps=False)]
+    package = re.search(r"^#\s*@package\s+(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    if "hydra" in read(path) or (package and package[1] != "_global_"):
+        faults.append(Fault(str(path), "may not set hydra, nor a @package but _global_"))
+    if faults:
+        raise ConfigError(*faults)
+    for slot, option in chosen(path):
+        _vet(group_of(word_of(slot)) if slot else group, option, search, depth + 1)
+
+
+@lru_cache(maxsize=256)
+def _composed(overrides: tuple[str, ...], search: tuple[Path, ...]) -> Json:
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    places = ",".join(json.dumps(f"file://{place}", ensure_ascii=False) for place in search)
+    try:
+        with _LOCK, initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            config = compose(Path(ROOT).stem, [*overrides, f"hydra.searchpath=[{places}]"])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(Fault("configuration", " ".join(str(error).split()))) from error
+    plain: Json = OmegaConf.to_container(config, resolve=False)  # type: ignore[assignment]
+    return plain
+
+
+def parse_value(key: str, text: str) -> Any:
+    """A value of the command line: number, true, false, null, [a, b], {a: 1}, 'quoted', else the text itself."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        override = OverridesParser.create().parse_override(f"key={text}")
+    except (HydraException, RecursionError):
+        return text
+    if not override.is_sweep_override():
+        return override.value()
+    if "(" in text:
+        raise ConfigError(Fault(key, "several values are written a,b or 0..4, with -m", text))
+    return text
+
+
+def overlay(values: Json, key: str, value: Any) -> None:
+    """Sets a dotted key in place; a mapping is merged into what is there."""
+    *path, last = key.split(".")
+    for part in path:
+        inner = values.get(part)
+        values[part] = values = inner if isinstance(inner, dict) else {}
+    if isinstance(value, dict) and isinstance(values.get(last), dict):
+        for name, inner in value.items():
+            overlay(values[last], str(name), inner) if "." not in str(name) else values[last].update({name: inner})
+    else:
+        values[last] = value
+
+
+def resolved(values: Json) -> tuple[Json, list[Fault]]:
+    """References replaced by what they name. Only a whole `${a.b}` to a plain value is one: nothing is computed,
+    read from the environment, or multiplied."""
+    faults: list[Fault] = []
+    return _resolve(values, values, "", faults), faults
+
+
+def _resolve(node: Any, root: Json, at: str, faults: list[Fault]) -> Any:
+    if isinstance(node, dict):
+        return {name: _resolve(v, root, f"{at}.{name}".lstrip("."), faults) for name, v in node.items()}
+    if isinstance(node, list):
+        return [_resolve(item, root, at, faults) for item in node]
+    value, hops = node, 0
+    while isinstance(value, str) and "${" in value:
+        found = REFERENCE.fullmatch(value)
+        value, hops = look(root, found[1]) if found else None, hops + 1
+        if value is None or isinstance(value, dict | list) or hops > MAX_HOPS:
+            faults.append(Fault(at, "only ${a.b}, the whole value and naming a plain setting, may stand here", node))
+            return None
+    return value

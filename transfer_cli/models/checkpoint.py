@@ -1,0 +1,85 @@
+"""Files of weights made by others -> named tensors. The only place that calls torch.load, on bytes already checked.
+Nothing of a file is executed: safetensors hold none, pickles are read with weights_only."""
+
+import io
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transfer_cli.models.tensors import MOST_TENSORS, Bad, parse
+
+PICKLES = (".pt", ".pth", ".th", ".bin", ".ckpt", ".tar")
+MOST_BYTES = 16 * 2**30
+NESTS = ("state_dict", "model_state_dict", "model")
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], str]:
+    """Tensors of a checkpoint by name, and the sha256 of the very bytes they came from. Raises Bad saying why not."""
+    if path.suffix not in (".safetensors", *PICKLES):
+        raise Bad(f"weights are files of .safetensors {' '.join(PICKLES)}")
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise Bad(f"{path.stat().st_size:,} bytes, allowed {MOST_BYTES:,}")
+        data = path.read_bytes()
+    except OSError as error:
+        raise Bad((error.strerror or str(error)).lower()) from error
+    tensors = parse(data)[0] if path.suffix == ".safetensors" else _unpickle(data)
+    if not tensors:
+        raise Bad("holds no tensors")
+    return tensors, sha256(data).hexdigest()
+
+
+def _unpickle(data: bytes) -> dict[str, Tensor]:
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        _check_zip(data)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # a hostile file can make the reader fail in any way; all mean the same
+        wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
+        why = f"it asks for {wanted[1]}; only plain tensors are read" if wanted else "damaged or cut short"
+        raise Bad(f"not a file of tensors: {why}") from error
+    named = {k: x for k, x in _state(content).items() if isinstance(k, str) and isinstance(x, Tensor)}
+    for name, x in named.items():
+        _check_tensor(name, x)
+    return named
+
+
+def _state(content: Any) -> Mapping[Any, Any]:
+    """The innermost dict of tensors: training scripts wrap it as {"state_dict": ..., "epoch": ...}."""
+    for _ in NESTS:
+        if isinstance(content, Mapping) and (
+            inner := [content[n] for n in NESTS if isinstance(content.get(n), Mapping)]
+        ):
+            content = inner[0]
+    return content if isinstance(content, Mapping) else {}
+
+
+def _check_zip(data: bytes) -> None:
+    """torch.save stores records as they are: a packed one, or one larger than the file, is a bomb."""
+    try:
+        records = zipfile.ZipFile(io.BytesIO(data)).infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise Bad("not a file of tensors: damaged or cut short") from error
+    if any(record.compress_type != zipfile.ZIP_STORED for record in records):
+        raise Bad("compressed records, which torch.save never writes")
+    if sum(record.file_size for record in records) > len(data) or len(records) > MOST_TENSORS:
+        raise Bad("records that claim more than the file holds")
+
+
+def _check_tensor(name: str, x: Tensor) -> None:
+    if x.layout is not torch.strided or x.device.type != "cpu" or x.is_quantized:
+        raise Bad(f"tensor {name} is not a plain one")
+    # Strides of 0 let a file of a kilobyte claim terabytes.
+    if x.numel() * x.itemsize > x.untyped_storage().nbytes():
+        raise Bad(
+            f"tensor {name} claims {x.numel() * x.itemsize:,} bytes, the file has {x.untyped_storage().nbytes():,}"
+        )

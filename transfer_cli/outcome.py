@@ -1,0 +1,125 @@
+"""From finished stages to what results.json says: metrics by rule, headline, cost. Reads the store; no torch."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from transfer_cli.commit import read_manifest
+from transfer_cli.disk import read_file
+from transfer_cli.plan import Plan, Stage
+from transfer_cli.store import Store
+
+Json = dict[str, Any]
+
+
+def outcome(plan: Plan, store: Store, cached: Mapping[str, bool], seconds: float) -> Json:
+    """Entries of results.json for a plan all of whose stages are done. `cached`: stage name -> was there before;
+    `seconds`: what this run took. Raises store.Damaged if a stage is not whole."""
+    stages = [_stage(stage, store, cached) for stage in plan.stages]
+    scored = _read(store, plan.stages[-1]) if plan.stages and plan.stages[-1].name == "evaluate" else None
+    found: Json = {"stages": stages, "fingerprints": _fingerprints(plan), "notes": notes(plan)}
+    found["metrics"] = (
+        {rule: _metrics(entry, rule, plan, store) for rule, entry in scored["rules"].items()} if scored else {}
+    )
+    found["headline"] = _headline(scored) if scored else None
+    found["cost"] = _cost(plan, store, stages, scored, seconds)
+    found["identity"] = (store.identity(plan.work[-1].key) if plan.work else None) or {}
+    return found
+
+
+def _read(store: Store, stage: Stage) -> Json:
+    return dict(json.loads(store.read(stage.key, "results.json")))
+
+
+def _stage(stage: Stage, store: Store, cached: Mapping[str, bool]) -> Json:
+    entry = {"name": stage.name, "method": stage.method, "what": stage.what, "key": stage.key, "rule": stage.rule}
+    if not stage.key:
+        return entry | {"state": "none", "cached": False, "seconds": 0.0, "bytes": 0}
+    spent = timing(store, stage.key)
+    size = sum(store.files(stage.key).values())
+    return entry | {"state": "done", "cached": cached.get(stage.name, True), "seconds": spent["seconds"], "bytes": size}
+
+
+def timing(store: Store, key: str) -> Json:
+    """Seconds and peak memory of all sessions that worked on a stage; 0 where nothing is recorded."""
+    try:
+        lines = read_file(store.path(key) / "timing.jsonl").splitlines()
+    except FileNotFoundError:
+        lines = []
+    rows = [json.loads(line) for line in lines if line.endswith(b"}")]
+    return {"seconds": sum(r["seconds"] for r in rows), "peak_bytes": max((r["peak_bytes"] for r in rows), default=0)}
+
+
+def _metrics(entry: Json, rule: str, plan: Plan, store: Store) -> Json:
+    """Test metrics of one rule, the interval of the accuracy, and at which step its snapshot was taken."""
+    metrics = dict(entry["metrics"]) | {"test/accuracy_ci95": entry["ci95"]}
+    trained = [stage for stage in plan.work if stage.kind == "train"]
+    if trained:
+        facts = _read(store, trained[-1])["rules"].get(rule, {})
+        metrics |= {"step": facts["step"]} if "step" in facts else {}
+    return metrics
+
+
+def _headline(scored: Json) -> Json:
+    rule = scored["headline"]
+    entry = scored["rules"][rule]
+    value = entry["metrics"]["test/accuracy"]
+    return {"name": "test/accuracy", "rule": rule, "value": value, **{k: entry[k] for k in ("ci95", "n", "over")}}
+
+
+def _cost(plan: Plan, store: Store, stages: list[Json], scored: Json | None, seconds: float) -> Json:
+    spent = sum(stage["seconds"] for stage in stages)
+    kept = sum(stage["seconds"] for stage in stages if stage["cached"])
+    nets = [_read(store, stage) for stage in plan.work if stage.kind in ("train", "given")]
+    parameters = nets[-1]["parameters"] if nets else next(iter(scored["rules"].values()))["parameters"] if scored else 0
+    tuned = [
+        _read(store, stage)["trained"] for stage in plan.work if stage.kind == "train" and stage.name != "pretrain"
+    ]
+    models = [read_manifest(store.path(stage.key)) or {} for stage in plan.work if stage.kind != "evaluate"]
+    return {
+        "seconds": spent,
+        "seconds_cached": kept,
+        "seconds_run": seconds,
+        "trained": tuned[-1] if tuned else 0,
+        "parameters": parameters,
+        "peak_bytes": max((timing(store, stage.key)["peak_bytes"] for stage in plan.work), default=0),
+        "bytes": models[-1].get("model-final.safetensors", (0, ""))[0] if models else 0,
+        "labels": target_labels(plan),
+        "rows_per_s": _speed(plan, stages),
+    }
+
+
+def _speed(plan: Plan, stages: list[Json]) -> float | None:
+    """Test rows evaluated a second."""
+    if not stages or stages[-1]["name"] != "evaluate" or not stages[-1]["seconds"]:
+        return None
+    return len(plan.target.rows("test", seed=0).index) / float(stages[-1]["seconds"])
+
+
+def target_labels(plan: Plan) -> int:
+    """Labels of the target that training or a predictor may use."""
+    rows = len(plan.target.rows("train", seed=0).index)
+    for stage in plan.work:
+        if stage.kind == "train" and any(
+            v["side"] == "target" and v["labelled"] for v in stage.spec["streams"].values()
+        ):
+            return rows
+    last = plan.work[-1].spec if plan.work else {}
+    if "episodes" in last:
+        return int(last["episodes"]["way"] * last["episodes"]["shots"])
+    return rows if "support" in last else 0
+
+
+def _fingerprints(plan: Plan) -> Json:
+    sides = {"target": plan.target, "source": plan.source}
+    found = {side: data.fingerprint for side, data in sides.items() if data is not None}
+    # which test rows were scored: only runs that agree on this may be compared
+    return found | ({"test": plan.work[-1].spec["test"]} if plan.work and plan.work[-1].kind == "evaluate" else {})
+
+
+def notes(plan: Plan) -> list[str]:
+    """What a reader of the numbers must know."""
+    found = [f"{data.name}: {data.note}" for data in (plan.target, plan.source) if data and data.note]
+    if plan.source is not None and plan.values["source"]["family"] == "base":
+        found.append("source: the first half of the classes; the target is the other half")
+    return list(dict.fromkeys(found))

@@ -1,0 +1,279 @@
+"""What a run says while it works, on stderr: a live table on a terminal, plain lines elsewhere, nothing with -q.
+
+The loop asks `due()` each step, which costs one look at the clock; everything else happens at most 4 times a second."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from transfer_cli.report import numbers
+from transfer_cli.report.screen import Screen, look_of, terminal
+from transfer_cli.report.tables import Column, Look, Table, lines
+from transfer_cli.report.text import cells, clean
+
+Clock = Callable[[], float]
+FRAME_S = 0.25  # between two frames of the live table
+LINE_S = 30.0  # between two lines in a pipe
+FEW_STEPS = 5  # no estimate before
+BARS = "▁▂▃▄▅▆▇█"
+COLUMNS = (
+    Column("stage"),
+    Column("state", state=True),
+    Column("what"),
+    Column("loss"),
+    Column("time", align="right"),
+)
+
+
+class Talk:
+    """The interface, and the silent form (-q)."""
+
+    def stage(self, name: str, state: str, what: str = "", seconds: float | None = None) -> None:
+        """A stage is none, cached, to do, waiting, running, done or failed. `seconds` is what it took, for `to do`
+        what it will take, as far as known."""
+
+    def due(self) -> bool:
+        """Is it time for the next `step`? Cheap enough for every step of a loop."""
+        return False
+
+    def step(
+        self,
+        name: str,
+        step: int,
+        steps: int,
+        loss: float,
+        samples_per_s: float,
+        best: Mapping[str, float] | None = None,
+    ) -> None:
+        """`step` of `steps` of stage `name` are done. `best`: accuracy so far by selection rule, 0 to 1."""
+
+    def note(self, text: str) -> None:
+        """A sentence that stays in view."""
+
+    def close(self) -> None:
+        """The last frame stays; what follows goes below it."""
+
+
+def talk(screen: Screen) -> Talk:
+    """The form that fits `screen`."""
+    if screen.quiet:
+        return Talk()
+    return Live(screen) if terminal(screen.err) and not screen.talk.plain else Lines(screen)
+
+
+class Curve:
+    """Mean loss in equal parts of the training so far, in bounded memory."""
+
+    LIMIT = 64
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[float, int]] = []  # (sum, samples)
+        self._stride = 1
+
+    def add(self, loss: float) -> None:
+        if self._parts and self._parts[-1][1] < self._stride:
+            total, samples = self._parts[-1]
+            self._parts[-1] = total + loss, samples + 1
+            return
+        if len(self._parts) == self.LIMIT:
+            pairs = zip(self._parts[::2], self._parts[1::2], strict=True)
+            self._parts = [(one + two, m + n) for (one, m), (two, n) in pairs]
+            self._stride *= 2
+        self._parts.append((loss, 1))
+
+    def means(self, parts: int = 8) -> list[float]:
+        """At most `parts` means, oldest first."""
+        have = len(self._parts)
+        edges = [round(at * have / min(parts, have)) for at in range(min(parts, have) + 1)] if have else []
+        slices = [self._parts[start:end] for start, end in zip(edges, edges[1:])]
+        return [sum(total for total, _ in piece) / sum(n for _, n in piece) for piece in slices]
+
+    def text(self, encoding: str = "utf-8") -> str:
+        """`1.84 ▇▆▅▄▃▃▂▂ 0.61`; `1.84 -> 0.61` where the bars cannot be shown."""
+        means = self.means()
+        if len(means) < 2:
+            return numbers.plain(means[0]) if means else ""
+        bars = spark(means) if clean(BARS, encoding) == BARS else "->"
+        return f"{numbers.plain(means[0])} {bars} {numbers.plain(means[-1])}"
+
+
+def spark(values: list[float]) -> str:
+    """One bar a value, the lowest for the smallest; a value that is not finite is the highest."""
+    finite = [value for value in values if abs(value) < float("inf")]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    width = (high - low) or 1.0
+    return "".join(
+        BARS[round((value - low) / width * (len(BARS) - 1))] if value in finite else BARS[-1] for value in values
+    )
+
+
+@dataclass
+class Pace:
+    """Where a stage stands, and how long it will still take at the pace seen since `begun`."""
+
+    name: str
+    begun: float
+    first: int
+    step: int
+    steps: int
+
+    def left(self, now: float) -> float | None:
+        """Seconds; None before there is enough to go by."""
+        done = self.step - self.first
+        if done < FEW_STEPS or now <= self.begun:
+            return None
+        return (now - self.begun) / done * (self.steps - self.step)
+
+
+class Lines(Talk):
+    """Plain lines: one a change of stage, else at most one in 30 s."""
+
+    def __init__(self, screen: Screen, clock: Clock = time.monotonic, wall: Clock = time.time) -> None:
+        self._screen, self._clock, self._wall = screen, clock, wall
+        self._next = clock() + LINE_S
+        self._pace: Pace | None = None
+
+    def stage(self, name: str, state: str, what: str = "", seconds: float | None = None) -> None:
+        if state in ("none", "to do"):  # not a change: the plan
+            return
+        took = numbers.duration(seconds) if seconds is not None else ""
+        self._line(" ".join(part for part in (name, state, what, took) if part))
+        self._next = self._clock() + LINE_S
+
+    def due(self) -> bool:
+        now = self._clock()
+        return now >= self._next or (self._pace is None)
+
+    def step(
+        self,
+        name: str,
+        step: int,
+        steps: int,
+        loss: float,
+        samples_per_s: float,
+        best: Mapping[str, float] | None = None,
+    ) -> None:
+        now = self._clock()
+        self._pace = _paced(self._pace, name, step, steps, now)
+        if now < self._next:
+            return
+        self._next = now + LINE_S
+        left = self._pace.left(now)
+        end = "" if left is None else f" left {left:.0f}s"
+        self._line(f"{name} {step}/{steps} loss {numbers.plain(loss)}{end}")
+
+    def note(self, text: str) -> None:
+        self._line(text)
+
+    def _line(self, text: str) -> None:
+        stamp = time.strftime("%H:%M:%SZ", time.gmtime(self._wall()))
+        self._screen.err.write(clean(f"{stamp} {text}", self._screen.talk.encoding) + "\n")
+        self._screen.err.flush()
+
+
+def _paced(pace: Pace | None, name: str, step: int, steps: int, now: float) -> Pace:
+    """The pace of this stage, counted from the first step seen: a resumed stage begins in the middle."""
+    if pace is None or pace.name != name or step < pace.step:
+        return Pace(name, now, step, step, steps)
+    pace.step, pace.steps = step, steps
+    return pace
+
+
+class Live(Talk):
+    """A table of stages that is drawn again in place, at most 4 times a second."""
+
+    def __init__(self, screen: Screen, clock: Clock = time.monotonic) -> None:
+        from rich.console import Console
+        from rich.live import Live as Frame
+
+        self._err, self._look, self._clock = screen.err, screen.talk, clock
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._seconds: dict[str, float | None] = {}
+        self._curve, self._pace, self._below = Curve(), None, ""
+        self._next = clock()
+        self._console = Console(
+            file=screen.err,
+            force_terminal=True,
+            markup=False,
+            emoji=False,
+            highlight=False,
+            no_color=not self._look.color,
+        )
+        self._frame = Frame(console=self._console, auto_refresh=False, redirect_stdout=False)
+        self._frame.start()
+
+    _pace: Pace | None
+
+    def stage(self, name: str, state: str, what: str = "", seconds: float | None = None) -> None:
+        row = self._rows.setdefault(name, {"stage": name, "what": "", "loss": ""})
+        shown = "" if seconds is None else numbers.about(seconds) if state == "to do" else numbers.duration(seconds)
+        row |= {"state": state, "time": shown, "what": what or row["what"]}
+        self._seconds[name] = seconds if state == "to do" else None
+        if state == "running":
+            self._curve, self._pace, self._below = Curve(), None, ""
+        self._draw()
+
+    def due(self) -> bool:
+        return self._clock() >= self._next
+
+    def step(
+        self,
+        name: str,
+        step: int,
+        steps: int,
+        loss: float,
+        samples_per_s: float,
+        best: Mapping[str, float] | None = None,
+    ) -> None:
+        self._curve.add(loss)
+        now = self._clock()
+        self._pace = _paced(self._pace, name, step, steps, now)
+        if now < self._next:
+            return
+        row = self._rows.setdefault(name, {"stage": name, "state": "running", "what": ""})
+        row |= {"loss": self._curve.text(self._look.encoding), "time": f"{100 * step // steps} %"}
+        self._below = self._status(best, samples_per_s, now)
+        self._draw()
+
+    def _status(self, best: Mapping[str, float] | None, samples_per_s: float, now: float) -> str:
+        assert self._pace is not None, "step has just set it"
+        scores = ", ".join(f"{rule.removesuffix('_val')} {numbers.percent(v)} %" for rule, v in (best or {}).items())
+        left = self._pace.left(now)
+        total = None if left is None else left + sum(later or 0.0 for later in self._seconds.values())
+        return "    ".join([
+            f"step {self._pace.step:,} of {self._pace.steps:,}",
+            *([f"best validation: {scores}"] if scores else []),
+            f"{samples_per_s:,.0f} samples/s",
+            *([] if total is None else [f"~{numbers.duration(total)} left"]),
+        ])  # fmt: skip
+
+    def note(self, text: str) -> None:
+        self._console.print(clean(text, self._look.encoding), soft_wrap=True)
+
+    def close(self) -> None:
+        self._below = ""
+        self._draw()
+        self._frame.stop()
+
+    def _draw(self) -> None:
+        from rich.text import Text
+
+        self._next = self._clock() + FRAME_S
+        look = look_of(self._err)
+        look = Look(look.width, self._look.encoding, self._look.color)
+        notes = [self._below] if self._below else []
+        frame = [
+            part
+            for line in lines(Table(COLUMNS, list(self._rows.values()), notes=notes), look)
+            for part in _cut(line, look)
+        ]
+        self._console.width = look.width
+        self._frame.update(Text.from_ansi("\n".join(frame)), refresh=True)
+
+
+def _cut(line: str, look: Look) -> list[str]:
+    """A line too long for the window as several, so that moving the cursor back up counts right."""
+    if cells(line) <= look.width or "\x1b" in line:
+        return [line]
+    return [line[start : start + look.width] for start in range(0, len(line), look.width)]
