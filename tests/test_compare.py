@@ -44,6 +44,7 @@ def run(strategy: str = "fine_tune", seed: int = 0, accuracy: float = 0.9, **cha
         config[group][name] = value
     choices = {"strategy": strategy, "source": "mnist", "data": "usps", "model": "lenet", "pretrain": pretrain}
     words = [f"strategy={strategy}", "source=mnist", "data=usps", f"seed={seed}"]
+    scores = {"test/accuracy": accuracy, "test/nll": 1 - accuracy}
     return {
         "id": f"k{number:05}",
         "status": "done",
@@ -52,10 +53,10 @@ def run(strategy: str = "fine_tune", seed: int = 0, accuracy: float = 0.9, **cha
         "choices": {**choices, "fine_tune": fine_tune},
         "config": config,
         "stages": [{"name": "evaluate", "key": f"{strategy}{seed}{settings}{accuracy}"}],
-        "metrics": {"final": {"test/accuracy": accuracy, "test/nll": 1 - accuracy, "test/f1/cat": 0.5}},
-        "headline": {"name": "test/accuracy", "rule": "final", "ci95": 0.013, "n": 2007, "over": "test pictures"},
+        "metrics": {"final": scores | {"test/accuracy_ci95": 0.013, "test/f1/cat": 0.5, "step": 100}},
+        "headline": {"name": "test/accuracy", "rule": "final", "ci95": 0.013, "n": 2007, "over": "test rows"},
         "cost": {"seconds": 60.0 + seed},
-        "fingerprints": {"test": "1f3a9c0b77"},
+        "fingerprints": {"target": "1f3a", "test": {"data": "1f3a", "classes": ["0", "1"]}},
         **top,
     }
 
@@ -86,7 +87,7 @@ def test_the_screen_of_a_sweep() -> None:
 def test_a_single_seed_is_said_to_be_single() -> None:
     table = compare([run("scratch", 0, 0.7), run("fine_tune", 0, 0.9)])
     text = render(table, "table", Look(200))
-    assert "one seed each, ± 95 % over test pictures" in text
+    assert "one seed each, ± 95 % over test rows" in text
     assert "one seed each: other seeds may give another order" in text
     assert "90.0 ±1.3" in text
     assert table.next == "transfer run strategy=fine_tune,scratch source=mnist data=usps --seeds 5"
@@ -163,15 +164,15 @@ def test_nothing_done_is_said() -> None:
 
 def test_different_test_pictures_never_share_a_table() -> None:
     one, two = run(), run("scratch")
-    other = run(fingerprints={"test": "77aa01deff"})
+    other = run(fingerprints={"test": {"data": "1f3a", "classes": ["0"]}})
     other["choices"]["data"] = "./my/pictures"
     with pytest.raises(ConfigError) as caught:
         compare([one, two, other])
     assert caught.value.code == 2
     (fault,) = caught.value.faults
     assert fault.line() == (
-        f"compare: not tested on the same pictures: {one['id']}, {two['id']} on usps 1f3a9c0b; "
-        f"{other['id']} on pictures 77aa01de"
+        f"compare: not tested on the same pictures: {one['id']}, {two['id']} on usps {names.tested(one)}; "
+        f"{other['id']} on pictures {names.tested(other)}"
     )
     assert fault.do == f"transfer compare {one['id']} {two['id']}"
 
@@ -183,7 +184,7 @@ def test_different_headlines_never_share_a_table() -> None:
 
 
 def test_rules_that_differ_are_a_column() -> None:
-    other = run(headline={"name": "test/accuracy", "rule": "target_val", "ci95": 0.01, "over": "test pictures"})
+    other = run(headline={"name": "test/accuracy", "rule": "target_val", "ci95": 0.01, "over": "test rows"})
     other["metrics"]["target_val"] = {"test/accuracy": 0.95}
     other["config"]["fine_tune"]["rule"] = "target_val"
     other["words"].append("fine_tune.rule=target_val")

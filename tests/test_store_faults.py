@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 from toystage import KEY, STEPS, Child, count_points, expected_state, in_child, killed_at, leftovers, manifest, train
 
-from transfer_cli import disk, lock
+from transfer_cli import diskerrors
 from transfer_cli.disk import Lines, put
-from transfer_cli.errors import Busy, ResourceError, Stopped, StoreError
-from transfer_cli.lock import Lock, is_held
+from transfer_cli.errors import ResourceError, StoreError
 from transfer_cli.store import Damaged, Store
 
 ROOT_USER = os.geteuid() == 0
@@ -128,7 +127,10 @@ def test_an_io_error_is_not_retried_and_leaves_no_temporary_file(memory: Path, m
 def small_disk(memory: Path) -> Iterator[Path]:
     path = memory / "small"
     path.mkdir()
-    if not ROOT_USER or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", path], check=False).returncode:
+    if (
+        not ROOT_USER
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", path], check=False).returncode
+    ):
         pytest.skip("a small file system needs root and mount")
     yield path
     subprocess.run(["umount", "-l", path], check=True)
@@ -136,19 +138,25 @@ def small_disk(memory: Path) -> Iterator[Path]:
 
 def test_a_really_full_disk(small_disk: Path) -> None:
     put(small_disk / "first", b"1" * 3_000_000)
-    with pytest.raises(ResourceError, match=r"^no space: need 3\.0 MB, have [\d.,]+ (MB|kB|bytes) at .*small$") as caught:
+    with pytest.raises(
+        ResourceError, match=r"^no space: need 3\.0 MB, have [\d.,]+ (MB|kB|bytes) at .*small$"
+    ) as caught:
         put(small_disk / "second", b"2" * 3_000_000)
     assert caught.value.faults[0].do == "free space and run again"
     assert [p.name for p in small_disk.iterdir()] == ["first"]
     with pytest.raises(ResourceError, match=r"^no space: need 36 MB, have"):
-        disk.check_space(small_disk, 3_000_000)
+        diskerrors.check_space(small_disk, 3_000_000)
 
 
 def test_rows_on_a_full_disk_end_with_a_whole_line(small_disk: Path) -> None:
     lines = Lines(small_disk / "rows.jsonl")
-    with pytest.raises(ResourceError, match="no space"):
+
+    def fill() -> None:
         for number in range(10**6):
             lines.append(b"%06d %s\n" % (number, b"x" * 3000))  # not a divisor of a page: the last write is short
+
+    with pytest.raises(ResourceError, match="no space"):
+        fill()
     assert lines.size == (small_disk / "rows.jsonl").stat().st_size > 3_000_000
     assert (small_disk / "rows.jsonl").read_bytes().endswith(b"x\n")
 
@@ -297,144 +305,11 @@ def test_an_invalid_done_is_not_finished(memory: Path, whole: bytes, how: str) -
     BREAK[how](root / KEY)
     assert Store(root).state(KEY) == "partial"
     with pytest.raises(Damaged):
-        Store(root).read(KEY, "model.safetensors")
-        Store(root).read(KEY, "results.json")
+        [Store(root).read(KEY, name) for name in ("model.safetensors", "results.json")]
     assert train(root, talk=said.append) == ("hit" if "DONE" in how else "trained from 0")  # only DONE: all is there
     assert said[0] == "warning: stage 0123456789ab has an invalid DONE"
     assert manifest(root) == whole
     assert Store(root).verify(KEY)
-
-
-# R15 to R20: rivals
-@pytest.mark.parametrize("round_", range(6))
-def test_of_many_processes_one_trains(memory: Path, whole: bytes, round_: int) -> None:
-    root = memory / "s"
-    children = [Child(lambda: train(root)) for _ in range(2 + round_ % 5)]
-    ends = [child.join() for child in children]
-    assert sorted(text for _, text in ends) == ["hit"] * (len(children) - 1) + ["trained from 0"]
-    assert manifest(root) == whole
-
-
-def test_a_waiter_goes_on_where_a_killed_owner_was(memory: Path, whole: bytes) -> None:
-    root = memory / "s"
-    ready, go = os.pipe()
-
-    def pause(step: int) -> None:
-        if step == 3:
-            os.write(go, b"3")
-            signal.pause()
-
-    owner = Child(lambda: train(root, after_step=pause))
-    assert os.read(ready, 1) == b"3"
-    said: list[str] = []
-
-    def talk(text: str) -> None:
-        said.append(text)
-        if text.startswith("waiting"):
-            owner.kill()
-
-    assert train(root, talk=talk) == "trained from 3"
-    assert owner.join()[0] == -signal.SIGKILL
-    assert said == [
-        f"waiting for stage 0123456789ab: pid {owner.pid}, runs/toy",
-        "owner of stage 0123456789ab is gone, continuing at step 3",
-    ]
-    assert manifest(root) == whole
-
-
-def test_a_stopped_owner_is_never_robbed(memory: Path) -> None:
-    store = Store(memory / "s")
-    ready, go = os.pipe()
-
-    def hold() -> None:
-        with store.claim(KEY, owner="runs/other"):
-            os.write(go, b"x")
-            signal.pause()
-
-    owner = Child(hold)
-    os.read(ready, 1)
-    os.kill(owner.pid, signal.SIGSTOP)
-    assert store.state(KEY) == "running"
-    with pytest.raises(Busy) as caught, store.claim(KEY, owner="me", wait=0.05):
-        pass
-    assert caught.value.faults[0].line() == f"stage 0123456789ab: still claimed by pid {owner.pid}, runs/other"
-    assert caught.value.faults[0].do == "stop it or wait"
-    owner.kill()
-    owner.join()
-    with store.claim(KEY, owner="me", wait=0) as claim:
-        assert claim.state == "absent"
-
-
-def test_a_signal_ends_the_wait(memory: Path) -> None:
-    store = Store(memory / "s")
-
-    def stop() -> None:
-        raise Stopped(signal.SIGTERM)
-
-    with store.claim(KEY, owner="me"), pytest.raises(Stopped), store.claim(KEY, owner="me too", poll=stop):
-        pass
-    assert not is_held(memory / "s" / ".locks" / KEY)
-
-
-def test_a_waiter_speaks_once_a_minute(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, said = [0.0], []
-    mine, other = Lock(memory / "lock"), Lock(memory / "lock")
-    assert mine.take("runs/mine")
-    monkeypatch.setattr(lock.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(lock.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
-    with pytest.raises(Busy):
-        other.wait("runs/other", "stage x", 150.0, lambda: None, said.append)
-    assert len(said) == 3
-    assert clock[0] >= 150
-    mine.release()
-
-
-def test_a_child_that_outlives_the_owner_does_not_keep_the_claim(memory: Path) -> None:
-    store = Store(memory / "s")
-    ready, go = os.pipe()
-    end, finish = os.pipe()
-
-    def owner() -> None:
-        with store.claim(KEY, owner="runs/parent"):
-            if os.fork() == 0:
-                os.write(go, b"x")
-                os.close(finish)
-                os.read(end, 1)  # until the test closes its end
-                os._exit(0)
-            signal.pause()
-
-    child = Child(owner)
-    os.read(ready, 1)
-    assert is_held(memory / "s" / ".locks" / KEY)
-    child.kill()
-    os.waitpid(child.pid, 0)
-    with store.claim(KEY, owner="me", wait=0.5) as claim:
-        assert claim.state == "absent"
-    os.close(finish)
-
-
-@pytest.mark.parametrize("content", [b"pid 1, runs/x\n", b"\xff\x00\x1b]0;x\x07", b"x" * 5000, b"host:99 pid 4242"])
-def test_what_a_lock_file_says_decides_nothing(memory: Path, content: bytes) -> None:
-    root = memory / "s"
-    Store(root)
-    (root / ".locks" / KEY).write_bytes(content)
-    assert Store(root).state(KEY) == "absent"
-    assert train(root, wait=0) == "trained from 0"
-    (root / ".locks" / KEY).write_bytes(content)
-    assert lock.holder(root / ".locks" / KEY).isprintable()
-
-
-def test_a_file_system_without_locks_is_refused(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRANSFER_TEST_FAIL", "lock:ENOLCK")
-    with pytest.raises(StoreError, match=r"\.locks: file locks do not work here$") as caught:
-        Store(memory / "s")
-    assert caught.value.faults[0].do == "put the store on a local disk, --runs DIR"
-
-
-def test_locks_that_do_not_exclude_are_refused(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock.fcntl, "flock", lambda fd, mode: None)
-    with pytest.raises(StoreError, match="file locks do not work here"):
-        Store(memory / "s")
 
 
 # R31: formats; R34: removal

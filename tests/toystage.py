@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from transfer_cli import disk
+from transfer_cli import diskerrors
 from transfer_cli.store import Store
 
 KEY = "0123456789abcdef" * 2
@@ -110,7 +110,7 @@ def count_points(root: Path) -> int:
 
     def work() -> int:
         train(root)
-        return disk.points()
+        return diskerrors.points()
 
     code, text = in_child(work)
     assert code == 0, text

@@ -26,7 +26,8 @@ from transfer_cli.commit import (
     tidy,
     withdraw,
 )
-from transfer_cli.disk import Lines, check_space, explained, make_folder, point, put, read_file, sync_folder
+from transfer_cli.disk import Lines, make_folder, put, read_file, sync_folder
+from transfer_cli.diskerrors import check_space, explained, point
 from transfer_cli.safe import check_name
 
 ROWS, TIMING = "rows.jsonl", "timing.jsonl"

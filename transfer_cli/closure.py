@@ -5,9 +5,7 @@ files. Not counted: the hub (engine, contracts, net, tasks ...), which one numbe
 golden test shows that a hub edit changed numbers; edits that change none keep every stored result."""
 
 import ast
-import io
 import json
-import keyword
 import sys
 import time
 import tokenize
@@ -20,15 +18,14 @@ from typing import Any
 from transfer_cli.disk import put
 from transfer_cli.errors import ConfigError, Fault, TransferError
 from transfer_cli.safe import shown
+from transfer_cli.tokens import source_hash
 
 HUB = 1
 PACKAGE = Path(__file__).resolve().parent
 # relative to the package; `__init__` files are empty (tested) but the root's version
 HUB_FOLDERS = ("cli", "config", "engine", "report")
 HUB_FILES = ("models/net.py", "data/tasks.py", "data/images.py")  # and every file of the package's top level
-TOKENS = 1  # raise when `normal` changes: cached hashes are then made anew
-_OPEN, _CLOSE = "([{", ")]}"
-_SKIP = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
+TOKENS = 1  # raise when tokens.py changes: cached hashes are then made anew
 _RECENT_S = 2.0
 CACHE_FILE = "closure.json"
 Cache = dict[str, list[Any]]  # file -> [mtime_ns, size, hash, imports]
@@ -97,7 +94,8 @@ def _facts(file: Path, cache: Cache) -> tuple[str, list[str]]:
         return str(known[2]), list(known[3])
     source = file.read_bytes()
     try:
-        digest, imports = source_hash(source), sorted(set(_imports(ast.parse(source), file)))
+        imports = sorted(set(_imports(ast.parse(source), file)))
+        digest = source_hash(source)
     except (SyntaxError, tokenize.TokenError, ValueError) as error:
         raise ConfigError(Fault(shown(file), f"does not parse: {error}")) from error
     # a file changed a moment ago may change again within the same tick of its clock
@@ -116,96 +114,6 @@ def _imports(tree: ast.AST, file: Path) -> Iterator[str]:
             above = package[: len(package) - node.level + 1] if node.level else ()
             base = ".".join([*above, *([node.module] if node.module else [])])
             yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
-def source_hash(source: bytes) -> str:
-    """Hash of Python source that comments, docstrings, quotes, line breaks and indentation width do not change."""
-    return sha256("\n".join(normal(source)).encode("utf-8", "backslashreplace")).hexdigest()
-
-
-def normal(source: bytes) -> list[str]:
-    """The tokens of `source` in a form that neither a formatter nor the Python version changes."""
-    result: list[str] = []
-    line: list[tuple[str, str]] = []
-    for kind, text in _tokens(source):
-        line.append((kind, text))
-        if kind == "end":
-            if any(kind not in ("end", "in", "out", "str") for kind, _ in line):
-                result += [f"{kind} {text}" for kind, text in _without_trailing_commas(_joined(line))]
-            else:  # a docstring, or another text nobody reads: only its indentation counts
-                result += [kind for kind, _ in line if kind in ("in", "out")]
-            line = []
-    return result + [kind for kind, _ in line]
-
-
-def _tokens(source: bytes) -> Iterator[tuple[str, str]]:
-    """(kind, text): in, out, end, str (a constant), fstr, num, word (names and operators)."""
-    lines = source.decode("utf-8-sig").splitlines(keepends=True)
-    depth, start = 0, (0, 0)
-    for token in tokenize.tokenize(io.BytesIO(source).readline):
-        name = tokenize.tok_name[token.type]
-        if name.endswith("STRING_START"):  # from Python 3.12 on an f-string is several tokens: take its text whole
-            start = start if depth else token.start
-            depth += 1
-        elif name.endswith("STRING_END"):
-            depth -= 1
-            if not depth:
-                yield "fstr", _between(lines, start, token.end)
-        elif not depth and token.type not in _SKIP:
-            yield _kind(name, token.string)
-
-
-def _kind(name: str, text: str) -> tuple[str, str]:
-    if name == "STRING":
-        prefix = text[: min(text.find(quote) for quote in "'\"" if quote in text)].lower()
-        return ("fstr", text) if set(prefix) & {"f", "t"} else ("str", repr(ast.literal_eval(text)))
-    kinds = {"INDENT": "in", "DEDENT": "out", "NEWLINE": "end", "NUMBER": "num"}
-    kind = kinds.get(name, "word")
-    return kind, text.lower() if kind == "num" else text if kind == "word" else ""
-
-
-def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
-    if start[0] == end[0]:
-        return lines[start[0] - 1][start[1] : end[1]]
-    middle = lines[start[0] : end[0] - 1]
-    return "".join([lines[start[0] - 1][start[1] :], *middle, lines[end[0] - 1][: end[1]]])
-
-
-def _joined(line: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Neighbouring constants are one: "a" "b" is "ab"."""
-    result: list[tuple[str, str]] = []
-    for kind, text in line:
-        before = ast.literal_eval(result[-1][1]) if kind == "str" and result and result[-1][0] == "str" else None
-        if before is not None:
-            result[-1] = ("str", repr(before + ast.literal_eval(text)))
-        else:
-            result.append((kind, text))
-    return result
-
-
-def _without_trailing_commas(line: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Drops commas before a closing bracket where they mean nothing; in `(x,)` and `a[x,]` they mean a tuple."""
-    result: list[tuple[str, str]] = []
-    stack: list[list[Any]] = []  # of each open bracket: whether its first comma may mean a tuple, commas so far
-    for kind, text in line:
-        if kind == "word" and text in _OPEN:
-            after_value = bool(result) and _ends_value(*result[-1])
-            stack.append([text == ("[" if after_value else "("), 0])
-        elif kind == "word" and text in _CLOSE and stack:
-            tuple_like, commas = stack.pop()
-            if result[-1] == ("word", ",") and not (tuple_like and commas == 1):
-                result.pop()
-        elif (kind, text) == ("word", ",") and stack:
-            stack[-1][1] += 1
-        result.append((kind, text))
-    return result
-
-
-def _ends_value(kind: str, text: str) -> bool:
-    if kind in ("str", "fstr"):
-        return True
-    is_name = text.isidentifier() and not keyword.iskeyword(text) and text not in ("match", "case")
-    return kind == "word" and (is_name or text in _CLOSE)
 
 
 def _load(cache: Path | None) -> Cache:

@@ -11,7 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from transfer_cli.disk import explained, point, put, read_file, sync_folder
+from transfer_cli.disk import put, read_file, sync_folder
+from transfer_cli.diskerrors import explained, point
 from transfer_cli.errors import Fault, StoreError
 from transfer_cli.safe import shown
 

@@ -1,119 +1,20 @@
 """Writing so that a kill or a full disk at any instant leaves the old file or the new one, never half of one.
 
-Owns `put`, growing files, and the translation of OSError into messages. Knows nothing of stages or runs.
-Each syscall that matters stands behind a `point`, where tests kill the process or make the call fail."""
+Owns `put` and growing files. Knows nothing of stages or runs. Each syscall that matters stands behind a `point`."""
 
 import errno
-import fnmatch
 import os
-import resource
 import secrets
-import signal
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from transfer_cli.errors import Fault, ResourceError, StoreError, TransferError
+from transfer_cli.diskerrors import explain, explained, point
+from transfer_cli.errors import Fault, StoreError
 from transfer_cli.safe import shown
 
 NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-RESERVE = 32_000_000  # bytes left free for rows, results and logs beside a big file
-_points = 0
-
-
-def point(name: str, file: str = "") -> None:
-    """An I/O point. Tests only: TRANSFER_TEST_CRASH_AT=n kills the process at its n-th point,
-    TRANSFER_TEST_FAIL=name:ERRNO or name@file:ERRNO (a glob) makes every such point fail."""
-    global _points
-    _points += 1
-    if os.environ.get("TRANSFER_TEST_CRASH_AT") == str(_points):
-        os.kill(os.getpid(), signal.SIGKILL)
-    where, _, code = os.environ.get("TRANSFER_TEST_FAIL", "").rpartition(":")
-    if where and fnmatch.fnmatch(f"{name}@{file}", where if "@" in where else f"{where}@*"):
-        raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
-
-
-def points() -> int:
-    """How many points this process has passed; a forked child starts at 0."""
-    return _points
-
-
-def _restart_count() -> None:
-    global _points
-    _points = 0
-
-
-os.register_at_fork(after_in_child=_restart_count)
-
-
-def size_text(nbytes: int) -> str:
-    """Bytes for a message: `52 MB`, MB = 10^6."""
-    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if nbytes >= scale:
-            return f"{nbytes / scale:.1f} {unit}" if nbytes < 10 * scale else f"{nbytes / scale:,.0f} {unit}"
-    return f"{nbytes} bytes"
-
-
-def free_bytes(path: Path) -> int:
-    """Bytes an ordinary user may still write at `path`, or 0 if nobody can tell."""
-    with suppress(OSError):
-        return os.statvfs(path).f_bavail * os.statvfs(path).f_frsize
-    return 0
-
-
-def explain(error: OSError, path: Path, need: int = 0) -> TransferError:
-    """The message for an OSError at `path`, where `need` bytes were to be written."""
-    folder = path if path.is_dir() else path.parent
-    code = error.errno
-    if code in (errno.ENOSPC, errno.EDQUOT):
-        what = "no space" if code == errno.ENOSPC else "disk quota"
-        text = f"need {size_text(need)}, have {size_text(free_bytes(folder))} at {shown(folder)}"
-        return ResourceError(Fault(what, text, do="free space and run again"))
-    if code == errno.EFBIG:
-        return _file_size_limit(need)
-    if code in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN):
-        return ResourceError(Fault(shown(path), os.strerror(code), do="close other programs and run again"))
-    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return StoreError(no_permission(folder, "read-only file system" if code == errno.EROFS else ""))
-    if code in (errno.ELOOP, errno.EEXIST):
-        return StoreError(Fault(shown(path), "a file or link that this program did not make", do="look at it, remove"))
-    return StoreError(Fault(f"I/O error on {shown(path)}", os.strerror(code) if code else str(error)))
-
-
-def no_permission(folder: Path, why: str = "") -> Fault:
-    """The fault of a folder that cannot be written: mode, and whether it belongs to somebody else."""
-    text = why or "permission denied"
-    with suppress(OSError):  # the folder above may forbid even to look
-        facts = folder.stat()
-        other = ", other owner" if facts.st_uid != os.geteuid() else ""
-        text = why or f"permission denied (mode {stat.S_IMODE(facts.st_mode):o}{other})"
-    return Fault(f"cannot write to {shown(folder)}", text, do="choose another directory with --runs DIR")
-
-
-def _file_size_limit(need: int) -> ResourceError:
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-    return ResourceError(Fault("file size limit (RLIMIT_FSIZE)", f"{size_text(limit)} < {size_text(need)}"))
-
-
-@contextmanager
-def explained(path: Path, need: int = 0) -> Iterator[None]:
-    """Turns any OSError inside into the TransferError that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise explain(error, path, need) from error
-
-
-def check_space(folder: Path, nbytes: int) -> None:
-    """Raises ResourceError unless `nbytes` fit with something to spare: cheaper than half a file."""
-    need, have = int(1.2 * nbytes) + RESERVE, free_bytes(folder)
-    if have < need:
-        text = f"need {size_text(need)}, have {size_text(have)} at {shown(folder)}"
-        raise ResourceError(Fault("no space", text, do="free space and run again"))
-    if 0 <= resource.getrlimit(resource.RLIMIT_FSIZE)[0] < nbytes:  # negative: no limit
-        raise _file_size_limit(nbytes)
 
 
 def write_all(fd: int, data: bytes, name: str) -> None:
@@ -174,11 +75,11 @@ def read_file(path: Path) -> bytes:
         raise
     except OSError as error:
         raise explain(error, path) from error
-    with explained(path), os.fdopen(fd, "rb") as file:
+    with explained(path), open(fd, "rb", buffering=0) as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise OSError(errno.ELOOP, "not a regular file")
         point("read", path.name)
-        return file.read()
+        return file.readall()
 
 
 def check_folder(path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from transfer_cli.disk import explain, explained, point
+from transfer_cli.diskerrors import explain, explained, point
 from transfer_cli.errors import Busy, Fault, StoreError
 from transfer_cli.safe import safe, shown
 

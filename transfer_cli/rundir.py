@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from transfer_cli.disk import Lines, explained, make_folder, point, put
+from transfer_cli.disk import Lines, make_folder, put
+from transfer_cli.diskerrors import explained, point
 from transfer_cli.errors import Fault, StoreError
 from transfer_cli.lock import Lock
 from transfer_cli.record import env, versions

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from transfer_cli.disk import explained, read_file
+from transfer_cli.disk import read_file
+from transfer_cli.diskerrors import explained
 from transfer_cli.errors import ConfigError, Fault, TransferError, nearest
 from transfer_cli.lock import is_held
 from transfer_cli.safe import safe, shown
@@ -85,9 +86,9 @@ def summary(folder: Path) -> dict[str, Any]:
     return found
 
 
-def listing(runs: Path, *, sweeps: bool = False) -> list[dict[str, Any]]:
-    """`summary` of every run (or sweep), newest start first."""
-    return [summary(folder) for folder in reversed(folders(runs, sweeps=sweeps))]
+def listing(runs: Path, *, sweeps: bool = False, limit: int | None = None) -> list[dict[str, Any]]:
+    """`summary` of every run (or sweep), newest start first; `limit` reads no more than so many."""
+    return [summary(folder) for folder in folders(runs, sweeps=sweeps)[::-1][:limit]]
 
 
 def find(runs: Path, ref: str = "last") -> list[Path]:
@@ -100,6 +101,13 @@ def find(runs: Path, ref: str = "last") -> list[Path]:
     if set(ref) & set("*?["):
         return _by_glob(runs, ref)
     return _expanded(runs, [_by_id(runs, ref)], ref)
+
+
+def started(runs: Path, ref: str = "last") -> dict[str, Any]:
+    """`summary` of the one run or sweep (as itself, not its runs) that a reference names. Raises ConfigError."""
+    if ref == "last":
+        return summary(_last(runs, 1)[0])
+    return summary(_by_path(runs, ref) if _is_run(Path(ref)) or "/" in ref else _by_id(runs, ref))
 
 
 def _is_run(path: Path) -> bool:
@@ -146,8 +154,9 @@ def _by_id(runs: Path, ref: str) -> Path:
         raise ConfigError(_fault(ref, f"{len(found)} begin so: {', '.join(sorted(found)[:5])}", do="say more letters"))
     if len(ref) < 3 and any(name.startswith(ref) for name in known):
         raise ConfigError(_fault(ref, "too short", do="say at least 3 letters"))
-    near = nearest(ref, sorted(known))
-    raise ConfigError(_fault(ref, "none begins so", near=_described(known[near]) if near else None, do="transfer list"))
+    begin = {name[: len(ref)]: path for name, path in sorted(known.items(), reverse=True)}
+    near = nearest(ref, list(begin))
+    raise ConfigError(_fault(ref, "none begins so", near=_described(begin[near]) if near else None, do="transfer list"))
 
 
 def _fault(ref: str, text: str, *, near: str | None = None, do: str) -> Fault:

@@ -20,10 +20,11 @@ from transfer_cli.claim import Claim, stored_identity
 from transfer_cli.claim import identity_change as identity_change
 from transfer_cli.commit import DONE, FAILED, is_done, is_tidy, is_whole, read_manifest
 from transfer_cli.commit import canonical as canonical
-from transfer_cli.disk import check_folder, explained, make_folder, point, put, read_file, sync_folder
+from transfer_cli.disk import check_folder, make_folder, put, read_file, sync_folder
+from transfer_cli.diskerrors import explained, point
 from transfer_cli.errors import Fault, StoreError
 from transfer_cli.lock import Lock, check_locks, is_held
-from transfer_cli.safe import KEY, check_key, shown
+from transfer_cli.safe import KEY, check_key, safe, shown
 
 FORMAT = 1
 State = Literal["done", "failed", "running", "partial", "absent"]
@@ -151,10 +152,13 @@ class Store:
         return {name: size for name, (size, _) in manifest.items()}
 
     def digest(self, key: str, name: str) -> str:
-        """sha256 of one file of a finished stage, as its manifest says; raises Damaged if it has no such file."""
-        manifest = read_manifest(self.path(key)) or {}
+        """sha256 of one file of a finished stage, as its manifest says. Raises Damaged if the stage is not
+        finished, StoreError if it is but has no such file: computing it again would not help."""
+        manifest = read_manifest(self.path(key))
+        if manifest is None:
+            raise Damaged(key, DONE)
         if name not in manifest:
-            raise Damaged(key, name)
+            raise StoreError(Fault(f"stage {key[:12]}", f"has no {safe(name)}"))
         return manifest[name][1]
 
     def read(self, key: str, name: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +69,7 @@ def _table(raw: Raw, findings: Sequence[Finding], *, grouped: bool) -> Any:
 
     title = f"{raw.name}: {raw.layout or 'named data set'}; {_count(raw)}"
     if grouped:
-        columns = [Column("level", state=True), Column("kind"), Column("detail", head="example")]
+        columns = [Column("level", state=True), Column("kind"), Column("detail", head="")]
         return Table(columns, list(_groups(findings, f"{Path(raw.name)}/")), title, schema="data-check/1")
     columns = [Column("level", state=True), *(Column(name) for name in ("kind", "class", "file", "detail"))]
     rows = [{"level": f.level, "kind": f.kind, "class": f.label, "file": f.file, "detail": f.detail} for f in findings]
@@ -131,15 +132,11 @@ def _write(raw: Raw, findings: Sequence[Finding], out: Path) -> str:
 
 
 def _next(raw: Raw, node: dict[str, Any], options: Options, failed: bool) -> str:
-    if options.out:
-        return f"transfer run data={options.out} strategy=scratch"
-    if failed and any(rows.files for rows in raw.parts.values()):
-        return f"transfer data check {_quoted(raw.name)} -o {Path(raw.name).stem or 'good'}.csv"
-    weights = " strategy=scratch" if node["family"] in ("folder", "csv") else ""
-    return "" if failed else f"transfer run data={_quoted(raw.name)}{weights}"
-
-
-def _quoted(name: str) -> str:
-    import shlex
-
-    return shlex.quote(name)
+    """The command to go on with: write down what is good, or run."""
+    if failed and not options.out:
+        files = any(rows.files for rows in raw.parts.values())
+        return f"transfer data check {shlex.quote(raw.name)} -o {Path(raw.name).stem or 'good'}.csv" if files else ""
+    others = [word for word in options.words if not word.startswith("data=")]
+    if node["family"] in ("folder", "csv") and not any(word.startswith(("strategy=", "weights=")) for word in others):
+        others.append("strategy=scratch")
+    return f"transfer run {shlex.join([f'data={options.out or raw.name}', *others])}"

@@ -32,7 +32,12 @@ def _list(options: Options, screen: Screen) -> int:
 
     cache = options.runs / ".cache"
     rows = [
-        {"name": name, "state": "here" if here(name, cache) else "absent", "size": one.mb * 1e6, "licence": one.licence}
+        {
+            "name": name,
+            "state": "here" if here(name, cache) else "absent",
+            "size": round(one.mb * 1e6),
+            "licence": one.licence,
+        }
         for name, one in SETS.items()
     ]
     columns = [Column("name"), Column("state"), Column("size", "B"), Column("licence")]

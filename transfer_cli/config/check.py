@@ -1,18 +1,17 @@
-"""A composed configuration against the signatures: unknown keys, types, ranges, allowed values; defaults filled, types coerced.
-Finds every fault before it gives up. Imports nothing that it checks."""
+"""A composed configuration against the signatures: unknown keys, types, ranges, allowed values; defaults filled,
+types coerced. Finds every fault before it gives up. Imports nothing that it checks."""
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from transfer_cli.config import signatures
 from transfer_cli.config.signatures import PACKAGE, Param, Signature, signature_of
 from transfer_cli.config.synonyms import KEYS
+from transfer_cli.config.values import dotted, fit, look, plain
 from transfer_cli.errors import ConfigError, Fault, nearest
 
 Json = dict[str, Any]
 NODES = ("data", "source", "model", "evaluate", "trainer", "runtime")
-GAP = "has no value"
 SHOWN = 8  # allowed names in a line; more are left to `nearest`
 
 
@@ -36,7 +35,11 @@ class Checker:
         """The whole configuration, filled and coerced; look at `faults` before using it."""
         stages = values.get("stages")
         names = [s for s in stages if isinstance(s, str) and s != "evaluate"] if isinstance(stages, list) else []
-        nodes = [key for key, node in values.items() if key in (*NODES, *names) or isinstance(node, dict) and "method" in node]
+        nodes = [
+            key
+            for key, node in values.items()
+            if key in (*NODES, *names) or (isinstance(node, dict) and "method" in node)
+        ]
         root = self.bind(settings("Root"), {k: v for k, v in values.items() if k not in nodes}, "", "the configuration")
         self.plugins = tuple(name for name in root["plugins"] if isinstance(name, str))
         self._stage_names(root["stages"], values)
@@ -99,9 +102,11 @@ class Checker:
         own = {} if empty else self._params("method", key, "method", node)
         if own is None:
             return node
+        streams = {} if empty else signatures.signature("method", str(method), self.plugins).streams
+        if key.startswith("fine_tune") and {"source", "target"} <= set(streams):
+            self.faults.append(Fault(key, "aligns source and target", str(method), see=f"say align={method}"))
         made = self.bind(own | settings("Stage"), _without(node, "method"), key, str(method))
         trainer = self.bind(settings("Trainer"), made["trainer"], f"{key}.trainer", "trainer", fill=False)
-        streams = {} if empty else signatures.signature("method", str(method), self.plugins).streams
         feed = {name: Param(name, "dict") for name in streams}
         feeds = self.bind(feed, made["feeds"], f"{key}.feeds", f"{method} (a stream)", fill=False)
         feeds = {name: self.bind(settings("Feed"), f, f"{key}.feeds.{name}", "a stream") for name, f in feeds.items()}
@@ -117,7 +122,9 @@ class Checker:
             fault = error.faults[0]
             same = fault.key == group  # an unknown file; other faults (a bad annotation) speak for themselves
             text = f"no such {signatures.FOLDERS[group]} file"
-            self.faults.append(Fault(f"{key}.{field}", text, str(name), fault.allowed, fault.nearest) if same else fault)
+            self.faults.append(
+                Fault(f"{key}.{field}", text, str(name), fault.allowed, fault.nearest) if same else fault
+            )
             return None
 
     def bind(self, params: Mapping[str, Param], node: Any, at: str, owner: str, *, fill: bool = True) -> Json:
@@ -128,12 +135,12 @@ class Checker:
             node = {}
         for name, value in node.items():
             if param := params.get(str(name)):
-                made[param.name] = self._value(param, value, _dotted(at, param.name))
+                made[param.name] = self._value(param, value, dotted(at, param.name))
             else:
                 self._unknown(str(name), params, at, owner)
         for param in params.values() if fill else ():
             if param.required and param.name not in node:
-                self._fault(_dotted(at, param.name), f"has no value; wants {param.allowed()}", None)
+                self._fault(dotted(at, param.name), f"has no value; wants {param.allowed()}", None)
             if param.name not in made:
                 made[param.name] = _copy(param.default)
         return made
@@ -147,8 +154,8 @@ class Checker:
             near = nearest(str(value), [str(c) for c in param.choices]) if param.choices else None
             now = self._now(key)
             text = param.allowed() if len(param.choices) <= SHOWN else "not one of the names"
-            text += "" if now is None or now == value else f", now {_plain(now)}"
-            shown = self.typed.get(key, _plain(value))
+            text += "" if now is None or now == value else f", now {plain(now)}"
+            shown = self.typed.get(key, plain(value))
             self.faults.append(Fault(key, text, shown, tuple(map(str, param.choices)), near, see=self._where(key)))
             return value
 
@@ -160,85 +167,25 @@ class Checker:
         return look(self.before, key) if self._by_word(key) else None
 
     def _unknown(self, name: str, params: Mapping[str, Param], at: str, owner: str) -> None:
-        key = _dotted(at, name)
+        key = dotted(at, name)
         near = KEYS.get(name) if KEYS.get(name) in params else nearest(name, list(params))
         hint = None
         if near:
-            now = look(self.before, _dotted(at, near))
+            now = look(self.before, dotted(at, near))
             now = params[near].default if now is None else now
-            hint = f"{near} ({params[near].allowed()}" + (f", now {_plain(now)})" if now is not None else ")")
+            hint = f"{near} ({params[near].allowed()}" + (f", now {plain(now)})" if now is not None else ")")
         see = self._where(key)
         if not near and params:
             see = "; ".join(filter(None, [f"keys: {', '.join(params)}", see]))
         self.faults.append(Fault(key, f"{owner} has no such key", None, tuple(params), hint, see=see))
 
     def _fault(self, key: str, text: str, value: Any) -> None:
-        shown = None if value is None else self.typed.get(key, _plain(value))
+        shown = None if value is None else self.typed.get(key, plain(value))
         self.faults.append(Fault(key, text, shown, see=self._where(key)))
 
     def _where(self, key: str) -> str | None:
         place = None if self._by_word(key) else self.origin(key)
         return place and f"in {place}"
-
-
-def fit(param: Param, value: Any) -> Any:
-    """`value` as the parameter wants it: a whole number becomes a float where numbers are wanted. Raises ValueError."""
-    if value is None:
-        return _require(param.optional, value)
-    if any(value == choice and isinstance(value, type(choice)) for choice in param.choices):
-        return value
-    match param.kind:
-        case "int":
-            _require(isinstance(value, int) and not isinstance(value, bool), value)
-        case "float":
-            _require(isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value), value)
-            value = float(value)
-        case "list":
-            _require(isinstance(value, list), value)
-            return [fit(param.item, item) if param.item else _scalar(item) for item in value]
-        case "literal":
-            raise ValueError(value)
-        case "bool" | "str" | "dict":
-            _require(isinstance(value, {"bool": bool, "str": str, "dict": dict}[param.kind]), value)
-    if param.kind in ("int", "float"):
-        low_ok = param.low is None or (value > param.low if param.above else value >= param.low)
-        _require(low_ok and (param.high is None or value <= param.high), value)
-    return value
-
-
-def _require(holds: bool, value: Any) -> Any:
-    if not holds:
-        raise ValueError(value)
-    return value
-
-
-def _scalar(value: Any) -> Any:
-    return _require(isinstance(value, str | int | float) and not isinstance(value, bool), value)
-
-
-def look(values: Json, key: str) -> Any:
-    """Value at a dotted key, None where there is none.
-
-    >>> look({"a": {"b": 1}}, "a.b")
-    1"""
-    node: Any = values
-    for part in key.split("."):
-        node = node.get(part) if isinstance(node, dict) else None
-    return node
-
-
-def leaves(values: Json, at: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values of all that is no (non-empty) mapping, lists included."""
-    for name, value in values.items():
-        key = _dotted(at, str(name))
-        if isinstance(value, dict) and value:
-            yield from leaves(value, key)
-        else:
-            yield key, value
-
-
-def _dotted(at: str, name: str) -> str:
-    return f"{at}.{name}" if at else name
 
 
 def _without(node: Json, name: str) -> Json:
@@ -247,39 +194,3 @@ def _without(node: Json, name: str) -> Json:
 
 def _copy(value: Any) -> Any:
     return type(value)(value) if isinstance(value, dict | list) else value
-
-
-def _plain(value: Any) -> str:
-    """A value as it would be typed."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_plain(v)}" for key, v in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_plain, value)) + "]"
-    words = {None: "null", True: "true", False: "false"}
-    if value is None or isinstance(value, bool):
-        return words[value]
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def problems(values: Json, *, gaps: bool = True) -> list[Fault]:
-    """What no configuration may hold, whatever its keys mean: `_target_` and its kind, numbers that are none; `gaps`: ???"""
-    return [fault for fault in _problems(values, "") if gaps or fault.text != GAP]
-
-
-def _problems(node: Any, at: str) -> Iterator[Fault]:
-    if isinstance(node, dict):
-        for name, value in node.items():
-            key = _dotted(at, str(name))
-            if not isinstance(name, str):
-                yield Fault(key, "a key is text; write it in quotes")
-            elif name.startswith("_") and name.endswith("_"):
-                yield Fault(key, "not allowed: settings name files (method: dann), never code to run")
-            else:
-                yield from _problems(value, key)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _problems(value, at)
-    elif isinstance(node, float) and not math.isfinite(node):
-        yield Fault(at, "no finite number", str(node))
-    elif node == "???":
-        yield Fault(at, GAP)

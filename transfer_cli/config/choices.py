@@ -74,7 +74,8 @@ def _chosen_by(group: str, name: str | None, search: Sequence[Path]) -> Slots:
 
 def plain_values(slots: Slots, search: Sequence[Path]) -> dict[str, tuple[str, dict[str, Any]]]:
     """Values that strategy and experiment set themselves: {"experiment": (name, {...})}."""
-    found = {}
+    recipe, found = _chosen_by("experiment", slots.get("experiment"), search), {}
+    slots = {"strategy": dict(chosen(conf_dir() / ROOT))["strategy"]} | recipe | slots
     for group in ("strategy", "experiment"):
         if (name := slots.get(group)) and (path := find_option(group, name, search)):
             found[group] = name, {key: value for key, value in read(path).items() if key != "defaults"}
@@ -122,7 +123,7 @@ def _family_names(option: str, search: Sequence[Path], plugins: Sequence[str]) -
 
 
 def _own_data(word: str, value: str) -> tuple[str, dict[str, Any]]:
-    """`./pictures` -> folder, `rows.csv` -> csv, `my.yaml` -> what it says. Raises DataError if there is no such path."""
+    """`./pictures` -> folder, `rows.csv` -> csv, `my.yaml` -> what it says. Raises DataError if there is none."""
     path = Path(value).expanduser()
     if path.is_dir():
         return "folder", {"path": str(path)}
@@ -143,7 +144,16 @@ def _fill(made: Choices, given: set[str], picked: Slots, weights: str, search: S
     data = (read(path) if path else {}) | made.values.get("data", {})
     own, strategy, loaded = data.get("family") in OWN, slots["strategy"], weights != "none"
     if strategy == "scratch" and loaded:
-        made.errors.append(ConfigError(Fault("weights", "strategy=scratch starts from nothing", weights, do="leave weights out, or say strategy=fine_tune")))
+        made.errors.append(
+            ConfigError(
+                Fault(
+                    "weights",
+                    "strategy=scratch starts from nothing",
+                    weights,
+                    do="leave weights out, or say strategy=fine_tune",
+                )
+            )
+        )
     if "model" not in given:
         slots["model"] = "resnet18" if own and loaded else str(data.get("default_model", "resnet18"))
         _model(made, search)

@@ -1,20 +1,16 @@
 """Words -> one resolved, checked configuration, or every fault of the words at once.
 Puts together what the other files of config/ do; the names other parts of the program call are here."""
 
-import copy
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transfer_cli.config import choices as choosing
 from transfer_cli.config import words as wording
 from transfer_cli.config.folders import conf_dir as conf_dir
 from transfer_cli.config.folders import describe_option as describe_option
-from transfer_cli.config.folders import find_option, hidden, user_dirs
 from transfer_cli.config.folders import options as options
-from transfer_cli.config.words import Word
+from transfer_cli.config.loader import Loader, search_path
 from transfer_cli.errors import ConfigError, Fault, TransferError
 
 Json = dict[str, Any]
@@ -38,7 +34,7 @@ def load_all(
     """The configuration of each run the words stand for. Raises one error with all faults of all runs."""
     errors: list[TransferError] = []
     try:
-        runs = wording.expand(words, multirun=multirun, seeds=seeds, search=_search(words, config_dirs))
+        runs = wording.expand(words, multirun=multirun, seeds=seeds, search=search_path(words, config_dirs))
     except TransferError as error:
         errors.append(error)
         runs = [wording.first_values(words)]
@@ -56,7 +52,7 @@ def load_all(
 def load(words: Sequence[str], *, config_dirs: Sequence[Path] = (), check: bool = True) -> Config:
     """The configuration of single-valued words; `check=False` leaves it as composed, to be looked at.
     Raises ConfigError (DataError if only data are to blame) with all faults."""
-    loader = _Loader(words, config_dirs)
+    loader = Loader(words, config_dirs)
     values, changed = loader.values(check)
     if loader.errors:
         raise _joined(loader.errors)
@@ -66,13 +62,16 @@ def load(words: Sequence[str], *, config_dirs: Sequence[Path] = (), check: bool 
 def load_stored(values: Json, plugins: Sequence[str] = ()) -> Json:
     """A configuration read back from a run directory, checked like a new one. Plugins run code, so a stored
     configuration may only name those in `plugins`. Raises ConfigError."""
-    from transfer_cli.config.check import Checker, problems
+    from transfer_cli.config.check import Checker
+    from transfer_cli.config.values import problems
 
     foreign = [name for name in values.get("plugins") or [] if name not in plugins]
     faults = problems(values)
     if foreign:
         names = ",".join(map(str, foreign))
-        faults.append(Fault("plugins", "named by the stored configuration only", names, do=f"say plugins=[{names}] to run it"))
+        faults.append(
+            Fault("plugins", "named by the stored configuration only", names, do=f"say plugins=[{names}] to run it")
+        )
     if not faults:
         checker = Checker({}, {}, lambda key: "the stored configuration")
         values = checker.config(values)
@@ -80,156 +79,6 @@ def load_stored(values: Json, plugins: Sequence[str] = ()) -> Json:
     if faults:
         raise ConfigError(*faults)
     return values
-
-
-class _Loader:
-    """One pass from words to values. Goes on after a fault, leaving out what is wrong, to find the others."""
-
-    def __init__(self, words: Sequence[str], config_dirs: Sequence[Path]) -> None:
-        self.errors: list[TransferError] = []
-        found = [word for word in (self._try(wording.parse, text) for text in words) if word]
-        self._fault(*wording.repeated(found))
-        self.search = self._try(_search, words, config_dirs) or ()
-        self._fault(*hidden(self.search))
-        recipe = {w.key: w.value for w in found if w.key in ("strategy", "experiment")}
-        self.plain = self._try(choosing.plain_values, recipe, self.search) or {}
-        stages = wording.stage_names(self._said(found, "stages") or [])
-        known = list(dict.fromkeys((*wording.CHOICES, *wording.VALUES, *stages)))
-        faults = [(word, wording.misplaced(word, known)) for word in found]
-        self._fault(*[fault for _, fault in faults if fault])
-        self._sort([word for word, fault in faults if not fault], stages)
-
-    def _sort(self, words: Sequence[Word], stages: Sequence[str]) -> None:
-        """Choices of options, and values."""
-        picks = [w for w in words if w.key in (*wording.CHOICES, *stages) and not w.value.startswith("{")]
-        self.typed = {word.key: word.value for word in words if word not in picks}
-        self.weights = str(self._said(words, "weights") or "none")
-        picks = [w for w in picks if w.key != "experiment" or w.value not in ("none", "null")]
-        self.choices = choosing.choose(picks, self.weights, self.search, _plugins(words, self.plain))
-        self.errors += self.choices.errors
-        experiment = [word for word in picks if word.key == "experiment"]
-        self.recipe = choosing.choose(experiment, self._said((), "weights") or "none", self.search, ()).slots
-
-    def values(self, check: bool) -> tuple[Json, dict[str, tuple[Any, Any]]]:
-        """Checked values, and what the words changed; faults go to `errors`."""
-        from transfer_cli.config import merge
-        from transfer_cli.config.check import problems
-
-        before = self._try(merge.composed, self.choices.slots, self.search)
-        if before is None:
-            return {}, {}
-        before["strategy"] = self.choices.slots["strategy"]
-        for word, values in self.choices.values.items():
-            if values:
-                merge.overlay(before, _place(choosing.slot_of(word)), values)
-        now = copy.deepcopy(before)
-        for key, text in self.typed.items():
-            merge.overlay(now, key, self._typed(key, text))
-        now, faults = merge.resolved(now)
-        self._fault(*self._replaced(), *faults, *problems(now))
-        if not check:
-            return now, {}
-        checked, changed = self._checked(before, now)
-        return checked, changed
-
-    def _typed(self, key: str, text: str) -> Any:
-        from transfer_cli.config import merge
-
-        if key in ("weights", "data.path", "source.path"):  # a path is taken as it is
-            return str(Path(text).expanduser()) if text.startswith("~/") else text
-        return self._try(merge.parse_value, key, text)
-
-    def _checked(self, before: Json, now: Json) -> tuple[Json, dict[str, tuple[Any, Any]]]:
-        from transfer_cli.config import merge
-        from transfer_cli.config.check import Checker, leaves, look
-
-        before, _ = merge.resolved(before)
-        plain = Checker({}, {}, lambda key: None).config(before)
-        checker = Checker(self.typed, plain, self._origin)
-        checked = checker.config(now)
-        seen = {fault.key for error in self.errors for fault in error.faults}
-        self._fault(*[f for f in checker.faults if f.key not in seen and not self._in_doubt(f.key)])
-        keys = [key for key, _ in leaves(checked) if any(f"{key}.".startswith(f"{typed}.") for typed in self.typed)]
-        return checked, {k: (look(plain, k), look(checked, k)) for k in keys if look(plain, k) != look(checked, k)}
-
-    def _in_doubt(self, key: str) -> bool:
-        """Whether a wrong choice may be what makes this key look wrong."""
-        faulty, top = self.choices.faulty, key.partition(".")[0]
-        if faulty & {"strategy", "experiment"}:
-            return top not in ("trainer", "runtime", "seed", "oracle")
-        return top in faulty or ("data" in faulty and top == "model") or ("predictor" in faulty and "predictor" in key)
-
-    def _replaced(self) -> list[Fault]:
-        """Values of the experiment for a method, predictor or model that the words replaced by another."""
-        from transfer_cli.config.check import leaves, look, settings
-
-        name, values = self.plain.get("experiment", ("", {}))
-        faults = []
-        for slot, now in self.choices.slots.items():
-            was, place = self.recipe.get(slot), _place(slot)
-            node = look(values, place) if slot.startswith(("method", "model", "predictor")) and was != now else None
-            for key, _ in leaves(node) if isinstance(node, dict) else ():
-                if key.partition(".")[0] not in settings("Stage") and f"{place}.{key}" not in self.typed:
-                    text = f"experiment={name} sets it for {was}, here {choosing.word_of(slot)} is {now}"
-                    faults.append(Fault(f"{place}.{key}", text, do=f"say {place}.{key}=..., or keep {was}"))
-        return faults
-
-    def _origin(self, key: str) -> str | None:
-        """Which file set a key that no word set."""
-        from transfer_cli.config.check import look
-
-        for group in ("experiment", "strategy"):
-            name, values = self.plain.get(group, ("", {}))
-            if look(values, key) is not None:
-                return f"{group}={name}"
-        for slot, name in self.choices.slots.items():
-            if key.startswith(f"{_place(slot)}."):
-                path = find_option(wording.group_of(choosing.word_of(slot)), name, self.search)
-                return str(path) if path else None
-        return None
-
-    def _said(self, words: Sequence[Word], key: str) -> Any:
-        """Value of a root key: the words' text, else the experiment's, else the strategy's."""
-        layers = [self.plain[group][1] for group in ("experiment", "strategy") if group in self.plain]
-        return next((word.value for word in words if word.key == key), None) or next(
-            (layer[key] for layer in layers if key in layer), None
-        )
-
-    def _try(self, function: Any, *args: Any) -> Any:
-        try:
-            return function(*args)
-        except TransferError as error:
-            self.errors.append(error)
-            return None
-
-    def _fault(self, *faults: Fault) -> None:
-        if faults:
-            self.errors.append(ConfigError(*faults))
-
-
-def _place(slot: str) -> str:
-    """Where a slot's settings stand in the configuration: `method@align` -> `align`."""
-    return slot.rpartition("@")[2]
-
-
-def _search(words: Sequence[str], config_dirs: Sequence[Path]) -> tuple[Path, ...]:
-    """User folders, then the conf folders of plugins."""
-    from transfer_cli.config.signatures import package_dir
-
-    search = user_dirs(config_dirs)
-    found = [Word(*text.split("=", 1)) for text in words if "=" in text]
-    recipe = {w.key: w.value for w in found if w.key in ("strategy", "experiment")}
-    places = [package_dir(name) / "conf" for name in _plugins(found, choosing.plain_values(recipe, search))]
-    return (*search, *[place for place in places if place.is_dir()])
-
-
-def _plugins(words: Sequence[Word], plain: dict[str, tuple[str, Json]]) -> tuple[str, ...]:
-    """Packages named by words, else by the experiment or strategy."""
-    for word in words:
-        if word.key == "plugins":
-            return tuple(re.findall(r"[\w.]+", word.value))
-    named = [values["plugins"] for _, values in plain.values() if isinstance(values.get("plugins"), list)]
-    return tuple(str(name) for names in named for name in names)
 
 
 def _joined(errors: Sequence[TransferError]) -> TransferError:

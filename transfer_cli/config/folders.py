@@ -1,5 +1,5 @@
-"""Where YAML files lie and which options a group has. Standard library only, by scandir: `list` and completion live on it.
-Never reads more of a file than its first comment line."""
+"""Where YAML files lie and which options a group has. Standard library only, by scandir: `list` and completion live
+on it. Never reads more of a file than its first comment line."""
 
 import os
 import re
@@ -22,7 +22,7 @@ def conf_dir() -> Path:
 
 
 def user_dirs(given: Sequence[Path]) -> tuple[Path, ...]:
-    """Configuration folders besides our own: those given, then ./conf if there is one. Raises ConfigError if one is absent."""
+    """Configuration folders besides our own: those given, then ./conf if there is one. Raises ConfigError."""
     absent = [Fault("--config-dir", "no such folder", str(place)) for place in given if not place.is_dir()]
     if absent:
         raise ConfigError(*absent)
@@ -60,7 +60,9 @@ def hidden(search: Sequence[Path]) -> list[Fault]:
             for name in _names(place / group):
                 if (owner := seen.setdefault((group, name), place)) != place:
                     whose = "the built-in one" if owner == conf_dir() else str(owner / group / f"{name}.yaml")
-                    faults.append(Fault(f"{place / group / name}.yaml", f"has the name of {whose}", do="rename the file"))
+                    faults.append(
+                        Fault(f"{place / group / name}.yaml", f"has the name of {whose}", do="rename the file")
+                    )
     return faults
 
 

@@ -1,18 +1,18 @@
-"""Chosen YAML files -> one plain mapping, by Hydra; values laid over it; `${a.b}` replaced. The only file that imports Hydra.
-Users' files are read strictly before Hydra opens them: no keys that run code, no settings of Hydra itself."""
+"""Chosen YAML files -> one plain mapping, by Hydra; values laid over it; `${a.b}` replaced. The only file that imports
+Hydra. Users' files are read strictly before Hydra opens them: no keys that run code, no settings of Hydra itself."""
 
 import copy
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from transfer_cli.config.check import look, problems
 from transfer_cli.config.choices import Slots, unknown, word_of
 from transfer_cli.config.folders import ROOT, conf_dir, find_option, options
+from transfer_cli.config.values import look, problems
 from transfer_cli.config.words import group_of
 from transfer_cli.config.yamls import chosen, read
 from transfer_cli.errors import ConfigError, Fault

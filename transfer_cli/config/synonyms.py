@@ -1,9 +1,11 @@
-"""Words people try first, and the ones we have: difflib knows nothing near `target` or `lr` and turns `adapt` into `data`."""
+"""Words people try first, and the ones we have. difflib knows nothing near `target` or `lr`, and turns `adapt` into
+`data`."""
 
 SYNONYMS = {  # first part of a word -> our word, or a whole `key=value`
     "target": "data", "dataset": "data", "domain": "data", "path": "data.path",
     "net": "model", "backbone": "model", "arch": "model", "architecture": "model", "network": "model",
-    "pretrained": "weights=imagenet", "checkpoint": "weights", "ckpt": "weights", "init": "weights", "resume": "weights",
+    "pretrained": "weights=imagenet", "checkpoint": "weights", "ckpt": "weights", "init": "weights",
+    "resume": "weights",
     "method": "strategy", "algorithm": "strategy", "algo": "strategy", "approach": "strategy",
     "lr": "trainer.lr", "learning_rate": "trainer.lr", "epochs": "trainer.steps", "steps": "trainer.steps",
     "batch": "trainer.batch", "batch_size": "trainer.batch", "bs": "trainer.batch", "momentum": "trainer.momentum",
@@ -22,19 +24,23 @@ SYNONYMS = {  # first part of a word -> our word, or a whole `key=value`
 }  # fmt: skip
 
 KEYS = {  # last part of a dotted key -> ours
-    "learning_rate": "lr", "batch_size": "batch", "bs": "batch", "epochs": "steps", "max_steps": "steps", "wd": "weight_decay",
-    "optim": "optimizer", "optimiser": "optimizer", "scheduler": "schedule", "warmup_steps": "warmup", "grad_clip": "clip",
+    "learning_rate": "lr", "batch_size": "batch", "bs": "batch", "epochs": "steps", "max_steps": "steps",
+    "wd": "weight_decay",
+    "optim": "optimizer", "optimiser": "optimizer", "scheduler": "schedule", "warmup_steps": "warmup",
+    "grad_clip": "clip",
     "grad_accum": "accumulate", "shot": "shots", "k": "shots", "n_shot": "shots", "ways": "way", "n_way": "way",
     "augmentation": "augment", "gamma": "weight", "lambda": "weight", "num_threads": "threads", "episodes": "draws",
 }  # fmt: skip
 
 NAMES = {  # a value of a group -> ours
-    "method": {"fine_tune": "full", "finetune": "full", "linear": "linear_probe", "probe": "linear_probe", "lp": "linear_probe",
+    "method": {"fine_tune": "full", "finetune": "full", "linear": "linear_probe", "probe": "linear_probe",
+               "lp": "linear_probe",
                "null": "none", "off": "none", "train": "supervised", "feature_extraction": "linear_probe"},
     "strategy": {"finetune": "fine_tune", "full": "fine_tune", "linear": "linear_probe", "fewshot": "few_shot",
                  "feature_extraction": "linear_probe", "no_transfer": "scratch", "source_only": "none",
                  "prototypes": "few_shot", "nearest_neighbour": "knn", "zero_shot": "none"},
     "predictor": {"proto": "prototypes", "prototypical": "prototypes", "nearest_neighbour": "knn", "null": "none"},
-    "data": {"cifar": "cifar10", "cifar-10": "cifar10", "CIFAR10": "cifar10", "MNIST": "mnist", "USPS": "usps", "null": "none"},
+    "data": {"cifar": "cifar10", "cifar-10": "cifar10", "CIFAR10": "cifar10", "MNIST": "mnist", "USPS": "usps",
+             "null": "none"},
     "runtime": {"cuda": "gpu"},
 }  # fmt: skip

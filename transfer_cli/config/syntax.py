@@ -1,5 +1,5 @@
-"""Annotations of a Python file as settings: kinds, allowed values, ranges, defaults. Reads the syntax tree, imports nothing.
-Knows nothing of groups, YAML or where files lie; signatures.py does."""
+"""Annotations of a Python file as settings: kinds, allowed values, ranges, defaults. Reads the syntax tree, imports
+nothing. Knows nothing of groups, YAML or where files lie; signatures.py does."""
 
 import ast
 from collections.abc import Callable
@@ -59,7 +59,7 @@ Resolve = Callable[[str], ast.expr | None]  # a name of the file -> the expressi
 
 
 def read_param(name: str, annotation: ast.expr, default: ast.expr | None, resolve: Resolve, path: Path) -> Param:
-    """The setting that `name: annotation = default` declares. Raises ConfigError naming file and line if it cannot be read."""
+    """The setting that `name: annotation = default` declares. Raises ConfigError naming file and line."""
     try:
         param = replace(_read(annotation, resolve), name=name, required=default is None)
         return param if default is None else replace(param, default=literal(default))
@@ -70,7 +70,9 @@ def read_param(name: str, annotation: ast.expr, default: ast.expr | None, resolv
 def literal(node: ast.expr) -> Any:
     """The value of a literal; tuples become lists, as YAML has them; `field(default_factory=dict)` is {}."""
     match node:
-        case ast.Call(func=ast.Name(id="field"), keywords=[ast.keyword(arg="default_factory", value=ast.Name(id=made))]):
+        case ast.Call(
+            func=ast.Name(id="field"), keywords=[ast.keyword(arg="default_factory", value=ast.Name(id=made))]
+        ):
             return {"dict": {}, "list": [], "tuple": []}[made]
     value = ast.literal_eval(node)
     return list(value) if isinstance(value, tuple) else value

@@ -63,25 +63,37 @@ def misplaced(word: Word, known: Sequence[str]) -> Fault | None:
     return Fault(word.key, "no such word", allowed=tuple(known), nearest=nearest(word.top, known), see=HELP)
 
 
-def expand(
-    words: Sequence[str], *, multirun: bool, seeds: int | None, search: Sequence[Path] = ()
-) -> list[list[str]]:
+def expand(words: Sequence[str], *, multirun: bool, seeds: int | None, search: Sequence[Path] = ()) -> list[list[str]]:
     """One list of single-valued words a run, the last word changing fastest; equal runs once. Raises ConfigError."""
     faults: list[Fault] = []
     several: dict[str, list[str]] = {}
     parsed = [word for word in map(lambda text: _parsed(text, faults), words) if word is not None]
     faults += repeated(parsed)
     if seeds is not None:
-        faults += [Fault("--seeds", "seed= is given too; say one of them", str(seeds))] * any(w.key == "seed" for w in parsed)
+        faults += [Fault("--seeds", "seed= is given too; say one of them", str(seeds))] * any(
+            w.key == "seed" for w in parsed
+        )
         faults += [Fault("--seeds", "whole number >= 1", str(seeds))] * (seeds < 1)
         parsed.append(Word("seed", f"0..{seeds - 1}"))
     for word in parsed:
         found = values(word, search)
         if not found:
             group = options(group_of(word.key), search)
-            faults.append(Fault(word.key, "fits no option", word.value, tuple(group), see=f"see transfer list {group_of(word.key)}"))
+            faults.append(
+                Fault(
+                    word.key, "fits no option", word.value, tuple(group), see=f"see transfer list {group_of(word.key)}"
+                )
+            )
         if len(found) > 1 and not multirun and seeds is None:
-            faults.append(Fault(word.key, f"{len(found)} values: add -m", do="quote the value if it is one: key='[a, b]'" if "," in word.value and word.top not in CHOICES else None))
+            faults.append(
+                Fault(
+                    word.key,
+                    f"{len(found)} values: add -m",
+                    do="quote the value if it is one: key='[a, b]'"
+                    if "," in word.value and word.top not in CHOICES
+                    else None,
+                )
+            )
         several[word.key] = [f"{word.key}={value}" for value in found]
     if faults:
         raise ConfigError(*faults)

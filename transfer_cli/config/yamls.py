@@ -1,5 +1,5 @@
-"""Reading YAML files strictly, before Hydra sees them: no bombs, no tags, no keys twice, nothing YAML 1.1 reads in its own way.
-Also reads `defaults` lists: which option a file chooses for which slot."""
+"""Reading YAML files strictly, before Hydra sees them: no bombs, no tags, no keys twice, nothing YAML 1.1 reads in its
+own way. Also reads `defaults` lists: which option a file chooses for which slot."""
 
 import re
 from functools import lru_cache
@@ -15,7 +15,7 @@ MAX_DEPTH = 32
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # read as another value than it seems: 010 is 8, 12:30 is 750, no is false
 TRAP = re.compile(r"[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?|[-+]?[0-9][0-9]*_[0-9_]*", re.ASCII)
-BOOLEANS = {"yes", "no", "on", "off", "y", "n"}
+BOOLEANS = {"yes", "no", "on", "off"}
 
 
 class _Strict(LOADER):  # type: ignore[misc]
@@ -66,6 +66,7 @@ def read(path: Path) -> dict[str, Any]:
 def _scan(text: str) -> None:
     """Refuses on the event stream, before anything is built: a bomb costs no memory."""
     depth = 0
+    event: Any
     for event in yaml.parse(text, LOADER):
         problem = None
         if isinstance(event, yaml.CollectionStartEvent):
@@ -73,12 +74,12 @@ def _scan(text: str) -> None:
             problem = f"nested deeper than {MAX_DEPTH}" if depth > MAX_DEPTH else None
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-        elif isinstance(event, yaml.ScalarEvent) and event.style is None:
+        elif isinstance(event, yaml.ScalarEvent) and not event.style:  # plain: None, in C ""
             problem = _trap(event.value)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             problem = "anchors and aliases (& and *) are not allowed"
-        elif getattr(event, "tag", None):
-            problem = f"tags ({event.tag}) are not allowed"
+        elif tag := getattr(event, "tag", None):
+            problem = f"tags ({tag}) are not allowed"
         if problem:
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
 
@@ -90,7 +91,7 @@ def _trap(word: str) -> str | None:
 
 
 def chosen(path: Path) -> list[tuple[str, str]]:
-    """What the `defaults` of a file choose: [("method@align", "coral")]; a plain name stands beside "". Raises ConfigError."""
+    """What the `defaults` of a file choose: [("method@align", "coral")]; a plain name stands beside ""."""
     found = []
     for entry in read(path).get("defaults") or []:
         pairs = list(entry.items()) if isinstance(entry, dict) else [("", entry)]

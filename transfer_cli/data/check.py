@@ -86,7 +86,7 @@ def _alike(classes: Sequence[str]) -> Iterator[Finding]:
         groups["".join(name.casefold().split())].append(name)
     for same in (names for names in groups.values() if len(names) > 1):
         told = ", ".join(f'"{name}"' for name in same)
-        yield Finding("warn", "alike class names", same[0], "", told)
+        yield Finding("warn", "alike names", same[0], "", told)
 
 
 def _copies(raw: Raw, files: Sequence[Entry]) -> Iterator[Finding]:
@@ -102,9 +102,9 @@ def _copies(raw: Raw, files: Sequence[Entry]) -> Iterator[Finding]:
 
 def _relation(first: Entry, other: Entry) -> tuple[str, str]:
     if first.label != other.label:
-        return "picture with 2 labels", f" ({first.label})"
+        return "label clash", f" ({first.label})"
     if first.part != other.part:
-        return "copy in two parts", f" ({first.part} and {other.part})"
+        return "in two parts", f" ({first.part} and {other.part})"
     return "copies", "; kept in one part"
 
 

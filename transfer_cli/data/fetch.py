@@ -4,6 +4,7 @@ Owns <cache>/data; $TRANSFER_DATA is only read. Addresses and checksums are thos
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,13 +75,17 @@ def bring(name: str, cache: Path, *, offline: bool = False, talk: Talk = lambda 
         return
     chosen = published(name)
     if forbidden(offline):
-        raise DataError(missing("data", name, chosen.files[0].name, chosen.mb))
+        raise DataError(_off(missing("data", name, chosen.files[0].name, chosen.mb)))
     talk(f"{name}: {_files(chosen)}, {chosen.mb:,.0f} MB, licence {chosen.licence}, to {cache / 'data' / name}")
     for file in chosen.files:
         dest = cache / "data" / name / file.place
         if not (dest.is_file() and matches(dest, file)):
             download(file, dest, talk)
     _open_archives(chosen, cache / "data" / name)
+
+
+def _off(fault: Fault) -> Fault:
+    return replace(fault, text=f"{fault.text}; the network is off (--offline or TRANSFER_OFFLINE)")
 
 
 def _files(chosen: Published) -> str:
@@ -173,6 +178,6 @@ def bring_weights(name: str, cache: Path, *, offline: bool = False, talk: Talk =
         return imagenet_file({"family": "torchvision", "name": name}, cache)
     except StoreError as error:
         if forbidden(offline):
-            raise DataError(*error.faults) from None
+            raise DataError(*map(_off, error.faults)) from None
     (remote,) = wanted(name)
     return download(remote, _folder(name, cache) / remote.place, talk)

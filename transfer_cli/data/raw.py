@@ -88,7 +88,7 @@ class Places:
 
 def missing(word: str, name: str, wants: str, size_mb: float) -> Fault:
     """The fault of a named data set that is nowhere."""
-    given = os.environ.get("TRANSFER_DATA", "not set")
+    given = os.environ.get("TRANSFER_DATA") or "not set"
     text = f"not in the data folder (TRANSFER_DATA: {given}); wants {wants}, {size_mb:.0f} MB"
     return Fault(word, text, name, do=f"transfer fetch {name} (network), or: transfer fetch {name} --from FILE")
 

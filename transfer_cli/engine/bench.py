@@ -110,6 +110,8 @@ class Bench:
 
 def load_class(folder: str, stem: str, plugins: tuple[str, ...] = ()) -> Any:
     """Class CamelCase(stem) of transfer_cli.<folder>.<stem>, or of a plugin package; the plan has checked the name."""
+    if not stem.isidentifier():
+        raise ModuleNotFoundError(f"{folder}/{stem}.py")
     places = [f"transfer_cli.{folder}", *(f"{plugin}{sub}" for plugin in plugins for sub in (f".{folder}", ""))]
     for place in places:
         try:

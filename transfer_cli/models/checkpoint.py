@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transfer_cli.models.tensors import MOST_TENSORS, Bad, parse
+from transfer_cli.models.tensors import MOST_NAME, MOST_TENSORS, Bad, parse
 
 PICKLES = (".pt", ".pth", ".th", ".bin", ".ckpt", ".tar")
 MOST_BYTES = 16 * 2**30
@@ -37,7 +37,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def _unpickle(data: bytes) -> dict[str, Tensor]:
-    if zipfile.is_zipfile(io.BytesIO(data)):
+    if data.startswith(b"PK") or zipfile.is_zipfile(io.BytesIO(data)):
         _check_zip(data)
     try:
         with warnings.catch_warnings():
@@ -76,6 +76,8 @@ def _check_zip(data: bytes) -> None:
 
 
 def _check_tensor(name: str, x: Tensor) -> None:
+    if len(name) > MOST_NAME:
+        raise Bad(f"a tensor has a name of {len(name):,} characters")
     if x.layout is not torch.strided or x.device.type != "cpu" or x.is_quantized:
         raise Bad(f"tensor {name} is not a plain one")
     # Strides of 0 let a file of a kilobyte claim terabytes.

@@ -16,6 +16,7 @@ from transfer_cli.errors import Fault, StoreError
 
 MOST_HEADER = 16 * 2**20
 MOST_TENSORS = 100_000
+MOST_NAME = 500
 DTYPES = {
     **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "BOOL": torch.bool},
     **{"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8},
@@ -123,6 +124,8 @@ def _entries(header: dict[str, Any], size: int) -> list[Entry]:
 
 
 def _entry(name: str, value: Any) -> Entry:
+    if len(name) > MOST_NAME:
+        raise Bad(f"a tensor has a name of {len(name):,} characters")
     try:
         dtype, shape, (start, end) = DTYPES[value["dtype"]], tuple(value["shape"]), value["data_offsets"]
     except (KeyError, TypeError, ValueError) as error:

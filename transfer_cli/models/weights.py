@@ -84,7 +84,7 @@ def _wanted(backbone: Backbone) -> dict[str, Tensor]:
 def _extra(tensors: Mapping[str, Tensor], backbone: Backbone) -> list[str]:
     """Names in the file beside those the backbone wants, its classifier and the known extras."""
     known = _wanted(backbone).keys() | {f"{backbone.classifier}.weight", f"{backbone.classifier}.bias"}
-    return [name for name in tensors if name not in known and not name.startswith(backbone.dropped or ("\0",))]
+    return [name for name in tensors if name not in known and not name.startswith(backbone.dropped)]
 
 
 def _must_fit(tensors: Mapping[str, Tensor], net: Net, path: str) -> None:
@@ -96,7 +96,7 @@ def _must_fit(tensors: Mapping[str, Tensor], net: Net, path: str) -> None:
 
 
 def _misfits(tensors: Mapping[str, Tensor], backbone: Backbone) -> tuple[list[str], int]:
-    """A line each tensor that is missing, of another shape or kind, or of a layer the net does not have; of how many."""
+    """A line for each tensor that is missing, of another shape or kind, or of a layer the net lacks; of how many."""
     wanted = _wanted(backbone)
     tops = {name.partition(".")[0] for name in wanted}
     bad = [text for name, x in wanted.items() if (text := _differs(name, tensors.get(name), x))]

@@ -11,7 +11,7 @@ from transfer_cli.ranges import Range
 
 NEWTON_STEPS = 50
 CG_STEPS = 100
-GRADIENT = 1e-6  # largest entry at the end, in units of one row's loss
+GRADIENT = 1e-8  # largest entry at the end, in units of one row's loss
 
 
 class Logistic:

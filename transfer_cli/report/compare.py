@@ -79,10 +79,10 @@ def _count_once(group: Group) -> None:
 def _same_test(runs: Sequence[Run]) -> None:
     tested: dict[str, list[Run]] = {}
     for run in runs:
-        tested.setdefault(run["fingerprints"]["test"], []).append(run)
+        tested.setdefault(names.tested(run), []).append(run)
     if len(tested) < 2:
         return
-    parts = [f"{', '.join(run['id'] for run in few)} on {names.data(few[0])} {key[:8]}" for key, few in tested.items()]
+    parts = [f"{', '.join(run['id'] for run in few)} on {names.data(few[0])} {key}" for key, few in tested.items()]
     do = f"transfer compare {' '.join(run['id'] for run in max(tested.values(), key=len))}"
     raise ConfigError(Fault("compare", "not tested on the same pictures: " + "; ".join(parts), do=do))
 
@@ -143,7 +143,7 @@ def _row(group: Group, words: Sequence[str], metric: str, single: bool) -> dict[
         "n_failed": failed,
         "mean": _interval(group.counted, values, single),
         "sd": sd(values),
-        **{names.metric(name): t_interval(group.values(name)) for name in found},
+        **{names.metric(name): t_interval(group.values(name)) for name in found if names.overall(name)},
         "cost": mean([run["cost"]["seconds"] for run in group.counted]),
         "seeds": [_seed(run, metric) for run in group.counted],
     }

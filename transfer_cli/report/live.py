@@ -4,19 +4,17 @@ The loop asks `due()` each step, which costs one look at the clock; everything e
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from transfer_cli.report import numbers
+from transfer_cli.report.progress import Curve, Pace, paced
 from transfer_cli.report.screen import Screen, look_of, terminal
 from transfer_cli.report.tables import Column, Look, Table, lines
-from transfer_cli.report.text import cells, clean
+from transfer_cli.report.text import clean
 
 Clock = Callable[[], float]
 FRAME_S = 0.25  # between two frames of the live table
 LINE_S = 30.0  # between two lines in a pipe
-FEW_STEPS = 5  # no estimate before
-BARS = "▁▂▃▄▅▆▇█"
 COLUMNS = (
     Column("stage"),
     Column("state", state=True),
@@ -62,70 +60,6 @@ def talk(screen: Screen) -> Talk:
     return Live(screen) if terminal(screen.err) and not screen.talk.plain else Lines(screen)
 
 
-class Curve:
-    """Mean loss in equal parts of the training so far, in bounded memory."""
-
-    LIMIT = 64
-
-    def __init__(self) -> None:
-        self._parts: list[tuple[float, int]] = []  # (sum, samples)
-        self._stride = 1
-
-    def add(self, loss: float) -> None:
-        if self._parts and self._parts[-1][1] < self._stride:
-            total, samples = self._parts[-1]
-            self._parts[-1] = total + loss, samples + 1
-            return
-        if len(self._parts) == self.LIMIT:
-            pairs = zip(self._parts[::2], self._parts[1::2], strict=True)
-            self._parts = [(one + two, m + n) for (one, m), (two, n) in pairs]
-            self._stride *= 2
-        self._parts.append((loss, 1))
-
-    def means(self, parts: int = 8) -> list[float]:
-        """At most `parts` means, oldest first."""
-        have = len(self._parts)
-        edges = [round(at * have / min(parts, have)) for at in range(min(parts, have) + 1)] if have else []
-        slices = [self._parts[start:end] for start, end in zip(edges, edges[1:])]
-        return [sum(total for total, _ in piece) / sum(n for _, n in piece) for piece in slices]
-
-    def text(self, encoding: str = "utf-8") -> str:
-        """`1.84 ▇▆▅▄▃▃▂▂ 0.61`; `1.84 -> 0.61` where the bars cannot be shown."""
-        means = self.means()
-        if len(means) < 2:
-            return numbers.plain(means[0]) if means else ""
-        bars = spark(means) if clean(BARS, encoding) == BARS else "->"
-        return f"{numbers.plain(means[0])} {bars} {numbers.plain(means[-1])}"
-
-
-def spark(values: list[float]) -> str:
-    """One bar a value, the lowest for the smallest; a value that is not finite is the highest."""
-    finite = [value for value in values if abs(value) < float("inf")]
-    low, high = min(finite, default=0.0), max(finite, default=0.0)
-    width = (high - low) or 1.0
-    return "".join(
-        BARS[round((value - low) / width * (len(BARS) - 1))] if value in finite else BARS[-1] for value in values
-    )
-
-
-@dataclass
-class Pace:
-    """Where a stage stands, and how long it will still take at the pace seen since `begun`."""
-
-    name: str
-    begun: float
-    first: int
-    step: int
-    steps: int
-
-    def left(self, now: float) -> float | None:
-        """Seconds; None before there is enough to go by."""
-        done = self.step - self.first
-        if done < FEW_STEPS or now <= self.begun:
-            return None
-        return (now - self.begun) / done * (self.steps - self.step)
-
-
 class Lines(Talk):
     """Plain lines: one a change of stage, else at most one in 30 s."""
 
@@ -140,10 +74,10 @@ class Lines(Talk):
         took = numbers.duration(seconds) if seconds is not None else ""
         self._line(" ".join(part for part in (name, state, what, took) if part))
         self._next = self._clock() + LINE_S
+        self._pace = None
 
     def due(self) -> bool:
-        now = self._clock()
-        return now >= self._next or (self._pace is None)
+        return self._pace is None or self._clock() >= self._next
 
     def step(
         self,
@@ -155,7 +89,7 @@ class Lines(Talk):
         best: Mapping[str, float] | None = None,
     ) -> None:
         now = self._clock()
-        self._pace = _paced(self._pace, name, step, steps, now)
+        self._pace = paced(self._pace, name, step, steps, now)
         if now < self._next:
             return
         self._next = now + LINE_S
@@ -172,14 +106,6 @@ class Lines(Talk):
         self._screen.err.flush()
 
 
-def _paced(pace: Pace | None, name: str, step: int, steps: int, now: float) -> Pace:
-    """The pace of this stage, counted from the first step seen: a resumed stage begins in the middle."""
-    if pace is None or pace.name != name or step < pace.step:
-        return Pace(name, now, step, step, steps)
-    pace.step, pace.steps = step, steps
-    return pace
-
-
 class Live(Talk):
     """A table of stages that is drawn again in place, at most 4 times a second."""
 
@@ -190,7 +116,8 @@ class Live(Talk):
         self._err, self._look, self._clock = screen.err, screen.talk, clock
         self._rows: dict[str, dict[str, Any]] = {}
         self._seconds: dict[str, float | None] = {}
-        self._curve, self._pace, self._below = Curve(), None, ""
+        self._curve, self._below = Curve(), ""
+        self._pace: Pace | None = None
         self._next = clock()
         self._console = Console(
             file=screen.err,
@@ -201,9 +128,6 @@ class Live(Talk):
             no_color=not self._look.color,
         )
         self._frame = Frame(console=self._console, auto_refresh=False, redirect_stdout=False)
-        self._frame.start()
-
-    _pace: Pace | None
 
     def stage(self, name: str, state: str, what: str = "", seconds: float | None = None) -> None:
         row = self._rows.setdefault(name, {"stage": name, "what": "", "loss": ""})
@@ -228,7 +152,7 @@ class Live(Talk):
     ) -> None:
         self._curve.add(loss)
         now = self._clock()
-        self._pace = _paced(self._pace, name, step, steps, now)
+        self._pace = paced(self._pace, name, step, steps, now)
         if now < self._next:
             return
         row = self._rows.setdefault(name, {"stage": name, "state": "running", "what": ""})
@@ -253,8 +177,9 @@ class Live(Talk):
 
     def close(self) -> None:
         self._below = ""
-        self._draw()
-        self._frame.stop()
+        if self._frame.is_started:
+            self._draw()
+            self._frame.stop()
 
     def _draw(self) -> None:
         from rich.text import Text
@@ -263,17 +188,8 @@ class Live(Talk):
         look = look_of(self._err)
         look = Look(look.width, self._look.encoding, self._look.color)
         notes = [self._below] if self._below else []
-        frame = [
-            part
-            for line in lines(Table(COLUMNS, list(self._rows.values()), notes=notes), look)
-            for part in _cut(line, look)
-        ]
+        frame = lines(Table(COLUMNS, list(self._rows.values()), notes=notes), look)
         self._console.width = look.width
+        if not self._frame.is_started:
+            self._frame.start()
         self._frame.update(Text.from_ansi("\n".join(frame)), refresh=True)
-
-
-def _cut(line: str, look: Look) -> list[str]:
-    """A line too long for the window as several, so that moving the cursor back up counts right."""
-    if cells(line) <= look.width or "\x1b" in line:
-        return [line]
-    return [line[start : start + look.width] for start in range(0, len(line), look.width)]

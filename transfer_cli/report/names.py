@@ -4,6 +4,7 @@ Reads results.json documents only."""
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import PurePath
 from typing import Any
 
@@ -22,6 +23,7 @@ CHOICES = (
 )
 WITHOUT = ("seed", "runtime", "expect", "oracle")  # decide no result: equal groups may differ in them
 NOT_SHARES = ("nll", "loss")
+CI = "_ci95"  # ends the name of half an interval
 LABELS = {
     "f1": "macro F1",
     "precision": "macro precision",
@@ -54,7 +56,7 @@ def is_share(name: str) -> bool:
 
 def overall(name: str) -> bool:
     """Of all classes together, not of one (`f1/cat`)."""
-    return name.startswith("test/") and "/" not in metric(name)
+    return name.startswith("test/") and "/" not in metric(name) and not name.endswith(CI)
 
 
 def sign(name: str) -> int:
@@ -75,7 +77,13 @@ def path_of_data(run: Run) -> str:
 
 def evaluation(run: Run) -> str:
     """What the result is stored under: equal in two runs that are one result."""
-    return str(run["stages"][-1]["key"]) if run["stages"] else str(run["id"])
+    return str(run["stages"][-1]["key"] or run["id"])
+
+
+def tested(run: Run) -> str:
+    """A short name of the very pictures a run was tested on: data, classes, part and cut."""
+    told = json.dumps(run["fingerprints"].get("test"), sort_keys=True, default=str)
+    return sha256(told.encode()).hexdigest()[:8]
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

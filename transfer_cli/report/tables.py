@@ -3,10 +3,11 @@
 A cell is never cut. Columns that do not fit go, with their names, to an indented line below their row."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isnan
 from typing import Any, Literal
 
+from transfer_cli.errors import ConfigError, Fault, nearest
 from transfer_cli.report import numbers
 from transfer_cli.report.statistics import Interval
 from transfer_cli.report.text import Meaning, cells, clean, paint, wrap
@@ -18,6 +19,7 @@ STATES: dict[str, Meaning] = {
 }  # fmt: skip
 SUFFIX: dict[str, str] = {"s": "_s", "B": "_bytes"}
 GAP = "  "
+ENOUGH = 24  # cells for a sentence to be read in a column
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Column:
 
     Units: % share of 1, n exact count, short `1.2 M`, s seconds, B bytes. `interval`: cells are Intervals, which
     machines read as three columns (`ends` names the last two). `only` keeps it from one face; `json` is for
-    what no table holds. `state`: the cell's first word decides its colour."""
+    what no table holds. `state`: the cell's first word decides its colour. `wraps`: a sentence, in the last column,
+    that may be broken at its spaces."""
 
     name: str
     unit: Unit = ""
@@ -36,6 +39,7 @@ class Column:
     ends: tuple[str, str] | None = None
     only: Literal["screen", "machine", "json"] | None = None
     state: bool = False
+    wraps: bool = False
 
     @property
     def title(self) -> str:
@@ -69,6 +73,24 @@ class Table:
 
     def for_machines(self, *, json: bool = False) -> list[Column]:
         return [column for column in self.columns if column.only != "screen" and (json or column.only != "json")]
+
+
+def arranged(table: Table, sort: str | None, limit: int | None) -> Table:
+    """The table in the order of a column (smallest first, empty last), its first `limit` rows.
+    Raises ConfigError for a column that is not there."""
+    rows = list(table.rows)
+    if sort is not None:
+        known = [column.name for column in table.columns if column.only != "json"]
+        if sort not in known:
+            raise ConfigError(Fault("--sort", "no such column", sort, tuple(known), nearest(sort, known)))
+        rows.sort(key=lambda row: _order(row.get(sort)))
+    return replace(table, rows=rows[:limit])
+
+
+def _order(value: Any) -> tuple[bool, bool, Any]:
+    value = value.value if isinstance(value, Interval) else value
+    empty = value is None or value != value
+    return empty, isinstance(value, str), 0 if empty else value
 
 
 @dataclass(frozen=True)
@@ -123,15 +145,34 @@ def prose(text: str, look: Look) -> list[str]:
 
 def _fitted(columns: Sequence[Column], heads: list[str], body: list[list[str]], look: Look) -> list[str]:
     widths = [max(map(cells, column)) for column in zip(heads, *body)]
-    kept = _kept(widths, look.width)
+    kept, sentence = _kept(widths, look.width), _sentence(columns, widths, look.width)
+    if sentence:
+        kept, widths[-1] = list(range(len(columns))), sentence
     places = [(at, widths[at], columns[at].right) for at in kept]
     lines = [_line(heads, places, ["head"] * len(heads), look.color)]
     for row in body:
         meanings = [STATES.get(cell.split(" ")[0]) if column.state else None for column, cell in zip(columns, row)]
-        lines.append(_line(row, places, meanings, look.color))
-        below = [_fact(heads[at], cell) for at, cell in enumerate(row) if cell and at not in kept]
-        lines += ["  " + line for line in wrap(below, look.width - 2, between=" · " if _utf(look) else " | ")]
+        first, *rest = wrap(row[-1].split(" "), sentence) if sentence else [row[-1]]
+        lines.append(_line([*row[:-1], first], places, meanings, look.color))
+        lines += [" " * (sum(widths[:-1]) + len(GAP) * (len(widths) - 1)) + line for line in rest]
+        lines += _below(columns, heads, row, kept, look)
     return lines
+
+
+def _below(columns: Sequence[Column], heads: list[str], row: list[str], kept: list[int], look: Look) -> list[str]:
+    """Cells without a place in the grid, with their names; only sentences are broken."""
+    facts: list[str] = []
+    for at, cell in enumerate(row):
+        if cell and at not in kept:
+            text = _fact(heads[at], cell)
+            facts += wrap(text.split(" "), look.width - 2) if columns[at].wraps else [text]
+    return ["  " + line for line in wrap(facts, look.width - 2, between=" · " if _utf(look) else " | ")]
+
+
+def _sentence(columns: Sequence[Column], widths: Sequence[int], width: int) -> int:
+    """Cells left for a sentence in the last column: 0 where it fits as it is, or where too few are left."""
+    room = width - sum(widths[:-1]) - len(GAP) * (len(widths) - 1)
+    return room if columns[-1].wraps and ENOUGH <= room < widths[-1] else 0
 
 
 def _kept(widths: Sequence[int], width: int) -> list[int]:

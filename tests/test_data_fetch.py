@@ -1,0 +1,278 @@
+"""Bringing data: checksums, places, archives that lie, and no network unless it is allowed."""
+
+import hashlib
+import io
+import socket
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from transfer_cli.data import download as net
+from transfer_cli.data import fetch, imagenet
+from transfer_cli.data.download import Remote
+from transfer_cli.data.unpack import unpack
+from transfer_cli.errors import ConfigError, DataError, StoreError
+
+
+def lines(error) -> list[str]:
+    return [fault.line() for fault in error.value.faults]
+
+
+def remote(data: bytes, name="a.bin", mb=0.001) -> Remote:
+    return Remote(f"https://example.org/{name}", hashlib.sha256(data).hexdigest()[:8], mb, f"raw/{name}")
+
+
+class Served:
+    """A network of files: address -> bytes. Counts what was asked for."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.files, self.asked = files, []
+
+    def open(self, request, timeout):
+        self.asked.append(request.full_url)
+        if request.full_url not in self.files:
+            raise net.URLError("no such host")
+        return io.BytesIO(self.files[request.full_url])
+
+
+@pytest.fixture
+def served(monkeypatch):
+    network = Served({})
+    monkeypatch.setattr(net, "_opener", lambda: network)
+    monkeypatch.delenv("TRANSFER_OFFLINE", raising=False)
+    monkeypatch.delenv("TRANSFER_DATA", raising=False)
+    return network
+
+
+@pytest.fixture
+def tiny(monkeypatch, served):
+    """usps as two tiny published files."""
+    contents = {"usps.bz2": b"first", "usps.t.bz2": b"second"}
+    files = tuple(
+        Remote(f"https://example.org/{name}", hashlib.md5(data, usedforsecurity=False).hexdigest(), 0.001, name)
+        for name, data in contents.items()
+    )
+    monkeypatch.setitem(fetch.SETS, "usps", fetch.Published(files, "not stated"))  # type: ignore[arg-type]
+    served.files |= {f"https://example.org/{name}": data for name, data in contents.items()}
+    return contents
+
+
+def test_bring_checks_and_places(tmp_path, tiny, served):
+    talk: list[str] = []
+    fetch.bring("usps", tmp_path, talk=talk.append)
+    folder = tmp_path / "data" / "usps"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == tiny
+    assert talk[0] == f"usps: 2 files, 0 MB, licence not stated, to {folder}"
+    assert fetch.here("usps", tmp_path)
+    fetch.bring("usps", tmp_path)
+    assert len(served.asked) == 2
+
+
+def test_a_broken_fetch_goes_on_with_what_is_missing(tmp_path, tiny, served):
+    second = served.files.pop("https://example.org/usps.t.bz2")
+    with pytest.raises(DataError, match=r"usps\.t\.bz2: cannot be fetched: no such host"):
+        fetch.bring("usps", tmp_path)
+    served.files["https://example.org/usps.t.bz2"] = second
+    fetch.bring("usps", tmp_path)
+    assert [url.rsplit("/", 1)[1] for url in served.asked] == ["usps.bz2", "usps.t.bz2", "usps.t.bz2"]
+
+
+def test_another_file_than_published_is_not_kept(tmp_path, tiny, served):
+    served.files["https://example.org/usps.bz2"] = b"evil"
+    with pytest.raises(
+        DataError, match=r"usps\.bz2: is another file: checksum 4034a346\.\.\., published 8b04d5e3\.\.\."
+    ):
+        fetch.bring("usps", tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("how", ["option", "variable"])
+def test_offline_forbids(tmp_path, tiny, served, monkeypatch, how):
+    if how == "variable":
+        monkeypatch.setenv("TRANSFER_OFFLINE", "1")
+    with pytest.raises(DataError) as error:
+        fetch.bring("usps", tmp_path, offline=how == "option")
+    told = "data=usps: not in the data folder (TRANSFER_DATA: not set); wants usps.bz2, 0 MB"
+    assert lines(error) == [f"{told}; the network is off (--offline or TRANSFER_OFFLINE)"]
+    assert served.asked == []
+
+
+def test_no_test_of_ours_reaches_the_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(socket.socket, "connect", lambda *a: pytest.fail("connected"))
+    monkeypatch.setenv("TRANSFER_OFFLINE", "1")
+    monkeypatch.setenv("TRANSFER_DATA", str(tmp_path))
+    for bring in (fetch.bring, fetch.bring_weights):
+        with pytest.raises(DataError):
+            bring("mnist" if bring is fetch.bring else "resnet18", tmp_path)
+
+
+def test_absent_names_what_a_configuration_lacks(tmp_path, tiny):
+    values = {"data": {"family": "torchvision", "name": "usps"}, "source": {"family": "base"}}
+    assert fetch.absent(values, tmp_path) == ["usps"]
+    fetch.bring("usps", tmp_path)
+    assert fetch.absent(values, tmp_path) == []
+    assert fetch.absent({"data": {"family": "digits"}, "source": None}, tmp_path) == []
+
+
+def test_from_file_takes_what_fits(tmp_path, tiny, served):
+    (tmp_path / "renamed").write_bytes(b"second")
+    gone = fetch.take("usps", tmp_path / "renamed", tmp_path / "cache")
+    assert [path.name for path in gone] == ["usps.bz2"]
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "x").write_bytes(b"first")
+    assert fetch.take("usps", tmp_path / "folder", tmp_path / "cache") == []
+    assert fetch.here("usps", tmp_path / "cache")
+    assert served.asked == []
+
+
+def test_from_file_refuses_another_file(tmp_path, tiny):
+    (tmp_path / "x").write_bytes(b"third")
+    with pytest.raises(DataError) as error:
+        fetch.take("usps", tmp_path / "x", tmp_path / "cache")
+    want = "usps.bz2 8b04d5e3..., usps.t.bz2 a9f0e61a..."
+    assert lines(error) == [f"--from={tmp_path}/x: not what is published for usps ({want})"]
+    with pytest.raises(DataError, match="no such file"):
+        fetch.take("usps", tmp_path / "y", tmp_path / "cache")
+
+
+def test_an_endless_answer_ends(tmp_path, served):
+    wanted = remote(b"")
+    served.files[wanted.url] = b"x" * 3_000_000
+    with pytest.raises(DataError, match="goes on after"):
+        net.download(wanted, tmp_path / "a", lambda text: None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_https_is_followed():
+    with pytest.raises(net.URLError, match="sent on to http, want https"):
+        net._HttpsOnly().redirect_request(None, None, 302, "", {}, "http://example.org/a")  # type: ignore[arg-type]
+
+
+def test_published_files_are_those_of_torchvision():
+    """Addresses and checksums read from torchvision's sources as text: importing it takes seconds."""
+    text = "".join(
+        (imagenet._models().parent / "datasets" / f"{name}.py").read_text() for name in ("mnist", "usps", "cifar")
+    )
+    for one in fetch.SETS.values():
+        for file in one.files:
+            assert file.checksum in text
+            assert file.url in text or (file.url.rsplit("/", 1)[0] + "/" in text and file.name in text)
+
+
+def test_an_archive_becomes_its_folder(tmp_path, served, monkeypatch):
+    from transfer_cli.data import cifar
+
+    data = archive({f"cifar-10-batches-py/{name}": b"x" for name in cifar.BATCHES})
+    file = Remote("https://example.org/c.tar.gz", hashlib.sha256(data).hexdigest(), 0.01, "c.tar.gz")
+    monkeypatch.setitem(fetch.SETS, "cifar10", fetch.Published((file,), "not stated"))  # type: ignore[arg-type]
+    served.files[file.url] = data
+    fetch.bring("cifar10", tmp_path)
+    assert sorted(path.name for path in (tmp_path / "data" / "cifar10").iterdir()) == ["cifar-10-batches-py"]
+    assert fetch.here("cifar10", tmp_path)
+
+
+def archive(files: dict[str, bytes], *extra: tarfile.TarInfo) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+        for member in extra:
+            tar.addfile(member)
+    return out.getvalue()
+
+
+def link(name: str, target: str, kind: bytes) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, target
+    return member
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        archive({"../escape": b"x"}),
+        archive({"a/../../escape": b"x"}),
+        archive({}, link("a", "/etc/passwd", tarfile.SYMTYPE)),
+        archive({}, link("a", "../../escape", tarfile.SYMTYPE)),
+        archive({}, link("a", "../escape", tarfile.LNKTYPE)),
+        archive({}, link("a", "", tarfile.CHRTYPE)),
+        archive({}, link("a", "", tarfile.FIFOTYPE)),
+        archive({"bomb": b"\0" * 3_000_000}),
+        archive({"a": b"x" * 900})[:-30],
+        b"no archive",
+    ],
+    ids=[
+        "dotdot",
+        "inner dotdot",
+        "absolute link",
+        "link out",
+        "hard link out",
+        "device",
+        "fifo",
+        "bomb",
+        "cut",
+        "none",
+    ],
+)
+def test_hostile_archives_write_nothing_outside(tmp_path, data):
+    (tmp_path / "x.tar.gz").write_bytes(data)
+    with pytest.raises(DataError, match=r"x\.tar\.gz: not unpacked"):
+        unpack(tmp_path / "x.tar.gz", tmp_path / "in" / "here")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file() or path.is_symlink()] == ["x.tar.gz"]
+
+
+def test_an_absolute_name_lands_inside(tmp_path):
+    """tarfile's data filter strips the leading slash."""
+    (tmp_path / "x.tar.gz").write_bytes(archive({"/tmp/transfer-escape": b"x"}))
+    unpack(tmp_path / "x.tar.gz", tmp_path / "in")
+    assert not Path("/tmp/transfer-escape").exists()
+    assert (tmp_path / "in" / "tmp" / "transfer-escape").is_file()
+
+
+def test_too_many_members(tmp_path, monkeypatch):
+    from transfer_cli.data import unpack as module
+
+    monkeypatch.setattr(module, "MEMBERS", 3)
+    (tmp_path / "x.tar.gz").write_bytes(archive({str(n): b"" for n in range(4)}))
+    with pytest.raises(DataError, match="more than 3 members"):
+        unpack(tmp_path / "x.tar.gz", tmp_path / "in")
+
+
+# ImageNet weights
+def test_addresses_of_weights_are_read_from_the_package():
+    found = imagenet.remote("resnet18")
+    assert found == Remote("https://download.pytorch.org/models/resnet18-f37072fd.pth", "f37072fd", 44.661, found.place)
+    assert imagenet.remote("nothing_like_it") is None
+    assert len(imagenet.names()) >= 80
+    assert all(imagenet.remote(name) for name in imagenet.names())
+
+
+def test_weights_that_are_nowhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRANSFER_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    model = {"family": "torchvision", "name": "resnet18"}
+    with pytest.raises(StoreError) as error:
+        fetch.imagenet_file(model, tmp_path / "cache")
+    folders = f"{tmp_path}/data/weights, {tmp_path}/torch/hub/checkpoints, {tmp_path}/cache/data/weights"
+    assert lines(error) == [f"weights=imagenet: resnet18-f37072fd.pth, 45 MB, is in none of {folders}"]
+    (tmp_path / "data" / "weights").mkdir(parents=True)
+    (tmp_path / "data" / "weights" / "resnet18-f37072fd.pth").touch()
+    assert fetch.imagenet_file(model, tmp_path / "cache").parent == tmp_path / "data" / "weights"
+
+
+def test_models_without_imagenet_weights(tmp_path):
+    with pytest.raises(ConfigError, match="weights=imagenet: lenet has no ImageNet weights"):
+        fetch.imagenet_file({"family": "lenet"}, tmp_path)
+
+
+def test_an_unknown_name_has_a_nearest_one():
+    with pytest.raises(ConfigError) as error:
+        fetch.wanted("resnt18")
+    assert lines(error) == [
+        "fetch=resnt18: neither a data set that can be fetched nor a torchvision model; nearest: resnet18"
+    ]
+    with pytest.raises(ConfigError, match="nearest: mnist"):
+        fetch.wanted("mnst")

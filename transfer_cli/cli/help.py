@@ -1,0 +1,56 @@
+"""What `--help` prints. Names only what exists; made from table.py, so that no option is without help."""
+
+from transfer_cli.cli.table import COMMANDS, HELP, OPTIONS, Option, options_of
+
+EVERYWHERE = "everywhere: --json --format -o -q -v --debug --color --plain --runs -h"
+RUN = """\
+usage: transfer run [WORD ...] [options]     * default; all: transfer list GROUP
+  data=       the target: a name, folder, file      usps  ./pictures  rows.csv
+  strategy=   one method per stage             fine_tune* linear_probe few_shot
+  model=      the net         weights=  its start: none, imagenet, a FILE, a RUN
+  source=     source data, base (the other classes of data), none          mnist
+  pretrain= align= fine_tune= predictor=    replace the method of one stage
+  trainer= runtime= experiment=             training; device; a whole recipe
+  GROUP.key=value                           any setting: transfer show WORDS -v
+  a,b   0..4                                several values: a sweep, with -m"""
+
+
+def text(command: str) -> str:
+    """Help of one command, or of the program."""
+    if command not in COMMANDS:
+        return program()
+    arguments, what, example = HELP[command]
+    own = [option for option in options_of(command) if option.commands]
+    head = RUN if command == "run" else f"usage: transfer {command} {arguments}".rstrip() + f" [options]\n  {what}"
+    return "\n".join([head, *_columns(own), EVERYWHERE, f"example: {example}"])
+
+
+def program() -> str:
+    """The commands, a line each."""
+    lines = [f"  {name:<11} {HELP[name][1]}" for name in COMMANDS]
+    head = "usage: transfer COMMAND [WORD or RUN ...] [options]"
+    words = "a word is key=value and says what is computed; an option says how the command behaves"
+    last = "one command: transfer run --help      first try: transfer run experiment=hello"
+    return "\n".join([head, *lines, words, EVERYWHERE, last])
+
+
+def _columns(options: list[Option]) -> list[str]:
+    """Two options a line where both fit in 80 columns."""
+    cells = [f"{_spelt(option):<17}{option.help}" for option in options]
+    lines: list[str] = []
+    for cell in cells:
+        if lines and len(lines[-1]) <= 42 and len(cell) <= 35 and not lines[-1].endswith("\n"):
+            lines[-1] = f"{lines[-1]:<43}  {cell}"
+        else:
+            lines.append(f"  {cell}")
+    return lines
+
+
+def _spelt(option: Option) -> str:
+    name = ", ".join(filter(None, (option.letter, option.name)))
+    return f"{name} {option.value}".strip() + " "
+
+
+def everywhere() -> list[Option]:
+    """Options that every command takes."""
+    return [option for option in OPTIONS if not option.commands]

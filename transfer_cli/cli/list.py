@@ -1,0 +1,146 @@
+"""transfer list: runs, or the options of a group. Reads YAML files as text and results.json; imports nothing heavy."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from transfer_cli import rundir
+from transfer_cli.cli.options import Options
+from transfer_cli.config import folders
+from transfer_cli.errors import ConfigError, Fault, nearest
+from transfer_cli.report import names, numbers
+from transfer_cli.report.screen import Screen
+from transfer_cli.report.statistics import Interval
+from transfer_cli.report.tables import Column, Table, arranged
+
+NEWEST = 20
+PLURALS = {"strategies": "strategy", "data": "data"} | {
+    f"{group}s": group for group in folders.GROUPS if group not in ("strategy", "data")
+}
+OVERRIDE = re.compile(r"^\s*-\s*(?:override\s+)?/?(?:method@(\w+)|(predictor)@\S+):\s*(\S+)", re.MULTILINE)
+EXAMPLE = Column("example", only="machine")
+SLOTS = ("pretrain", "align", "fine_tune", "predictor")
+
+
+def main(options: Options) -> int:
+    """Example: transfer list strategies"""
+    if options.words or len(options.args) > 1:
+        raise ConfigError(Fault("list", "takes one group: " + ", ".join(groups()), (*options.words, *options.args)[-1]))
+    screen, asked = Screen.of(options), options.args[0] if options.args else "runs"
+    group = PLURALS.get(asked, asked)
+    if group not in (*folders.GROUPS, "runs"):
+        raise ConfigError(Fault("list", "no such group", asked, tuple(groups()), nearest(asked, groups())))
+    table = (
+        runs(options, screen)
+        if group == "runs"
+        else strategies(options)
+        if group == "strategy"
+        else plain(group, options)
+    )
+    screen.show(arranged(table, options.sort, options.limit))
+    return 0
+
+
+def groups() -> list[str]:
+    """What may stand after `transfer list`."""
+    return ["runs", *sorted(PLURALS)]
+
+
+def plain(group: str, options: Options) -> Table:
+    """Names and first comment lines of a group's options."""
+    rows = [{group: name, **_described(group, name, options)} for name in folders.options(group, options.config_dirs)]
+    word = "fine_tune" if group == "method" else group
+    return Table(
+        [Column(group), EXAMPLE, Column("what", head="", wraps=True)],
+        rows,
+        next=_example(rows, f"{word}="),
+        schema="list/1",
+    )
+
+
+def strategies(options: Options) -> Table:
+    """Strategies as what they choose, so that mixing them is obvious."""
+    root = _slots((folders.conf_dir() / folders.ROOT).read_text(encoding="utf-8"))
+    rows = []
+    for name in folders.options("strategy", options.config_dirs):
+        path = folders.find_option("strategy", name, options.config_dirs)
+        chosen = _slots(path.read_text(encoding="utf-8")) if path else {}
+        rows.append({"strategy": name, **root, **chosen, **_described("strategy", name, options)})
+    columns = [Column("strategy"), *(Column(slot) for slot in SLOTS), EXAMPLE, Column("what", head="", wraps=True)]
+    return Table(columns, rows, next=_example(rows, "strategy="), schema="list/1")
+
+
+def _slots(text: str) -> dict[str, str]:
+    return {method or predictor: name for method, predictor, name in OVERRIDE.findall(text)}
+
+
+def _described(group: str, name: str, options: Options) -> dict[str, str]:
+    """The comment line of a YAML: what it is, then, after wide space, a command."""
+    what, _, example = folders.describe_option(group, name, options.config_dirs).partition("   ")
+    return {"what": what, "example": example.strip()}
+
+
+def _example(rows: list[dict[str, Any]], word: str) -> str:
+    return next((row["example"] for row in rows if word in row["example"]), "")
+
+
+def runs(options: Options, screen: Screen) -> Table:
+    """Newest first; the newest 20 on a terminal, all of them for machines and with --all."""
+    paths = rundir.folders(options.runs)[::-1]
+    every = options.all or options.sort or options.limit is not None or screen.format != "table"
+    shown = [rundir.summary(path) for path in (paths if every else paths[:NEWEST])]
+    now = datetime.now(UTC)
+    columns = [
+        Column("run"),
+        Column("started", only="screen"),
+        Column("time", only="machine"),
+        Column("strategy"),
+        Column("data"),
+        Column("state", state=True),
+        Column("metric", only="machine"),
+        Column("headline", head="headline", align="right", only="screen"),
+        Column("value", interval=True, ends=("lo", "hi"), only="machine"),
+        Column("cost", "s"),
+        Column("path", only="machine"),
+        Column("stages", only="json"),
+    ]
+    left = len(paths) - len(shown)
+    notes = [f"{left:,} older runs: --all"] if left else []
+    if not paths:
+        notes = [f"no runs in {options.runs} yet"]
+    last = f"transfer show {shown[0]['id']}" if shown else "transfer run experiment=hello"
+    return Table(columns, [_row(run, now) for run in shown], notes=notes, next=last, schema="list/1")
+
+
+def _row(run: dict[str, Any], now: datetime) -> dict[str, Any]:
+    choices, started = run.get("choices") or {}, run.get("started")
+    head, code = run.get("headline") or {}, run.get("code")
+    half = head.get("ci95")
+    value = Interval(head["value"], head["value"] - (half or 0), head["value"] + (half or 0)) if head else None
+    return {
+        "run": run["id"],
+        "started": _when(lambda: numbers.ago(numbers.utc(str(started)), now)),
+        "time": started,
+        "strategy": choices.get("strategy", run["name"]),
+        "data": names.data(run) if choices else "",
+        "state": f"{run['status']} [{code}]" if code else run["status"],
+        "metric": head.get("name"),
+        "headline": f"{names.label(head['name'])} {_shown(value, head['name'])}" if value else "",
+        "value": value,
+        "cost": (run.get("cost") or {}).get("seconds"),
+        "path": run.get("path"),
+        "stages": {stage["name"]: stage["key"] for stage in run.get("stages") or []},
+    }
+
+
+def _shown(value: Interval, name: str) -> str:
+    return numbers.plus_minus(value, scale=100 if names.is_share(name) else 1)
+
+
+def _when(read: Callable[[], str]) -> str:
+    """A run whose clock stamp cannot be read is still listed."""
+    try:
+        return read()
+    except ValueError:
+        return ""

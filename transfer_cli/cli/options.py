@@ -1,0 +1,174 @@
+"""Options of the command line: which there are, which command has them, how they are read.
+Words (`key=value`) pass through."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transfer_cli.cli.table import COMMANDS, OPTIONS, Option, options_of
+from transfer_cli.errors import ConfigError, Fault, nearest
+
+FORMATS = ("table", "tsv", "csv", "md", "latex", "json")
+COLORS = ("auto", "always", "never")
+WORD = re.compile(r"[~+]{0,2}[A-Za-z_][\w.@/+-]*=", re.ASCII)  # `./a=b.png` is a path
+TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """A command line, read. `words` contain `=`; `args` are the bare arguments after the command; the rest are options.
+    `config_dirs` are those given and ./conf; `wait` is in seconds, None without end."""
+
+    command: str
+    words: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    json: bool = False
+    format: str | None = None
+    out: Path | None = None
+    quiet: bool = False
+    verbose: bool = False
+    debug: bool = False
+    color: str = "auto"
+    plain: bool = False
+    runs: Path = Path("runs")
+    multirun: bool = False
+    seeds: int | None = None
+    dry_run: bool = False
+    cfg: bool = False
+    fail_fast: bool = False
+    retry_failed: bool = False
+    no_cache: bool = False
+    wait: float | None = None
+    strict_identity: bool = False
+    offline: bool = False
+    config_dirs: tuple[Path, ...] = ()
+    from_file: Path | None = None
+    yes: bool = False
+    sort: str | None = None
+    limit: int | None = None
+    all: bool = False
+
+
+def read(argv: Sequence[str]) -> Options:
+    """The options of a command line; they may stand anywhere. Raises ConfigError with all faults."""
+    return _Reader(argv).options()
+
+
+class _Reader:
+    def __init__(self, argv: Sequence[str]) -> None:
+        self.faults: list[Fault] = []
+        self.given: list[tuple[Option, str]] = []
+        self.unknown: list[str] = []
+        self.bare: list[str] = []
+        self.words: list[str] = []
+        rest = iter(argv)
+        for text in rest:
+            if text == "--":
+                self.bare += rest
+            elif text.startswith("-") and len(text) > 1:
+                self._option(text, rest)
+            else:
+                (self.words if WORD.match(text) else self.bare).append(text)
+
+    def _option(self, text: str, rest: Iterator[str]) -> None:
+        name, equals, value = text.partition("=")
+        option = next((o for o in OPTIONS if name in (o.name, o.letter)), None)
+        if option is None:
+            self.unknown.append(name)
+        elif option.value and not equals:
+            value = next(rest, "")
+            self.given.append((option, value))
+            if not value:
+                self.faults.append(Fault(name, f"wants {option.value}"))
+        else:
+            self.given.append((option, value))
+            if equals and not option.value:
+                self.faults.append(Fault(name, "takes no value", value))
+
+    def options(self) -> Options:
+        command = self._command()
+        here = options_of(command) if command else list(OPTIONS)
+        for name in self.unknown:
+            near = nearest(name.strip("-"), [o.name[2:] for o in here])
+            self.faults.append(
+                Fault(name, "no such option", nearest=near and f"--{near}", see=f"all: transfer {command} --help")
+            )
+        for option in dict.fromkeys(option for option, _ in self.given):
+            if option not in here:
+                having = ", ".join(c for c in COMMANDS if option in options_of(c))
+                self.faults.append(
+                    Fault(option.name, f"transfer {command} has no such option", see=f"it belongs to {having}")
+                )
+        values = self._values()
+        if self.faults:
+            raise ConfigError(*self.faults)
+        return Options(command=command, words=tuple(self.words), args=tuple(self.bare[1:]), **values)
+
+    def _command(self) -> str:
+        first = self.bare[0] if self.bare else ""
+        if first in COMMANDS:
+            return first
+        if first:
+            self.faults.append(
+                Fault(first, "no such command", None, COMMANDS, nearest(first, COMMANDS), see="all: transfer --help")
+            )
+        elif self.words:
+            self.faults.append(Fault(self.words[0], "a command comes first", do=f"transfer run {' '.join(self.words)}"))
+        return "" if first or self.words else "first"
+
+    def _values(self) -> dict[str, Any]:
+        values: dict[str, Any] = {"config_dirs": [], "runs": Path(os.environ.get("TRANSFER_RUNS") or "runs")}
+        for option, text in self.given:
+            try:
+                value = self._read(option, text)
+            except ValueError as error:
+                self.faults.append(Fault(option.name, str(error), text))
+                continue
+            if option.field == "config_dirs":
+                values["config_dirs"].append(value)
+            elif values.get(option.field, value) != value and option.field != "runs":
+                self.faults.append(Fault(option.name, "given twice", text))
+            else:
+                values[option.field] = value
+        values["multirun"] = values.get("multirun", False) or "seeds" in values
+        return values | {"config_dirs": self._config_dirs(values["config_dirs"])}
+
+    def _config_dirs(self, given: Sequence[Path]) -> tuple[Path, ...]:
+        from transfer_cli.config.folders import user_dirs
+
+        try:
+            return user_dirs(given)
+        except ConfigError as error:
+            self.faults += error.faults
+            return ()
+
+    @staticmethod
+    def _read(option: Option, text: str) -> Any:
+        """Value of an option. Raises ValueError with what is allowed."""
+        if not option.value:
+            return True
+        if option.value == "N":
+            if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
+                raise ValueError("whole number >= 1")
+            return int(text)
+        if option.value == "TIME":
+            return _seconds(text)
+        allowed = {"format": FORMATS, "color": COLORS}.get(option.field)
+        if allowed and text not in allowed:
+            raise ValueError(f"one of {', '.join(allowed)}")
+        return Path(text).expanduser() if option.value in ("FILE", "DIR") else text
+
+
+def _seconds(text: str) -> float:
+    """Seconds of a TIME.
+
+    >>> _seconds("1h30m"), _seconds("90"), _seconds("15m")
+    (5400.0, 90.0, 900.0)"""
+    found = TIME.fullmatch(text)
+    if not found or not any(found.groups()):
+        raise ValueError("a time: 90s, 15m, 1h30m")
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return float(hours * 3600 + minutes * 60 + seconds)

@@ -1,0 +1,107 @@
+"""transfer predict RUN PATH: class and probabilities of one picture, a folder or a CSV, by the net of a finished run."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from transfer_cli.cli.options import Options
+from transfer_cli.cli.work import quiet_threads
+from transfer_cli.data.decode import SUFFIXES
+from transfer_cli.errors import ConfigError, DataError, Fault
+from transfer_cli.report.screen import Screen, terminal
+from transfer_cli.report.tables import Column, Table
+from transfer_cli.rundir import find, summary
+from transfer_cli.safe import safe
+from transfer_cli.store import Store
+
+
+def main(options: Options) -> int:
+    """Writes a row a file, in order. Files that cannot be read keep their row, with an error; the exit code is 4 then."""
+    run, paths = _asked(options)
+    screen = Screen.of(options)
+    if options.format is None and not options.json and (options.out or not terminal(screen.out)):
+        screen = replace(screen, format="csv")
+    predicting = _predicting(run, options)
+    rows = list(predicting(paths))
+    screen.show(_table(rows, predicting.classes))
+    bad = [row for row in rows if row["error"]]
+    screen.note(f"{len(rows)} files: {len(rows) - len(bad)} predicted, {len(bad)} unreadable")
+    if bad:
+        raise DataError(*(Fault(row["path"], row["error"]) for row in bad[:5]))
+    return 0
+
+
+def _asked(options: Options) -> tuple[dict[str, Any], list[Path]]:
+    """The run and the files. Raises ConfigError (several runs, not finished) or DataError (no such files)."""
+    if not options.args:
+        raise ConfigError(Fault("predict", "wants a picture, a folder or a CSV", do="transfer predict last ./new"))
+    refs, place = (options.args[:-1] or ("last",)), Path(options.args[-1]).expanduser()
+    found = [folder for ref in refs for folder in find(options.runs, ref)]
+    if len(found) != 1:
+        raise ConfigError(Fault(" ".join(refs), f"means {len(found)} runs; predict takes one"))
+    run = summary(found[0])
+    if run["status"] != "done":
+        raise ConfigError(
+            Fault(f"run {safe(run['id'])}", f"is {run['status']}", do=f"transfer resume {safe(run['id'])}")
+        )
+    return run, _files(place)
+
+
+def _files(place: Path) -> list[Path]:
+    if place.is_dir():
+        paths = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    elif place.suffix.lower() == ".csv" and place.is_file():
+        paths = _listed(place)
+    else:
+        paths = [place] if place.is_file() else []
+    if not paths:
+        raise DataError(Fault(str(place), "no pictures there", do=f"pictures end in {', '.join(SUFFIXES)}"))
+    return paths
+
+
+def _listed(table: Path) -> list[Path]:
+    """Column `path` of a CSV, relative to its folder."""
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "path" not in rows[0]:
+        raise DataError(Fault(str(table), "has no rows with a column path"))
+    return [table.parent / row["path"] for row in rows]
+
+
+def _predicting(run: dict[str, Any], options: Options) -> Any:
+    quiet_threads()
+    from transfer_cli.config.compose import load_stored
+    from transfer_cli.config.words import plugins_of
+    from transfer_cli.data.describe import describe_pair
+    from transfer_cli.engine.predict import Predicting
+
+    plugins = tuple(plugins_of(options.words))
+    cache = options.runs / ".cache"
+    last = run["stages"][-1]
+    if last["name"] != "evaluate":
+        raise ConfigError(Fault(f"run {safe(run['id'])}", "evaluated nothing, so its classes are not known"))
+    values = load_stored(run["config"], plugins)
+    store = Store(options.runs / ".store", create=False)
+    return Predicting(store, last["key"], cache, lambda: describe_pair(values, cache)[0], plugins)
+
+
+def _table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> Table:
+    """A row a file: class and best probabilities for people, every probability for machines."""
+    columns = [
+        Column("path"),
+        Column("class"),
+        Column("likely", only="screen", head=""),
+        *(Column(f"p_{name}", only="machine") for name in classes),
+        Column("error"),
+    ]
+    return Table(columns, [_row(row, classes) for row in rows], schema="predict/1")
+
+
+def _row(row: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+    chances = dict(zip(classes, row["probabilities"], strict=False))
+    best = sorted(chances.items(), key=lambda pair: -pair[1])[:3]
+    shown = "   ".join(f"{name} {100 * chance:.0f} %" for name, chance in best)
+    named = {f"p_{name}": chance for name, chance in chances.items()}
+    return {"path": row["path"], "class": row["class"], "likely": shown, "error": row["error"], **named}

@@ -1,0 +1,29 @@
+"""transfer resume RUN: the run or sweep goes on where it stopped, from the words it was started with."""
+
+from dataclasses import replace
+
+from transfer_cli.cli.options import Options
+from transfer_cli.cli.run import plan_all, run_one
+from transfer_cli.config.compose import load
+from transfer_cli.errors import ConfigError, Fault
+from transfer_cli.report.screen import Screen
+from transfer_cli.runs import started
+from transfer_cli.safe import safe
+
+
+def main(options: Options) -> int:
+    """Goes on with one unfinished run or sweep; a finished one has nothing to do. Raises ConfigError for several."""
+    found = started(options.runs, options.args[0] if options.args else "last")
+    screen = Screen.of(options)
+    if found["status"] == "done":
+        screen.note(f"{started['id']} is finished: nothing to do")
+        return 0
+    if "runs" in found:
+        from transfer_cli.cli.sweep import sweep
+
+        configs = [load(row["words"], config_dirs=options.config_dirs) for row in found["runs"]]
+        return sweep(plan_all(configs, options), replace(options, multirun=True), screen)
+    words = found["words"]
+    if any("***" in word for word in words):
+        raise ConfigError(Fault(f"run {safe(started['id'])}", "a secret was left out of its words; give them again"))
+    return run_one(plan_all([load(words, config_dirs=options.config_dirs)], options)[0], options, screen)

@@ -1,0 +1,79 @@
+"""transfer run: words become runs, each composed and checked before the first starts; one works here, several in children."""
+
+from transfer_cli.cli.leave import leave
+from transfer_cli.cli.options import Options
+from transfer_cli.cli.show import show_plans
+from transfer_cli.cli.work import is_cached, open_run, quiet_threads, work
+from transfer_cli.config.compose import Config, load_all
+from transfer_cli.errors import TransferError
+from transfer_cli.plan import Plan, plan
+from transfer_cli.report import screens
+from transfer_cli.report.live import talk
+from transfer_cli.report.screen import Screen
+from transfer_cli.rundir import RunDir
+from transfer_cli.signals import Stop
+
+
+def main(options: Options) -> int:
+    """Runs the words of the command line; returns the exit code."""
+    configs = load_all(options.words, multirun=options.multirun, seeds=options.seeds, config_dirs=options.config_dirs)
+    screen = Screen.of(options)
+    if options.cfg:
+        return show_settings(configs, screen)
+    plans = plan_all(configs, options)
+    if options.dry_run:
+        return show_plans(plans, options, screen)
+    if options.multirun:
+        from transfer_cli.cli.sweep import sweep
+
+        return sweep(plans, options, screen)
+    return run_one(plans[0], options, screen)
+
+
+def plan_all(configs: list[Config], options: Options) -> list[Plan]:
+    """The plan of every run. Raises one error with the faults of all."""
+    found: list[Plan] = []
+    errors: list[TransferError] = []
+    for config in configs:
+        try:
+            found.append(plan(config, runs=options.runs))
+        except TransferError as error:
+            errors.append(error)
+    if errors:
+        raise type(errors[0])(*dict.fromkeys(fault for error in errors for fault in error.faults))
+    return found
+
+
+def show_settings(configs: list[Config], screen: Screen) -> int:
+    """The resolved settings, YAML for people and files, JSON for --json."""
+    import yaml
+
+    if screen.json:
+        screen.answer({"schema": "config/1", "runs": [config.values for config in configs]})
+        return 0
+    texts = [yaml.safe_dump(config.values, sort_keys=False, allow_unicode=True) for config in configs]
+    screen.write("---\n".join(texts))
+    return 0
+
+
+def run_one(made: Plan, options: Options, screen: Screen) -> int:
+    """One run in this process, with its live display and its results."""
+    if not is_cached(made, options.runs):
+        quiet_threads()
+    stop = Stop().watch()
+    run = open_run(made, options)
+    show_run(made, run, options, screen, stop)
+    screens.results(run.data, screen, run.path)
+    return 0
+
+
+def show_run(made: Plan, run: RunDir, options: Options, screen: Screen, stop: Stop) -> None:
+    """Computes `made` in `run` with its live display, then its figures."""
+    shown = talk(screen)
+    shown.note(screens.header(run.data))
+    if run.continued:
+        shown.note(f"goes on in {run.path}")
+    for stage in made.stages:
+        shown.stage(stage.name, "to do" if stage.key else "none", stage.what)
+    work(made, run, options, shown, stop)
+    leave(run)

@@ -1,0 +1,75 @@
+"""The commands and options there are, as a table: parser, help and completion read it. Imports next to nothing,
+because `--help` and completion wait for it."""
+
+from typing import NamedTuple
+
+
+class Option(NamedTuple):
+    """`value` names what follows (N, TIME, FILE, DIR, a word) or is "" for a switch; `commands` "" means every one."""
+
+    name: str
+    letter: str
+    value: str
+    field: str
+    help: str
+    commands: str = ""
+
+
+# command -> (arguments, what it does, an example)
+HELP = {
+    "run": ("[WORD ...]", "run an experiment, or several with -m", "transfer run experiment=hello"),
+    "resume": ("[RUN]", "go on with a run or sweep that stopped", "transfer resume last"),
+    "show": (
+        "[WORD ...] or [RUN ...]",
+        "settings and plan of words, or what a run did",
+        "transfer show strategy=few_shot",
+    ),
+    "list": ("[GROUP]", "runs, or strategies, methods, models, data, experiments", "transfer list strategies"),
+    "compare": ("[RUN ...]", "runs side by side, grouped over seeds", "transfer compare last:3"),
+    "predict": (
+        "[RUN] PATH",
+        "classes and probabilities of pictures: a file, folder or CSV",
+        "transfer predict last ./new -o new.csv",
+    ),
+    "data": ("check DATA", "open every file; count, measure, find copies", "transfer data check ./pictures"),
+    "fetch": ("NAME", "bring data or weights to the data folder", "transfer fetch usps"),
+    "clean": ("", "what no run refers to; deletes with -y only", "transfer clean"),
+    "doctor": ("", "what works here: device, store, data, weights", "transfer doctor"),
+    "completion": ("bash|zsh|fish", "print a completion script", "transfer completion bash"),
+}
+COMMANDS = tuple(HELP)
+_SETUP = "run resume show list data fetch predict doctor"
+
+OPTIONS = (
+    Option("--multirun", "-m", "", "multirun", "every combination", "run show"),
+    Option("--dry-run", "-n", "", "dry_run", "only the plan", "run resume"),
+    Option("--seeds", "", "N", "seeds", "seeds 0 to N-1, with -m", "run show"),
+    Option("--cfg", "", "", "cfg", "only the settings", "run"),
+    Option("--fail-fast", "", "", "fail_fast", "stop at first failure", "run resume"),
+    Option("--retry-failed", "", "", "retry_failed", "diverged ones too", "run resume"),
+    Option("--no-cache", "", "", "no_cache", "compute stages anew", "run"),
+    Option("--wait", "", "TIME", "wait", "for a busy stage", "run resume"),
+    Option("--strict-identity", "", "", "strict_identity", "no stage of other versions", "run resume"),
+    Option("--offline", "", "", "offline", "never use the network", "run resume show data predict"),
+    Option("--config-dir", "", "DIR", "config_dirs", "YAML files of your own", _SETUP),
+    Option("--from", "", "FILE", "from_file", "take it from a file you have", "fetch"),
+    Option("--yes", "-y", "", "yes", "delete without asking", "clean"),
+    Option("--sort", "", "COL", "sort", "order by a column", "list compare"),
+    Option("--limit", "", "N", "limit", "at most N rows", "list compare"),
+    Option("--all", "", "", "all", "every row", "list compare"),
+    Option("--json", "", "", "json", "one JSON document"),
+    Option("--format", "", "FORMAT", "format", "table, tsv, csv, md, latex or json"),
+    Option("--out", "-o", "FILE", "out", "write the answer to a file"),
+    Option("--quiet", "-q", "", "quiet", "the result only"),
+    Option("--verbose", "-v", "", "verbose", "settings, loss terms, keys"),
+    Option("--debug", "", "", "debug", "tracebacks"),
+    Option("--color", "", "WHEN", "color", "auto, always or never"),
+    Option("--plain", "", "", "plain", "one fact a line, no cursor movement"),
+    Option("--runs", "", "DIR", "runs", "folder of runs (or TRANSFER_RUNS)"),
+    Option("--help", "-h", "", "help", "this text"),
+)
+
+
+def options_of(command: str) -> list[Option]:
+    """Options a command takes."""
+    return [option for option in OPTIONS if not option.commands or command in option.commands.split()]

@@ -1,0 +1,107 @@
+"""Values of a configuration: whether one fits a setting, where it stands, how it is spelt, what is never allowed."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from transfer_cli.config.syntax import Param
+from transfer_cli.errors import Fault
+
+Json = dict[str, Any]
+GAP = "has no value"
+
+
+def fit(param: Param, value: Any) -> Any:
+    """`value` as the parameter wants it: a whole number becomes a float where numbers are wanted. Raises ValueError."""
+    if value is None:
+        return _require(param.optional, value)
+    if any(value == choice and type(value) is type(choice) for choice in param.choices):  # True is no 1
+        return value
+    match param.kind:
+        case "int":
+            _require(isinstance(value, int) and not isinstance(value, bool), value)
+        case "float":
+            _require(isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value), value)
+            value = float(value)
+        case "list":
+            _require(isinstance(value, list), value)
+            return [fit(param.item, item) if param.item else _scalar(item) for item in value]
+        case "literal":
+            raise ValueError(value)
+        case "bool" | "str" | "dict":
+            _require(isinstance(value, {"bool": bool, "str": str, "dict": dict}[param.kind]), value)
+    if param.kind in ("int", "float"):
+        low_ok = param.low is None or (value > param.low if param.above else value >= param.low)
+        _require(low_ok and (param.high is None or value <= param.high), value)
+    return value
+
+
+def _require(holds: bool, value: Any) -> Any:
+    if not holds:
+        raise ValueError(value)
+    return value
+
+
+def _scalar(value: Any) -> Any:
+    return _require(isinstance(value, str | int | float) and not isinstance(value, bool), value)
+
+
+def look(values: Json, key: str) -> Any:
+    """Value at a dotted key, None where there is none.
+
+    >>> look({"a": {"b": 1}}, "a.b")
+    1"""
+    node: Any = values
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node
+
+
+def leaves(values: Json, at: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of all that is no (non-empty) mapping, lists included."""
+    for name, value in values.items():
+        key = dotted(at, str(name))
+        if isinstance(value, dict) and value:
+            yield from leaves(value, key)
+        else:
+            yield key, value
+
+
+def dotted(at: str, name: str) -> str:
+    return f"{at}.{name}" if at else name
+
+
+def plain(value: Any) -> str:
+    """A value as it would be typed."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {plain(v)}" for key, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(plain, value)) + "]"
+    words = {None: "null", True: "true", False: "false"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def problems(values: Json, *, gaps: bool = True) -> list[Fault]:
+    """What no configuration may hold, whatever its keys mean: `_target_` and its kind, no numbers, gaps."""
+    return [fault for fault in _problems(values, "") if gaps or fault.text != GAP]
+
+
+def _problems(node: Any, at: str) -> Iterator[Fault]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            key = dotted(at, str(name))
+            if not isinstance(name, str):
+                yield Fault(key, "a key is text; write it in quotes")
+            elif name.startswith("_") and name.endswith("_"):
+                yield Fault(key, "not allowed: settings name files (method: dann), never code to run")
+            else:
+                yield from _problems(value, key)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _problems(value, at)
+    elif isinstance(node, float) and not math.isfinite(node):
+        yield Fault(at, "no finite number", str(node))
+    elif node == "???":
+        yield Fault(at, GAP)

@@ -1,0 +1,87 @@
+"""Predictions of a finished run for new pictures: the net, head or predictor that its evaluate stage scored."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transfer_cli.data.dataset import DataSet
+from transfer_cli.data.decode import fitted, picture
+from transfer_cli.data.images import Images
+from transfer_cli.data.tasks import Classification
+from transfer_cli.engine import passes
+from transfer_cli.engine.bench import Bench, Job, load_class
+from transfer_cli.engine.evaluate import settle_head
+from transfer_cli.engine.feed import Address, StepFeed
+from transfer_cli.errors import DataError
+from transfer_cli.store import Store
+
+Row = dict[str, Any]
+
+
+class Predicting:
+    """Built from the evaluate stage `key` in the store; `target` is opened only for a predictor, which needs its
+    labelled rows. Called with files, gives a row each: path, class, probabilities [C], error."""
+
+    def __init__(
+        self, store: Store, key: str, cache: Path, target: Callable[[], DataSet], plugins: tuple[str, ...]
+    ) -> None:
+        self.spec = json.loads(store.read(key, "stage.json"))["spec"]
+        self.classes: list[str] = self.spec["classes"]
+        self.target = target
+        self.bench = Bench(store, torch.device("cpu"), cache, None, lambda: None, lambda: None)
+        self.job = Job("predict", key, self.spec, (), {}, plugins=plugins, seed=int(self.spec.get("seed", 0)))
+        self.net = self.bench.net(self.job, self.spec["nets"][self.spec["headline"]]).eval()
+        self.score = self._by_head if self.spec["predictor"]["predictor"] == "none" else self._by_predictor()
+
+    def __call__(self, paths: Sequence[Path]) -> Iterator[Row]:
+        size = 64
+        for start in range(0, len(paths), size):
+            yield from self._chunk(paths[start : start + size])
+
+    def _chunk(self, paths: Sequence[Path]) -> list[Row]:
+        rows: list[Row] = [{"path": str(path), "class": "", "probabilities": [], "error": ""} for path in paths]
+        good: list[tuple[Row, np.ndarray]] = []
+        spec = self.spec["model"]["input"]
+        for row, path in zip(rows, paths, strict=True):
+            try:
+                good.append((row, fitted(picture(path), spec["channels"], spec["size"], spec["crop"])))
+            except DataError as error:
+                row["error"] = error.faults[0].text
+        if good:
+            scores = self.score(self._feed(np.stack([pixels for _, pixels in good])))
+            for (row, _), chances in zip(good, scores.softmax(1).tolist(), strict=True):
+                best = int(np.argmax(chances))
+                row |= {"class": self.classes[best], "probabilities": chances}
+        return rows
+
+    def _feed(self, pixels: np.ndarray) -> StepFeed:
+        rows: Any = SimpleNamespace(index=np.arange(len(pixels)), labels=np.zeros(len(pixels), np.int64))
+        items = Images(pixels, rows, self.spec["model"], policy="none", flip=False, device=self.bench.device)
+        return StepFeed(items, Address(0, "predict", "files"), batch=len(pixels), views=("none",))
+
+    def _by_head(self, feed: StepFeed) -> Tensor:
+        task = Classification(self.classes)
+        settle_head(self.net, task, "the run")
+        return passes.scores(self.net, task.head, feed, self.bench.precision(self.job))
+
+    def _by_predictor(self) -> Callable[[StepFeed], Tensor]:
+        settings: Mapping[str, Any] = self.spec["predictor"]
+        kind = load_class("predictors", settings["predictor"], self.job.plugins)
+        predictor = kind(**{name: value for name, value in settings.items() if name != "predictor"})
+        data = self.target()
+        job = Job(
+            "predict", self.job.key, self.spec, (), {"target": data}, plugins=self.job.plugins, seed=self.job.seed
+        )
+        support, labels = self.bench.feed(job, "target", "train", seed=job.seed).features(self.net)
+
+        def score(feed: StepFeed) -> Tensor:
+            query = passes.features(self.net, feed, self.bench.precision(job))
+            return predictor.scores(support[None], labels[None], query[None], len(self.classes))[0]
+
+        return score

@@ -1,0 +1,187 @@
+"""PNG figures of a run: its curves with stage borders, its confusion matrix. matplotlib's object interface with Agg: no
+window system, no global state. A figure that fails takes nothing with it."""
+
+import io
+import os
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from transfer_cli.report import names
+from transfer_cli.report.tables import Column, Table
+from transfer_cli.report.text import clean
+
+Row = Mapping[str, Any]
+# Okabe & Ito 2008: told apart with any colour vision; every line has a marker of its own besides
+STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"))
+GREY = "#777777"
+DPI = 200
+WITH_COUNTS, WITH_NAMES = 20, 60  # classes up to which cells hold counts, axes hold names
+LONGEST = 24  # letters of a class name on an axis
+
+
+def draw(figures: Mapping[str, Callable[[Path], None]], folder: Path) -> list[str]:
+    """Draws each into `folder`; returns a line for each that failed. Results are written before figures are drawn."""
+    failed = []
+    for name, paint in figures.items():
+        try:
+            paint(folder / name)
+        except Exception as error:  # a font, a full disk, a bug of matplotlib: none of it may cost a result
+            failed.append(f"results are complete; figure {name} failed: {type(error).__name__}: {clean(str(error))}")
+    return failed
+
+
+def curves(rows: Sequence[Row], path: Path, *, title: str = "") -> None:
+    """Loss above, validation accuracy below, over the steps of all stages. Rows: stage, step and what was logged."""
+    starts, width = _starts(rows)
+    scored = sorted({key for row in rows for key in row if key.endswith("/accuracy")})
+    figure = _figure(8.0, 5.0 if scored else 3.0)
+    axes = figure.subplots(2 if scored else 1, 1, sharex=True, squeeze=False)[:, 0]
+    _loss(axes[0], rows, starts)
+    for number, key in enumerate(scored):
+        _accuracy(axes[1], rows, starts, key, number)
+    for ax in axes:
+        _borders(ax, starts, width)
+    _name_stages(axes[0], starts, width)
+    axes[-1].set_xlabel("step")
+    _finish(figure, path, title)
+
+
+def _starts(rows: Sequence[Row]) -> tuple[dict[str, int], int]:
+    """Where each stage begins on the common axis, and the end of the last."""
+    ends: dict[str, int] = {}
+    for row in rows:
+        ends[row["stage"]] = max(ends.get(row["stage"], 1), row["step"])
+    starts, total = {}, 0
+    for stage, end in ends.items():
+        starts[stage] = total
+        total += end
+    return starts, max(1, total)
+
+
+def _points(rows: Sequence[Row], starts: Mapping[str, int], stage: str, key: str) -> tuple[list[int], list[float]]:
+    chosen = [row for row in rows if row["stage"] == stage and key in row]
+    return [starts[stage] + row["step"] for row in chosen], [row[key] for row in chosen]
+
+
+def _loss(ax: Any, rows: Sequence[Row], starts: Mapping[str, int]) -> None:
+    for stage in starts:
+        steps, losses = _points(rows, starts, stage, "loss")
+        color = STYLES[0][0]
+        ax.plot(steps, losses, color=color, alpha=0.35, linewidth=0.8)
+        ax.plot(steps, _smooth(losses), color=color, linewidth=1.6)
+    ax.set_ylabel("training loss")
+
+
+def _smooth(values: Sequence[float], share: float = 0.05) -> list[float]:
+    """Mean over a centred window of `share` of the values."""
+    half = max(0, round(len(values) * share / 2))
+    windows = [values[max(0, at - half) : at + half + 1] for at in range(len(values))]
+    return [sum(window) / len(window) for window in windows]
+
+
+def _accuracy(ax: Any, rows: Sequence[Row], starts: Mapping[str, int], key: str, number: int) -> None:
+    oracle = key.startswith("oracle")
+    color, marker = (GREY, "x") if oracle else STYLES[number % len(STYLES)]
+    label = "oracle: test, no result" if oracle else key.removesuffix("/accuracy")
+    for stage in starts:
+        steps, values = _points(rows, starts, stage, key)
+        if steps:
+            ax.plot(steps, [100 * v for v in values], marker=marker, color=color, label=label, markersize=4,
+                    linestyle=":" if oracle else "-", linewidth=1.4)  # fmt: skip
+            label = "_"  # once in the legend
+    ax.set_ylabel("validation accuracy %")
+    ax.legend(fontsize=8, frameon=False, loc="best")
+
+
+def _borders(ax: Any, starts: Mapping[str, int], width: int) -> None:
+    ax.set_xlim(0, width)
+    ax.margins(y=0.08)
+    ax.grid(True, color="#e6e6e6", linewidth=0.6)
+    ax.spines[["top", "right"]].set_visible(False)
+    for start in list(starts.values())[1:]:
+        ax.axvline(start, color=GREY, linestyle="--", linewidth=1)
+
+
+def _name_stages(ax: Any, starts: Mapping[str, int], width: int) -> None:
+    for (stage, start), (_, end) in pairwise([*starts.items(), ("", width)]):
+        ax.text((start + end) / 2, 1.02, clean(stage), transform=ax.get_xaxis_transform(), ha="center", fontsize=9,
+                parse_math=False)  # fmt: skip
+
+
+def confusion(table: Sequence[Sequence[int]], classes: Sequence[str], path: Path, *, title: str = "") -> None:
+    """Confusion matrix: rows are the true class and sum to 100 %, cells hold counts. Above 20 classes cells hold
+    none, above 60 the axes are numbered."""
+    import numpy as np
+
+    counts = np.asarray(table, dtype=np.int64)
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    side = min(14.0, max(4.2, 2.2 + 0.36 * len(counts)))
+    figure = _figure(side + 0.9, side)
+    ax = figure.subplots()
+    image = ax.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
+    figure.colorbar(image, ax=ax, label="% of the true class", fraction=0.046, pad=0.03)
+    if len(counts) <= WITH_COUNTS:
+        _write_counts(ax, counts, shares)
+    if len(counts) <= WITH_NAMES:
+        _name_classes(ax, classes)
+    ax.set_xlabel("taken for")
+    ax.set_ylabel("is")
+    _finish(figure, path, title)
+
+
+def _write_counts(ax: Any, counts: Any, shares: Any) -> None:
+    size = 8 if len(counts) <= 12 else 6
+    for row, column in zip(*counts.nonzero()):
+        color = "white" if shares[row, column] > 0.55 else "black"
+        ax.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=color, fontsize=size)
+
+
+def _name_classes(ax: Any, classes: Sequence[str]) -> None:
+    shown = [name if len(name) <= LONGEST else name[: LONGEST - 1] + "…" for name in map(clean, classes)]
+    size = 8 if len(shown) <= 30 else 5
+    upright = all(len(name) <= 3 for name in shown)
+    ax.set_xticks(range(len(shown)), shown, rotation=0 if upright else 90, fontsize=size, parse_math=False)
+    ax.set_yticks(range(len(shown)), shown, fontsize=size, parse_math=False)
+
+
+def top_confusions(confused: Sequence[Row]) -> Table:
+    """The pairs of classes confused most often, with rows by name. Rows: is, taken_for, count, rows."""
+    columns = [
+        Column("is"),
+        Column("taken_for", head="taken for"),
+        Column("count", "n"),
+        Column("rows", head="for example"),
+    ]
+    rows = [{**row, "rows": ", ".join(row["rows"])} for row in confused]
+    return Table(columns, rows, title="confused most often", schema="confusions/1")
+
+
+def title_of(results: Mapping[str, Any]) -> str:
+    """`fine_tune, mnist → usps, run k7q2md`"""
+    return f"{results['choices'].get('strategy', 'run')}, {names.path_of_data(results)}, run {results['id']}"
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _finish(figure: Any, path: Path, title: str) -> None:
+    if title:
+        figure.suptitle(clean(title), fontsize=10, parse_math=False)
+    data = io.BytesIO()
+    figure.savefig(data, format="png", metadata={"Software": None})
+    _put(path, data.getvalue())
+
+
+def _put(path: Path, data: bytes) -> None:
+    """A figure is there whole or not at all."""
+    half = path.with_name(f".{path.name}.tmp")
+    half.write_bytes(data)
+    os.replace(half, path)
