@@ -39,7 +39,8 @@ class Toy(Parent):
     players_wanted = ("net", "critic")
     weird = LIMIT
 
-    def __init__(self, given, *, count: Annotated[int, Range(1, 9)], weight: Annotated[float, Range(0, above=True)] = 1.0,
+    def __init__(self, given, *, count: Annotated[int, Range(1, 9)],
+                 weight: Annotated[float, Range(0, above=True)] = 1.0,
                  distance: Distance = "euclidean", name: Name = "resnet20", flag: bool = False,
                  threads: Annotated[int, Range(1)] | Literal["auto"] = "auto", ema: "float | None" = None,
                  widths: tuple[int, ...] = (3, 4), names: list[str | int] | None = None, free: dict = {}) -> None: ...
@@ -202,6 +203,7 @@ def test_keys_and_spelling() -> None:
     assert plain({"a": [1.0, None, True], "b": "x"}) == "{a: [1, null, true], b: x}"
 
 
+INPUT = {"channels": 1, "size": 28, "crop": 28, "mean": [0.5], "std": [0.5]}
 CONFIG: dict[str, Any] = {
     "stages": ["pretrain", "evaluate"],
     "strategy": "none",
@@ -209,7 +211,7 @@ CONFIG: dict[str, Any] = {
     "source": {"family": "base"},
     "model": {
         "family": "lenet",
-        "input": {"channels": 1, "size": 28, "crop": 28, "mean": [0.5], "std": [0.5]},
+        "input": INPUT,
     },
     "pretrain": {"method": "supervised"},
     "evaluate": {"predictor": {"predictor": "none"}},
@@ -245,7 +247,11 @@ def test_empty_slots_have_only_reserved_keys() -> None:
 @pytest.mark.parametrize(
     ("node", "value", "line"),
     [
-        ("trainer", {"learning_rate": 1}, "trainer.learning_rate: trainer has no such key; nearest: lr (number >= 0, now 0.05)"),
+        (
+            "trainer",
+            {"learning_rate": 1},
+            "trainer.learning_rate: trainer has no such key; nearest: lr (number >= 0, now 0.05)",
+        ),
         ("trainer", {"lr": "fast"}, "trainer.lr=fast: number >= 0"),
         ("trainer", {"optimizer": "sdg"}, "trainer.optimizer=sdg: one of sgd, adam, adamw; nearest: sgd"),
         ("data", {"family": "digits", "shots": 0}, "data.shots=0: whole number >= 1 or null"),
@@ -255,16 +261,34 @@ def test_empty_slots_have_only_reserved_keys() -> None:
         ("source", {"family": "base", "split_seed": "x"}, "source.split_seed=x: whole number"),
         ("model", {"family": "lenet", "input": 3}, "model.input=3: settings as {key: value}"),
         ("model", {"family": "lenet", "input": {}}, "model.input.channels: has no value; wants whole number >= 1"),
-        ("pretrain", {"method": "supervised", "seed": "equal"}, "pretrain.seed=equal: whole number >= 0 or same or null"),
+        (
+            "pretrain",
+            {"method": "supervised", "seed": "equal"},
+            "pretrain.seed=equal: whole number >= 0 or same or null",
+        ),
         ("pretrain", {"method": "supervised", "trainer": {"lr": -1}}, "pretrain.trainer.lr=-1: number >= 0"),
-        ("pretrain", {"method": "supervised", "feeds": {"sauce": {}}}, "pretrain.feeds.sauce: supervised (a stream) has no"),
-        ("pretrain", {"method": "supervised", "feeds": {"target": {"batch": 0}}}, "pretrain.feeds.target.batch=0: whole"),
+        (
+            "pretrain",
+            {"method": "supervised", "feeds": {"sauce": {}}},
+            "pretrain.feeds.sauce: supervised (a stream) has no",
+        ),
+        (
+            "pretrain",
+            {"method": "supervised", "feeds": {"target": {"batch": 0}}},
+            "pretrain.feeds.target.batch=0: whole",
+        ),
         ("evaluate", {"predictor": {"predictor": "knn", "k": 0}}, "evaluate.predictor.k=0: whole number >= 1"),
         ("evaluate", {"predictor": "knn"}, "evaluate.predictor=knn: the word is predictor=knn"),
         ("runtime", {"threads": 0}, "runtime.threads=0: whole number >= 1 or auto"),
         ("stages", ["evaluate", "pretrain"], "stages=[evaluate, pretrain]: wants different names, evaluate last"),
         ("stages", ["align_2", "evaluate"], "stages=[align_2, evaluate]: align_2 has no method; say align_2=METHOD"),
         ("seed", -1, "seed=-1: whole number >= 0"),
+        (
+            "model",
+            {"family": "lenet", "input": INPUT | {"std": [1, 2]}},
+            "model.input.std=[1, 2]: wants one number a channel",
+        ),
+        ("model", {"family": "lenet", "input": INPUT | {"crop": 29}}, "model.input.crop=29: allowed 1 to size, 28"),
         ("colour", "red", "colour: the configuration has no such key"),
         ("fine_tune", {"method": "coral"}, "fine_tune=coral: aligns source and target; say align=coral"),
     ],

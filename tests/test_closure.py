@@ -193,6 +193,15 @@ def test_the_cache_notices_edits(plugin: Path, tmp_path: Path) -> None:
     assert code_hash([mine], cache) == before
 
 
+def test_a_file_of_this_moment_is_read_again(plugin: Path, tmp_path: Path) -> None:
+    """Its clock may not tick between two edits."""
+    mine, helper, cache = plugin / "methods" / "mine.py", plugin / "helper.py", tmp_path / "cache"
+    before, stamp = code_hash([mine], cache), helper.stat().st_mtime_ns
+    helper.write_text("import json\nVALUE = 7\n")
+    os.utime(helper, ns=(stamp, stamp))
+    assert code_hash([mine], cache) != before
+
+
 @pytest.mark.parametrize("garbage", [b"", b"[]", b'{"tokens": 1}', b'{"tokens": 0, "files": {}}', b"\xff"])
 def test_a_damaged_cache_is_made_anew(plugin: Path, tmp_path: Path, garbage: bytes) -> None:
     cache = tmp_path / "cache"

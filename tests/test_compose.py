@@ -221,12 +221,17 @@ def test_overlay_merges_mappings_and_replaces_the_rest() -> None:
 
 
 def test_a_setting_may_refer_to_another(write: Write, mine: Path) -> None:
-    write("experiment/x", "# @package _global_\n# x\ntrainer: {steps: 7}\nfine_tune: {trainer: {steps: '${trainer.steps}'}}\n")
+    write(
+        "experiment/x",
+        "# @package _global_\n# x\ntrainer: {steps: 7}\nfine_tune: {trainer: {steps: '${trainer.steps}'}}\n",
+    )
     values = load(["experiment=x", "trainer.steps=9"], config_dirs=[mine]).values
     assert values["fine_tune"]["trainer"] == {"steps": 9}
 
 
-@pytest.mark.parametrize("text", ["${oc.env:HOME}", "${trainer}", "${nope}", "${seed}x", "${weights}", "${oc.decode:1}"])
+@pytest.mark.parametrize(
+    "text", ["${oc.env:HOME}", "${trainer}", "${nope}", "${seed}x", "${weights}", "${oc.decode:1}"]
+)
 def test_nothing_is_computed_or_read_from_the_environment(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/secret")
     (line,) = lines(f"weights={text}")
@@ -236,7 +241,9 @@ def test_nothing_is_computed_or_read_from_the_environment(text: str, monkeypatch
 
 # faults
 def test_all_faults_of_a_command_at_once() -> None:
-    found = lines("strategy=few_shto", "target=cifar10", "trainer.lr=-1", "trainer.steps=many", "seed=1", "seed=2", "usps")
+    found = lines(
+        "strategy=few_shto", "target=cifar10", "trainer.lr=-1", "trainer.steps=many", "seed=1", "seed=2", "usps"
+    )
     assert found == [
         "usps: a word is key=value; all: transfer run --help",
         "seed: given 2 times; say seed=1,2 -m",
@@ -249,7 +256,9 @@ def test_all_faults_of_a_command_at_once() -> None:
 
 def test_a_wrong_choice_brings_no_faults_after_it() -> None:
     """What belongs to the method that was meant is not called unknown."""
-    assert lines("align=corral", "align.weight=2") == ["align=corral: unknown; nearest: coral; see transfer list method"]
+    assert lines("align=corral", "align.weight=2") == [
+        "align=corral: unknown; nearest: coral; see transfer list method"
+    ]
     assert len(lines("strategy=corral", "align.weight=2")) == 1
     assert len(lines("data=uspss", "model.dropout=0.1", "data.name=usps")) == 1
 
@@ -271,14 +280,26 @@ def test_faults_of_one_run_of_a_sweep_are_found_before_it_starts() -> None:
     ("words", "line"),
     [
         (["fine_tune=fine_tune"], "fine_tune=fine_tune: unknown; nearest: full; see transfer list method"),
-        (["fine_tune=coral", "source=mnist", "data=usps"], "fine_tune=coral: aligns source and target; say align=coral"),
+        (
+            ["fine_tune=coral", "source=mnist", "data=usps"],
+            "fine_tune=coral: aligns source and target; say align=coral",
+        ),
         (["data=base"], "data=base: stands for a source only; say source=base"),
         (["model=squezenet1_0"], "model=squezenet1_0: unknown; nearest: squeezenet1_0; see transfer list model"),
         (["strategy=../data/usps"], "strategy=../data/usps: unknown; see transfer list strategy"),
         (["seed=range(5)"], "seed=range(5): several values are written a,b or 0..4, with -m"),
         (["seed=010"], "seed=010: whole number >= 0, now 0"),
         (["trainer.lr=nan"], "trainer.lr=nan: no finite number"),
-        (["data._target_=os.system"], "data._target_: not allowed: settings name files (method: dann), never code to run"),
+        (
+            ["data._target_=os.system"],
+            "data._target_: not allowed: settings name files (method: dann), never code to run",
+        ),
+        (["data=" + "a" * 300], "data=" + "a" * 300 + ": unknown; see transfer list data"),
+        (["data=./" + "a" * 300], "data=./" + "a" * 300 + ": no such folder or file"),
+        (["data=x\0"], "data=x\0: unknown; see transfer list data"),
+        (["trainer.lr.x=1"], "trainer.lr={x: 1}: number >= 0, now 0.05"),
+        (["strategy=" + "[" * 4000], "strategy=" + "[" * 4000 + ": unknown; see transfer list strategy"),
+        (["expect=" + "[" * 4000], "expect=" + "[" * 4000 + ": settings as {key: value}, now {}"),
         (["hydra.run.dir=x"], "hydra.run.dir: no such word; all: transfer run --help"),
         (["data=folder", "strategy=scratch"], "data.path: has no value"),
         (["plugins=[not_there]"], "plugins=not_there: no such package is installed"),
@@ -410,7 +431,9 @@ def test_plugins_bring_files_and_options(tmp_path: Path, monkeypatch: pytest.Mon
     config = load(["plugins=[my_plugin]", "fine_tune=mine", "fine_tune.depth=4"])
     assert config.values["fine_tune"].items() >= {"method": "mine", "depth": 4}.items()
     assert config.values["plugins"] == ["my_plugin"]
-    assert "fine_tune.depth=x: whole number, now 3" in lines("plugins=[my_plugin]", "fine_tune=mine", "fine_tune.depth=x")
+    assert "fine_tune.depth=x: whole number, now 3" in lines(
+        "plugins=[my_plugin]", "fine_tune=mine", "fine_tune.depth=x"
+    )
     with pytest.raises(ConfigError, match="named by the stored configuration only"):
         load_stored(config.values)
     assert load_stored(config.values, ["my_plugin"]) == config.values

@@ -318,6 +318,14 @@ def test_a_file_just_written_is_not_trusted_yet(tmp_path, pics):
     assert book.read_text() == "{}"
 
 
+def test_hashes_need_no_place_to_be_remembered(tmp_path, pics):
+    from transfer_cli.data.fingerprints import digests
+
+    (tmp_path / "file").write_text("no folder")
+    files = sorted(pics.rglob("*.png"))
+    assert digests(files, tmp_path / "file") == digests(files, tmp_path / "cache")
+
+
 def test_a_full_disk_is_a_resource_error_and_leaves_nothing(tmp_path, pics, monkeypatch):
     import errno
     import os

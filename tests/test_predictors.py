@@ -154,6 +154,14 @@ def test_a_query_equal_to_support_rows_listens_to_these_alone() -> None:
     torch.testing.assert_close(got, torch.tensor([[[2 / 3, 1 / 3, 0.0]]]))
 
 
+def test_a_row_three_times_as_long_is_as_near_by_cosine() -> None:
+    """Normalised in float32 the two differ by 1e-7; the first must not take all votes as the only exact match."""
+    support, labels, _ = episodes(20, d=37)
+    support[:, 1], labels[:, 0], labels[:, 1] = 3 * support[:, 0], 2, 4
+    got = Knn(distance="cosine").scores(support, labels, support[:, :1], 5)
+    torch.testing.assert_close(got, torch.tensor([0, 0, 0.5, 0, 0.5]).expand(20, 1, 5))
+
+
 def test_fewer_rows_than_k_all_vote() -> None:
     support, labels, query = episodes(2, shots=1)
     got = Knn(k=50, weights="uniform").scores(support, labels, query, 5)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfer_cli.errors import ConfigError
@@ -28,6 +28,7 @@ def test_control_characters_become_visible(text: str, expected: str) -> None:
     assert safe(text) == expected
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(), max_size=50))
 def test_no_text_keeps_a_control_character(text: str) -> None:
     shown = safe(text)

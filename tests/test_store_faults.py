@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from toystage import KEY, STEPS, Child, count_points, expected_state, in_child, killed_at, leftovers, manifest, train
 
-from transfer_cli import diskerrors
+from transfer_cli import claim, commit, disk, diskerrors
 from transfer_cli.disk import Lines, put
 from transfer_cli.errors import ResourceError, StoreError
 from transfer_cli.store import Damaged, Store
@@ -65,6 +65,45 @@ def test_a_kill_at_every_io_point_loses_nothing(memory: Path, whole: bytes) -> N
         assert {oct(p.stat().st_mode & 0o777) for p in (root / KEY).iterdir()} == {"0o444"}
         shutil.rmtree(root)
     assert with_leftovers >= 2  # killed after DONE, before the resume files went: a hit removed them
+
+
+def test_what_is_written_is_on_the_disk_before_what_speaks_of_it(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut keeps what was fsynced: so the order of fsyncs is the protocol, and a kill cannot show it."""
+    calls: list[str] = []
+    for module in (disk, commit, claim):
+        monkeypatch.setattr(module, "point", lambda name, file="": calls.append(f"{name} {file[:8]}"))
+    train(memory / "s")
+    at = {call: max(n for n, other in enumerate(calls) if other == call) for call in calls}
+    for name in ("model.sa", "results.", "MANIFEST", "DONE"):
+        steps = [f"{step} {name}" for step in ("open", "write", "fsync", "rename")]
+        assert [at[step] for step in steps] == sorted(at[step] for step in steps)
+        assert calls[at[f"rename {name}"] + 1] == f"fsync_dir {KEY[:8]}"
+    assert at["rename model.sa"] < at["rename results."] < at["fsync rows.jso"] < at["open MANIFEST"]
+    assert at["rename MANIFEST"] < at["open DONE"] < at["rename DONE"] < at["unlink resume-0"]
+    saves = [n for n, call in enumerate(calls) if call == "open resume-0"]
+    assert len(saves) == STEPS
+    assert all(calls[n - 1] == "fsync rows.jso" for n in saves)
+    unlinks = [n for n, call in enumerate(calls) if call == "unlink resume-0"]
+    assert all(calls[n - 1] == f"fsync_dir {KEY[:8]}" for n in unlinks if n < at["open MANIFEST"])
+
+
+def test_a_kill_while_replacing_a_file_leaves_the_old_or_the_new(memory: Path) -> None:
+    path, seen = memory / "file", []
+    for at in range(1, 10):
+        path.write_bytes(b"old" * 1000)
+        code, _ = in_child(lambda: put(path, b"new" * 900), TRANSFER_TEST_CRASH_AT=at)
+        seen.append(path.read_bytes()[:3] if code else b"end")
+        assert path.read_bytes() in (b"old" * 1000, b"new" * 900)
+    assert sorted(set(seen)) == [b"end", b"new", b"old"]
+
+
+def test_a_claim_removes_the_temporary_files_of_a_killed_owner(memory: Path) -> None:
+    root = memory / "s"
+    stopped_at(root, 2)
+    (root / KEY / "model.safetensors.tmp.12345678").write_bytes(b"half")
+    with Store(root).claim(KEY, owner="me") as held:
+        assert leftovers(root) == [path.name for path in resume_files(root)]
+        assert held.newest_step() == 2
 
 
 def test_a_kill_loses_at_most_one_save_interval(memory: Path) -> None:

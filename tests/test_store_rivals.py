@@ -1,5 +1,6 @@
-"""Several processes and one stage: one trains, the others wait and find it; a claim dies with its owner, never before."""
+"""Several processes, one stage: one trains, the others wait and find it; a claim dies with its owner, never before."""
 
+import fcntl
 import os
 import signal
 import tempfile
@@ -159,3 +160,15 @@ def test_locks_that_do_not_exclude_are_refused(memory: Path, monkeypatch: pytest
     monkeypatch.setattr(lock.fcntl, "flock", lambda fd, mode: None)
     with pytest.raises(StoreError, match="file locks do not work here"):
         Store(memory / "s")
+
+
+def test_two_who_ask_do_not_see_each_other(memory: Path) -> None:
+    path = memory / "lock"
+    with path.open("w") as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        assert not is_held(path)
+    holding = Lock(path)
+    assert holding.take("me")
+    assert is_held(path)
+    holding.release()
+    assert not is_held(path)

@@ -21,10 +21,26 @@ from transfer_cli.report.tables import Column, Look, Table
 from transfer_cli.report.text import cells, clean, wrap
 
 HOSTILE = [
-    "[red]x[/red]", ":cat:", "[/a/x]", "a\x1b]0;title\x07b", "\u202egnp.exe", "\u009b31m", "x" * 200, "日本語のクラス",
-    "e\u0301a", "tab\there", "two\nlines", "crack ", "=cmd|' /C calc'!A0", "-rf", "", "\udc80bytes", "😀 smile", "a | b",
+    "[red]x[/red]",
+    ":cat:",
+    "[/a/x]",
+    "a\x1b]0;title\x07b",
+    "\u202egnp.exe",
+    "\u009b31m",
+    "x" * 200,
+    "日本語のクラス",
+    "e\u0301a",
+    "tab\there",
+    "two\nlines",
+    "crack ",
+    "=cmd|' /C calc'!A0",
+    "-rf",
+    "",
+    "\udc80bytes",
+    "😀 smile",
+    "a | b",
     "\u2028line",
-]  # fmt: skip
+]
 RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 COLUMNS = [
     Column("name"),

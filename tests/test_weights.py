@@ -84,10 +84,10 @@ def test_resnet20_has_its_published_test_error() -> None:
 
 @shared
 def test_resnet20_is_near_its_published_test_error_with_the_input_of_its_yaml() -> None:
-    """On 1,000 pictures the standard error is .9 points; with mean and std .5 it is 8 points worse."""
-    got = resnet20_accuracy(1000)
-    assert abs(got - 0.9173) < 0.02
-    assert resnet20_accuracy(1000, [0.5], [0.5]) < got - 0.04
+    """On 500 pictures the standard error is 1.2 points; with mean and std .5 it is 8 points worse."""
+    got = resnet20_accuracy(500)
+    assert abs(got - 0.9173) < 0.03
+    assert resnet20_accuracy(500, [0.5], [0.5]) < got - 0.04
 
 
 @shared

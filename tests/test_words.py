@@ -35,11 +35,15 @@ def lines(*given: str, multirun: bool = False, seeds: int | None = None) -> list
         ("predictor.k=3", ("evaluate.predictor.k", "3")),
         ("++trainer.lr=1e-3", ("trainer.lr", "1e-3")),
         ("data=a=b", ("data", "a=b")),
-        ("data.name=", ("data.name", "")),
     ],
 )
 def test_a_word_is_a_key_and_a_value(typed: str, meant: tuple[str, str]) -> None:
     assert words.parse(typed) == meant
+
+
+def test_a_word_without_value_is_an_error() -> None:
+    """`data=$X` where X is not set: the current folder would be a bad guess."""
+    assert lines("data=", "trainer.lr=") == ["data: has no value", "trainer.lr: has no value"]
 
 
 def test_values_multiply_and_the_last_word_changes_fastest() -> None:
@@ -121,6 +125,9 @@ def test_what_is_no_word_is_said_with_everything_else() -> None:
         ("target=cifar10", "target=cifar10: the word is data=cifar10"),
         ("lr=0.1", "lr=0.1: the word is trainer.lr=0.1"),
         ("pretrained=true", "pretrained=true: the word is weights=imagenet"),
+        ("align.method=coral", "align.method=coral: the word is align=coral"),
+        ("data.family=folder", "data.family=folder: the word is data=folder"),
+        ("evaluate.predictor.predictor=knn", "evaluate.predictor.predictor=knn: the word is predictor=knn"),
         ("qqqqqq=1", "qqqqqq: no such word; all: transfer run --help"),
     ],
 )

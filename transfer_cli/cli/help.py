@@ -29,9 +29,10 @@ def program() -> str:
     """The commands, a line each."""
     lines = [f"  {name:<11} {HELP[name][1]}" for name in COMMANDS]
     head = "usage: transfer COMMAND [WORD or RUN ...] [options]"
-    words = "a word is key=value and says what is computed; an option says how the command behaves"
+    words = "a word (key=value) says what is computed, an option how the command behaves:"
     last = "one command: transfer run --help      first try: transfer run experiment=hello"
-    return "\n".join([head, *lines, words, EVERYWHERE, last])
+    everywhere = _columns([option for option in OPTIONS if not option.commands])
+    return "\n".join([head, *lines, words, *everywhere, last])
 
 
 def _columns(options: list[Option]) -> list[str]:
@@ -49,8 +50,3 @@ def _columns(options: list[Option]) -> list[str]:
 def _spelt(option: Option) -> str:
     name = ", ".join(filter(None, (option.letter, option.name)))
     return f"{name} {option.value}".strip() + " "
-
-
-def everywhere() -> list[Option]:
-    """Options that every command takes."""
-    return [option for option in OPTIONS if not option.commands]

@@ -81,8 +81,19 @@ class Checker:
             return node
         made = self.bind(own | settings("Model"), _without(node, "family"), "model", str(node["family"]))
         if isinstance(made.get("input"), dict):
-            made["input"] = self.bind(settings("Input"), made["input"], "model.input", "the input of a model")
+            made["input"] = self._input(made["input"])
         return {"family": node["family"], **made}
+
+    def _input(self, node: Json) -> Json:
+        before = len(self.faults)
+        made = self.bind(settings("Input"), node, "model.input", "the input of a model")
+        if len(self.faults) == before:
+            if made["crop"] > made["size"]:
+                self._fault("model.input.crop", f"allowed 1 to size, {made['size']}", made["crop"])
+            for name in ("mean", "std"):
+                if len(made[name]) != made["channels"]:
+                    self._fault(f"model.input.{name}", f"wants one number a channel, {made['channels']}", made[name])
+        return made
 
     def _evaluate(self, node: Json) -> Json:
         made = self.bind(settings("Evaluate"), _without(node, "predictor"), "evaluate", "evaluate")
@@ -160,7 +171,7 @@ class Checker:
             return value
 
     def _by_word(self, key: str) -> bool:
-        return any(key == word or key.startswith(f"{word}.") for word in self.typed)
+        return any(f"{key}.".startswith(f"{word}.") or word.startswith(f"{key}.") for word in self.typed)
 
     def _now(self, key: str) -> Any:
         """The value the key would have without the word; None when no word is to blame."""

@@ -1,6 +1,7 @@
 """Which option stands in which slot, before Hydra composes: the root's, the strategy's, the experiment's, the words'.
 Owns the defaults that depend on other choices (model, source, pretrain) and what a path after `data=` means."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 from transfer_cli.config.folders import ROOT, conf_dir, find_option, options
 from transfer_cli.config.signatures import signature
 from transfer_cli.config.synonyms import NAMES
-from transfer_cli.config.words import Word, group_of, is_path
+from transfer_cli.config.words import Word, group_of, is_path, on_disk
 from transfer_cli.config.yamls import chosen, read
 from transfer_cli.errors import ConfigError, DataError, Fault, TransferError, nearest
 
@@ -102,7 +103,7 @@ def _option(word: str, value: str, search: Sequence[Path], plugins: Sequence[str
         raise ConfigError(Fault(word, "stands for a source only", value, see=f"say source={value}"))
     if find_option(group, value, search):
         return value, {}
-    if group == "data" and (is_path(value) or Path(value).expanduser().exists()):
+    if group == "data" and (is_path(value) or on_disk(value)):
         return _own_data(word, value)
     known = options(group, search)
     for family in known if group == "model" else []:
@@ -124,10 +125,10 @@ def _family_names(option: str, search: Sequence[Path], plugins: Sequence[str]) -
 
 def _own_data(word: str, value: str) -> tuple[str, dict[str, Any]]:
     """`./pictures` -> folder, `rows.csv` -> csv, `my.yaml` -> what it says. Raises DataError if there is none."""
-    path = Path(value).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(value))
+    if os.path.isdir(path):
         return "folder", {"path": str(path)}
-    if not path.is_file():
+    if not os.path.isfile(path):  # os.path, unlike Path, has an answer for names too long to exist
         raise DataError(Fault(word, "no such folder or file", value))
     if path.suffix.lower() in TABLES:
         return "csv", {"path": str(path)}

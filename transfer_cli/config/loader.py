@@ -1,6 +1,7 @@
 """One pass from words to values that goes on after a fault, leaving out what is wrong, to find the others."""
 
 import copy
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,7 +71,7 @@ class Loader:
         from transfer_cli.config import merge
 
         if key in ("weights", "data.path", "source.path"):  # a path is taken as it is
-            return str(Path(text).expanduser()) if text.startswith("~/") else text
+            return os.path.expanduser(text) if text.startswith("~/") else text
         return self._try(merge.parse_value, key, text)
 
     def _checked(self, before: Json, now: Json) -> tuple[Json, dict[str, tuple[Any, Any]]]:

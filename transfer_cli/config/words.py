@@ -45,6 +45,8 @@ def parse(text: str) -> Word:
     if not KEY.fullmatch(key):
         hint = "removing with ~ is not possible; say key=null or NAME=none" if key.startswith("~") else "no such word"
         raise ConfigError(Fault(key, hint, see=HELP))
+    if not value:  # an unset $VARIABLE of the shell
+        raise ConfigError(Fault(key, "has no value"))
     return Word(key, value)
 
 
@@ -55,6 +57,11 @@ def group_of(key: str) -> str:
 
 def misplaced(word: Word, known: Sequence[str]) -> Fault | None:
     """A fault if the word's first part is none of `known`: its synonym, or the word spelt most like it."""
+    last = word.key.rpartition(".")[2]
+    if word.key in (f"{word.top}.method", f"{word.top}.family", "evaluate.predictor.predictor"):
+        return Fault(
+            word.key, f"the word is {'predictor' if last == 'predictor' else word.top}={word.value}", word.value
+        )
     if word.top in known:
         return None
     if (right := SYNONYMS.get(word.key) or SYNONYMS.get(word.top)) is not None:
@@ -97,7 +104,7 @@ def expand(words: Sequence[str], *, multirun: bool, seeds: int | None, search: S
         several[word.key] = [f"{word.key}={value}" for value in found]
     if faults:
         raise ConfigError(*faults)
-    return [list(run) for run in dict.fromkeys(product(*several.values()))]
+    return [list(run) for run in product(*several.values())]
 
 
 def _parsed(text: str, faults: list[Fault]) -> Word | None:
@@ -138,9 +145,9 @@ def _joined(found: Sequence[str]) -> str:
 
 def values(word: Word, search: Sequence[Path] = ()) -> list[str]:
     """The single values a word stands for: `a,b`, `0..4`, `'res*'`; a path that exists is one value."""
-    if word.key in LITERAL and (is_path(word.value) or os.path.exists(os.path.expanduser(word.value))):
+    whole = word.key in LITERAL and on_disk(word.value)
+    if whole or (word.key in LITERAL and is_path(word.value)):
         parts = split(word.value)
-        whole = os.path.exists(os.path.expanduser(word.value))
         return [word.value] if whole or not all(map(_names_something, parts)) else list(dict.fromkeys(parts))
     found: list[str] = []
     for part in split(word.value):
@@ -160,7 +167,12 @@ def is_path(value: str) -> bool:
 
 
 def _names_something(part: str) -> bool:
-    return bool(NAME.fullmatch(part)) or os.path.exists(os.path.expanduser(part))
+    return bool(NAME.fullmatch(part)) or on_disk(part)
+
+
+def on_disk(value: str) -> bool:
+    """Whether a value is the path of something that exists. Names no system could have do not."""
+    return os.path.exists(os.path.expanduser(value))
 
 
 def split(value: str) -> list[str]:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -96,7 +97,8 @@ def _keep(stream: IO[bytes], remote: Remote, dest: Path) -> Path:
             raise
         raise ResourceError(Fault(str(dest.parent), f"cannot keep data here: {error.strerror or error}")) from None
     finally:
-        tmp.unlink(missing_ok=True)
+        with suppress(OSError):
+            tmp.unlink()
 
 
 def _copy(stream: IO[bytes], tmp: Path, remote: Remote) -> str:

@@ -4,12 +4,14 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
 from transfer_cli.data.keep import name_of, put
 from transfer_cli.data.raw import Raw, bad_file
+from transfer_cli.errors import ResourceError
 
 # A file changed less than this before it was read could change again within one tick of the clock: hash it anew.
 SETTLED_NS = 2_000_000_000
@@ -22,7 +24,8 @@ def digests(sources: Iterable[Path], cache: Path) -> dict[Path, str]:
     known = _read(book)
     found = {name: _entry(path, *_stamp(path), known.get(name)) for path, name in files.items()}
     if found != known:
-        put(book, lambda tmp: tmp.write_text(json.dumps(_settled(found))))
+        with suppress(ResourceError):  # only a memory: where nothing can be written, files are hashed each time
+            put(book, lambda tmp: tmp.write_text(json.dumps(_settled(found))))
     return {path: str(found[name][2]) for path, name in files.items()}
 
 

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ def name_of(parts: Iterable[str]) -> str:
 
 def put(path: Path, fill: Callable[[Path], Any]) -> None:
     """Let `fill` write a temporary file, then give it its name. No space is a ResourceError."""
-    tmp = path.withname_of(f"{path.name}.{os.getpid()}.{time.monotonic_ns()}.tmp")
+    tmp = path.with_name(f"{path.name}.{os.getpid()}.{time.monotonic_ns()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fill(tmp)
@@ -27,7 +28,8 @@ def put(path: Path, fill: Callable[[Path], Any]) -> None:
     except OSError as error:
         raise ResourceError(Fault(str(path.parent), f"cannot keep data here: {error.strerror or error}")) from None
     finally:
-        tmp.unlink(missing_ok=True)
+        with suppress(OSError):
+            tmp.unlink()
 
 
 def remember(cache: Path, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:

@@ -1,14 +1,19 @@
-"""PNG figures of a run: its curves with stage borders, its confusion matrix. matplotlib's object interface with Agg: no
-window system, no global state. A figure that fails takes nothing with it."""
+"""Figures of a run: its curves with stage borders, its confusion matrix, the worst confusions by name. matplotlib's
+object interface with Agg: no window system, no global state. A figure that fails takes nothing with it."""
 
 import io
+import json
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from transfer_cli.errors import Fault, TransferError
 from transfer_cli.report import names
+from transfer_cli.report.faces import render
 from transfer_cli.report.tables import Column, Table
 from transfer_cli.report.text import clean
 
@@ -21,14 +26,42 @@ WITH_COUNTS, WITH_NAMES = 20, 60  # classes up to which cells hold counts, axes 
 LONGEST = 24  # letters of a class name on an axis
 
 
-def draw(figures: Mapping[str, Callable[[Path], None]], folder: Path) -> list[str]:
-    """Draws each into `folder`; returns a line for each that failed. Results are written before figures are drawn."""
+def draw(folder: Path) -> None:
+    """curves.png, confusion.png and confusions.csv of the finished run in `folder`, each where there is something to
+    show. Raises TransferError naming those that failed; the others are there."""
+    results, plan = (json.loads((folder / name).read_bytes()) for name in ("results.json", "plan.json"))
+    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_bytes().splitlines()]
+    title = f"{results['choices'].get('strategy', 'run')}, {names.path_of_data(results)}, run {results['id']}"
+    figures: dict[str, Callable[[Path], None]] = {}
+    if rows:
+        figures["curves.png"] = partial(curves, rows, title=title)
+    scored, classes = _scored(folder, plan)
+    if "confusion" in scored:
+        figures["confusion.png"] = partial(confusion, scored["confusion"], classes, title=title)
+        figures["confusions.csv"] = partial(_write_confusions, scored["confused"])
+    failed = attempt(figures, folder)
+    if failed:
+        raise TransferError(*failed)
+
+
+def _scored(folder: Path, plan: Sequence[Row]) -> tuple[Row, list[str]]:
+    """What the evaluate stage found for the headline's snapshot, and the classes' names."""
+    stage = next((stage for stage in plan if stage["stage"] == "evaluate" and stage["key"]), None)
+    if stage is None:
+        return {}, []
+    found = json.loads((folder.parents[1] / ".store" / stage["key"] / "results.json").read_bytes())
+    return found["rules"][found["headline"]], stage["spec"]["classes"]
+
+
+def attempt(figures: Mapping[str, Callable[[Path], None]], folder: Path) -> list[Fault]:
+    """Draws each into `folder`; returns a fault for each that failed."""
     failed = []
     for name, paint in figures.items():
         try:
             paint(folder / name)
         except Exception as error:  # a font, a full disk, a bug of matplotlib: none of it may cost a result
-            failed.append(f"results are complete; figure {name} failed: {type(error).__name__}: {clean(str(error))}")
+            text = f"figure {name} failed: {type(error).__name__}: {clean(str(error))}"
+            failed.append(Fault("results are complete", text))
     return failed
 
 
@@ -114,13 +147,16 @@ def confusion(table: Sequence[Sequence[int]], classes: Sequence[str], path: Path
     """Confusion matrix: rows are the true class and sum to 100 %, cells hold counts. Above 20 classes cells hold
     none, above 60 the axes are numbered."""
     import numpy as np
+    from matplotlib.colors import PowerNorm
 
     counts = np.asarray(table, dtype=np.int64)
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    side = min(14.0, max(4.2, 2.2 + 0.36 * len(counts)))
+    side = min(11.0, max(4.2, 2.2 + 0.36 * len(counts)))
     figure = _figure(side + 0.9, side)
     ax = figure.subplots()
-    image = ax.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
+    # errors among many classes are a few % each: a root scale shows them
+    scale = PowerNorm(1.0 if len(counts) <= WITH_COUNTS else 0.5, vmin=0, vmax=100)
+    image = ax.imshow(100 * shares, cmap="Blues", norm=scale, interpolation="nearest")
     figure.colorbar(image, ax=ax, label="% of the true class", fraction=0.046, pad=0.03)
     if len(counts) <= WITH_COUNTS:
         _write_counts(ax, counts, shares)
@@ -140,10 +176,9 @@ def _write_counts(ax: Any, counts: Any, shares: Any) -> None:
 
 def _name_classes(ax: Any, classes: Sequence[str]) -> None:
     shown = [name if len(name) <= LONGEST else name[: LONGEST - 1] + "…" for name in map(clean, classes)]
-    size = 8 if len(shown) <= 30 else 5
-    upright = all(len(name) <= 3 for name in shown)
-    ax.set_xticks(range(len(shown)), shown, rotation=0 if upright else 90, fontsize=size, parse_math=False)
-    ax.set_yticks(range(len(shown)), shown, fontsize=size, parse_math=False)
+    upright = max(map(len, shown)) * len(shown) <= 40
+    ax.set_xticks(range(len(shown)), shown, rotation=0 if upright else 90, fontsize=8, parse_math=False)
+    ax.set_yticks(range(len(shown)), shown, fontsize=8, parse_math=False)
 
 
 def top_confusions(confused: Sequence[Row]) -> Table:
@@ -158,9 +193,8 @@ def top_confusions(confused: Sequence[Row]) -> Table:
     return Table(columns, rows, title="confused most often", schema="confusions/1")
 
 
-def title_of(results: Mapping[str, Any]) -> str:
-    """`fine_tune, mnist → usps, run k7q2md`"""
-    return f"{results['choices'].get('strategy', 'run')}, {names.path_of_data(results)}, run {results['id']}"
+def _write_confusions(confused: Sequence[Row], path: Path) -> None:
+    _put(path, render(top_confusions(confused), "csv").encode())
 
 
 def _figure(width: float, height: float) -> Any:
@@ -176,7 +210,9 @@ def _finish(figure: Any, path: Path, title: str) -> None:
     if title:
         figure.suptitle(clean(title), fontsize=10, parse_math=False)
     data = io.BytesIO()
-    figure.savefig(data, format="png", metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a class name in a script that the font lacks: boxes, no noise
+        figure.savefig(data, format="png", metadata={"Software": None})
     _put(path, data.getvalue())
 
 

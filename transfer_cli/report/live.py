@@ -10,7 +10,7 @@ from transfer_cli.report import numbers
 from transfer_cli.report.progress import Curve, Pace, paced
 from transfer_cli.report.screen import Screen, look_of, terminal
 from transfer_cli.report.tables import Column, Look, Table, lines
-from transfer_cli.report.text import clean
+from transfer_cli.report.text import clean, wrap
 
 Clock = Callable[[], float]
 FRAME_S = 0.25  # between two frames of the live table
@@ -116,7 +116,7 @@ class Live(Talk):
         self._err, self._look, self._clock = screen.err, screen.talk, clock
         self._rows: dict[str, dict[str, Any]] = {}
         self._seconds: dict[str, float | None] = {}
-        self._curve, self._below = Curve(), ""
+        self._curve, self._below = Curve(), list[str]()
         self._pace: Pace | None = None
         self._next = clock()
         self._console = Console(
@@ -132,10 +132,10 @@ class Live(Talk):
     def stage(self, name: str, state: str, what: str = "", seconds: float | None = None) -> None:
         row = self._rows.setdefault(name, {"stage": name, "what": "", "loss": ""})
         shown = "" if seconds is None else numbers.about(seconds) if state == "to do" else numbers.duration(seconds)
-        row |= {"state": state, "time": shown, "what": what or row["what"]}
+        row |= {"state": state, "time": shown, "what": "" if state == "none" else what or row["what"]}
         self._seconds[name] = seconds if state == "to do" else None
         if state == "running":
-            self._curve, self._pace, self._below = Curve(), None, ""
+            self._curve, self._pace, self._below = Curve(), None, []
         self._draw()
 
     def due(self) -> bool:
@@ -160,23 +160,23 @@ class Live(Talk):
         self._below = self._status(best, samples_per_s, now)
         self._draw()
 
-    def _status(self, best: Mapping[str, float] | None, samples_per_s: float, now: float) -> str:
+    def _status(self, best: Mapping[str, float] | None, samples_per_s: float, now: float) -> list[str]:
         assert self._pace is not None, "step has just set it"
         scores = ", ".join(f"{rule.removesuffix('_val')} {numbers.percent(v)} %" for rule, v in (best or {}).items())
         left = self._pace.left(now)
         total = None if left is None else left + sum(later or 0.0 for later in self._seconds.values())
-        return "    ".join([
+        return [
             f"step {self._pace.step:,} of {self._pace.steps:,}",
             *([f"best validation: {scores}"] if scores else []),
             f"{samples_per_s:,.0f} samples/s",
             *([] if total is None else [f"~{numbers.duration(total)} left"]),
-        ])  # fmt: skip
+        ]
 
     def note(self, text: str) -> None:
         self._console.print(clean(text, self._look.encoding), soft_wrap=True)
 
     def close(self) -> None:
-        self._below = ""
+        self._below = []
         if self._frame.is_started:
             self._draw()
             self._frame.stop()
@@ -187,8 +187,7 @@ class Live(Talk):
         self._next = self._clock() + FRAME_S
         look = look_of(self._err)
         look = Look(look.width, self._look.encoding, self._look.color)
-        notes = [self._below] if self._below else []
-        frame = lines(Table(COLUMNS, list(self._rows.values()), notes=notes), look)
+        frame = lines(Table(COLUMNS, list(self._rows.values())), look) + wrap(self._below, look.width, between="    ")
         self._console.width = look.width
         if not self._frame.is_started:
             self._frame.start()

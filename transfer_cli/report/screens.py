@@ -13,6 +13,7 @@ from transfer_cli.report.tables import Column, Table
 Results = Mapping[str, Any]
 RULES = ("final", "source_val", "target_val", "oracle")
 METRICS = ("accuracy", "top5", "f1", "nll", "ece")  # on the screen; machines get all
+EMPTY = {"what": "", "size": None, "seconds": None}  # of a slot without a method
 STAGES = ("pretrain", "align", "fine_tune")
 
 
@@ -44,7 +45,7 @@ def plan(
         Column("seconds", only="machine"),
         Column("key", only="json"),
     ]
-    timed = [{**row, "time": _time(row)} for row in rows]
+    timed = [{**row, "time": _time(row), **(EMPTY if row["state"] == "none" else {})} for row in rows]
     screen.show(Table(columns, timed, title, notes, next, "plan/1"))
 
 
@@ -81,7 +82,7 @@ def long(results: Results) -> Table:
     head = results["headline"] or {}
     rows = [
         {"metric": name, "rule": rule, "value": _interval(found, name), "n": head.get("n"), "run": results["id"]}
-        for rule, found in _by_rule(results).items()
+        for rule, found in by_rule(results).items()
         for name in sorted(found)
         if name.startswith("test/") and not name.endswith(names.CI)
     ]
@@ -90,23 +91,24 @@ def long(results: Results) -> Table:
 
 def side_by_side(results: Results, path: Path | None = None) -> Table:
     """The table for people; the headline's rule bears a star, and an oracle stands in brackets: it is no result."""
-    head, by_rule = results["headline"] or {}, _by_rule(results)
+    head, rules = results["headline"] or {}, by_rule(results)
     columns = [
         Column("metric", head=_title(results)),
-        *(Column(rule, head=rule + "*" * (rule == head.get("rule")), align="right") for rule in by_rule),
+        *(Column(rule, head=rule + "*" * (rule == head.get("rule")), align="right") for rule in rules),
     ]
-    shown = [f"test/{name}" for name in METRICS if any(f"test/{name}" in found for found in by_rule.values())]
+    shown = [f"test/{name}" for name in METRICS if any(f"test/{name}" in found for found in rules.values())]
     rows = [
-        {"metric": names.heading(name), **{rule: _cell(found, name, rule) for rule, found in by_rule.items()}}
+        {"metric": names.heading(name), **{rule: cell(found, name, rule) for rule, found in rules.items()}}
         for name in shown
     ]
-    if len(by_rule) > 1 and any("step" in found for found in by_rule.values()):
-        steps = {rule: numbers.count(found["step"]) for rule, found in by_rule.items() if "step" in found}
+    if len(rules) > 1 and any("step" in found for found in rules.values()):
+        steps = {rule: numbers.count(found["step"]) for rule, found in rules.items() if "step" in found}
         rows.append({"metric": "at step", **steps})
     return Table(columns, rows, notes=_notes(results, path), next=next_command(results), schema="results/1")
 
 
-def _by_rule(results: Results) -> dict[str, Mapping[str, Any]]:
+def by_rule(results: Results) -> dict[str, Mapping[str, Any]]:
+    """Test metrics by selection rule, in the order of RULES."""
     metrics = results["metrics"]
     return {
         rule: metrics[rule]
@@ -119,7 +121,8 @@ def _interval(found: Mapping[str, Any], name: str) -> Interval:
     return Interval(value, value - half, value + half)
 
 
-def _cell(found: Mapping[str, Any], name: str, rule: str) -> str:
+def cell(found: Mapping[str, Any], name: str, rule: str) -> str:
+    """One metric of one rule as people read it; an oracle's in brackets."""
     if name not in found:
         return ""
     text = numbers.plus_minus(_interval(found, name), scale=100 if names.is_share(name) else 1)
@@ -129,11 +132,13 @@ def _cell(found: Mapping[str, Any], name: str, rule: str) -> str:
 def _title(results: Results) -> str:
     head = results["headline"] or {}
     over, n = str(head.get("over", "")), numbers.count(head.get("n") or 0)
-    return f"{names.data(results)} test, {n} {over.replace('test rows', 'pictures')}"
+    scored = next((stage.get("what", "") for stage in results["stages"] if stage["name"] == "evaluate"), "")
+    title, test, _ = scored.partition(" test ")
+    return f"{title if test else names.data(results)} test, {n} {over.replace('test rows', 'pictures')}"
 
 
 def _notes(results: Results, path: Path | None) -> list[str]:
-    head, rules = results["headline"] or {}, _by_rule(results)
+    head, rules = results["headline"] or {}, by_rule(results)
     absent = [rule for rule in ("source_val", "target_val") if rule not in rules]
     star = "* the headline" + (f".  {', '.join(absent)}: not kept by the last stage" if absent else "")
     over = (
@@ -152,14 +157,15 @@ def _notes(results: Results, path: Path | None) -> list[str]:
 
 
 def cost(cost: Mapping[str, Any]) -> str:
-    """`cost  6m 22s (2m 41s now, 3m 41s cached)  1.2 M trained  0 target labels  0.9 GB`."""
+    """`cost  6m 22s (2m 41s now, 3m 41s cached)  1.2 M trained  0 target labels  0.9 GB` (peak memory)."""
     total, cached = cost.get("seconds", 0.0), cost.get("seconds_cached", 0.0)
+    trained, parameters = cost.get("trained", 0), cost.get("parameters", 0)
     split = f" ({numbers.duration(total - cached)} now, {numbers.duration(cached)} cached)" if cached else ""
     return "  ".join([
         f"cost  {numbers.duration(total)}{split}",
-        f"{numbers.short(cost.get('trained', 0))} trained of {numbers.short(cost.get('parameters', 0))}",
+        f"{numbers.short(trained)} trained" + (f" of {numbers.short(parameters)}" if parameters != trained else ""),
         f"{numbers.count(cost.get('labels', 0))} target labels",
-        f"{numbers.size(cost.get('peak_bytes', 0))} memory",
+        f"{numbers.size(cost.get('peak_bytes', 0))}",
     ])  # fmt: skip
 
 

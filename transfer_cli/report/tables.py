@@ -140,7 +140,7 @@ def lines(table: Table, look: Look) -> list[str]:
 def prose(text: str, look: Look) -> list[str]:
     """A sentence wrapped at its single spaces; none of an empty one."""
     words = clean(text, look.encoding).split(" ")
-    return wrap(words, look.width, indent="  ") if text else []
+    return [line.rstrip(" ") for line in wrap(words, look.width, indent="  ")] if text else []
 
 
 def _fitted(columns: Sequence[Column], heads: list[str], body: list[list[str]], look: Look) -> list[str]:

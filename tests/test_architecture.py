@@ -1,0 +1,132 @@
+"""The arrows of ARCHITECTURE.md: who may import whom; what commands may load; that files are small and found by name."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "transfer_cli"
+FILES = sorted(PACKAGE.rglob("*.py"))
+FREE = {"errors", "ranges", "seeds", "safe"}  # stdlib only; anyone may import them
+DISK = {"disk", "lock", "commit", "claim", "store"}
+RUN_DIRECTORY = {"rundir", "runs", "record"}
+MAY_IMPORT = {
+    "errors": set(), "ranges": set(), "seeds": set(),
+    "safe": set(), "signals": set(), "contracts": set(),
+    "losses": {"contracts"}, "metrics": {"contracts"}, "predictors": {"contracts"},
+    "models": {"contracts"},
+    "data": {"contracts", "losses", "metrics"},
+    "methods": {"contracts", "losses", "models"},
+    "config": {"plugins"}, "plugins": set(),
+    "disk": set(), "lock": {"disk"}, "commit": {"disk"}, "claim": DISK, "store": DISK,
+    "closure": {"disk"},
+    "record": {"__init__"}, "runs": {"disk", "lock"}, "rundir": {*RUN_DIRECTORY, "disk", "lock"},
+    "plan": {"config", "data", "closure", *RUN_DIRECTORY},
+    "outcome": {"plan", *DISK},
+    "engine": {"contracts", "data", "models", "methods", "predictors", "metrics", "plugins", *DISK},
+    "report": {"runs", *DISK},
+    "cli": {"config", "data", "engine", "plan", "outcome", "closure", "report", "signals", "__init__", *RUN_DIRECTORY, *DISK},
+    "__init__": set(), "__main__": {"cli"},
+}  # fmt: skip
+TORCH_FREE = {
+    "config", "plan", "outcome", "closure", "store", "claim", "commit", "disk", "lock", "rundir", "runs", "record", "report", "cli"
+}  # fmt: skip
+WITH_TORCH = {"data/augment.py", "data/images.py", "data/tasks.py"}
+
+
+def unit(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).parts
+    return parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Modules a file imports anywhere, also inside functions; those under TYPE_CHECKING are types only."""
+    tree = ast.parse(path.read_text())
+    typed = [n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)]
+    skipped = {id(inner) for node in typed for inner in ast.walk(node)}
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            whole = node.module == "transfer_cli"
+            found |= {f"transfer_cli.{a.name}" for a in node.names} if whole else {node.module}
+    return found
+
+
+def ours(path: Path) -> set[str]:
+    names = {name.split(".")[1] for name in imported(path) if name.startswith("transfer_cli.")}
+    return {"__init__" if name.startswith("__") else name for name in names}
+
+
+def test_the_walk_reaches_every_unit():
+    assert {unit(path) for path in FILES} <= set(MAY_IMPORT)
+    assert len(FILES) > 80
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_imports_point_one_way(path):
+    own = unit(path)
+    assert ours(path) - FREE - {own} - MAY_IMPORT[own] == set()
+
+
+def test_torch_stays_where_it_belongs():
+    def imports_torch(path):
+        return any(name.split(".")[0] in ("torch", "torchvision", "transformers") for name in imported(path))
+
+    loose = [p for p in FILES if unit(p) in TORCH_FREE | FREE and imports_torch(p)]
+    data = {p.relative_to(PACKAGE).as_posix() for p in FILES if unit(p) == "data" and imports_torch(p)}
+    assert [p.name for p in loose] == []
+    assert data == WITH_TORCH
+
+
+def test_pure_functions_import_torch_only():
+    for path in FILES:
+        if unit(path) in ("losses", "metrics", "predictors", "contracts"):
+            allowed = {"torch", "transfer_cli", "collections", "typing", "dataclasses", "copy", "math"}
+            assert {name.split(".")[0] for name in imported(path)} <= allowed, path
+
+
+def test_package_markers_are_empty():
+    """What stands in an __init__ would be in every stage's key, or in none."""
+    for path in FILES:
+        if path.name == "__init__.py" and path.parent != PACKAGE:
+            assert path.read_text().strip() == "", path
+
+
+def test_no_file_is_long():
+    long = {p.name: n for p in FILES if (n := len(p.read_text().splitlines())) > 400}
+    assert long == {}
+
+
+def loaded(*argv: str) -> set[str]:
+    """Top-level modules in memory after a command."""
+    code = f"import sys; from transfer_cli.cli.main import main; main({list(argv)!r}); print('|', *sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return {name.split(".")[0] for name in out.rpartition("|")[2].split()}
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["run", "--help"], ["list", "strategies"], ["__complete", "run", "strategy=f"]])
+def test_light_commands_load_nothing_heavy(argv):
+    assert loaded(*argv) & {"torch", "pandas", "numpy", "hydra", "omegaconf", "transformers", "yaml", "matplotlib"} == set()
+
+
+@pytest.mark.parametrize("argv", [["show", "data=digits"], ["run", "--cfg", "data=digits"], ["run", "-n", "data=digits"]])
+def test_looking_needs_no_torch(argv, tmp_path):
+    assert loaded(*argv, "--runs", str(tmp_path)) & {"torch", "pandas", "transformers", "matplotlib"} == set()
+
+
+
+
+def test_nothing_runs_code_from_data():
+    for path in FILES:
+        tree = ast.parse(path.read_text())
+        calls = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        names = [call.split("(")[0] + "(" for call in calls]
+        assert not {"eval(", "exec(", "os.system(", "hydra.utils.instantiate("} & set(names), path
+        for word in ("allow_pickle=True", "weights_only=False", "trust_remote_code=True", "shell=True"):
+            assert not any(word in call for call in calls), (path, word)
