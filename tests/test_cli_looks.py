@@ -179,7 +179,7 @@ def test_the_first_screen_says_what_is_here(cli: Cli, tmp_path: Path, monkeypatc
 
 
 def test_doctor_reports_every_topic(cli: Cli, tmp_path: Path) -> None:
-    code, out, err = cli("doctor", "--json")
+    code, out, _ = cli("doctor", "--json")
     assert code == 0
     rows = json.loads(out)["rows"]
     assert {row["topic"] for row in rows} >= {"program", "device", "load", "store", "data", "weights", "config"}

@@ -122,6 +122,13 @@ def test_the_first_line_says_what_was_taken() -> None:
     assert screens.header(base).startswith("coral  usps (source: its other classes)   lenet")
 
 
+def test_how_a_run_of_a_sweep_ended() -> None:
+    assert screens.ended(RESULTS, 0, Path("r")) == "done  accuracy 90.9 ±1.3 %  6m 22s"
+    assert screens.ended({"status": "failed"}, 7, Path("runs/r")) == "failed [7]  runs/r/log.txt"
+    assert screens.ended({"status": "running"}, 137, Path("runs/r")) == "died [137]  runs/r/log.txt"
+    assert screens.ended(RESULTS | {"headline": None}, 0, Path("r")) == "done  no evaluation"
+
+
 def test_the_plan_says_what_is_cached_and_what_it_will_take() -> None:
     screen = Screen(io.StringIO(), io.StringIO())
     rows = [
@@ -149,7 +156,7 @@ def test_the_card_holds_facts_and_says_what_is_not_recorded() -> None:
         "**accuracy %: 90.9 ±1.3** on usps, rule final, ± 95 % over 2,007 test rows. One seed: other seeds differ."
         in card
     )
-    assert "| pretrain | supervised, mnist | 3m 41s | aaaaaaaaaaaa |" in card
+    assert "| pretrain | supervised, mnist | aaaaaaaaaaaa | 3m 41s |" in card
     assert "- of them trained: 1,230,000" in card
     assert "- test pictures a second: not recorded" in card
     assert "- mnist: train 10,000 of 60,000" in card

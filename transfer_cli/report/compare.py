@@ -23,6 +23,7 @@ class Group:
 
     run: Run
     counted: list[Run] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)  # with a result; more than `counted` if the seed changes nothing
     failed: list[Run] = field(default_factory=list)
     left_out: list[Run] = field(default_factory=list)
     doubtful: list[int] = field(default_factory=list)  # seeds with two results: code or data changed between
@@ -70,6 +71,7 @@ def _count_once(group: Group) -> None:
         if seed in by_seed and names.evaluation(by_seed[seed]) != names.evaluation(run):
             group.doubtful.append(seed)
         by_seed[seed] = run
+    group.seeds = sorted(by_seed)
     by_result = {names.evaluation(run): run for _, run in sorted(by_seed.items(), reverse=True)}
     group.counted = sorted(by_result.values(), key=lambda run: run["config"]["seed"])
     failed = {run["config"]["seed"]: run for run in group.failed}
@@ -184,13 +186,16 @@ def _notes(groups: Sequence[Group], words: Sequence[str], single: bool) -> list[
             notes.append(
                 f"{label}: seed {seeds} failed" + (", the mean of survivors flatters" if group.counted else "")
             )
-        if len(group.counted) == 1 and not single:
+        if len(group.seeds) > len(group.counted):
+            seeds = ", ".join(map(str, group.seeds))
+            notes.append(f"{label}: seeds {seeds} gave the same result, which counts once")
+        elif len(group.counted) == 1 and not single:
             notes.append(f"{label}: one seed, so nothing is known about other seeds")
         if group.left_out:
             notes.append(f"{label}: left out, not done: {', '.join(run['id'] for run in group.left_out)}")
         if group.doubtful:
             notes.append(f"{label}: code or data changed between runs of seed {group.doubtful[0]}; the newest counts")
-    if single:
+    if single and any(group.counted for group in groups):
         return [*notes, "one seed each: other seeds may give another order"]
     return notes + _source_note(groups)
 
@@ -198,6 +203,8 @@ def _notes(groups: Sequence[Group], words: Sequence[str], single: bool) -> list[
 def _source_note(groups: Sequence[Group]) -> list[str]:
     nodes = [group.run["config"].get("pretrain") or {} for group in groups]
     seeds = {node.get("seed") for node in nodes if node.get("method") not in (None, "none", "given")}
+    if not any(len(group.counted) > 1 for group in groups):
+        return []
     fixed = len(seeds) == 1 and isinstance(next(iter(seeds)), int)
     return [f"one source model for all seeds (pretrain.seed={seeds.pop()})"] if fixed else []
 

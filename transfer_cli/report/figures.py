@@ -122,7 +122,7 @@ def _accuracy(ax: Any, rows: Sequence[Row], starts: Mapping[str, int], key: str,
         steps, values = _points(rows, starts, stage, key)
         if steps:
             ax.plot(steps, [100 * v for v in values], marker=marker, color=color, label=label, markersize=4,
-                    linestyle=":" if oracle else "-", linewidth=1.4)  # fmt: skip
+                    linestyle=":" if oracle else "-", linewidth=1.4, clip_on=False)  # fmt: skip
             label = "_"  # once in the legend
     ax.set_ylabel("validation accuracy %")
     ax.legend(fontsize=8, frameon=False, loc="best")

@@ -38,8 +38,9 @@ def _finding(results: Results, head: Results) -> str:
     )
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, [":--", *("--:" for _ in heads[1:])], *rows]
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
+    """The first `words` columns hold words, the others numbers."""
+    lines = [heads, [":--" if at < words else "--:" for at in range(len(heads))], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -69,13 +70,13 @@ def _stages(results: Results) -> str:
         [
             stage["name"],
             markdown(str(stage.get("what") or stage["method"])),
-            numbers.duration(stage["seconds"]),
             stage["key"][:12],
+            numbers.duration(stage["seconds"]),
         ]
         for stage in results["stages"]
         if stage["key"]
     ]
-    return "## How it was made\n\n" + _table(["stage", "what", "time", "key"], body) if body else ""
+    return "## How it was made\n\n" + _table(["stage", "what", "key", "time"], body, words=3) if body else ""
 
 
 def _cost(results: Results) -> str:

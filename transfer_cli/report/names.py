@@ -118,7 +118,7 @@ def differing(runs: Sequence[Run]) -> list[str]:
     """Words that tell `runs` apart: those typed by somebody that differ, all of them, for none is "the cause";
     then as many more as it takes until no difference is left unnamed. `rule` counts as a word."""
     typed = {word.split("=", 1)[0] for run in runs for word in run["words"]}
-    keys = sorted({key for run in runs for key in flat(run["config"])})
+    keys = sorted({key for run in runs for key in flat(run["config"])} - set(CHOICES))
     varied = [word for word in (*CHOICES, *keys, "rule") if len({value(run, word) for run in runs}) > 1]
     named = [word for word in varied if _typed(word, typed)]
     for word in varied:

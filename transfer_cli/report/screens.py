@@ -156,6 +156,19 @@ def _notes(results: Results, path: Path | None) -> list[str]:
     ]
 
 
+def ended(results: Results, code: int, path: Path) -> str:
+    """How one run of a sweep ended: `done  accuracy 90.9 ±1.3 %  6m 22s`, `failed [7]  runs/.../log.txt`."""
+    head = results.get("headline")
+    if code:
+        state = "died" if results.get("status") == "running" else results.get("status", "failed")
+        return f"{state} [{code}]  {path}/log.txt"
+    if not head:
+        return "done  no evaluation"
+    unit = " %" if names.is_share(head["name"]) else ""
+    scored = cell(results["metrics"][head["rule"]], head["name"], head["rule"])
+    return f"done  {names.label(head['name'])} {scored}{unit}  {numbers.duration(results['cost']['seconds'])}"
+
+
 def cost(cost: Mapping[str, Any]) -> str:
     """`cost  6m 22s (2m 41s now, 3m 41s cached)  1.2 M trained  0 target labels  0.9 GB` (peak memory)."""
     total, cached = cost.get("seconds", 0.0), cost.get("seconds_cached", 0.0)

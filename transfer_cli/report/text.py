@@ -18,7 +18,9 @@ def clean(text: str, encoding: str = "utf-8") -> str:
     """One harmless line that `encoding` can write: no control or bidi characters, `±` as `+-` where it must.
 
     >>> clean("92.1 ±1.3\\n→ é", "ascii")
-    '92.1 +-1.3\\\\n-> \\\\xe9'"""
+    '92.1 +-1.3\\\\x0a-> \\\\xe9'"""
+    if text.isascii() and text.isprintable():  # nearly every cell of a long list
+        return text
     text = safe(text).translate(BREAKS)
     try:
         text.encode(encoding)
