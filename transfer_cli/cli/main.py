@@ -5,6 +5,8 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from transfer_cli.cli.options import Options
     from transfer_cli.errors import TransferError
 
@@ -44,27 +46,27 @@ def _main(argv: list[str]) -> int:
 
         print(f"transfer {__version__}")
         return 0
-    return _guarded(argv)
+    return guarded(lambda: _command(argv), debug="--debug" in argv, as_json="--json" in argv)
 
 
-def _guarded(argv: list[str]) -> int:
-    """A command, with everything that can go wrong turned into lines and a code."""
+def guarded(work: "Callable[[], int]", *, debug: bool, as_json: bool) -> int:
+    """Exit code of `work`, with everything that can go wrong turned into lines."""
     from transfer_cli.errors import TransferError
 
     try:
-        return _command(argv)
+        return work()
     except BrokenPipeError:
         raise
     except TransferError as error:
-        if "--debug" in argv:
+        if debug:
             _traceback()
-        _print(error, "--json" in argv)
+        _print(error, as_json)
         return error.code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        return _internal(error, argv)
+        return _internal(error, debug)
 
 
 def _command(argv: list[str]) -> int:
@@ -110,13 +112,13 @@ def _print(error: "TransferError", as_json: bool) -> None:
             print(f"  do: {safe(fault.do)}", file=sys.stderr)
 
 
-def _internal(error: Exception, argv: list[str]) -> int:
+def _internal(error: Exception, debug: bool) -> int:
     """A bug of ours: one line, the traceback only if asked for."""
-    if "--debug" in argv:
+    if debug:
         _traceback()
     from transfer_cli.safe import safe
 
-    where = "" if "--debug" in argv else "; see it with --debug"
+    where = "" if debug else "; see it with --debug"
     print(f"internal error: {type(error).__name__}: {safe(' '.join(str(error).split()))}{where}", file=sys.stderr)
     return 1
 
