@@ -195,7 +195,7 @@ def test_doctor_finds_data_and_a_folder_that_is_not_there(cli: Cli, monkeypatch:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_doctor_names_a_store_it_cannot_write(cli: Cli, tmp_path: Path) -> None:
-    from transfer_cli.store import Store
+    from transfer_cli.store.store import Store
 
     Store(tmp_path / "runs" / ".store")
     (tmp_path / "runs" / ".store").chmod(0o555)
@@ -205,14 +205,14 @@ def test_doctor_names_a_store_it_cannot_write(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_doctor_says_that_the_store_works(cli: Cli, tmp_path: Path) -> None:
-    from transfer_cli.store import Store
+    from transfer_cli.store.store import Store
 
     Store(tmp_path / "runs" / ".store")
     assert "store: writable, locks work, 0 stages" in cli("doctor")[1].replace("runs/.", "")
 
 
 def test_doctor_names_a_store_of_a_newer_program(cli: Cli, tmp_path: Path) -> None:
-    from transfer_cli.store import Store
+    from transfer_cli.store.store import Store
 
     Store(tmp_path / "runs" / ".store")
     path = tmp_path / "runs" / ".store" / "FORMAT"

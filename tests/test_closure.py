@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import transfer_cli
-from transfer_cli import closure
-from transfer_cli.closure import code_hash, code_parts, is_hub
 from transfer_cli.errors import ConfigError
-from transfer_cli.tokens import source_hash
+from transfer_cli.plan import closure
+from transfer_cli.plan.closure import code_hash, code_parts, is_hub
+from transfer_cli.plan.tokens import source_hash
 
 PACKAGE = Path(transfer_cli.__file__).parent
 LEAVES = sorted(

@@ -241,7 +241,7 @@ def test_a_graph_across_a_yield_is_told():
             yield Loss("critic", told.mean())
             yield Loss("net", told.square().mean())
 
-    with pytest.raises((TypeError, RuntimeError), match="tensors made before the yield|backward through the graph"):
+    with pytest.raises((TypeError, RuntimeError), match=r"tensors made before the yield|backward through the graph"):
         training(Crossing()).step(0)
 
 

@@ -1,5 +1,7 @@
 """Each method against what its paper says, computed independently on small data."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -91,7 +93,7 @@ def test_unfreezing_goes_down_from_the_head_over_the_first_half():
     assert seen[0] == [False] * 4
     assert seen[1] == [False, False, False, True]
     assert seen[-1] == seen[-2] == [True] * 4
-    assert all(a <= b for early, late in zip(seen, seen[1:]) for a, b in zip(early, late))
+    assert all(a <= b for early, late in pairwise(seen) for a, b in zip(early, late))
 
 
 def test_the_head_warms_up_alone():
@@ -107,7 +109,8 @@ def test_a_partly_frozen_net_keeps_its_frozen_statistics():
     set_modes(method, players(method, Trainer()))
     frozen = [m for block in method.frozen for m in block.modules() if isinstance(m, nn.BatchNorm2d)]
     learning = [m for block in method.learning for m in block.modules() if isinstance(m, nn.BatchNorm2d)]
-    assert frozen and learning
+    assert len(frozen) == 3
+    assert len(learning) == 1
     assert not any(m.training for m in frozen)
     assert all(m.training for m in learning)
 
@@ -168,7 +171,9 @@ def test_adabn_takes_mean_and_variance_of_all_target_rows():
     norm = next(m for m in first.modules() if isinstance(m, nn.BatchNorm2d))
     with torch.no_grad():
         halves = [convolution(half.inputs["pixels"]).transpose(0, 1).flatten(1) for half in Whole(batch).whole()]
-    torch.testing.assert_close(norm.running_mean, torch.stack([h.mean(1) for h in halves]).mean(0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        norm.running_mean, torch.stack([h.mean(1) for h in halves]).mean(0), rtol=1e-4, atol=1e-5
+    )
     torch.testing.assert_close(norm.running_var, torch.stack([h.var(1) for h in halves]).mean(0), rtol=1e-4, atol=1e-5)
     assert norm.momentum == 0.1
     assert not norm.training
@@ -231,7 +236,7 @@ def test_ridge_agrees_with_scikit_learn(table, l2):
 
 def test_the_penalty_with_the_best_held_out_loss_is_taken(table):
     """Features of pure noise want the largest penalty; clean ones a small one."""
-    x, labels = table
+    _, labels = table
     noise = torch.randn(90, 60, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     assert best_l2(linear_probe.logistic, noise, labels, 3, 5) >= 0.1
     clean = nn.functional.one_hot(labels, 3).double() * 5

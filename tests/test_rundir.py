@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from toystage import Child, in_child
 
-from transfer_cli import rundir
 from transfer_cli.errors import ConfigError, ResourceError, StoreError
-from transfer_cli.rundir import RunDir, SweepDir, find, listing, new_id
-from transfer_cli.runs import ago
+from transfer_cli.rundir import rundir
+from transfer_cli.rundir.rundir import RunDir, SweepDir, find, listing, new_id
+from transfer_cli.rundir.runs import ago
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from toystage import IDENTITY, KEY, expected_state, train
 
-from transfer_cli import disk
 from transfer_cli.cli import clean
 from transfer_cli.cli.options import read
-from transfer_cli.disk import put
 from transfer_cli.errors import ConfigError, StoreError
-from transfer_cli.store import Damaged, Store, canonical, identity_change
+from transfer_cli.store import disk
+from transfer_cli.store.disk import put
+from transfer_cli.store.store import Damaged, Store, canonical, identity_change
 
 OTHER = "f" * 32
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from toystage import KEY, STEPS, Child, count_points, expected_state, in_child, killed_at, leftovers, manifest, train
 
-from transfer_cli import claim, commit, disk, diskerrors
-from transfer_cli.disk import Lines, put
 from transfer_cli.errors import ResourceError, StoreError
-from transfer_cli.store import Damaged, Store
+from transfer_cli.store import claim, commit, disk, diskerrors
+from transfer_cli.store.disk import Lines, put
+from transfer_cli.store.store import Damaged, Store
 
 ROOT_USER = os.geteuid() == 0
 NOBODY = 65534

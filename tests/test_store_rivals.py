@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from toystage import KEY, Child, manifest, train
 
-from transfer_cli import lock
 from transfer_cli.errors import Busy, Stopped, StoreError
-from transfer_cli.lock import Lock, is_held
-from transfer_cli.store import Store
+from transfer_cli.store import lock
+from transfer_cli.store.lock import Lock, is_held
+from transfer_cli.store.store import Store
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from transfer_cli import diskerrors
-from transfer_cli.store import Store
+from transfer_cli.store import diskerrors
+from transfer_cli.store.store import Store
 
 KEY = "0123456789abcdef" * 2
 STEPS = 6

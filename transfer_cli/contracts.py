@@ -74,11 +74,12 @@ class Feed(Protocol):
     """Batches addressed by step: `feed[t]` depends on (seed, role, stream, t) only."""
 
     rows: int
+    batch: int
     steps_per_epoch: int
 
     def __getitem__(self, t: int) -> Batch: ...
 
-    def whole(self, batch: int = 256) -> Iterator[Batch]:
+    def whole(self, batch: int | None = None) -> Iterator[Batch]:
         """Every row once, in order, without augmentation."""
 
     def features(self, net: Any) -> tuple[Tensor, Tensor]:

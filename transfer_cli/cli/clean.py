@@ -15,7 +15,7 @@ from transfer_cli.errors import ConfigError, Fault
 if TYPE_CHECKING:
     from transfer_cli.cli.options import Options
     from transfer_cli.report.tables import Table
-    from transfer_cli.store import Store
+    from transfer_cli.store.store import Store
 
 # any key a run directory mentions is used, whatever the layout of the file; sha256 digests are longer
 KEY = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
@@ -39,7 +39,7 @@ class Item:
 def main(options: Options) -> int:
     """Example: transfer clean -y"""
     from transfer_cli.report.screen import Screen
-    from transfer_cli.store import Store
+    from transfer_cli.store.store import Store
 
     if options.words or options.args:
         raise ConfigError(Fault("clean", "takes no words; it shows what no run uses, and deletes that with -y"))
@@ -67,7 +67,7 @@ def _items(store: Store, runs: Path) -> Iterator[Item]:
 
 def used_keys(runs: Path) -> set[str]:
     """Keys that the plans and results of all run directories mention."""
-    from transfer_cli.rundir import folders
+    from transfer_cli.rundir.rundir import folders
 
     files = [folder / name for folder in folders(runs) for name in ("plan.json", "results.json")]
     return {key.decode() for file in files if file.is_file() for key in KEY.findall(file.read_bytes())}
@@ -82,7 +82,7 @@ def tree_bytes(path: Path) -> int:
 
 def _deleted(store: Store, item: Item) -> Item:
     """The item after deletion: `in use` if somebody claimed it meanwhile."""
-    from transfer_cli.store import delete
+    from transfer_cli.store.store import delete
 
     if item.kind == "in use" or (item.kind == "stage" and not store.remove(item.path.name)):
         return Item("in use", item.path, item.bytes)

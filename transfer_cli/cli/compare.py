@@ -1,11 +1,11 @@
 """transfer compare: runs side by side, grouped over seeds. Reads results.json files only."""
 
-from transfer_cli import rundir
 from transfer_cli.cli.options import Options
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.report.compare import compare
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import arranged
+from transfer_cli.rundir import rundir
 
 
 def main(options: Options) -> int:

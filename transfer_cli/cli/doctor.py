@@ -12,10 +12,10 @@ from transfer_cli.cli import found
 from transfer_cli.cli.options import Options
 from transfer_cli.config import folders
 from transfer_cli.errors import TransferError
-from transfer_cli.record import versions
 from transfer_cli.report import numbers
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Column, Table
+from transfer_cli.rundir.record import versions
 from transfer_cli.safe import shown
 
 CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
@@ -97,7 +97,7 @@ def store(options: Options) -> Iterator[Finding]:
         free = _free(options.runs)
         yield Finding("note", "store", f"{shown(place)}: not there yet, the first run makes it; {free} free")
         return
-    from transfer_cli.store import Store
+    from transfer_cli.store.store import Store
 
     keys = Store(place).keys()
     used = sum(file.stat().st_size for key in keys for file in (place / key).glob("*") if file.is_file())

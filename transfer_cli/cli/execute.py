@@ -1,28 +1,31 @@
-"""One planned run, from its first stage to its finished run directory. Torch comes in only if a stage must be computed."""
+"""The stages of one plan, found or computed in order. Torch comes in only if a stage must be computed."""
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from transfer_cli.claim import Claim, identity_change
 from transfer_cli.errors import DataError, Diverged, Fault, StoreError
-from transfer_cli.outcome import outcome
-from transfer_cli.plan import Plan, Stage, plan
-from transfer_cli.rundir import RunDir
+from transfer_cli.plan.outcome import outcome
+from transfer_cli.plan.plan import Plan, Stage
+from transfer_cli.plan.planner import plan
+from transfer_cli.rundir.rundir import RunDir
 from transfer_cli.safe import shown
 from transfer_cli.signals import Stop
-from transfer_cli.store import Damaged, Store
+from transfer_cli.store.claim import Claim, identity_change
+from transfer_cli.store.store import Damaged, Store
 
 
-class Wishes(Protocol):
+@dataclass(frozen=True)
+class Wishes:
     """What of the command line decides how stages are computed."""
 
     runs: Path
-    wait: float | None
-    no_cache: bool
-    retry_failed: bool
-    strict_identity: bool
+    wait: float | None = None
+    no_cache: bool = False
+    retry_failed: bool = False
+    strict_identity: bool = False
 
 
 class Talk(Protocol):
@@ -78,10 +81,10 @@ class Execution:
 
     def _same_identity(self, stage: Stage) -> None:
         """A hit from another version, thread count or device may differ in its last bits: said, or refused."""
-        from transfer_cli.record import versions
+        from transfer_cli.rundir.record import versions
 
         then = self.store.identity(stage.key) or {}
-        now = {name: versions().get(name, then[name]) for name in ("torch", "numpy") if name in then}
+        now: dict[str, Any] = {n: versions().get(n, then[n]) for n in ("torch", "numpy") if n in then}
         change = identity_change(now, {name: then[name] for name in now})
         if change is None:
             return
@@ -96,9 +99,8 @@ class Execution:
 
     def _compute(self, stage: Stage) -> None:
         self.talk.stage(stage.name, "running", stage.what)
-        owner = shown(self.run.path)
-        wait = {"owner": owner, "wait": self.wishes.wait, "poll": self.stop, "talk": self.say}
-        with self.store.claim(stage.key, **wait) as claim:
+        owner, wait = shown(self.run.path), self.wishes.wait
+        with self.store.claim(stage.key, owner=owner, wait=wait, poll=self.stop, talk=self.say) as claim:
             if claim.state == "done" and not self.wishes.no_cache:
                 return  # somebody else finished it while we waited
             self._begin(claim, stage)

@@ -2,8 +2,8 @@
 
 import shutil
 
-from transfer_cli.rundir import RunDir
-from transfer_cli.runs import read_json
+from transfer_cli.rundir.rundir import RunDir
+from transfer_cli.rundir.runs import read_json
 
 FIGURES = ("curves.png", "confusion.png", "confusions.csv")
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from transfer_cli import rundir
 from transfer_cli.cli.options import Options
 from transfer_cli.config import folders
 from transfer_cli.errors import ConfigError, Fault, nearest
@@ -13,6 +12,7 @@ from transfer_cli.report import names, numbers
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.statistics import Interval
 from transfer_cli.report.tables import Column, Table, arranged
+from transfer_cli.rundir import rundir
 
 NEWEST = 20
 PLURALS = {"strategies": "strategy", "data": "data"} | {

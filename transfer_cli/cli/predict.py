@@ -1,4 +1,4 @@
-"""transfer predict RUN PATH: class and probabilities of one picture, a folder or a CSV, by the net of a finished run."""
+"""transfer predict RUN PATH: class and probabilities of a picture, a folder or a CSV, by the net of a finished run."""
 
 import csv
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from transfer_cli.data.decode import SUFFIXES
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.report.screen import Screen, terminal
 from transfer_cli.report.tables import Column, Table
-from transfer_cli.rundir import find, summary
+from transfer_cli.rundir.rundir import find, summary
 from transfer_cli.safe import safe
-from transfer_cli.store import Store
+from transfer_cli.store.store import Store
 
 
 def main(options: Options) -> int:
-    """Writes a row a file, in order. Files that cannot be read keep their row, with an error; the exit code is 4 then."""
+    """Writes a row a file, in order. Files that cannot be read keep their row, with an error; exit code 4 then."""
     run, paths = _asked(options)
     screen = Screen.of(options)
     if options.format is None and not options.json and (options.out or not terminal(screen.out)):
@@ -73,11 +73,10 @@ def _listed(table: Path) -> list[Path]:
 def _predicting(run: dict[str, Any], options: Options) -> Any:
     quiet_threads()
     from transfer_cli.config.compose import load_stored
-    from transfer_cli.config.words import plugins_of
     from transfer_cli.data.describe import describe_pair
     from transfer_cli.engine.predict import Predicting
 
-    plugins = tuple(plugins_of(options.words))
+    plugins = _plugins(options.words)
     cache = options.runs / ".cache"
     last = run["stages"][-1]
     if last["name"] != "evaluate":
@@ -85,6 +84,12 @@ def _predicting(run: dict[str, Any], options: Options) -> Any:
     values = load_stored(run["config"], plugins)
     store = Store(options.runs / ".store", create=False)
     return Predicting(store, last["key"], cache, lambda: describe_pair(values, cache)[0], plugins)
+
+
+def _plugins(words: Sequence[str]) -> tuple[str, ...]:
+    """Packages named now: those of the stored configuration are not trusted."""
+    named = [word.removeprefix("plugins=").strip("[]") for word in words if word.startswith("plugins=")]
+    return tuple(name for text in named for name in text.split(",") if name)
 
 
 def _table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> Table:

@@ -7,7 +7,7 @@ from transfer_cli.cli.run import plan_all, run_one
 from transfer_cli.config.compose import load
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.report.screen import Screen
-from transfer_cli.runs import started
+from transfer_cli.rundir.runs import started
 from transfer_cli.safe import safe
 
 
@@ -16,7 +16,7 @@ def main(options: Options) -> int:
     found = started(options.runs, options.args[0] if options.args else "last")
     screen = Screen.of(options)
     if found["status"] == "done":
-        screen.note(f"{started['id']} is finished: nothing to do")
+        screen.note(f"{found['id']} is finished: nothing to do")
         return 0
     if "runs" in found:
         from transfer_cli.cli.sweep import sweep
@@ -25,5 +25,5 @@ def main(options: Options) -> int:
         return sweep(plan_all(configs, options), replace(options, multirun=True), screen)
     words = found["words"]
     if any("***" in word for word in words):
-        raise ConfigError(Fault(f"run {safe(started['id'])}", "a secret was left out of its words; give them again"))
+        raise ConfigError(Fault(f"run {safe(found['id'])}", "a secret was left out of its words; give them again"))
     return run_one(plan_all([load(words, config_dirs=options.config_dirs)], options)[0], options, screen)

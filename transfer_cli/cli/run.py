@@ -1,4 +1,6 @@
-"""transfer run: words become runs, each composed and checked before the first starts; one works here, several in children."""
+"""transfer run: words become runs, all checked before the first starts. One works here, several in children."""
+
+import os
 
 from transfer_cli.cli.leave import leave
 from transfer_cli.cli.options import Options
@@ -6,11 +8,12 @@ from transfer_cli.cli.show import show_plans
 from transfer_cli.cli.work import is_cached, open_run, quiet_threads, work
 from transfer_cli.config.compose import Config, load_all
 from transfer_cli.errors import TransferError
-from transfer_cli.plan import Plan, plan
+from transfer_cli.plan.plan import Plan
+from transfer_cli.plan.planner import plan
 from transfer_cli.report import screens
 from transfer_cli.report.live import talk
 from transfer_cli.report.screen import Screen
-from transfer_cli.rundir import RunDir
+from transfer_cli.rundir.rundir import RunDir
 from transfer_cli.signals import Stop
 
 
@@ -20,6 +23,7 @@ def main(options: Options) -> int:
     screen = Screen.of(options)
     if options.cfg:
         return show_settings(configs, screen)
+    fetch_missing(configs, options, screen)
     plans = plan_all(configs, options)
     if options.dry_run:
         return show_plans(plans, options, screen)
@@ -28,6 +32,17 @@ def main(options: Options) -> int:
 
         return sweep(plans, options, screen)
     return run_one(plans[0], options, screen)
+
+
+def fetch_missing(configs: list[Config], options: Options, screen: Screen) -> None:
+    """Brings built-in data sets that are not here, where the network may be used; else planning names what to do."""
+    from transfer_cli.data.fetch import absent, bring
+
+    if options.offline or os.environ.get("TRANSFER_OFFLINE") == "1":
+        return
+    cache = options.runs / ".cache"
+    for name in dict.fromkeys(name for config in configs for name in absent(config.values, cache)):
+        bring(name, cache, talk=screen.note)
 
 
 def plan_all(configs: list[Config], options: Options) -> list[Plan]:
@@ -40,7 +55,8 @@ def plan_all(configs: list[Config], options: Options) -> list[Plan]:
         except TransferError as error:
             errors.append(error)
     if errors:
-        raise type(errors[0])(*dict.fromkeys(fault for error in errors for fault in error.faults))
+        kind = type(min(errors, key=lambda error: error.code))  # a wrong word is told as such, whatever else is wrong
+        raise kind(*dict.fromkeys(fault for error in errors for fault in error.faults))
     return found
 
 

@@ -6,12 +6,12 @@ from typing import Any
 from transfer_cli.cli.options import Options
 from transfer_cli.config.compose import load_all
 from transfer_cli.errors import ConfigError, Fault
-from transfer_cli.outcome import notes, target_labels, timing
-from transfer_cli.plan import Plan, Stage
+from transfer_cli.plan.outcome import notes, target_labels, timing
+from transfer_cli.plan.plan import Plan, Stage
 from transfer_cli.report import screens
 from transfer_cli.report.screen import Screen
-from transfer_cli.rundir import find, summary
-from transfer_cli.store import Store
+from transfer_cli.rundir.rundir import find, summary
+from transfer_cli.store.store import Store
 
 
 def main(options: Options) -> int:

@@ -13,13 +13,13 @@ from transfer_cli.cli.leave import leave
 from transfer_cli.cli.options import Options
 from transfer_cli.cli.work import digest_of, is_cached, open_run, quiet_threads, work
 from transfer_cli.errors import Fault, ResourceError, Stopped, StoreError, SweepError, TransferError
-from transfer_cli.plan import Plan
+from transfer_cli.plan.plan import Plan
 from transfer_cli.report import screens
 from transfer_cli.report.compare import compare
 from transfer_cli.report.live import Talk
 from transfer_cli.report.screen import Screen
-from transfer_cli.rundir import SweepDir
-from transfer_cli.runs import read_json
+from transfer_cli.rundir.rundir import SweepDir
+from transfer_cli.rundir.runs import read_json
 from transfer_cli.safe import shown
 from transfer_cli.signals import Stop
 

@@ -9,14 +9,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from transfer_cli.cli.execute import Execution
+from transfer_cli.cli.execute import Execution, Wishes
 from transfer_cli.cli.options import Options
 from transfer_cli.errors import Fault, ResourceError, Stopped, TransferError
-from transfer_cli.plan import Plan
+from transfer_cli.plan.plan import Plan
 from transfer_cli.report.live import Talk
-from transfer_cli.rundir import RunDir
+from transfer_cli.rundir.rundir import RunDir
 from transfer_cli.signals import Stop
-from transfer_cli.store import Store
+from transfer_cli.store.store import Store
 
 BUSY_SHARE = 0.6  # of the cores: above it, other programs are using them
 
@@ -67,7 +67,7 @@ def work(made: Plan, run: RunDir, options: Options, talk: Talk, stop: Stop) -> d
     try:
         run.write_json("plan.json", [_planned(stage) for stage in made.stages])
         with _memory():
-            run.update(Execution(made, run, options, talk, stop).complete())
+            run.update(Execution(made, run, wishes(options), talk, stop).complete())
         rows = _rows(made, Store(options.runs / ".store"))
         run.write("rows.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
         run.write("metrics.csv", metrics_csv(run.data, rows))
@@ -82,6 +82,10 @@ def work(made: Plan, run: RunDir, options: Options, talk: Talk, stop: Stop) -> d
 
 def _planned(stage: Any) -> dict[str, Any]:
     return {"stage": stage.name, "key": stage.key, "method": stage.method, "what": stage.what, "spec": stage.spec}
+
+
+def wishes(options: Options) -> Wishes:
+    return Wishes(options.runs, options.wait, options.no_cache, options.retry_failed, options.strict_identity)
 
 
 @contextmanager

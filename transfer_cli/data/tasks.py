@@ -13,7 +13,6 @@ class Classification:
     """One of `classes` a row. Head: a linear layer named "classify"."""
 
     head = "classify"
-    primary = "accuracy"
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)

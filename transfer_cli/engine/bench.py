@@ -19,7 +19,7 @@ from transfer_cli.engine.feed import Address, StepFeed
 from transfer_cli.models import net as nets
 from transfer_cli.models.tensors import unpack
 from transfer_cli.seeds import seed_for
-from transfer_cli.store import Store
+from transfer_cli.store.store import Store
 
 Json = dict[str, Any]
 
@@ -58,7 +58,7 @@ class Bench:
         rows = data.rows(part, labelled=labelled, seed=seed)
         name = (data.fingerprint, rows.part, str(model["input"]))
         if name not in self._pixels:
-            self._pixels[name] = converted(data.raw, rows.part, model["input"], self.cache)
+            self._pixels[name] = converted(data.raw, rows.part, model["input"], self.cache, poll=self.stop)
         return Images(self._pixels[name], rows, model, policy=data.augment, flip=data.flip, device=self.device)
 
     def feed(self, job: Job, side: str, part: Any, *, labelled: bool = True, seed: int = 0) -> StepFeed:

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transfer_cli.commit import read_manifest
 from transfer_cli.engine import passes
 from transfer_cli.engine.bench import Bench, Job, load_class
 from transfer_cli.engine.feed import Address, StepFeed
 from transfer_cli.errors import DataError, Fault
 from transfer_cli.metrics.classification import confusion
 from transfer_cli.models.tensors import pack
+from transfer_cli.store.commit import read_manifest
 
 EPISODE_FLOATS = 30_000_000  # episodes are scored in chunks of about this many numbers
 Z95 = 1.959964
@@ -74,7 +74,8 @@ def _scores(job: Job, bench: Bench, net: Any, test: StepFeed) -> Tensor:
     support, labels = bench.feed(job, "target", "train", seed=job.seed).features(net)
     query, _ = test.features(net)
     with torch.no_grad():
-        return predictor.scores(support[None], labels[None], query[None], len(job.spec["classes"]))[0]
+        scores: Tensor = predictor.scores(support[None], labels[None], query[None], len(job.spec["classes"]))
+    return scores[0]
 
 
 def _head_scores(job: Job, bench: Bench, net: Any, test: StepFeed) -> Tensor:
@@ -84,16 +85,20 @@ def _head_scores(job: Job, bench: Bench, net: Any, test: StepFeed) -> Tensor:
 
 
 def settle_head(net: Any, task: Any, title: str) -> None:
-    """A head whose outputs have no names (someone's weights) takes the task's, if it has as many. Raises DataError."""
+    """Makes sure the net's head speaks of the task's classes: one whose outputs have no names (someone's weights)
+    takes them, if it has as many; a net without head gets a fresh one. Raises DataError for other classes."""
     if task.head not in net.heads:
         task.prepare(net)
-    if net.classes[task.head] is not None:
-        return
-    outputs = net.heads[task.head].out_features
-    if outputs != len(task.classes):
+    known, outputs, do = net.classes[task.head], net.heads[task.head].out_features, "strategy=linear_probe or fine_tune"
+    if known is None and outputs == len(task.classes):
+        net.name_classes(task.head, task.classes)
+    elif known is None:
         text = f"the net's head has {outputs} outputs, {title} {len(task.classes)} classes"
-        raise DataError(Fault("evaluate", text, do="strategy=linear_probe or fine_tune gives it a new head"))
-    net.name_classes(task.head, task.classes)
+        raise DataError(Fault("evaluate", text, do=f"{do} gives it a new head"))
+    elif tuple(known) != tuple(task.classes):
+        shared = len(set(known) & set(task.classes))
+        text = f"the net knows {len(known)} classes, {title} has {len(task.classes)}, {shared} shared"
+        raise DataError(Fault("evaluate", text, do=f"{do} gives it a new head"))
 
 
 def _confused(job: Job, scores: Tensor, labels: Tensor, most: int = 10) -> list[dict[str, Any]]:
@@ -167,7 +172,7 @@ def _episode_accuracy(
     rows, asked = (torch.from_numpy(part).to(support.device) for part in drawn)
     chunk = max(1, EPISODE_FLOATS // ((rows.shape[1] + asked.shape[1]) * support.shape[1]))
     shares = []
-    for near, far in zip(rows.split(chunk), asked.split(chunk), strict=True):
+    for near, far in zip(torch.split(rows, chunk), torch.split(asked, chunk), strict=True):
         bench.stop()
         labels = support_labels.expand(len(near), -1)
         scores = predictor.scores(support[near], labels, query[far], wants["way"])

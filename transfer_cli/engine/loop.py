@@ -93,7 +93,8 @@ class Training:
 
     def _backward(self, value: Tensor, owners: str | tuple[str, ...]) -> None:
         if self.alone:
-            return value.backward()
+            value.backward()
+            return
         names = (owners,) if isinstance(owners, str) else owners
         inputs = [p for name in names for p in self.cast[name].parameters if p.requires_grad]
         try:
@@ -107,7 +108,8 @@ class Training:
 
     def _micro_batches(self, batch: dict[str, Batch], at: Progress) -> Logs:
         """One optimiser step from several backward passes: gradients averaged by each loss's weight."""
-        total, logs = 0.0, {}
+        total = 0.0
+        logs: Logs = {}
         for part in _split(batch, self.trainer.accumulate):
             losses = self._losses(part, at)
             loss = next(losses)
@@ -116,7 +118,7 @@ class Training:
                 raise ConfigError(Fault("trainer.accumulate", "this method yields more than one loss; allowed: 1"))
             total += loss.weight
             for name, value in {"loss": loss.value, **loss.logs}.items():
-                logs[name] = logs.get(name, 0.0) + value.detach() * loss.weight
+                logs[name] = logs.get(name, torch.zeros_like(value)) + value.detach() * loss.weight
         for name in _names(loss):
             torch._foreach_mul_(self.cast[name].gradients(), 1 / total)
         logs = {name: value / total for name, value in logs.items()}
@@ -140,7 +142,7 @@ class Training:
         `check` raises at the next log point, before anything is saved."""
         if self.device.type == "cuda":
             bad = (~torch.isfinite(norm + value.detach())).float()
-            player.optimizer.found_inf = bad
+            player.optimizer.found_inf = bad  # type: ignore[attr-defined]  # read by fused kernels
             self.overflow += bad
             return
         number = float(value.detach())

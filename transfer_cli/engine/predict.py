@@ -19,7 +19,7 @@ from transfer_cli.engine.bench import Bench, Job, load_class
 from transfer_cli.engine.evaluate import settle_head
 from transfer_cli.engine.feed import Address, StepFeed
 from transfer_cli.errors import DataError
-from transfer_cli.store import Store
+from transfer_cli.store.store import Store
 
 Row = dict[str, Any]
 
@@ -82,6 +82,7 @@ class Predicting:
 
         def score(feed: StepFeed) -> Tensor:
             query = passes.features(self.net, feed, self.bench.precision(job))
-            return predictor.scores(support[None], labels[None], query[None], len(self.classes))[0]
+            scores: Tensor = predictor.scores(support[None], labels[None], query[None], len(self.classes))
+            return scores[0]
 
         return score

@@ -4,10 +4,9 @@ import resource
 import time
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from transfer_cli.contracts import Given, Method
+from transfer_cli.contracts import Feed, Given, Method, Task
 from transfer_cli.engine import passes
 from transfer_cli.engine.bench import Bench, Job
 from transfer_cli.engine.device import identity, reseed
@@ -19,8 +18,8 @@ from transfer_cli.errors import Diverged
 from transfer_cli.models.tensors import pack, unpack
 from transfer_cli.models.weights import load
 from transfer_cli.seeds import seed_for
-from transfer_cli.claim import Claim
-from transfer_cli.commit import canonical
+from transfer_cli.store.claim import Claim
+from transfer_cli.store.commit import canonical
 
 LOGGED_ROWS = 500  # a stage's loss curve has at most this many points; fixed, for rows are part of the result
 
@@ -50,7 +49,7 @@ def seed32(job: Job) -> int:
 def _given(job: Job, bench: Bench, claim: Claim) -> None:
     assert job.weights is not None, "the plan made this stage from a file"
     net = bench.net(job, {"init": 0})
-    report = load(net, job.weights)
+    report = load(net, job.weights, sha256=job.spec["weights"])
     for line in report.lines():
         bench.talk.note(line)
     claim.put("model-final.safetensors", _model({"net": net}))
@@ -60,7 +59,7 @@ def _given(job: Job, bench: Bench, claim: Claim) -> None:
 def _train(job: Job, bench: Bench, claim: Claim) -> None:
     method, tasks = _method(job, bench)
     batch = job.spec.get("trainer", {}).get("batch", 128)
-    feeds = {name: bench.stream(job, name, batch) for name in job.spec["streams"]}
+    feeds: dict[str, Feed] = {name: bench.stream(job, name, batch) for name in job.spec["streams"]}
     kept = Kept(job.rules)
     trained: int | None = None
     if method.steps:
@@ -82,7 +81,7 @@ def _train(job: Job, bench: Bench, claim: Claim) -> None:
 def _method(job: Job, bench: Bench) -> tuple[Method, dict[str, Any]]:
     net = bench.net(job, job.spec["net"])
     reseed(seed_for(job.seed, job.spec["role"], "method", bits=32))
-    tasks = {name: bench.task(job, view["side"]) for name, view in job.spec["streams"].items()}
+    tasks: dict[str, Task] = {name: bench.task(job, view["side"]) for name, view in job.spec["streams"].items()}
     for name, view in job.spec["streams"].items():
         if view["labelled"]:
             tasks[name].prepare(net)

@@ -42,7 +42,7 @@ def commit() -> str | None:
     import subprocess
 
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parents[1]
     if not (here.parent / ".git").exists():  # else a package installed inside somebody's project would name that one
         return None
     try:

@@ -10,9 +10,9 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from transfer_cli.diskerrors import explain, explained, point
 from transfer_cli.errors import Fault, StoreError
 from transfer_cli.safe import shown
+from transfer_cli.store.diskerrors import explain, explained, point
 
 NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from transfer_cli.commit import read_manifest
-from transfer_cli.disk import read_file
-from transfer_cli.plan import Plan, Stage
-from transfer_cli.store import Store
+from transfer_cli.plan.plan import Plan, Stage
+from transfer_cli.store.commit import read_manifest
+from transfer_cli.store.disk import read_file
+from transfer_cli.store.store import Store
 
 Json = dict[str, Any]
 

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from transfer_cli.disk import read_file
-from transfer_cli.diskerrors import explained
 from transfer_cli.errors import ConfigError, Fault, TransferError, nearest
-from transfer_cli.lock import is_held
 from transfer_cli.safe import safe, shown
+from transfer_cli.store.disk import read_file
+from transfer_cli.store.diskerrors import explained
+from transfer_cli.store.lock import is_held
 
 RESULTS, SWEEP, ORDER, SWEEPS = "results.json", "sweep.json", ".order", "sweeps"
 DIRECTORY = re.compile(r"\d{8}T\d{6}Z-([a-z][0-9a-z]{5})")

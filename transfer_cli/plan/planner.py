@@ -1,86 +1,29 @@
-"""A configuration becomes stages with keys. No torch: `show` and every check run on this.
+"""A checked configuration becomes a plan: which method reads which rows, from which net, under which key."""
 
-A key is the sha256 of all that decides a stage's result: method and every parameter, parents, data views, model,
-effective trainer, seed, role and code. Names of strategy or run, intervals of saving and `runtime` are not in it."""
-
-import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from hashlib import sha256
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from transfer_cli import closure, rundir
 from transfer_cli.config.compose import Config
-from transfer_cli.config.signatures import Signature, signature
+from transfer_cli.config.signatures import PACKAGE, Signature, signature
 from transfer_cli.data.cache import digests
-from transfer_cli.data.describe import DataSet, describe_pair
-from transfer_cli.data.raw import Places
-from transfer_cli.errors import ConfigError, DataError, Fault, StoreError
-from transfer_cli.safe import shown
+from transfer_cli.data.dataset import DataSet
+from transfer_cli.data.describe import describe_pair
+from transfer_cli.errors import ConfigError, DataError, Fault
+from transfer_cli.plan import closure, origin
+from transfer_cli.plan.episodes import enough_for_episodes
+from transfer_cli.plan.plan import Json, Plan, Stage, key_of, stamp_of
 
-PACKAGE = Path(__file__).parent
 AUGMENT, METRICS = PACKAGE / "data" / "augment.py", PACKAGE / "metrics" / "classification.py"
-HUB_FOLDER = Path(os.environ.get("TORCH_HOME") or "~/.cache/torch").expanduser() / "hub" / "checkpoints"
+
+PIXELS = tuple(PACKAGE / "data" / name for name in ("cut.py", "cache.py", "decode.py"))  # rows and what they look like
 RESERVED = ("method", "seed", "rule", "trainer", "feeds")
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of a run. `spec` is what is hashed into `key`; `rules` are the snapshots it can hand on and `rule`
-    the one it does; `what` is for people. `key` "" is an empty slot."""
-
-    name: str
-    method: str
-    what: str
-    spec: Json
-    key: str = ""
-    rule: str = "final"
-    rules: tuple[str, ...] = ("final",)
-    seed: int = 0
-
-    @property
-    def kind(self) -> str:
-        return str(self.spec.get("kind", "none"))
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The stages of a run in order, and the data they read."""
-
-    config: Config
-    values: Json
-    stages: tuple[Stage, ...]
-    target: DataSet
-    source: DataSet | None
-    weights: Path | None = None
-    watched: Mapping[Path, tuple[int, int]] = field(default_factory=dict, repr=False)
-
-    def changed(self) -> list[Path]:
-        """Files of data, weights or code whose size or time is not what it was when the plan was made."""
-        return [path for path, stamp in self.watched.items() if _stamp(path) != stamp]
-
-    def data(self, side: str) -> DataSet:
-        chosen = self.source if side == "source" else self.target
-        assert chosen is not None, "the plan refuses a stage that reads a source where there is none"
-        return chosen
-
-    @property
-    def work(self) -> tuple[Stage, ...]:
-        """Stages that are computed (slots that are not empty)."""
-        return tuple(stage for stage in self.stages if stage.key)
 
 
 def plan(config: Config, *, runs: Path) -> Plan:
     """The plan of one run. Raises ConfigError, DataError or StoreError for what can be known before any training."""
-    return _Planner(config, runs).plan()
-
-
-def key_of(spec: Mapping[str, Any]) -> str:
-    """First 32 hex digits of sha256 over canonical JSON."""
-    return sha256(json.dumps(spec, sort_keys=True, allow_nan=False).encode()).hexdigest()[:32]
+    return Planner(config, runs).plan()
 
 
 def bound(slot: str, stream: str, streams: Mapping[str, Any]) -> str:
@@ -88,7 +31,7 @@ def bound(slot: str, stream: str, streams: Mapping[str, Any]) -> str:
     return "source" if slot == "pretrain" and len(streams) == 1 else stream
 
 
-class _Planner:
+class Planner:
     def __init__(self, config: Config, runs: Path) -> None:
         self.config, self.runs = config, runs
         self.values: Json = dict(config.values)
@@ -103,39 +46,33 @@ class _Planner:
 
     def plan(self) -> Plan:
         self.target, self.source = describe_pair(self.values, self.cache)
-        inherited = self._weights()
+        inherited = self._inherited()
         stages = [self._stage(name, inherited) for name in self.values["stages"] if name != "evaluate"]
         if "evaluate" in self.values["stages"]:
             stages.append(self._evaluate())
         files = [*self.code, *self.target.raw.sources, *(self.source.raw.sources if self.source else ())]
-        watched = {path: _stamp(path) for path in [*files, *([self.weights] if self.weights else [])]}
+        watched = {path: stamp_of(path) for path in [*files, *([self.weights] if self.weights else [])]}
         return Plan(self.config, self.values, tuple(stages), self.target, self.source, self.weights, watched)
 
-    # where the net starts
-    def _weights(self) -> Stage | None:
-        """Resolves `weights`: a file (or imagenet) becomes a `given` stage, a run the stage that made its net."""
+    def _inherited(self) -> Stage | None:
+        """The stage that gives the net, if `weights` names one; else the first that needs a net draws it."""
         word = str(self.values["weights"])
         if word == "none":
             self.net = {"init": self.seed}
             return None
-        if word != "imagenet" and not Path(word).expanduser().exists():
+        file = origin.weights_file(word, self.values["model"], self.cache)
+        if file is None:
             return self._from_run(word)
-        self.weights = _weights_file(word, self.values["model"], self.cache)
-        digest = digests([self.weights], self.cache)[self.weights]
-        spec = {"kind": "given", "weights": digest, "model": self._model(), "code": self._code()}
+        self.weights = file
+        digest = digests([file], self.cache)[file]
+        spec = {"kind": "given", "weights": digest, "model": self._model(), "code": self._code(extra=origin.READERS)}
         return Stage("pretrain", "given", f"weights {Path(word).name}", spec, key_of(spec))
 
     def _from_run(self, ref: str) -> Stage:
-        found = rundir.find(self.runs, ref)
-        if len(found) != 1:
-            raise ConfigError(Fault("weights", f"stands for {len(found)} runs; name one", ref))
-        results = rundir.read_results(found[0])
-        trained = [s for s in results["stages"] if s["key"] and s["name"] != "evaluate"]
-        if not trained:
-            raise ConfigError(Fault("weights", f"run {results['id']} trained no net", ref))
+        results = origin.run_of(self.runs, ref)
+        last = origin.last_net(results, ref)
         if "model" not in {word.split("=")[0] for word in self.config.words}:
             self.values["model"] = results["config"]["model"]
-        last = trained[-1]
         return Stage("pretrain", "given", f"run {results['id']}", {"kind": "given"}, last["key"], rule=last["rule"])
 
     # one stage
@@ -167,14 +104,16 @@ class _Planner:
         rules = self._rules(chosen, sides) if chosen.steps and trainer["validations"] else []
         streams = {s: self._view(chosen, s, side, node, seed) for s, side in sides.items()}
         drawn = any(view != "none" for stream in streams.values() for view in stream["views"])
-        spec = {
+        spec: Json = {
             "kind": "train",
             "method": {k: v for k, v in node.items() if k not in RESERVED or k == "method"},
             "role": name.replace("_", "/") if name[-1].isdigit() else name,
             "net": self.net if "key" in self.net else {"init": seed},
             "model": self._model(),
             "streams": streams,
-            "code": self._code(method=node["method"], sides=sides.values(), extra=[AUGMENT] if drawn else []),
+            "code": self._code(
+                method=node["method"], sides=sides.values(), extra=[*PIXELS, *([AUGMENT] if drawn else [])]
+            ),
         }
         if chosen.steps:  # a method without steps draws nothing and reads no trainer
             effective = trainer | {"precision": trainer["precision"] or self.values["model"]["precision"]}
@@ -272,7 +211,7 @@ class _Planner:
             "test": self.target.key("test", labelled=True, seed=self.seed),
             "classes": list(self.target.classes),
             "predictor": predictor,
-            "code": self._code(sides=["target"], predictor=predictor["predictor"], extra=[METRICS]),
+            "code": self._code(sides=["target"], predictor=predictor["predictor"], extra=[*PIXELS, METRICS]),
         }
         if few_label:
             spec["support"] = self.target.key("train", labelled=True, seed=self.seed)
@@ -294,23 +233,7 @@ class _Planner:
                 self._same_classes("evaluate: the net's classes are not the target's", "the net's", self.classes)
             return
         if node["way"]:
-            self._enough_for_episodes(node)
-
-    def _enough_for_episodes(self, node: Json) -> None:
-        if node["way"] > len(self.target.classes):
-            text = f"{self.target.title} has {len(self.target.classes)} classes"
-            raise DataError(
-                Fault("evaluate.way", text, str(node["way"]), do=f"evaluate.way={len(self.target.classes)}")
-            )
-        for key, part in (("shots", "train"), ("queries", "test")):
-            rows = self.target.rows(part, seed=self.seed)
-            counts = [int((rows.labels == c).sum()) for c in range(len(self.target.classes))]
-            least = min(range(len(counts)), key=counts.__getitem__)
-            if counts[least] < node[key]:
-                text = (
-                    f"class {self.target.classes[least]} has {counts[least]} {part} rows; allowed 1 to {counts[least]}"
-                )
-                raise DataError(Fault(f"evaluate.{key}", text, str(node[key])))
+            enough_for_episodes(self.target, node, self.seed)
 
     # what enters every key
     def _model(self) -> Json:
@@ -324,38 +247,12 @@ class _Planner:
         names |= {pair for pair in (("method", method), ("predictor", predictor)) if pair[1] != "none"}
         paths = sorted({*(signature(group, name, self.plugins).path for group, name in names), *extra})
         self.code |= set(paths)
-        return {"hub": closure.HUB, "files": closure.code_hash(paths, self.cache / "code.json")}
+        return {"hub": closure.HUB, "files": closure.code_hash(paths, self.cache)}
 
     def _family(self, side: str) -> str:
         family = str(self.values[side if side == "source" else "data"]["family"])
         return str(self.values["data"]["family"]) if family == "base" else family
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        facts = path.stat()
-    except OSError:
-        return -1, -1
-    return facts.st_size, facts.st_mtime_ns
-
-
 def _slot(name: str) -> str:
     return name.rsplit("_", 1)[0] if name[-1].isdigit() else name
-
-
-def _weights_file(word: str, model: Json, cache: Path) -> Path:
-    if word != "imagenet":
-        path = Path(word).expanduser()
-        if path.is_dir():
-            raise StoreError(Fault("weights", "is a folder; name a .safetensors, .pth, .th or .pt file", word))
-        return path
-    return _imagenet(str(model.get("name")), [*Places(cache).roots("weights"), HUB_FOLDER])
-
-
-def _imagenet(name: str, folders: Sequence[Path]) -> Path:
-    """torchvision's file of a model, `<name>-<8 hex digits>.pth`, wherever it lies. Raises StoreError."""
-    for folder in folders:
-        if found := sorted(folder.glob(f"{name}*-[0-9a-f]*.pth")):
-            return found[0]
-    text = f"{name}-*.pth is in none of {', '.join(shown(folder) for folder in folders)}"
-    raise StoreError(Fault("weights", text, "imagenet", do=f"transfer fetch {name} (network), or weights=FILE"))

@@ -16,15 +16,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from transfer_cli.claim import Claim, stored_identity
-from transfer_cli.claim import identity_change as identity_change
-from transfer_cli.commit import DONE, FAILED, is_done, is_tidy, is_whole, read_manifest
-from transfer_cli.commit import canonical as canonical
-from transfer_cli.disk import check_folder, make_folder, put, read_file, sync_folder
-from transfer_cli.diskerrors import explained, point
 from transfer_cli.errors import Fault, StoreError
-from transfer_cli.lock import Lock, check_locks, is_held
 from transfer_cli.safe import KEY, check_key, safe, shown
+from transfer_cli.store.claim import Claim, stored_identity
+from transfer_cli.store.claim import identity_change as identity_change
+from transfer_cli.store.commit import DONE, FAILED, is_done, is_tidy, is_whole, read_manifest
+from transfer_cli.store.commit import canonical as canonical
+from transfer_cli.store.disk import check_folder, make_folder, put, read_file, sync_folder
+from transfer_cli.store.diskerrors import explained, point
+from transfer_cli.store.lock import Lock, check_locks, is_held
 
 FORMAT = 1
 State = Literal["done", "failed", "running", "partial", "absent"]

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from transfer_cli.diskerrors import explain, explained, point
 from transfer_cli.errors import Busy, Fault, StoreError
 from transfer_cli.safe import safe, shown
+from transfer_cli.store.diskerrors import explain, explained, point
 
 SAY_AGAIN_S = 60.0
 _held: set[int] = set()

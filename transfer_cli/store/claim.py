@@ -10,7 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from transfer_cli.commit import (
+from transfer_cli.safe import check_name
+from transfer_cli.store.commit import (
     DONE,
     FAILED,
     MANIFEST,
@@ -26,9 +27,8 @@ from transfer_cli.commit import (
     tidy,
     withdraw,
 )
-from transfer_cli.disk import Lines, make_folder, put, read_file, sync_folder
-from transfer_cli.diskerrors import check_space, explained, point
-from transfer_cli.safe import check_name
+from transfer_cli.store.disk import Lines, make_folder, put, read_file, sync_folder
+from transfer_cli.store.diskerrors import check_space, explained, point
 
 ROWS, TIMING = "rows.jsonl", "timing.jsonl"
 KEPT_RESUME_FILES = 2

@@ -11,10 +11,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from transfer_cli.disk import put, read_file, sync_folder
-from transfer_cli.diskerrors import explained, point
 from transfer_cli.errors import Fault, StoreError
 from transfer_cli.safe import shown
+from transfer_cli.store.disk import put, read_file, sync_folder
+from transfer_cli.store.diskerrors import explained, point
 
 MANIFEST, DONE, FAILED = "MANIFEST.json", "DONE", "FAILED.json"
 RESUME = re.compile(r"resume-(\d{8,})-([0-9a-f]{32})\.safetensors")

@@ -11,18 +11,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from transfer_cli.disk import Lines, make_folder, put
-from transfer_cli.diskerrors import explained, point
 from transfer_cli.errors import Fault, StoreError
-from transfer_cli.lock import Lock
-from transfer_cli.record import env, versions
-from transfer_cli.runs import RESULTS, SWEEP, SWEEPS, append_order, read_json, run_id
-from transfer_cli.runs import find as find
-from transfer_cli.runs import folders as folders
-from transfer_cli.runs import listing as listing
-from transfer_cli.runs import read_results as read_results
-from transfer_cli.runs import summary as summary
+from transfer_cli.rundir.record import env, versions
+from transfer_cli.rundir.runs import RESULTS, SWEEP, SWEEPS, append_order, read_json, run_id
+from transfer_cli.rundir.runs import find as find
+from transfer_cli.rundir.runs import folders as folders
+from transfer_cli.rundir.runs import listing as listing
+from transfer_cli.rundir.runs import read_results as read_results
+from transfer_cli.rundir.runs import summary as summary
 from transfer_cli.safe import check_name, hide_places, hide_secrets, safe, scrub, shown
+from transfer_cli.store.disk import Lines, make_folder, put
+from transfer_cli.store.diskerrors import explained, point
+from transfer_cli.store.lock import Lock
 
 LETTERS = "abcdefghjkmnpqrtvwxyz"  # no i l o u; s begins the ids of sweeps only
 SIGNS = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -1,0 +1,42 @@
+"""Where a net starts: what `weights=` means, a file (imagenet is one) or a run."""
+
+from pathlib import Path
+from typing import Any
+
+from transfer_cli.config.signatures import PACKAGE
+from transfer_cli.data.fetch import imagenet_file
+from transfer_cli.errors import ConfigError, Fault, StoreError
+from transfer_cli.rundir.runs import find, summary
+from transfer_cli.safe import safe
+
+READERS = (PACKAGE / "models" / "weights.py",)  # the code that decides how a file becomes a net
+
+
+def weights_file(word: str, model: dict[str, Any], cache: Path) -> Path | None:
+    """The file `word` means, None if it must be a run. Raises StoreError for a folder or absent ImageNet weights."""
+    if word == "imagenet":
+        return imagenet_file(model, cache)
+    path = Path(word).expanduser()
+    if path.is_dir() and not (path / "results.json").is_file():
+        raise StoreError(Fault("weights", "is a folder; name a .safetensors, .pth, .th or .pt file", safe(word)))
+    return path if path.is_file() else None
+
+
+def run_of(runs: Path, ref: str) -> dict[str, Any]:
+    """results.json of the one run a reference means. Raises ConfigError, or StoreError for what looks like a file."""
+    if "/" in ref or Path(ref).suffix in (".pth", ".th", ".pt", ".safetensors"):
+        raise StoreError(Fault("weights", "no such file", safe(ref)))
+    found = find(runs, ref)
+    if len(found) != 1:
+        raise ConfigError(Fault("weights", f"stands for {len(found)} runs; name one", safe(ref)))
+    return summary(found[0])
+
+
+def last_net(results: dict[str, Any], ref: str) -> dict[str, Any]:
+    """The stage of a run whose net is its result. Raises ConfigError if it made none."""
+    made = [stage for stage in results["stages"] if stage["key"] and stage["name"] != "evaluate"]
+    if not made:
+        raise ConfigError(
+            Fault("weights", f"run {safe(results['id'])} is {results['status']} and has no net", safe(ref))
+        )
+    return dict(made[-1])
