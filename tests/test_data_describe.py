@@ -180,7 +180,7 @@ def test_a_misspelt_class_has_a_nearest_one(tmp_path, monkeypatch):
 
 
 def test_an_unknown_family(tmp_path):
-    with pytest.raises(ConfigError, match=r"data\.family=nope: no such file"):
+    with pytest.raises(ConfigError, match=r"data/nope\.py: no such file or class"):
         describe({"family": "nope"}, cache=tmp_path)
 
 

@@ -13,7 +13,7 @@ from transfer_cli.plan.planner import plan
 from transfer_cli.rundir.rundir import RunDir
 from transfer_cli.safe import shown
 from transfer_cli.signals import Stop
-from transfer_cli.store.claim import Claim, identity_change
+from transfer_cli.store.claim import Claim, identity_change, other_class
 from transfer_cli.store.store import Damaged, Store
 
 
@@ -64,10 +64,14 @@ class Execution:
         self.talk.note(text)
         self.run.log(text)
 
+    def _tell(self, stage: Stage, state: str) -> None:
+        self.talk.stage(stage.name, state, stage.what)
+        self.run.log(f"{stage.name} {state} {stage.what} {stage.key[:12]}")
+
     def _stage(self, stage: Stage) -> None:
         self.stop()
         if not stage.key:
-            self.talk.stage(stage.name, "none")
+            self._tell(stage, "none")
             return
         fresh = self.cached.get(stage.name) is False
         if self.store.hit(stage.key) and (fresh or not self.wishes.no_cache):
@@ -76,21 +80,29 @@ class Execution:
         else:
             self._compute(stage)
             self.cached[stage.name] = False
-        self.talk.stage(stage.name, "cached" if self.cached[stage.name] else "done", stage.what)
+        self._tell(stage, "cached" if self.cached[stage.name] else "done")
         self._link(stage)
 
     def _same_identity(self, stage: Stage) -> None:
-        """A hit from another version, thread count or device may differ in its last bits: said, or refused."""
-        from transfer_cli.rundir.record import versions
-
+        """A hit of another identity class may differ in its last bits: said, or refused."""
         then = self.store.identity(stage.key) or {}
-        now: dict[str, Any] = {n: versions().get(n, then[n]) for n in ("torch", "numpy") if n in then}
+        now = {name: value for name, value in self._identity().items() if name in then}
         change = identity_change(now, {name: then[name] for name in now})
         if change is None:
             return
         if self.wishes.strict_identity:
-            raise StoreError(Fault(f"stage {stage.key[:12]}", f"is of another identity class: {change}"))
-        self.say(f"warning: {stage.name} was computed under another {change}: not bit-identical")
+            raise other_class(stage.name, change)
+        self.say(f"warning: {stage.name} was computed under {change}: not bit-identical")
+
+    def _identity(self) -> dict[str, Any]:
+        """The identity class of this process; without --strict-identity only what can be known without torch."""
+        if self.wishes.strict_identity:
+            from transfer_cli.engine.device import identity
+
+            return identity(self._workbench().device)
+        from transfer_cli.rundir.record import versions
+
+        return {name: value for name, value in versions().items() if name in ("torch", "numpy")}
 
     def _link(self, stage: Stage) -> None:
         for name in self.store.files(stage.key):
@@ -98,7 +110,7 @@ class Execution:
                 self.run.link(f"{stage.name}-{name.removeprefix('model-')}", self.store.path(stage.key) / name)
 
     def _compute(self, stage: Stage) -> None:
-        self.talk.stage(stage.name, "running", stage.what)
+        self._tell(stage, "running")
         owner, wait = shown(self.run.path), self.wishes.wait
         with self.store.claim(stage.key, owner=owner, wait=wait, poll=self.stop, talk=self.say) as claim:
             if claim.state == "done" and not self.wishes.no_cache:
@@ -114,14 +126,17 @@ class Execution:
             claim.start_over()
 
     def _run(self, stage: Stage, claim: Claim) -> None:
-        from transfer_cli.engine.bench import Job
         from transfer_cli.engine.stage import run_stage
+
+        run_stage(self._job(stage), self._workbench(), claim)
+
+    def _job(self, stage: Stage) -> Any:
+        from transfer_cli.engine.bench import Job
 
         sides = {"target": self.plan.target, "source": self.plan.source}
         data = {side: found for side, found in sides.items() if found is not None}
         plugins = tuple(self.plan.values["plugins"])
-        job = Job(stage.name, stage.key, stage.spec, stage.rules, data, self.plan.weights, plugins, stage.seed)
-        run_stage(job, self._workbench(), claim)
+        return Job(stage.name, stage.key, stage.spec, stage.rules, data, self.plan.weights, plugins, stage.seed)
 
     def _workbench(self) -> Any:
         if self._bench is None:
@@ -131,8 +146,26 @@ class Execution:
 
             runtime = Runtime(**self.plan.values["runtime"])
             device, cache = setup(runtime), self.wishes.runs / ".cache"
-            self._bench = Bench(self.store, device, cache, self.talk, self.stop, self._unchanged, runtime.save_every)
+            self._bench = Bench(
+                self.store,
+                device,
+                cache,
+                self,
+                self.stop,
+                self._unchanged,
+                runtime.save_every,
+                self.wishes.strict_identity,
+            )
+            self._rehearse()
         return self._bench
+
+    def _rehearse(self) -> None:
+        """What would stop a later stage stops the run now, not after hours of pretraining."""
+        from transfer_cli.engine.stage import rehearse
+
+        todo = [stage for stage in self.plan.work if not self.store.done(stage.key)]
+        for stage in todo[1:]:
+            rehearse(self._job(stage), self._bench)
 
     def _unchanged(self) -> None:
         """Raises if data or code changed since the plan was made: what was computed then belongs to no key."""

@@ -44,7 +44,7 @@ def _asked(options: Options) -> tuple[dict[str, Any], list[Path]]:
     run = summary(found[0])
     if run["status"] != "done":
         raise ConfigError(
-            Fault(f"run {safe(run['id'])}", f"is {run['status']}", do=f"transfer resume {safe(run['id'])}")
+            Fault(f"run {safe(run['id'])}", f"is not finished: {run['status']}", do=f"transfer resume {safe(run['id'])}")
         )
     return run, _files(place)
 

@@ -10,18 +10,19 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from transfer_cli.cli.leave import leave
+from transfer_cli.cli.main import guarded
 from transfer_cli.cli.options import Options
 from transfer_cli.cli.work import digest_of, is_cached, open_run, quiet_threads, work
-from transfer_cli.errors import Fault, ResourceError, Stopped, StoreError, SweepError, TransferError
+from transfer_cli.errors import Fault, ResourceError, Stopped, StoreError, SweepError
 from transfer_cli.plan.plan import Plan
 from transfer_cli.report import screens
 from transfer_cli.report.compare import compare
 from transfer_cli.report.live import Talk
 from transfer_cli.report.screen import Screen
-from transfer_cli.rundir.rundir import SweepDir
+from transfer_cli.rundir.rundir import RunDir, SweepDir
 from transfer_cli.rundir.runs import read_json
 from transfer_cli.safe import shown
-from transfer_cli.signals import Stop
+from transfer_cli.signals import RELAY, Stop
 
 PRELOADED = [
     "transfer_cli.engine.stage",
@@ -59,12 +60,7 @@ def _next(number: int, made: Plan, ledger: SweepDir, options: Options, screen: S
     ledger.start(number, run.path)
     screen.note(f"{number + 1}/{len(ledger.data['runs'])}  {' '.join(made.config.words)}  run {run.id}")
     if is_cached(made, options.runs) and not options.no_cache:
-        try:
-            work(made, run, options, Talk(), stop)
-            leave(run)
-            code = 0
-        except TransferError as error:
-            code = error.code
+        code = guarded(lambda: _cached(made, run, options, stop), debug=options.debug, as_json=options.json)
     else:
         run.release()
         code = _in_child(made, options, ledger.id, stop)
@@ -79,6 +75,12 @@ def _next(number: int, made: Plan, ledger: SweepDir, options: Options, screen: S
         raise (StoreError if code == StoreError.code else ResourceError)(
             Fault(f"sweep {ledger.id}", f"stopped, every run would meet this: {shown(run.path)}/log.txt")
         )
+
+
+def _cached(made: Plan, run: RunDir, options: Options, stop: Stop) -> int:
+    work(made, run, options, Talk(), stop)
+    leave(run)
+    return 0
 
 
 def _is_done(row: dict[str, Any], options: Options) -> bool:
@@ -99,29 +101,29 @@ def _in_child(made: Plan, options: Options, sweep_id: str, stop: Stop) -> int:
 
 
 def _wait(child: BaseProcess, stop: Stop) -> None:
-    """Until the child ends; a signal that reached only us is passed on once."""
+    """Until the child ends; a signal is passed on, for it may have reached only us."""
     told = False
     while child.is_alive():
         child.join(0.2)
         if stop.signum and not told:
             told = True
-            os.kill(child.pid or 0, stop.signum)
+            os.kill(child.pid or 0, RELAY)
 
 
 def _child(words: tuple[str, ...], options: Options, sweep_id: str) -> None:
     """The whole of a run in a fresh process: compose, plan, compute. Exits with its code."""
-    from transfer_cli.cli.main import guarded
     from transfer_cli.cli.run import plan_all, show_run
     from transfer_cli.config.compose import load
 
     def run() -> int:
         made = plan_all([load(words, config_dirs=options.config_dirs)], options)[0]
         run = open_run(made, options, sweep=sweep_id)
-        show_run(made, run, options, Screen.of(options), Stop().watch())
+        show_run(made, run, options, Screen.of(options), stop)
         return 0
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+    stop = Stop().watch()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the sweep too, which passes it on
+
     sys.exit(guarded(run, debug=options.debug, as_json=options.json))
 
 
@@ -137,9 +139,11 @@ def _finish(ledger: SweepDir, options: Options, screen: Screen) -> int:
         ledger.close("done", 0)
         return 0
     ledger.close("failed", SweepError.code)
-    raise SweepError(*(_failed(row, len(rows) - len(failed), len(rows)) for row in failed))
+    text = f"{len(rows) - len(failed)} of {len(rows)} done, {len(failed)} failed"
+    total = Fault(f"sweep {ledger.id}", text, do=f"transfer resume {ledger.id} --retry-failed")
+    raise SweepError(*(_failed(row, options) for row in failed), total)
 
 
-def _failed(row: dict[str, Any], done: int, total: int) -> Fault:
-    where = f": runs/{row['path']}/log.txt" if row["path"] else ""
-    return Fault(" ".join(row["words"]), f"{row['state']} [{row['code']}]{where}", do=f"{done} of {total} done")
+def _failed(row: dict[str, Any], options: Options) -> Fault:
+    where = f": {shown(options.runs / row['path'] / 'log.txt')}" if row["path"] else ""
+    return Fault(" ".join(row["words"]), f"{row['state']} [{row['code']}]{where}")

@@ -91,8 +91,10 @@ class Loader:
     def _in_doubt(self, key: str) -> bool:
         """Whether a wrong choice may be what makes this key look wrong."""
         faulty, top = self.choices.faulty, key.partition(".")[0]
-        if faulty & {"strategy", "experiment"}:
+        if "experiment" in faulty:
             return top not in ("trainer", "runtime", "seed", "oracle")
+        if "strategy" in faulty:
+            return top not in ("trainer", "runtime", "seed", "oracle", "data", "model")
         return top in faulty or ("data" in faulty and top == "model") or ("predictor" in faulty and "predictor" in key)
 
     def _replaced(self) -> list[Fault]:

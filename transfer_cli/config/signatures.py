@@ -14,6 +14,7 @@ from transfer_cli.config.classes import PACKAGE as PACKAGE
 from transfer_cli.config.classes import Module, attributes_of, has_params, line_of_descent, params_of
 from transfer_cli.config.syntax import Param as Param
 from transfer_cli.errors import ConfigError, Fault, nearest
+from transfer_cli.plugins import camel
 
 FOLDERS = {"method": "methods", "data": "data", "model": "models", "predictor": "predictors"}
 
@@ -31,14 +32,6 @@ class Signature:
     steps: bool = True
     coupled: bool = False
     flags: dict[str, Any] = field(default_factory=dict)
-
-
-def camel(stem: str) -> str:
-    """Class name of a file stem.
-
-    >>> camel("linear_probe"), camel("cifar_resnet")
-    ('LinearProbe', 'CifarResnet')"""
-    return "".join(part.title() for part in stem.split("_"))
 
 
 def package_dir(name: str) -> Path:

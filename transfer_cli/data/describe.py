@@ -1,7 +1,6 @@
 """A data node of the configuration -> DataSet: family opened, content fingerprinted, parts cut. No torch, no pixels.
 What pixels look like is cache.py's business, what files look like the family's, who sees which row the DataSet's."""
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -16,7 +15,8 @@ from transfer_cli.data.dataset import DataSet as DataSet
 from transfer_cli.data.dataset import Part, shares
 from transfer_cli.data.dataset import Rows as Rows
 from transfer_cli.data.raw import Finding, Places, Raw
-from transfer_cli.errors import ConfigError, DataError, Fault
+from transfer_cli.errors import DataError, Fault
+from transfer_cli.plugins import load_class
 from transfer_cli.ranges import Range
 
 
@@ -72,7 +72,7 @@ def open_raw(node: Mapping[str, Any], cache: Path, word: str = "data", plugins: 
 def scan(node: Mapping[str, Any], cache: Path, word: str = "data", plugins: Sequence[str] = ()) -> Raw:
     """As `open_raw`, but faults stay values in `raw.faults`: `data check` wants to tell them all."""
     settings = {key: value for key, value in node.items() if key not in _VIEW_KEYS and key != "family"}
-    raw: Raw = _family(node["family"], plugins)(**settings).open(Places(cache, word))
+    raw: Raw = load_class("data", node["family"], plugins)(**settings).open(Places(cache, word))
     raw = replace(raw, digests=store.digests(raw.sources, cache))
     return replace(raw, fingerprint=store.fingerprint(raw))
 
@@ -82,20 +82,6 @@ _VIEW_KEYS = {key.name for key in fields(View)}
 
 def _fault(finding: Finding) -> Fault:
     return Fault(finding.file, finding.detail)
-
-
-def _family(stem: str, plugins: Sequence[str]) -> Any:
-    """Class of data/<stem>.py, of this package or of a plugin package (its data/ folder or itself)."""
-    folders = ["transfer_cli.data", *(f"{name}{sub}" for name in plugins for sub in (".data", ""))]
-    for folder in folders:
-        try:
-            module = importlib.import_module(f"{folder}.{stem}")
-        except ModuleNotFoundError as error:
-            if error.name not in (folder, f"{folder}.{stem}"):
-                raise
-            continue
-        return getattr(module, "".join(word.capitalize() for word in stem.split("_")))
-    raise ConfigError(Fault("data.family", "no such file in transfer_cli/data or a plugin", stem))
 
 
 def _view(node: Mapping[str, Any]) -> View:

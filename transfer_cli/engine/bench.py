@@ -1,6 +1,5 @@
 """What every stage of a run works with: nets out of the store, feeds out of the data, methods by name."""
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from transfer_cli.engine.features import FeatureCache
 from transfer_cli.engine.feed import Address, StepFeed
 from transfer_cli.models import net as nets
 from transfer_cli.models.tensors import unpack
+from transfer_cli.plugins import load_class
 from transfer_cli.seeds import seed_for
 from transfer_cli.store.store import Store
 
@@ -106,19 +106,3 @@ class Bench:
         settings = dict(job.spec["method"])
         kind: type[Method] = load_class("methods", settings.pop("method"), job.plugins)
         return kind(given, **settings).to(self.device)
-
-
-def load_class(folder: str, stem: str, plugins: tuple[str, ...] = ()) -> Any:
-    """Class CamelCase(stem) of transfer_cli.<folder>.<stem>, or of a plugin package; the plan has checked the name."""
-    if not stem.isidentifier():
-        raise ModuleNotFoundError(f"{folder}/{stem}.py")
-    places = [f"transfer_cli.{folder}", *(f"{plugin}{sub}" for plugin in plugins for sub in (f".{folder}", ""))]
-    for place in places:
-        try:
-            module = importlib.import_module(f"{place}.{stem}")
-        except ModuleNotFoundError as error:
-            if error.name not in (place, f"{place}.{stem}"):
-                raise
-            continue
-        return getattr(module, "".join(part.title() for part in stem.split("_")))
-    raise ModuleNotFoundError(f"{folder}/{stem}.py")

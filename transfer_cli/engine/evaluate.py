@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from transfer_cli.engine import passes
-from transfer_cli.engine.bench import Bench, Job, load_class
+from transfer_cli.engine.bench import Bench, Job
+from transfer_cli.engine.device import reseed
 from transfer_cli.engine.feed import Address, StepFeed
 from transfer_cli.errors import DataError, Fault
 from transfer_cli.metrics.classification import confusion
 from transfer_cli.models.tensors import pack
+from transfer_cli.plugins import load_class
+from transfer_cli.seeds import seed_for
 from transfer_cli.store.commit import read_manifest
 
 EPISODE_FLOATS = 30_000_000  # episodes are scored in chunks of about this many numbers
@@ -88,6 +91,7 @@ def settle_head(net: Any, task: Any, title: str) -> None:
     """Makes sure the net's head speaks of the task's classes: one whose outputs have no names (someone's weights)
     takes them, if it has as many; a net without head gets a fresh one. Raises DataError for other classes."""
     if task.head not in net.heads:
+        reseed(seed_for(0, "evaluate", task.head, bits=32))  # predict must draw the same one
         task.prepare(net)
     known, outputs, do = net.classes[task.head], net.heads[task.head].out_features, "strategy=linear_probe or fine_tune"
     if known is None and outputs == len(task.classes):

@@ -15,10 +15,11 @@ from transfer_cli.data.decode import fitted, picture
 from transfer_cli.data.images import Images
 from transfer_cli.data.tasks import Classification
 from transfer_cli.engine import passes
-from transfer_cli.engine.bench import Bench, Job, load_class
+from transfer_cli.engine.bench import Bench, Job
 from transfer_cli.engine.evaluate import settle_head
 from transfer_cli.engine.feed import Address, StepFeed
 from transfer_cli.errors import DataError
+from transfer_cli.plugins import load_class
 from transfer_cli.store.store import Store
 
 Row = dict[str, Any]

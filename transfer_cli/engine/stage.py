@@ -2,6 +2,7 @@
 
 import resource
 import time
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -41,6 +42,15 @@ def run_stage(job: Job, bench: Bench, claim: Claim) -> None:
     claim.finish()
 
 
+def rehearse(job: Job, bench: Bench) -> None:
+    """Opens the pictures of a stage and makes its method on an untaught net: what is wrong with them is told before
+    the stages that come first are computed. Every stage seeds itself, so this changes none."""
+    if job.spec["kind"] == "train":
+        _method(replace(job, spec=job.spec | {"net": {"init": 0}}), bench, heads=True)
+    if job.spec["kind"] == "evaluate":
+        bench.items(job, "target", "test", labelled=True, seed=job.seed)
+
+
 def seed32(job: Job) -> int:
     """The 32-bit seed of step 0: from (seed, role), never from the key."""
     return seed_for(job.seed, job.spec.get("role", job.name), bits=32)
@@ -78,12 +88,13 @@ def _train(job: Job, bench: Bench, claim: Claim) -> None:
     claim.put_json("results.json", _facts(kept.facts(), method.result()["net"], trained))
 
 
-def _method(job: Job, bench: Bench) -> tuple[Method, dict[str, Any]]:
+def _method(job: Job, bench: Bench, *, heads: bool = False) -> tuple[Method, dict[str, Any]]:
+    """The method and its tasks. `heads`: also for streams without labels, whose head an earlier stage makes."""
     net = bench.net(job, job.spec["net"])
     reseed(seed_for(job.seed, job.spec["role"], "method", bits=32))
     tasks: dict[str, Task] = {name: bench.task(job, view["side"]) for name, view in job.spec["streams"].items()}
     for name, view in job.spec["streams"].items():
-        if view["labelled"]:
+        if view["labelled"] or heads:
             tasks[name].prepare(net)
     rows = {
         name: len(bench.items(job, v["side"], v["part"], labelled=v["labelled"], seed=job.seed))

@@ -16,7 +16,7 @@ class Coral(Method):
     streams = {"source": Stream(), "target": Stream(labelled=False)}
     coupled = True
 
-    def __init__(self, given: Given, *, weight: Annotated[float, Range(0)] = 1.0) -> None:
+    def __init__(self, given: Given, *, weight: Annotated[float, Range(0)] = 100.0) -> None:
         super().__init__()
         self.net, self.task, self.weight = given.net, given.tasks["source"], weight
 

@@ -1,10 +1,8 @@
 """The net: a backbone with named linear heads, built from a model node and rebuilt from its description."""
 
-import importlib
 import inspect
-import re
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.models.backbone import Backbone, InputSpec
+from transfer_cli.plugins import load_class
 
 Node = Mapping[str, Any]
 Family = Callable[..., Backbone]  # (InputSpec, *, keys of the YAML)
@@ -131,21 +130,11 @@ def rebuild(description: Mapping[str, Any], plugins: Sequence[str] = ()) -> Net:
 
 def family(name: Any, plugins: Sequence[str] = ()) -> Family:
     """The Backbone of a family by the name of its file, ours first, then each plugin package's. ConfigError if none."""
-    if isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        for module in ("transfer_cli.models", *(f"{p}.models" for p in plugins), *plugins):
-            if cls := _class_in(f"{module}.{name}", "".join(map(str.capitalize, name.split("_")))):
-                return cls
+    with suppress(ConfigError):
+        found = load_class("models", str(name), plugins)
+        if issubclass(found, Backbone) and found is not Backbone:
+            return found
     raise ConfigError(Fault("model.family", "no such model family", str(name), do="transfer list models"))
-
-
-def _class_in(module: str, name: str) -> Family | None:
-    try:
-        if find_spec(module) is None:
-            return None
-    except ModuleNotFoundError:  # the package above it is not there
-        return None
-    cls = getattr(importlib.import_module(module), name, None)
-    return cls if isinstance(cls, type) and issubclass(cls, Backbone) and cls is not Backbone else None
 
 
 def input_spec(node: Node) -> InputSpec:

@@ -26,7 +26,12 @@ def run_of(runs: Path, ref: str) -> dict[str, Any]:
     """results.json of the one run a reference means. Raises ConfigError, or StoreError for what looks like a file."""
     if "/" in ref or Path(ref).suffix in (".pth", ".th", ".pt", ".safetensors"):
         raise StoreError(Fault("weights", "no such file", safe(ref)))
-    found = find(runs, ref)
+    try:
+        found = find(runs, ref)
+    except ConfigError as error:
+        (fault,) = error.faults
+        text = f"no such file, and no such run ({fault.text})"
+        raise ConfigError(Fault("weights", text, safe(ref), nearest=fault.nearest)) from None
     if len(found) != 1:
         raise ConfigError(Fault("weights", f"stands for {len(found)} runs; name one", safe(ref)))
     return summary(found[0])

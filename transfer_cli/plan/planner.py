@@ -246,8 +246,9 @@ class Planner:
         names = {("model", str(self.values["model"]["family"])), *(("data", self._family(side)) for side in sides)}
         names |= {pair for pair in (("method", method), ("predictor", predictor)) if pair[1] != "none"}
         paths = sorted({*(signature(group, name, self.plugins).path for group, name in names), *extra})
-        self.code |= set(paths)
-        return {"hub": closure.HUB, "files": closure.code_hash(paths, self.cache)}
+        parts = closure.closure_of(paths, self.cache)
+        self.code |= parts.keys()
+        return {"hub": closure.HUB, "files": closure.hash_of(parts)}
 
     def _family(self, side: str) -> str:
         family = str(self.values[side if side == "source" else "data"]["family"])

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from transfer_cli.errors import Fault, StoreError
 from transfer_cli.safe import check_name
 from transfer_cli.store.commit import (
     DONE,
@@ -201,6 +202,11 @@ def stored_identity(folder: Path) -> dict[str, Any] | None:
         return dict(json.loads(read_file(folder / "stage.json"))["identity"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
+
+
+def other_class(name: str, change: str) -> StoreError:
+    """The error of --strict-identity for a stage begun or computed in another identity class."""
+    return StoreError(Fault(name, f"is of another identity class: {change}", do="--no-cache computes it anew"))
 
 
 def identity_change(now: dict[str, Any], before: dict[str, Any] | None) -> str | None:

@@ -1,0 +1,130 @@
+"""Contestants take turns (A B A B ...) within one run, so that whatever else the machine does meets each of them.
+The minimum is what to read on a busy machine; times of different runs are not to be compared."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+RESULTS = Path(__file__).parents[1] / "results"
+Seconds = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """`of` against `to`: their ratio, and what it should be at most; `most_ms` is for the difference."""
+
+    of: str
+    to: str
+    most: float | None = None
+    most_ms: float | None = None
+
+
+def turns(contestants: Mapping[str, Callable[[], object]], rounds: int, warm: int = 1) -> Seconds:
+    """Seconds of each round of each contestant; the first `warm` rounds are not counted."""
+    taken: Seconds = {name: [] for name in contestants}
+    for number in range(warm + rounds):
+        for name, work in contestants.items():
+            start = time.perf_counter()
+            work()
+            if number >= warm:
+                taken[name].append(time.perf_counter() - start)
+    return taken
+
+
+def program(*command: str, **environment: str) -> Callable[[], None]:
+    """A whole process, from its start to its end. Raises CalledProcessError, with what it said, if it fails."""
+
+    def run() -> None:
+        subprocess.run(command, env=os.environ | environment, check=True, capture_output=True)
+
+    return run
+
+
+def installed(name: str) -> str:
+    """The path of a console script of this environment."""
+    return str(Path(sys.executable).parent / name)
+
+
+def report(benchmark: str, taken: Mapping[str, Seconds], pairs: Mapping[str, list[Pair]]) -> None:
+    """Prints the ratios of each group of contestants and writes them to results/BENCHMARK.json."""
+    found = {group: _group(seconds, pairs[group]) for group, seconds in taken.items()}
+    for group, (times, ratios) in found.items():
+        print(f"{benchmark}: {group}")
+        for name, row in times.items():
+            print(f"  {name:<28} {row['min_ms']:>10.3f} ms   median {row['median_ms']:>10.3f}   of {row['rounds']}")
+        for row in ratios:
+            print("  " + _told(row))
+    document = {
+        "benchmark": benchmark,
+        "machine": machine(),
+        "groups": {group: {"times": times, "ratios": ratios} for group, (times, ratios) in found.items()},
+    }
+    write(benchmark, document)
+
+
+def write(benchmark: str, document: Mapping[str, object]) -> None:
+    """results/BENCHMARK.json"""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{benchmark}.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+def machine() -> dict[str, object]:
+    """Where and how busy: what the figures depend on."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "load": [round(load, 2) for load in os.getloadavg()],
+        "python": platform.python_version(),
+        "omp_threads": os.environ.get("OMP_NUM_THREADS", "default"),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _group(seconds: Seconds, pairs: list[Pair]) -> tuple[dict[str, dict[str, float]], list[dict[str, object]]]:
+    times = {
+        name: {
+            "min_ms": round(min(each) * 1e3, 4),
+            "median_ms": round(statistics.median(each) * 1e3, 4),
+            "rounds": len(each),
+        }
+        for name, each in seconds.items()
+    }
+    return times, [_ratio(pair, seconds) for pair in pairs]
+
+
+def _ratio(pair: Pair, seconds: Seconds) -> dict[str, object]:
+    mine, theirs = seconds[pair.of], seconds[pair.to]
+    row: dict[str, object] = {
+        "of": pair.of,
+        "to": pair.to,
+        "min": round(min(mine) / min(theirs), 4),
+        "median": round(statistics.median(mine) / statistics.median(theirs), 4),
+        "difference_ms": round((min(mine) - min(theirs)) * 1e3, 4),
+        "median_difference_ms": round(statistics.median(a - b for a, b in zip(mine, theirs, strict=True)) * 1e3, 4),
+    }
+    if pair.most is not None:
+        row |= {"goal": pair.most, "met": min(mine) / min(theirs) <= pair.most}
+    if pair.most_ms is not None:
+        row |= {"goal_ms": pair.most_ms, "met_ms": (min(mine) - min(theirs)) * 1e3 <= pair.most_ms}
+    return row
+
+
+def _told(row: dict[str, object]) -> str:
+    text = f"{row['of']} / {row['to']}: {row['min']} (medians {row['median']}), {row['difference_ms']} ms more"
+    goals = [f"{row['goal']}" for _ in "x" if "goal" in row] + [f"{row['goal_ms']} ms" for _ in "x" if "goal_ms" in row]
+    missed = not (row.get("met", True) and row.get("met_ms", True))
+    return text + (f"; goal {' and '.join(goals)} {'MISSED' if missed else 'met'}" if goals else "")

@@ -1,0 +1,10 @@
+"""`python -m transfer_cli`: the same as `transfer`."""
+
+import sys
+
+from transfer_cli.cli.main import entry
+
+if __name__ == "__main__":
+    if not sys.flags.safe_path:
+        del sys.path[0]  # the current directory must not offer code; packages of your own are installed
+    entry()
