@@ -16,6 +16,7 @@ _SECRET = re.compile(  # `api_key`, `authToken`, but not `tokenizer`
     r"(?:^|[^a-z])(?:api|access|auth|private|secret)*(?:token|secret|password|passwd|key|credential)s?(?:$|[^a-z])",
     re.IGNORECASE,
 )
+_INSIDE = re.compile(r"([\w-]+)(['\"]?\s*:\s*)([^,{}]+)")  # `{auth_token: x}`
 _URL_USER = re.compile(r"(?<=://)[^/\s@]*@")
 _ALLOWED = re.compile(
     r"(OMP|MKL|KMP|ATEN|ONEDNN)_[A-Z0-9_]*|CUDA_VISIBLE_DEVICES|PYTHONHASHSEED|TRANSFER_[A-Z0-9_]*", re.ASCII
@@ -87,9 +88,14 @@ def hide_secrets(argv: Sequence[str]) -> list[str]:
         if hide_next and not word.startswith("-"):
             shown.append("***")
         else:
-            shown.append(f"{key}=***" if equals and secret else hide_places(word))
+            shown.append(f"{key}=***" if equals and secret else _INSIDE.sub(_hidden, hide_places(word)))
         hide_next = secret and not equals and word.startswith("-")
     return shown
+
+
+def _hidden(match: re.Match[str]) -> str:
+    key, colon, value = match.groups()
+    return str(key + colon + ("***" if _SECRET.search(key) else value))
 
 
 def scrub(value: object) -> object:

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from transfer_cli.errors import DataError, Diverged, Fault, StoreError
+from transfer_cli.errors import DataError, Diverged, Fault, StoreError, TransferError
 from transfer_cli.plan.outcome import outcome
 from transfer_cli.plan.plan import Plan, Stage
 from transfer_cli.plan.planner import plan
@@ -128,7 +129,12 @@ class Execution:
     def _run(self, stage: Stage, claim: Claim) -> None:
         from transfer_cli.engine.stage import run_stage
 
-        run_stage(self._job(stage), self._workbench(), claim)
+        try:
+            run_stage(self._job(stage), self._workbench(), claim)
+        except (DataError, StoreError):
+            if self.plan.changed():
+                claim.start_over()  # no resume file may carry on what came of two versions of data or code
+            raise
 
     def _job(self, stage: Stage) -> Any:
         from transfer_cli.engine.bench import Job
@@ -150,11 +156,12 @@ class Execution:
                 self.store,
                 device,
                 cache,
-                self,
+                self.talk,
                 self.stop,
                 self._unchanged,
                 runtime.save_every,
                 self.wishes.strict_identity,
+                self.say,
             )
             self._rehearse()
         return self._bench
@@ -172,8 +179,9 @@ class Execution:
         changed = self.plan.changed()
         if not changed:
             return
-        again = plan(self.plan.config, runs=self.wishes.runs)
-        if [stage.key for stage in again.stages] == [stage.key for stage in self.plan.stages]:
-            return
+        with suppress(TransferError):  # what is wrong with the new version, the next command tells
+            again = plan(self.plan.config, runs=self.wishes.runs)
+            if [stage.key for stage in again.stages] == [stage.key for stage in self.plan.stages]:
+                return
         kind, what = (StoreError, "code") if changed[0].suffix == ".py" else (DataError, "data")
         raise kind(Fault(shown(changed[0]), f"{what} changed while training", do="run the same command again"))

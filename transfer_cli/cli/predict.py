@@ -27,7 +27,7 @@ def main(options: Options) -> int:
     rows = list(predicting(paths))
     screen.show(_table(rows, predicting.classes))
     bad = [row for row in rows if row["error"]]
-    screen.note(f"{len(rows)} files: {len(rows) - len(bad)} predicted, {len(bad)} unreadable")
+    screen.note(f"{len(rows)} file{'s' * (len(rows) != 1)}: {len(rows) - len(bad)} predicted, {len(bad)} unreadable")
     if bad:
         raise DataError(*(Fault(row["path"], row["error"]) for row in bad[:5]))
     return 0
@@ -43,9 +43,8 @@ def _asked(options: Options) -> tuple[dict[str, Any], list[Path]]:
         raise ConfigError(Fault(" ".join(refs), f"means {len(found)} runs; predict takes one"))
     run = summary(found[0])
     if run["status"] != "done":
-        raise ConfigError(
-            Fault(f"run {safe(run['id'])}", f"is not finished: {run['status']}", do=f"transfer resume {safe(run['id'])}")
-        )
+        name = safe(run["id"])
+        raise ConfigError(Fault(f"run {name}", f"is not finished: {run['status']}", do=f"transfer resume {name}"))
     return run, _files(place)
 
 
@@ -56,6 +55,8 @@ def _files(place: Path) -> list[Path]:
         paths = _listed(place)
     else:
         paths = [place] if place.is_file() else []
+    if not place.exists():
+        raise DataError(Fault(str(place), "no such file or folder"))
     if not paths:
         raise DataError(Fault(str(place), "no pictures there", do=f"pictures end in {', '.join(SUFFIXES)}"))
     return paths

@@ -15,6 +15,7 @@ from transfer_cli.errors import Fault, ResourceError, Stopped, TransferError
 from transfer_cli.plan.plan import Plan
 from transfer_cli.report.live import Talk
 from transfer_cli.rundir.rundir import RunDir
+from transfer_cli.safe import scrub
 from transfer_cli.signals import Stop
 from transfer_cli.store.store import Store
 
@@ -44,7 +45,7 @@ def open_run(made: Plan, options: Options, *, sweep: str = "") -> RunDir:
         digest_of(made.values),
         words=config.words,
         config=made.values,
-        config_text=yaml.safe_dump(made.values, sort_keys=False, allow_unicode=True),
+        config_text=yaml.safe_dump(scrub(made.values), sort_keys=False, allow_unicode=True),
         choices=config.choices,
         argv=["transfer", options.command, *config.words],
         sweep=sweep,

@@ -19,7 +19,7 @@ from transfer_cli.models import net as nets
 from transfer_cli.models.tensors import unpack
 from transfer_cli.plugins import load_class
 from transfer_cli.seeds import seed_for
-from transfer_cli.store.store import Store
+from transfer_cli.store.store import Store, quiet
 
 Json = dict[str, Any]
 
@@ -41,7 +41,7 @@ class Job:
 @dataclass
 class Bench:
     """Store, device and cache of a run. `stop()` raises Stopped when a signal asked for it, `unchanged()` raises
-    DataError or StoreError if data or code changed since the plan was made."""
+    DataError or StoreError if data or code changed since the plan was made. `say` is for what belongs in the log."""
 
     store: Store
     device: torch.device
@@ -50,6 +50,8 @@ class Bench:
     stop: Callable[[], None]
     unchanged: Callable[[], None]
     save_every: float = 60.0
+    strict_identity: bool = False
+    say: Callable[[str], None] = quiet
     _pixels: dict[Any, Any] = field(default_factory=dict)
 
     def items(self, job: Job, side: str, part: Any, *, labelled: bool, seed: int) -> Images:
@@ -58,8 +60,20 @@ class Bench:
         rows = data.rows(part, labelled=labelled, seed=seed)
         name = (data.fingerprint, rows.part, str(model["input"]))
         if name not in self._pixels:
-            self._pixels[name] = converted(data.raw, rows.part, model["input"], self.cache, poll=self.stop)
+            poll = self._poll(len(data.raw.parts[rows.part].labels))
+            self._pixels[name] = converted(data.raw, rows.part, model["input"], self.cache, poll=poll)
         return Images(self._pixels[name], rows, model, policy=data.augment, flip=data.flip, device=self.device)
+
+    def _poll(self, pictures: int) -> Callable[[], None]:
+        """Called once a picture: before the last is kept, files that changed since their fingerprint end the work."""
+        left = iter(range(pictures - 1, -1, -1))
+
+        def poll() -> None:
+            self.stop()
+            if next(left, 0) == 0:
+                self.unchanged()
+
+        return poll
 
     def feed(self, job: Job, side: str, part: Any, *, labelled: bool = True, seed: int = 0) -> StepFeed:
         """A feed without augmentation, for whole passes and features."""

@@ -63,7 +63,7 @@ class StepFeed:
     def __getitem__(self, t: int) -> Batch:
         index = self._index(t)
         views = tuple(self.items.gather(index, policy, self._rng(t, i)) for i, policy in enumerate(self.policies))
-        labels = self.items.labels[index] if self.labelled else None
+        labels = self.items.labels.index_select(0, index) if self.labelled else None
         return Batch(views[0], labels, index, views)
 
     def _rng(self, t: int, view: int) -> Callable[[], np.random.Generator]:

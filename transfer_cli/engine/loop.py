@@ -36,6 +36,7 @@ class Training:
     ) -> None:
         self.method, self.feeds, self.trainer, self.seed32 = method, dict(feeds), trainer, seed32
         self.cast = players.players(method, trainer)
+        self.parameters = list(method.parameters())
         self.autocast = autocast(device, precision)
         self.device = device
         self.alone = len(self.cast) == 1
@@ -49,7 +50,7 @@ class Training:
         self.set_modes()
 
     def set_modes(self) -> None:
-        self.awake = [p.requires_grad for p in self.method.parameters()]
+        self.awake = self._awake()
         players.set_modes(self.method, self.cast)
 
     def step(self, t: int) -> Logs:
@@ -68,8 +69,11 @@ class Training:
 
     def _refresh(self, at: Progress) -> None:
         self.method.refresh(self.feeds, at)
-        if self.awake != [p.requires_grad for p in self.method.parameters()]:
+        if self.awake != self._awake():
             self.set_modes()
+
+    def _awake(self) -> list[bool]:
+        return [p.requires_grad for p in self.parameters]
 
     def _yields(self, batch: dict[str, Batch], at: Progress) -> Logs:
         logs: Logs = {}
@@ -135,7 +139,7 @@ class Training:
                 if player.clip is not None:
                     torch._foreach_mul_(gradients, (player.clip / (norm + 1e-6)).clamp(max=1.0))
                 player.optimizer.step()
-            player.optimizer.zero_grad(set_to_none=True)
+            player.forget()
 
     def _guard(self, player: players.Player, value: Tensor, norm: Tensor, t: int) -> None:
         """No non-finite number reaches the weights. On a GPU the update is skipped there, without waiting for it;

@@ -4,6 +4,7 @@ A parameter that wants a gradient and belongs to no player would never learn, si
 
 import math
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ class Player:
 
     def __init__(self, name: str, items: Any, trainer: Trainer) -> None:
         self.name = name
-        groups = [_group(item) for item in items]
+        groups = _merged([_group(item) for item in items])
         self.parameters = [p for group, _ in groups for p in group]
         self.scales = [scale for _, scale in groups]
         self.clip = trainer.clip
@@ -31,14 +32,27 @@ class Player:
     def gradients(self) -> list[Tensor]:
         return [p.grad for p in self.parameters if p.grad is not None]
 
+    def forget(self) -> None:
+        """No gradient is left; `zero_grad` of the optimiser says the same with a profiler entry of 20 us."""
+        for p in self.parameters:
+            p.grad = None
 
-def _group(item: Any) -> tuple[list[nn.Parameter], float]:
+
+Group = tuple[list[nn.Parameter], float]
+
+
+def _group(item: Any) -> Group:
     thing, scale = item if isinstance(item, tuple) else (item, 1.0)
     return ([thing] if isinstance(thing, nn.Parameter) else list(thing.parameters())), float(scale)
 
 
+def _merged(groups: list[Group]) -> list[Group]:
+    """Neighbours of one scale together: a fused optimiser starts one kernel a group."""
+    runs = groupby((group for group in groups if group[0]), key=lambda group: group[1])
+    return [([p for group, _ in run for p in group], scale) for scale, run in runs] or [([], 1.0)]
+
+
 def _optimizer(groups: list[dict[str, Any]], trainer: Trainer) -> torch.optim.Optimizer:
-    groups = [g for g in groups if g["params"]] or groups
     if trainer.optimizer == "sgd":
         return _sgd(groups, trainer)
     kind = torch.optim.Adam if trainer.optimizer == "adam" else torch.optim.AdamW

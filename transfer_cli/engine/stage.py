@@ -15,11 +15,11 @@ from transfer_cli.engine.evaluate import evaluate
 from transfer_cli.engine.loop import Training
 from transfer_cli.engine.rules import Kept, validation_steps
 from transfer_cli.engine.settings import Trainer
-from transfer_cli.errors import Diverged
+from transfer_cli.errors import Diverged, Fault, Stopped, StoreError
 from transfer_cli.models.tensors import pack, unpack
 from transfer_cli.models.weights import load
 from transfer_cli.seeds import seed_for
-from transfer_cli.store.claim import Claim
+from transfer_cli.store.claim import Claim, identity_change, other_class
 from transfer_cli.store.commit import canonical
 
 LOGGED_ROWS = 500  # a stage's loss curve has at most this many points; fixed, for rows are part of the result
@@ -28,17 +28,17 @@ LOGGED_ROWS = 500  # a stage's loss curve has at most this many points; fixed, f
 def run_stage(job: Job, bench: Bench, claim: Claim) -> None:
     """Computes the stage under `claim` and finishes it. Raises Diverged (recorded), Stopped (saved) and the rest."""
     start = time.monotonic()
-    kind = identity(bench.device)
-    claim.put_json("stage.json", {"spec": job.spec, "identity": kind})
+    claim.put_json("stage.json", {"spec": job.spec, "identity": identity(bench.device)})
     try:
         {"train": _train, "given": _given, "evaluate": evaluate}[job.spec["kind"]](job, bench, claim)
+        bench.unchanged()
     except Diverged as error:
-        claim.fail({"fault": error.faults[0].text})
-        raise
+        fault = replace(error.faults[0], key=job.name)
+        claim.fail({"fault": fault.text})
+        raise Diverged(fault) from error
     finally:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         claim.append_timing(canonical({"seconds": time.monotonic() - start, "peak_bytes": peak}) + b"\n")
-    bench.unchanged()
     claim.finish()
 
 
@@ -57,11 +57,13 @@ def seed32(job: Job) -> int:
 
 
 def _given(job: Job, bench: Bench, claim: Claim) -> None:
-    assert job.weights is not None, "the plan made this stage from a file"
+    if job.weights is None:  # the stage of another run, which only that run's words can compute
+        text = "the net of that run is damaged, or no longer in the store"
+        raise StoreError(Fault("weights", text, do="run that run's words again; they are in its overrides.txt"))
     net = bench.net(job, {"init": 0})
     report = load(net, job.weights, sha256=job.spec["weights"])
     for line in report.lines():
-        bench.talk.note(line)
+        bench.say(line)
     claim.put("model-final.safetensors", _model({"net": net}))
     claim.put_json("results.json", _facts({"final": {"step": 0}}, net, 0))
 
@@ -144,6 +146,7 @@ class _Steps:
         self.held_out = {rule: self._feed(rule) for rule in job.rules if rule != "final"}
         self.oracle = bench.feed(job, "target", "test", seed=job.seed) if "oracle" in job.spec else None
         self.saved, self.cost = time.monotonic(), 0.0
+        self.identity = identity(bench.device)
 
     def _feed(self, rule: str) -> Any:
         return self.bench.feed(self.job, rule.removesuffix("_val"), "val", seed=self.job.seed)
@@ -200,22 +203,25 @@ class _Steps:
         """Saves when due or when a signal asks to leave."""
         try:
             self.bench.stop()
-        except Exception:
+        except Stopped as stopped:
             self._save(step)
-            raise
+            fault = stopped.faults[0]
+            text = f"{self.job.name} {step:,} of {self.steps:,}, {fault.text}"
+            raise Stopped(stopped.code - 128, replace(fault, text=text)) from None
         waited = time.monotonic() - self.saved
         if step < self.steps and waited >= self.bench.save_every and waited >= 20 * self.cost:
             self._save(step)
 
     def _save(self, step: int) -> None:
         self.training.check(step)
+        self.bench.unchanged()
         start = time.monotonic()
         size, prefix = self.claim.rows_state()
         meta = {
             "step": step,
             "rows": [size, prefix],
             "kept": self.kept.facts(),
-            "identity": identity(self.bench.device),
+            "identity": self.identity,
         }
         self.claim.save_resume(step, pack(self.training.state() | self.kept.tensors(), meta))
         self.saved = time.monotonic()
@@ -229,7 +235,19 @@ class _Steps:
                 continue
             self.training.load_state(tensors)
             self.kept.load(meta["kept"], tensors)
-            self.bench.talk.note(f"{self.job.name} goes on at step {step:,} of {self.steps:,}")
+            self._same_identity(meta["identity"])
+            self.bench.say(f"{self.job.name} goes on at step {step:,} of {self.steps:,}")
             return int(meta["step"])
         self.claim.truncate_rows()
         return 0
+
+    def _same_identity(self, before: dict[str, Any]) -> None:
+        """A stage that began in another identity class may differ in its last bits: said and recorded, or refused."""
+        mixed = before.get("mixed") or identity_change(self.identity, before)
+        if mixed is None:
+            return
+        if self.bench.strict_identity:
+            raise other_class(self.job.name, mixed)
+        self.bench.say(f"warning: {self.job.name} resumed under {mixed}: not bit-identical")
+        self.identity = self.identity | {"mixed": mixed}
+        self.claim.put_json("stage.json", {"spec": self.job.spec, "identity": self.identity})

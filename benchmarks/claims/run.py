@@ -1,0 +1,58 @@
+"""Runs the commands whose numbers the README shows; writes what each printed to benchmarks/results/<name>.txt.
+
+TRANSFER_DATA=/path/to/data python benchmarks/claims/run.py [NAME ...]      (about half an hour on two cores)"""
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+RESULTS = Path(__file__).parents[1] / "results"
+WEIGHTS = Path(os.environ.get("TRANSFER_DATA", "")) / "weights"
+RESNET20 = WEIGHTS / "akamaster_pytorch_resnet_cifar10" / "resnet20-12fca82f.th"
+SQUEEZENET = WEIGHTS / "songhan_SqueezeNet-Deep-Compression" / "squeezenet1_0_deepcomp_torchvision_keys.pth"
+ANTS = Path(os.environ.get("TRANSFER_DATA", "")) / "hymenoptera_data"
+COMMANDS = {
+    "hello": "transfer run experiment=hello",
+    "usps": "transfer run strategy=scratch,linear_probe,fine_tune source=mnist data=usps data.shots=10 seed=0..2 -m",
+    "coral": "transfer run strategy=none,adabn,coral source=mnist data=usps seed=0..2 -m",
+    "few_shot": "transfer run strategy=few_shot data=cifar10",
+    "few_shot_untrained": "transfer run strategy=few_shot data=cifar10 pretrain=none",
+    "resnet20": f"transfer run strategy=none data=cifar10 model=resnet20 weights={RESNET20}",
+    "ants": f"transfer run strategy=linear_probe data={ANTS} model=squeezenet1_0 weights={SQUEEZENET}",
+}
+
+
+def shown(command: str) -> str:
+    """The command as the README has it: data where the reader keeps it."""
+    return command.replace(os.environ.get("TRANSFER_DATA", "\0"), "$TRANSFER_DATA")
+
+
+def main(names: list[str]) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    script = Path(sys.executable).with_name("transfer")
+    for name in names or COMMANDS:
+        argv = shlex.split(COMMANDS[name])
+        start = time.monotonic()
+        done = subprocess.run(
+            [script, *argv[1:], "--format", "table"],
+            env=os.environ | {"COLUMNS": "80", "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        seconds = time.monotonic() - start
+        head = f"$ {shown(COMMANDS[name])}\n"
+        tail = f"# exit {done.returncode}, {seconds:.0f} s, {os.cpu_count()} cores, {platform.processor() or 'x86_64'}\n"
+        text = head + shown(done.stdout) + tail
+        (RESULTS / f"{name}.txt").write_text(text)
+        print(text, flush=True)
+        if done.returncode:
+            print(done.stderr, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
