@@ -123,8 +123,10 @@ def _ratio(pair: Pair, seconds: Seconds) -> dict[str, object]:
     return row
 
 
-def _told(row: dict[str, object]) -> str:
-    text = f"{row['of']} / {row['to']}: {row['min']} (medians {row['median']}), {row['difference_ms']} ms more"
-    goals = [f"{row['goal']}" for _ in "x" if "goal" in row] + [f"{row['goal_ms']} ms" for _ in "x" if "goal_ms" in row]
-    missed = not (row.get("met", True) and row.get("met_ms", True))
-    return text + (f"; goal {' and '.join(goals)} {'MISSED' if missed else 'met'}" if goals else "")
+def _told(row: Mapping[str, object]) -> str:
+    text = f"{row['of']} / {row['to']}: {row['min']} (medians {row['median']})"
+    if "goal" in row:
+        text += f"; goal {row['goal']} {'met' if row['met'] else 'MISSED'}"
+    if "goal_ms" in row:
+        text += f"; {row['difference_ms']} ms more, goal {row['goal_ms']} ms {'met' if row['met_ms'] else 'MISSED'}"
+    return text

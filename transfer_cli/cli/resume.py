@@ -2,7 +2,6 @@
 
 import shlex
 from dataclasses import replace
-from typing import Any
 
 from transfer_cli.cli.options import Options
 from transfer_cli.cli.run import plan_all, run_one
@@ -17,27 +16,26 @@ def main(options: Options) -> int:
     """Goes on with one unfinished run or sweep; a finished one has nothing to do. Raises ConfigError for several."""
     found = started(options.runs, options.args[0] if options.args else "last")
     screen = Screen.of(options)
-    _only_plugins(options, found)
+    rows = found.get("runs") or [found]
+    _only_plugins(options, found["id"], {word for row in rows for word in row["words"]})
     if found["status"] == "done":
         screen.note(f"{found['id']} is finished: nothing to do")
         return 0
+    if any("***" in word for row in rows for word in row["words"]):
+        raise ConfigError(Fault(f"run {safe(found['id'])}", "a secret was left out of its words; give them again"))
     if "runs" in found:
         from transfer_cli.cli.sweep import sweep
 
         configs = [load(row["words"], config_dirs=options.config_dirs) for row in found["runs"]]
         return sweep(plan_all(configs, options), replace(options, multirun=True), screen)
-    words = found["words"]
-    if any("***" in word for word in words):
-        raise ConfigError(Fault(f"run {safe(found['id'])}", "a secret was left out of its words; give them again"))
-    return run_one(plan_all([load(words, config_dirs=options.config_dirs)], options)[0], options, screen)
+    return run_one(plan_all([load(found["words"], config_dirs=options.config_dirs)], options)[0], options, screen)
 
 
-def _only_plugins(options: Options, found: dict[str, Any]) -> None:
+def _only_plugins(options: Options, name: str, words: set[str]) -> None:
     """The run's own words decide, but a package that a record names is loaded only if the user names it, too."""
     for word in options.words:
         if not word.startswith("plugins="):
             raise ConfigError(Fault(word, "resume takes a RUN; its own words decide", do="transfer run WORDS"))
-    rows = found.get("runs") or [found]
-    for word in {word for row in rows for word in row["words"] if word.startswith("plugins=")} - set(options.words):
-        do = f"say it, too: transfer resume {safe(found['id'])} {shlex.quote(safe(word))}"
+    for word in sorted(word for word in words - set(options.words) if word.startswith("plugins=")):
+        do = f"say it, too: transfer resume {safe(name)} {shlex.quote(safe(word))}"
         raise ConfigError(Fault(safe(word), "is named by the record of the run", do=do))

@@ -21,7 +21,7 @@ from transfer_cli.report.live import Talk
 from transfer_cli.report.screen import Screen
 from transfer_cli.rundir.rundir import RunDir, SweepDir
 from transfer_cli.rundir.runs import read_json
-from transfer_cli.safe import shown
+from transfer_cli.safe import hide_secrets, shown
 from transfer_cli.signals import RELAY, Stop
 
 PRELOADED = [
@@ -36,7 +36,7 @@ STORE_WIDE = (StoreError.code, ResourceError.code)  # would befall every run: st
 def sweep(plans: Sequence[Plan], options: Options, screen: Screen) -> int:
     """Runs every plan in turn; returns the exit code (3: at least one failed, the others finished)."""
     stop = Stop().watch()
-    rows = [{"words": list(made.config.words)} for made in plans]
+    rows = [{"words": hide_secrets(made.config.words)} for made in plans]
     ledger = SweepDir.open(options.runs, digest_of([made.values for made in plans]), words=options.words, rows=rows)
     screen.note(f"sweep {ledger.id}: {len(plans)} runs{', goes on' if ledger.continued else ''}")
     try:

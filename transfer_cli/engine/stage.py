@@ -140,11 +140,10 @@ class _Steps:
         )
         self.steps = training.trainer.steps
         self.stride = -(-self.steps // LOGGED_ROWS)
-        self.looks = (
-            validation_steps(self.steps, training.trainer.validations) if job.rules != ("final",) else frozenset()
-        )
         self.held_out = {rule: self._feed(rule) for rule in job.rules if rule != "final"}
         self.oracle = bench.feed(job, "target", "test", seed=job.seed) if "oracle" in job.spec else None
+        times = training.trainer.validations if self.held_out or self.oracle else 0
+        self.looks = validation_steps(self.steps, times)
         self.saved, self.cost = time.monotonic(), 0.0
         self.identity = identity(bench.device)
 

@@ -21,6 +21,7 @@ def outcome(plan: Plan, store: Store, cached: Mapping[str, bool], seconds: float
     found["metrics"] = (
         {rule: _metrics(entry, rule, plan, store) for rule, entry in scored["rules"].items()} if scored else {}
     )
+    found["metrics"] |= _oracle(plan, store)
     found["headline"] = _headline(scored) if scored else None
     found["cost"] = _cost(plan, store, stages, scored, seconds)
     found["identity"] = (store.identity(plan.work[-1].key) if plan.work else None) or {}
@@ -58,6 +59,16 @@ def _metrics(entry: Json, rule: str, plan: Plan, store: Store) -> Json:
         facts = _read(store, trained[-1])["rules"].get(rule, {})
         metrics |= {"step": facts["step"]} if "step" in facts else {}
     return metrics
+
+
+def _oracle(plan: Plan, store: Store) -> Json:
+    """With `oracle: true`, the best test accuracy the last stage passed through: picked on test, so no result."""
+    stage = next((stage for stage in reversed(plan.work) if "oracle" in stage.spec), None)
+    if stage is None:
+        return {}
+    rows = [json.loads(line) for line in store.read(stage.key, "rows.jsonl").splitlines()]
+    best = max((row for row in rows if "oracle/accuracy" in row), key=lambda row: row["oracle/accuracy"], default=None)
+    return {"oracle": {"test/accuracy": best["oracle/accuracy"], "step": best["step"]}} if best else {}
 
 
 def _headline(scored: Json) -> Json:

@@ -118,7 +118,7 @@ class Planner:
         if chosen.steps:  # a method without steps draws nothing and reads no trainer
             effective = trainer | {"precision": trainer["precision"] or self.values["model"]["precision"]}
             spec |= {"seed": seed, "trainer": effective, "validation": {r: self._held_out(r, seed) for r in rules}}
-            if self.values["oracle"]:
+            if self.values["oracle"] and self._knows_target(chosen, sides):
                 spec["oracle"] = self.target.key("test", labelled=True, seed=seed)
         rule = self._rule(name, node, ("final", *rules))
         what = f"{self.config.choices.get(name, node['method'])}, " + " + ".join(self._reads(chosen, sides, seed))
@@ -152,6 +152,11 @@ class Planner:
         """Rules that could choose a snapshot: validation labels count as used only where training labels are."""
         labelled = {side for stream, side in sides.items() if chosen.streams[stream]["labelled"]}
         return [f"{side}_val" for side in ("source", "target") if side in labelled and self._data(side).has("val")]
+
+    def _knows_target(self, chosen: Signature, sides: Mapping[str, str]) -> bool:
+        """Whether the head that this stage trains is one for the target's classes."""
+        labelled = [side for stream, side in sides.items() if chosen.streams[stream]["labelled"]]
+        return all(self._data(side).classes == self.target.classes for side in labelled)
 
     def _held_out(self, rule: str, seed: int) -> Json:
         return self._data(rule.removesuffix("_val")).key("val", labelled=True, seed=seed)
