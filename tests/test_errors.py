@@ -49,13 +49,12 @@ CONFIGURATION = {
         ["fine_tune.a.b._target_=os.system", "trainer.lr=0"],
         [
             "error: fine_tune.a.b._target_: not allowed: settings name files (method: dann), never code to run",
-            "error: fine_tune.a: supervised has no such key; keys: blocks, layer_decay, unfreeze, head_warmup, "
-            "label_smoothing, mixup, cutmix, ema",
+            "error: fine_tune.a: supervised has no such key; nearest: ema (number 0 to 1 or null)",
         ],
     ),
     "secret of the environment": (
         ["weights=${oc.env:HOME}"],
-        ["error: weights=${oc.env:HOME}: only ${a.b}, the whole value, is replaced; it refers to no plain setting"],
+        ["error: weights=${oc.env:HOME}: only ${a.b}, the whole value and naming a plain setting, may stand here"],
     ),
     "scratch with weights": (
         ["strategy=scratch", "weights=imagenet"],
@@ -86,7 +85,9 @@ def test_a_wrong_configuration(kind: str, transfer: Transfer, tmp_path: Path) ->
 
 
 def test_all_faults_of_a_command_come_together(transfer: Transfer, tmp_path: Path) -> None:
-    told = transfer("run", "starategy=dann", "strategy=few_shto", "data=digits", "data.shotz=3", "seed=-1", "--mutlirun")
+    told = transfer(
+        "run", "starategy=dann", "strategy=few_shto", "data=digits", "data.shotz=3", "seed=-1", "--mutlirun"
+    )
     assert told.code == 2
     assert told.errors == [
         "error: --mutlirun: no such option; nearest: --multirun; all: transfer run --help",
@@ -317,7 +318,7 @@ def test_no_write_permission(locked: Path, tmp_path: Path) -> None:
     child = os.fork()
     if not child:
         os.dup2(out.fileno(), 2)
-        sys.stderr = os.fdopen(2, "w", closefd=False)
+        sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
         os.chdir("/")
         if os.geteuid() == 0:
             os.setgid(NOBODY)
@@ -338,8 +339,7 @@ def test_no_secret_reaches_the_run_directory(transfer: Transfer, tmp_path: Path,
     words = ["expect.api_key=canary", "expect={auth_token: canary, n: 5}", "expect.url=https://me:canary@host/x"]
     for word in words:
         assert transfer("run", "data=digits", "strategy=scratch", *MLP, word).code == 0
-    said = [word for word in words if "canary" in word]
-    assert transfer("run", "-m", "data=digits", "strategy=scratch", *MLP, "seed=0", said[0]).code == 0
+    assert transfer("run", "-m", "data=digits", "strategy=scratch", *MLP, "seed=0", words[0]).code == 0
     written = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
     assert len(written) > 20
     assert [str(path) for path in written if b"canary" in path.read_bytes()] == []

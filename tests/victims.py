@@ -1,4 +1,4 @@
-"""Runs in processes of their own that may be killed, interrupted or paused at a chosen place.
+"""Runs in processes of their own that are killed, interrupted or paused at a chosen place.
 
 They are forked from a server that has imported torch but run no op: an import a kill would cost seconds, and a pool
 of OpenMP threads does not survive a fork. No test framework is imported here, for the server imports this file."""
@@ -6,43 +6,39 @@ of OpenMP threads does not survive a fork. No test framework is imported here, f
 import json
 import multiprocessing
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 PRELOADED = [
     "victims",
+    "torch._dynamo",
     "transfer_cli.engine.stage",
     "transfer_cli.config.compose",
     "transfer_cli.cli.run",
-    "transfer_cli.cli.sweep",
     "transfer_cli.report.figures",
     "hydra.core.override_parser.overrides_parser",
     "matplotlib.backends.backend_agg",
 ]
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(PRELOADED)
-Hook = Callable[[], None]
+Place = tuple[str, int | str] | str  # (stage, step), (stage, "rename DONE") or "waiting"
+Act = tuple[str, Any]  # ("signals", [numbers]) to itself; ("pause" | "tell", FIFO); ("spoil", file)
+KILL: Act = ("signals", [signal.SIGKILL])
 
 
 class Victim:
-    """One command line in a process of its own. `at` is (stage, step) or "waiting"; there it does `what`: the number
-    of a signal it sends itself, a path it appends a byte to, or a FIFO it writes to before it pauses."""
+    """One command line in a process of its own, which does `act` when it comes to `at` for the first time."""
 
     def __init__(
-        self,
-        argv: Sequence[str],
-        out: Path,
-        *,
-        at: tuple[str, int] | str | None = None,
-        what: int | str = signal.SIGKILL,
-        **environment: object,
+        self, argv: Sequence[str], out: Path, *, at: Place | None = None, act: Act = KILL, **environment: object
     ) -> None:
+        CONTEXT.set_forkserver_preload(PRELOADED)
         self.out = out
         settings = {name: str(value) for name, value in environment.items()}
-        self.process = CONTEXT.Process(target=_live, args=(list(argv), str(out), at, what, settings))
+        self.process = CONTEXT.Process(target=_live, args=(list(argv), str(out), at, act, settings))
         self.process.start()
 
     def kill(self) -> None:
@@ -55,6 +51,7 @@ class Victim:
 
 
 def run(argv: Sequence[str], out: Path, **how: Any) -> tuple[int, str]:
+    out.unlink(missing_ok=True)
     return Victim(argv, out, **how).join()
 
 
@@ -67,89 +64,90 @@ def manifests(runs: Path) -> dict[str, bytes]:
     return {key: (store.path(key) / "MANIFEST.json").read_bytes() for key in done}
 
 
-def _live(argv: list[str], out: str, at: Any, what: int | str, environment: Mapping[str, str]) -> None:
+def traced(path: Path) -> list[tuple[str, str]]:
+    """What a run with TRACE=path passed: (stage, "rename DONE"), in order, each place once."""
+    return list(dict.fromkeys((stage, place) for stage, place in map(json.loads, path.read_text().splitlines())))
+
+
+def _live(argv: list[str], out: str, at: Place | None, act: Act, environment: dict[str, str]) -> None:
     """In the child: output to a file, hooks, the command line, its exit code."""
     os.environ.update(environment)
     target = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(target, 1)
     os.dup2(target, 2)
-    if at == "waiting":
-        _hook_wait(lambda: _act(what))
-    elif at is not None:
-        _hook_step(at[0], at[1], lambda: _act(what))
-    if "TRACE" in environment:
-        _trace(Path(environment["TRACE"]))
+    _hook(at, lambda: _do(*act))
+    if "FORGET" in environment:
+        _forget()
     from transfer_cli.cli.main import main
 
     code = main(argv)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # as a command ends, but without the farewells of the fork server's imports
+    os._exit(code)  # as a command ends, but without the farewells of what the server imported
 
 
-def _act(what: int | str) -> None:
-    if isinstance(what, int):
-        os.kill(os.getpid(), what)
-    elif Path(what).is_fifo():
-        Path(what).write_text("here")
-        signal.pause()
+def _do(what: str, with_what: Any) -> None:
+    if what == "signals":
+        for number in with_what:
+            os.kill(os.getpid(), number)
+    elif what == "spoil":
+        with open(with_what, "ab") as file:
+            file.write(b"\n# changed\nCHANGED = 1\n")
     else:
-        with open(what, "ab") as file:
-            file.write(b" ")
+        Path(with_what).write_text("here")
+        if what == "pause":
+            signal.pause()
 
 
-def _hook_wait(act: Hook) -> None:
-    from transfer_cli.store import lock
-
-    holder = lock.holder
-
-    def waiting(path: Path) -> str:
-        act()
-        return holder(path)
-
-    lock.holder = waiting
-
-
-def _hook_step(name: str, step: int, act: Hook) -> None:
-    """`act` in stage `name` before step `step` (0: when the stage begins; also a stage without steps has that)."""
+def _hook(at: Place | None, act: Callable[[], None]) -> None:
+    """Sets `act` at the place; with TRACE in the environment every I/O point goes to that file."""
     from transfer_cli.engine import stage
     from transfer_cli.engine.loop import Training
+    from transfer_cli.store import diskerrors, lock
 
-    run_stage, one_step = stage.run_stage, Training.step
-    now = [""]
+    run_stage, one_step, point, holder = stage.run_stage, Training.step, diskerrors.point, lock.holder
+    now, done = [""], [at is None]
+    trace = open(os.environ["TRACE"], "w") if "TRACE" in os.environ else None
+
+    def here(place: Place) -> None:
+        if place == at and not done[0]:
+            done[0] = True
+            act()
 
     def begin(job: Any, *rest: Any) -> None:
         now[0] = job.name
-        if (job.name, 0) == (name, step):
-            act()
-        run_stage(job, *rest)
-
-    def move(self: Any, t: int) -> Any:
-        if (now[0], t) == (name, step) and t > 0:
-            act()
-        return one_step(self, t)
-
-    stage.run_stage, Training.step = begin, move
-
-
-def _trace(path: Path) -> None:
-    """Writes which I/O points the process passes, in which stage: one JSON line each."""
-    from transfer_cli.engine import stage
-    from transfer_cli.store import diskerrors
-
-    run_stage, point = stage.run_stage, diskerrors.point
-    now = [""]
-    file = path.open("w", buffering=1)
-
-    def begin(job: Any, *rest: Any) -> None:
-        now[0] = job.name
+        here((job.name, 0))
         run_stage(job, *rest)
         now[0] = ""
 
-    def noted(name: str, what: str = "") -> None:
-        point(name, what)
-        file.write(json.dumps([diskerrors.points(), now[0], name, what]) + "\n")
+    def move(self: Any, t: int) -> Any:
+        here((now[0], t) if t else "")
+        return one_step(self, t)
 
-    stage.run_stage = begin
-    for module in [m for n, m in sys.modules.items() if n.startswith("transfer_cli.") and hasattr(m, "point")]:
-        module.point = noted  # type: ignore[attr-defined]
+    def noted(name: str, file: str = "") -> None:
+        place = (now[0], f"{name} {_plain(file)}")
+        here(place)
+        if trace:
+            print(json.dumps(place), file=trace, flush=True)
+        point(name, file)
+
+    def waiting(path: Path) -> str:
+        here("waiting")
+        return holder(path)
+
+    stage.run_stage, Training.step, lock.holder = begin, move, waiting  # type: ignore[method-assign]
+    for name, module in list(sys.modules.items()):
+        if name.startswith("transfer_cli.") and getattr(module, "point", None) is point:
+            module.point = noted  # type: ignore[attr-defined]
+
+
+def _plain(file: str) -> str:
+    """A name without what differs from run to run: keys, hashes, ids."""
+    return re.sub(r"-?[0-9a-f]{32}|\d{8}T\d{6}Z-\w{6}", "#", file)
+
+
+def _forget() -> None:
+    """A resume that leaves out the optimiser: what the comparison of manifests must notice."""
+    from transfer_cli.engine import players
+
+    players.load_state = lambda cast, tensors: None

@@ -39,10 +39,12 @@ def turns(contestants: Mapping[str, Callable[[], object]], rounds: int, warm: in
 
 
 def program(*command: str, **environment: str) -> Callable[[], None]:
-    """A whole process, from its start to its end. Raises CalledProcessError, with what it said, if it fails."""
+    """A whole process, from its start to its end. Raises RuntimeError, with what it said, if it fails."""
 
     def run() -> None:
-        subprocess.run(command, env=os.environ | environment, check=True, capture_output=True)
+        done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)} [{done.returncode}]\n{done.stderr}")
 
     return run
 

@@ -106,8 +106,9 @@ def _print(error: "TransferError", as_json: bool) -> None:
         document = error.as_json() if error.faults else {"error": {"code": error.code}}
         print(json.dumps(document, ensure_ascii=True), file=sys.stderr)
         return
+    head = "" if error.code > 128 else "error: "  # who interrupts made no error
     for fault in error.faults:
-        print(f"error: {safe(fault.line())}", file=sys.stderr)
+        print(f"{head}{safe(fault.line())}", file=sys.stderr)
         if fault.do:
             print(f"  do: {safe(fault.do)}", file=sys.stderr)
 

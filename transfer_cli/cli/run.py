@@ -7,7 +7,7 @@ from transfer_cli.cli.options import Options
 from transfer_cli.cli.show import show_plans
 from transfer_cli.cli.work import is_cached, open_run, quiet_threads, work
 from transfer_cli.config.compose import Config, load_all
-from transfer_cli.errors import TransferError
+from transfer_cli.errors import DataError, TransferError
 from transfer_cli.plan.plan import Plan
 from transfer_cli.plan.planner import plan
 from transfer_cli.report import screens
@@ -42,7 +42,10 @@ def fetch_missing(configs: list[Config], options: Options, screen: Screen) -> No
         return
     cache = options.runs / ".cache"
     for name in dict.fromkeys(name for config in configs for name in absent(config.values, cache)):
-        bring(name, cache, talk=screen.note)
+        try:
+            bring(name, cache, talk=screen.note)
+        except DataError as error:  # no network: the plan then names the file, the folder and what to do
+            screen.note(error.faults[0].line())
 
 
 def plan_all(configs: list[Config], options: Options) -> list[Plan]:

@@ -29,6 +29,7 @@ PRELOADED = [
     "transfer_cli.config.compose",
     "transfer_cli.cli.run",
     "transfer_cli.methods.supervised",
+    "torch._dynamo",  # 1.7 s; the first optimiser imports it
 ]
 STORE_WIDE = (StoreError.code, ResourceError.code)  # would befall every run: stop at once
 
