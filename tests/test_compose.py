@@ -185,7 +185,7 @@ def test_a_path_that_is_not_there_is_a_fault_of_the_data() -> None:
 def test_chains_of_stages() -> None:
     words = ["stages=[pretrain,align,align_2,evaluate]", "align=coral", "align_2=coral", "align_2.weight=3"]
     values = load([*words, "source=mnist", "data=usps"]).values
-    assert (values["align"]["weight"], values["align_2"]["weight"]) == (1.0, 3.0)
+    assert (values["align"]["weight"], values["align_2"]["weight"]) == (100.0, 3.0)
     assert values["align_2"].items() >= {"seed": None, "rule": "final", "trainer": {}, "feeds": {}}.items()
     assert lines(words[0], "align=coral")[0].endswith("align_2 has no method; say align_2=METHOD")
 
@@ -268,7 +268,7 @@ def test_misspelt_key() -> None:
     assert found.code == 2
     assert [fault.line() for fault in found.faults] == [
         "align.weight=-1: number >= 0, now 1",
-        "align.wieght: coral has no such key; nearest: weight (number >= 0, now 1)",
+        "align.wieght: coral has no such key; nearest: weight (number >= 0, now 100)",
     ]
 
 
@@ -345,7 +345,7 @@ def test_a_key_that_a_file_misspells_names_the_file(write: Write, mine: Path) ->
     write("experiment/recipe", EXPERIMENT.replace("{weight", "{wait"))
     path = write("trainer/mine", "# mine\nsteps: 3\nlearning_rate: 1\n")
     assert lines("experiment=recipe", "trainer=mine", config_dirs=[mine]) == [
-        "align.wait: coral has no such key; nearest: weight (number >= 0, now 1); in experiment=recipe",
+        "align.wait: coral has no such key; nearest: weight (number >= 0, now 100); in experiment=recipe",
         f"trainer.learning_rate: trainer has no such key; nearest: lr (number >= 0, now 0.05); in {path}",
     ]
 

@@ -230,3 +230,13 @@ def test_families_import_no_torch():
     code += "assert not {'torch', 'torchvision', 'pandas', 'sklearn'} & set(sys.modules)"
     root = str(Path(__file__).parents[1])
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
+def test_base_is_augmented_as_its_target_unless_told_otherwise(tmp_path):
+    node = {"family": "digits", "val_fraction": 0.2, "augment": "weak"}
+    for given, expected in (({}, "weak"), ({"augment": "strong"}, "strong"), ({"augment": None}, "weak")):
+        values = {"data": node, "source": {"family": "base", **given}, "plugins": []}
+        target, source = describe_pair(values, tmp_path)
+        assert (target.augment, source.augment) == ("weak", expected)
+    plain, _ = describe_pair({"data": {"family": "digits"}, "source": {"family": "base"}, "plugins": []}, tmp_path)
+    assert plain.augment == "none"

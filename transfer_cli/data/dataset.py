@@ -56,7 +56,7 @@ class DataSet:
 
     @property
     def augment(self) -> str:
-        return self.view.augment
+        return self.view.augment or "none"
 
     @property
     def flip(self) -> bool:

@@ -24,7 +24,8 @@ from transfer_cli.ranges import Range
 class View:
     """How a data set is looked at: keys of every data node beside the family's own. `val_fraction` is cut from train
     (of the whole, where the family has no test part) by `split_seed`; `shots` a class or a `fraction` are the labels
-    to learn from, `val_shots` those to validate on; `classes` are names or positions."""
+    to learn from, `val_shots` those to validate on; `classes` are names or positions; `augment` null is none, and of
+    source=base what the target has: pictures of one data set are alike."""
 
     default_model: str = "resnet18"
     val_fraction: Annotated[float, Range(0, 0.9)] = 0.1
@@ -33,7 +34,7 @@ class View:
     val_shots: Annotated[int, Range(1)] | None = None
     fraction: Annotated[float, Range(0, 1, above=True)] | None = None
     classes: list | None = None  # type: ignore[type-arg]  # names or positions
-    augment: Literal["none", "weak", "strong"] = "none"
+    augment: Literal["none", "weak", "strong"] | None = None
 
 
 def describe_pair(values: Mapping[str, Any], cache: Path) -> tuple[DataSet, DataSet | None]:
@@ -46,7 +47,8 @@ def describe_pair(values: Mapping[str, Any], cache: Path) -> tuple[DataSet, Data
         return _opened(target, cache, "data", plugins), describe(source, cache=cache, word="source", plugins=plugins)
     raw, view = open_raw(target, cache, "data", plugins), _view(target)
     base, novel = base_and_novel(raw, view.classes, source.get("classes"))
-    learned = _viewed(raw, replace(_view(source), classes=list(base)), "source")
+    alike = replace(_view(source), classes=list(base), augment=source.get("augment") or view.augment)
+    learned = _viewed(raw, alike, "source")
     return _viewed(raw, replace(view, classes=list(novel)), "data"), learned
 
 

@@ -1,0 +1,300 @@
+"""Code and settings of a user's own: a package with a method, a model, a data set; folders of YAML files."""
+
+import csv
+import importlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pictures import write_pictures
+
+from transfer_cli.errors import ConfigError
+from transfer_cli.plugins import camel, load_class
+
+Transfer = Callable[..., Any]
+FILES = {
+    "methods/halve.py": '''
+        """A method that shrinks what it trains."""
+        from transfer_cli.contracts import Given, Loss, Method, Stream
+
+        class Halve(Method):
+            """Supervised training with a penalty on the head."""
+
+            streams = {"target": Stream()}
+
+            def __init__(self, given: Given, *, penalty: float = 0.1) -> None:
+                super().__init__()
+                self.net, self.task, self.penalty = given.net, given.tasks["target"], penalty
+
+            def players(self):
+                return {"net": [self.net]}
+
+            def step(self, batch, at):
+                rows = batch["target"]
+                head = self.net.heads[self.task.head]
+                value = self.task.loss(self.net(rows.inputs, self.task.head), rows)
+                yield Loss("net", value + self.penalty * head.weight.square().mean())
+        ''',
+    "models/flat.py": '''
+        """One linear layer."""
+        from torch import nn
+        from transfer_cli.models.backbone import Backbone, InputSpec
+
+        class Flat(Backbone):
+            """Pixels through one linear layer."""
+
+            def __init__(self, input: InputSpec, *, features: int = 8) -> None:
+                super().__init__(features)
+                self.layer = nn.Linear(input.channels * input.crop**2, features)
+
+            def forward(self, pixels):
+                return self.layer(pixels.flatten(1)).relu()
+
+            def blocks(self):
+                return [self.layer]
+        ''',
+    "data/stripes.py": '''
+        """Pictures with one bright column, whose place is the class."""
+        from pathlib import Path
+        import numpy as np
+        from transfer_cli.data.raw import Places, Raw, RawPart, numbered
+
+        class Stripes:
+            """Drawn, not stored."""
+
+            def __init__(self, *, rows: int = 60) -> None:
+                self.rows = rows
+
+            def open(self, places: Places) -> Raw:
+                labels = np.arange(self.rows) % 4
+                part = RawPart(labels.astype(np.int64), numbered("stripes", "all"), pixels=lambda: _draw(labels))
+                return Raw("stripes", ("a", "b", "c", "d"), {"train": part}, (Path(__file__),), test_fraction=0.2)
+
+        def _draw(labels):
+            pixels = np.random.default_rng(0).integers(0, 60, (len(labels), 8, 8), dtype=np.uint8)
+            pixels[np.arange(len(labels)), :, labels * 2] = 255
+            return pixels
+        ''',
+    "predictors/nearest.py": '''
+        """Nearest row."""
+        import torch
+        from torch.nn.functional import one_hot
+
+        class Nearest:
+            """Minus the distance to the nearest row of a class."""
+
+            def __init__(self, *, power: int = 2) -> None:
+                self.power = power
+
+            def scores(self, support, labels, query, ways):
+                far = torch.cdist(query, support)
+                own = one_hot(labels, ways).bool()[:, None]
+                return -far[..., None].where(own, torch.inf).amin(2) ** self.power
+        ''',
+    "conf/method/halve.yaml": """
+        # Training that shrinks the head.   transfer run plugins=[PACKAGE] fine_tune=halve
+        method: halve
+        penalty: 0.1
+        """,
+    "conf/model/flat.yaml": """
+        # One linear layer.   transfer run plugins=[PACKAGE] model=flat
+        family: flat
+        features: 8
+        input: {channels: 1, size: 8, crop: 8, mean: [0.5], std: [0.5]}
+        precision: fp32
+        channels_last: false
+        """,
+    "conf/data/stripes.yaml": """
+        # Bright columns, 8x8 grey, 4 classes.   transfer run plugins=[PACKAGE] data=stripes
+        family: stripes
+        rows: 60
+        default_model: flat
+        """,
+    "conf/predictor/nearest.yaml": """
+        # The nearest row.   transfer run plugins=[PACKAGE] predictor=nearest
+        predictor: nearest
+        power: 2
+        """,
+    "conf/strategy/shrunk.yaml": """
+        # @package _global_
+        # Learns the target with a small head.   transfer run plugins=[PACKAGE] strategy=shrunk data=stripes
+        defaults:
+          - override /method@pretrain: none
+          - override /method@align: none
+          - override /method@fine_tune: halve
+        """,
+}  # fmt: skip
+
+
+def write(root: Path, files: dict[str, str], package: str = "") -> None:
+    import textwrap
+
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text).lstrip().replace("PACKAGE", package))
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: Any, request: Any) -> Iterator[str]:
+    """An installed package of the user's; each test has one of its own name, for modules are imported once."""
+    name = f"own_{request.node.name.partition('[')[0]}"
+    write(tmp_path / "site" / name, FILES, name)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    yield name
+    for module in [module for module in sys.modules if module.partition(".")[0] == name]:
+        del sys.modules[module]
+
+
+def results(told: Any) -> dict[str, Any]:
+    assert told.code == 0, told.err
+    return dict(json.loads((Path(told.out.strip()) / "results.json").read_text()))
+
+
+# a package
+def test_everything_of_a_package_runs_and_predicts(package: str, transfer: Transfer, tmp_path: Path) -> None:
+    words = [f"plugins=[{package}]", "strategy=shrunk", "data=stripes", "fine_tune.penalty=0.2", "trainer=tiny"]
+    run = results(transfer("run", "-q", *words))
+    assert run["choices"].items() >= {"strategy": "shrunk", "data": "stripes", "model": "flat"}.items()
+    assert run["choices"]["fine_tune"] == "halve"
+    assert run["config"]["fine_tune"]["penalty"] == 0.2
+    assert run["config"]["model"] | {"input": None} == {
+        "family": "flat", "features": 8, "input": None, "precision": "fp32", "channels_last": False,
+    }  # fmt: skip
+    assert run["fingerprints"]["test"]["data"]
+    told = transfer("show", *words)
+    assert told.out.count("cached") == 2
+    write_pictures(tmp_path / "new", side=8)
+    told = transfer("predict", "last", "./new", f"plugins=[{package}]")
+    assert told.code == 0, told.err
+    rows = list(csv.DictReader(told.out.splitlines()))
+    assert len(rows) == 24
+    assert list(rows[0]) == ["path", "class", "p_a", "p_b", "p_c", "p_d", "error"]
+
+
+def test_a_predictor_of_a_package(package: str, transfer: Transfer) -> None:
+    run = results(
+        transfer(
+            "run", "-q", f"plugins=[{package}]", "strategy=knn", "predictor=nearest", "data=stripes", "trainer=tiny"
+        )
+    )
+    assert run["config"]["evaluate"]["predictor"] == {"predictor": "nearest", "power": 2}
+    assert run["headline"]["value"] > 0.5
+
+
+def test_a_run_of_a_package_in_a_sweeps_child(
+    package: str, transfer: Transfer, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """A child of a sweep is a fresh process: it must find the package, too."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    words = [f"plugins=[{package}]", "strategy=shrunk", "data=stripes", "trainer=tiny", "seed=0,1"]
+    told = transfer("run", "-m", *words)
+    assert told.code == 0, told.err
+    assert transfer("list", "--json").out.count('"done') == 2
+
+
+def test_an_edited_method_of_a_package_is_computed_anew(package: str, transfer: Transfer, tmp_path: Path) -> None:
+    words = ["-q", f"plugins=[{package}]", "strategy=shrunk", "data=stripes", "trainer=tiny"]
+    first = results(transfer("run", *words))
+    method = tmp_path / "site" / package / "methods" / "halve.py"
+    method.write_text(method.read_text() + "\n# a comment\n")
+    assert [stage["cached"] for stage in results(transfer("run", *words))["stages"][2:]] == [True, True]
+    method.write_text(method.read_text().replace(".square()", ".abs()"))
+    importlib.invalidate_caches()
+    again = results(transfer("run", *words))
+    assert [stage["cached"] for stage in again["stages"][2:]] == [False, False]
+    assert again["stages"][2]["key"] != first["stages"][2]["key"]
+
+
+def test_a_record_cannot_load_a_package(package: str, transfer: Transfer, tmp_path: Path) -> None:
+    """Only words of the user's may: runs/ may come from somebody else."""
+    words = [f"plugins=[{package}]", "strategy=shrunk", "data=stripes", "trainer=tiny"]
+    path = Path(transfer("run", "-q", *words).out.strip())
+    write_pictures(tmp_path / "new", side=8)
+    told = transfer("predict", "last", "./new")
+    assert (told.code, told.out) == (2, "")
+    assert told.errors == [
+        f"error: plugins={package}: named by the stored configuration only",
+        f"  do: say plugins=[{package}] to run it",
+    ]
+    record = json.loads((path / "results.json").read_text())
+    (path / "results.json").write_text(json.dumps(record | {"status": "interrupted"}))
+    told = transfer("resume", "last")
+    assert (told.code, told.out) == (2, "")
+    assert told.errors == [
+        f"error: plugins=[{package}]: is named by the record of the run",
+        f"  do: say it, too: transfer resume {record['id']} 'plugins=[{package}]'",
+    ]
+    assert transfer("resume", "last", words[0]).code == 0
+
+
+@pytest.mark.parametrize("words", [["plugins=[not_there]"], ["plugins=[../x]"], ["plugins=[os.path]"]])
+def test_a_package_that_is_not_there(words: list[str], transfer: Transfer) -> None:
+    told = transfer("run", "data=digits", *words)
+    name = words[0][9:-1]
+    assert told.code == 2
+    assert told.errors == [
+        f"error: plugins={name.replace('/', '').lstrip('.') if '/' in name else name}: no such package is installed",
+        "  do: pip install it, or mend the name",
+    ]
+
+
+# classes by name
+def test_a_class_is_found_by_its_file(package: str) -> None:
+    assert load_class("methods", "linear_probe").__name__ == "LinearProbe" == camel("linear_probe")
+    assert load_class("methods", "halve", [package]).__module__ == f"{package}.methods.halve"
+    assert load_class("methods", "coral", [package]).__module__ == "transfer_cli.methods.coral"
+
+
+@pytest.mark.parametrize("stem", ["nope", "../methods/coral", "coral.x", "", "a b", "__init__", "os", "methods"])
+def test_what_is_no_class_of_the_folder_is_refused(stem: str, package: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_class("methods", stem, [package])
+    assert error.value.faults[0].line() == f"methods/{stem}.py: no such file or class, here or in a plugin"
+
+
+def test_a_file_that_lies_in_the_package_itself(package: str, tmp_path: Path) -> None:
+    write(tmp_path / "site" / package, {"deep_coral.py": "class DeepCoral: ...\n"})
+    assert load_class("methods", "deep_coral", [package]).__module__ == f"{package}.deep_coral"
+
+
+def test_what_a_users_file_lacks_is_not_called_a_missing_file(package: str, tmp_path: Path) -> None:
+    write(tmp_path / "site" / package, {"methods/lacking.py": "import not_installed_anywhere\n"})
+    with pytest.raises(ModuleNotFoundError, match="not_installed_anywhere"):
+        load_class("methods", "lacking", [package])
+
+
+# folders of YAML files
+STRATEGY = {"strategy/quick.yaml": """
+    # @package _global_
+    # Scratch, three steps.   transfer run strategy=quick data=digits
+    defaults:
+      - override /method@pretrain: none
+      - override /method@align: none
+      - override /method@fine_tune: last_layer
+    trainer: {steps: 3, batch: 16}
+    """, "method/last_layer.yaml": """
+    # Only the head learns.   transfer run fine_tune=last_layer
+    method: supervised
+    blocks: 0
+    """}  # fmt: skip
+
+
+@pytest.mark.parametrize(("folder", "options"), [("conf", []), ("mine", ["--config-dir", "mine"])])
+def test_settings_of_a_users_own(folder: str, options: list[str], transfer: Transfer, tmp_path: Path) -> None:
+    write(tmp_path / folder, STRATEGY)
+    run = results(transfer("run", "-q", "strategy=quick", "data=digits", "model=mlp", *options))
+    assert (run["choices"]["strategy"], run["choices"]["fine_tune"]) == ("quick", "last_layer")
+    assert run["config"]["trainer"]["steps"] == 3
+    assert run["cost"]["trained"] == 128 * 5 + 5
+    assert "quick" in transfer("list", "strategies", *options).out
+    assert transfer("show", "strategy=quick", "data=digits", "model=mlp", *options).out.count("cached") == 2
+
+
+def test_settings_without_their_folder_are_unknown(transfer: Transfer, tmp_path: Path) -> None:
+    write(tmp_path / "mine", STRATEGY)
+    told = transfer("run", "strategy=quick", "data=digits")
+    assert (told.code, told.errors) == (2, ["error: strategy=quick: unknown; see transfer list strategy"])
