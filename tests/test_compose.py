@@ -267,7 +267,7 @@ def test_misspelt_key() -> None:
     found = error("strategy=coral", "source=mnist", "data=usps", "align.wieght=0.1", "align.weight=-1")
     assert found.code == 2
     assert [fault.line() for fault in found.faults] == [
-        "align.weight=-1: number >= 0, now 1",
+        "align.weight=-1: number >= 0, now 100",
         "align.wieght: coral has no such key; nearest: weight (number >= 0, now 100)",
     ]
 

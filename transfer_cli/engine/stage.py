@@ -207,8 +207,8 @@ class _Steps:
             fault = stopped.faults[0]
             text = f"{self.job.name} {step:,} of {self.steps:,}, {fault.text}"
             raise Stopped(stopped.code - 128, replace(fault, text=text)) from None
-        waited = time.monotonic() - self.saved
-        if step < self.steps and waited >= self.bench.save_every and waited >= 20 * self.cost:
+        every = self.bench.save_every
+        if step < self.steps and (not every or time.monotonic() - self.saved >= max(every, 20 * self.cost)):
             self._save(step)
 
     def _save(self, step: int) -> None:
