@@ -2,45 +2,26 @@
 normalise, autocast and layout, schedule, finite check, gradient norm, fused SGD). Goal: 1.03 for a ResNet-18 at 32
 pixels, 0.2 ms a step for a linear net."""
 
+import itertools
 import math
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
+from measure.training import CLASSES, CPU, TRAINER, data, feed, model, training
 from measure.turns import Pair, report, turns
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from transfer_cli.contracts import Given
-from transfer_cli.data.images import Images
-from transfer_cli.data.tasks import Classification
 from transfer_cli.engine.device import autocast
-from transfer_cli.engine.feed import Address, StepFeed
-from transfer_cli.engine.loop import Training
-from transfer_cli.engine.settings import Trainer
-from transfer_cli.methods.supervised import Supervised
 from transfer_cli.models import net as nets
 from transfer_cli.models.backbone import Backbone, InputSpec
 
-CPU = torch.device("cpu")
-CLASSES = 10
 HIDDEN = 64
-TRAINER = Trainer(steps=100_000, batch=128, lr=0.01)
-RESNET = {
-    "family": "torchvision",
-    "name": "resnet18",
-    "input": {"channels": 3, "size": 32, "crop": 32, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
-    "precision": "bf16",
-    "channels_last": True,
-}
-LINEAR = {
-    "family": "linear",
-    "input": {"channels": 1, "size": 28, "crop": 28, "mean": [0.5], "std": [0.5]},
-    "precision": "fp32",
-    "channels_last": False,
-}
+LINEAR = model("linear", 28, channels=1, precision="fp32")
+RESNET = model("torchvision", 32, name="resnet18")
+Step = Callable[[], float]
 
 
 class Linear(Backbone):
@@ -58,41 +39,50 @@ class Linear(Backbone):
         return [self.layer]
 
 
-def data(model: dict[str, Any], rows: int = 2048) -> tuple[np.ndarray, np.ndarray]:
-    """Random uint8 pixels [N, C, H, W] and labels [N]."""
-    rng, spec = np.random.default_rng(0), model["input"]
-    pixels = rng.integers(0, 256, (rows, spec["channels"], spec["crop"], spec["crop"]), dtype=np.uint8)
-    return pixels, rng.integers(0, CLASSES, rows)
+def main() -> None:
+    torch.manual_seed(0)
+    linear = nets.Net(Linear(nets.input_spec(LINEAR)), LINEAR)
+    by_hand = nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, HIDDEN), nn.Linear(HIDDEN, CLASSES))
+    taken = {
+        "linear net, 128 x 28 x 28": race(LINEAR, linear, by_hand, 3000, 200),
+        "ResNet-18, 128 x 3 x 32 x 32, bf16": race(RESNET, nets.build(RESNET), resnet18(num_classes=CLASSES), 25, 3),
+    }
+    goals = ([Pair("engine", "by hand", most_ms=0.2)], [Pair("engine", "by hand", most=1.03)])
+    report("overhead", taken, dict(zip(taken, goals, strict=True)))
 
 
-def engine(model: dict[str, Any], net: nets.Net) -> Callable[[], float]:
-    """A step of the engine; gives its loss."""
-    task = Classification([str(c) for c in range(CLASSES)])
-    task.prepare(net)
-    pixels, labels = data(model)
-    rows: Any = SimpleNamespace(index=np.arange(len(labels)), labels=labels)
-    items = Images(pixels, rows, model, policy="none", flip=False, device=CPU)
-    feed = StepFeed(items, Address(0, "fine_tune", "target"), batch=TRAINER.batch)
-    method = Supervised(Given(net=net, tasks={"target": task}))
-    training = Training(
-        method, {"target": feed}, TRAINER, seed32=1, precision=model["precision"], device=CPU
-    )
-    steps = iter(range(TRAINER.steps))
-    return lambda: float(training.step(next(steps))["loss"])
+def race(node: dict[str, Any], mine: nets.Net, theirs: nn.Module, rounds: int, warm: int) -> dict[str, list[float]]:
+    """Both from the same weights; raises AssertionError if they then do not do the same work."""
+    made, losses = training(node, mine, feed(node, "none")), {"engine": 0.0, "by hand": 0.0}
+    with torch.no_grad():
+        for a, b in zip(theirs.parameters(), mine.parameters(), strict=True):
+            a.copy_(b)
+    steps = {"engine": engine(made), "by hand": loop(node, theirs, made.feeds["target"]._order(0))}
+
+    def timed(name: str) -> Callable[[], None]:
+        return lambda: losses.update({name: steps[name]()})
+
+    taken = turns({name: timed(name) for name in steps}, rounds, warm)
+    assert math.isclose(*losses.values(), rel_tol=0.2), losses
+    return taken
 
 
-def by_hand(model: dict[str, Any], net: nn.Module) -> Callable[[], float]:
-    """The same step as one would write it without an engine."""
-    spec, layout = model["input"], torch.channels_last if model["channels_last"] else torch.contiguous_format
-    pixels, labels = (torch.from_numpy(part) for part in data(model))
+def engine(made: Any) -> Step:
+    steps = itertools.count()
+    return lambda: float(made.step(next(steps))["loss"])
+
+
+def loop(node: dict[str, Any], net: nn.Module, order: Tensor) -> Step:
+    """The same step as one would write it without an engine; `order` is that of the first epoch."""
+    spec, layout = node["input"], torch.channels_last if node["channels_last"] else torch.contiguous_format
+    pixels, labels = (torch.from_numpy(part) for part in data(node))
     mean, std = (torch.tensor(spec[name]).view(1, -1, 1, 1) * 255 for name in ("mean", "std"))
-    scale, size, warm = 1 / std, TRAINER.batch, round(TRAINER.warmup * TRAINER.steps)
+    scale, size, rng = 1 / std, TRAINER.batch, np.random.default_rng(0)
     parameters = list(net.to(memory_format=layout).train().parameters())
     optimizer = torch.optim.SGD(
         parameters, TRAINER.lr, TRAINER.momentum, weight_decay=TRAINER.weight_decay, nesterov=True, fused=True
     )
-    rng, steps = np.random.default_rng(0), iter(range(TRAINER.steps))
-    order = torch.from_numpy(rng.permutation(len(labels)))
+    steps = itertools.count()
 
     def step() -> float:
         nonlocal order
@@ -102,42 +92,28 @@ def by_hand(model: dict[str, Any], net: nn.Module) -> Callable[[], float]:
             order = torch.from_numpy(rng.permutation(len(labels)))
         index = order[at : at + size]
         x = pixels.index_select(0, index).to(torch.float32, memory_format=layout).sub_(mean).mul_(scale)
-        rate = TRAINER.lr * (t + 1) / warm if t < warm else TRAINER.lr * 0.5 * (1 + math.cos(math.pi * t / TRAINER.steps))
-        optimizer.param_groups[0]["lr"] = rate
-        with autocast(CPU, model["precision"]):
+        optimizer.param_groups[0]["lr"] = rate(t)
+        with autocast(CPU, node["precision"]):
             out = net(x)
         loss = nn.functional.cross_entropy(out.float(), labels.index_select(0, index))
         loss.backward()
-        value = loss.detach()
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm([p.grad for p in parameters])))
-        if not (math.isfinite(float(value)) and math.isfinite(float(norm))):
+        value = float(loss.detach())
+        if not (math.isfinite(value) and math.isfinite(float(norm))):
             raise FloatingPointError(t)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        return float(value)
+        return value
 
     return step
 
 
-def linear() -> tuple[nets.Net, nn.Module]:
-    spec = nets.input_spec(LINEAR)
-    layers = nn.Linear(spec.channels * spec.crop**2, HIDDEN), nn.Linear(HIDDEN, CLASSES)
-    return nets.Net(Linear(spec), LINEAR), nn.Sequential(nn.Flatten(), *layers)
-
-
-def race(model: dict[str, Any], nets_: tuple[nets.Net, nn.Module], rounds: int, warm: int) -> dict[str, list[float]]:
-    mine, theirs = nets_
-    return turns({"engine": engine(model, mine), "by hand": by_hand(model, theirs)}, rounds, warm)
-
-
-def main() -> None:
-    torch.manual_seed(0)
-    taken = {
-        "linear net, 128 x 28 x 28": race(LINEAR, linear(), 3000, 200),
-        "ResNet-18, 128 x 3 x 32 x 32, bf16": race(RESNET, (nets.build(RESNET), resnet18(num_classes=CLASSES)), 25, 3),
-    }
-    goals = ([Pair("engine", "by hand", most_ms=0.2)], [Pair("engine", "by hand", most=1.03)])
-    report("overhead", taken, dict(zip(taken, goals, strict=True)))
+def rate(t: int) -> float:
+    """Linear warm-up, then a cosine."""
+    warm = round(TRAINER.warmup * TRAINER.steps)
+    if t < warm:
+        return TRAINER.lr * (t + 1) / warm
+    return TRAINER.lr * 0.5 * (1 + math.cos(math.pi * (t - warm) / (TRAINER.steps - warm)))
 
 
 if __name__ == "__main__":

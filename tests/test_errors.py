@@ -322,7 +322,10 @@ def test_no_write_permission(locked: Path, tmp_path: Path) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
         said.seek(0)
         lines = said.read().decode().splitlines()
-    assert lines == [f"error: cannot write to {locked}: permission denied (mode 555{owner})"]
+    assert lines == [
+        f"error: cannot write to {locked}: permission denied (mode 555{owner})",
+        "  do: choose another directory with --runs DIR",
+    ]
     assert list(locked.iterdir()) == []
 
 

@@ -72,6 +72,8 @@ class Loader:
 
         if key in ("weights", "data.path", "source.path"):  # a path is taken as it is
             return os.path.expanduser(text) if text.startswith("~/") else text
+        if key == "plugins":  # one name needs no brackets, which some shells take for a glob
+            return list(_plugins([Word(key, text)], {}))
         return self._try(merge.parse_value, key, text)
 
     def _checked(self, before: Json, now: Json) -> tuple[Json, dict[str, tuple[Any, Any]]]:
@@ -169,6 +171,6 @@ def _plugins(words: Sequence[Word], plain: dict[str, tuple[str, Json]]) -> tuple
     """Packages named by words, else by the experiment or strategy."""
     for word in words:
         if word.key == "plugins":
-            return tuple(re.findall(r"[\w.]+", word.value))
+            return tuple(re.findall(r"[^\s,'\"\[\]]+", word.value))
     named = [values["plugins"] for _, values in plain.values() if isinstance(values.get("plugins"), list)]
     return tuple(str(name) for names in named for name in names)

@@ -36,8 +36,8 @@ class Signature:
 
 def package_dir(name: str) -> Path:
     """Folder of an installed package, without importing it. Raises ConfigError if there is none."""
-    top, *rest = name.split(".")
-    spec = find_spec(top) if name.replace(".", "_").isidentifier() else None
+    top, *rest = parts = name.split(".")
+    spec = find_spec(top) if all(part.isidentifier() for part in parts) else None
     for place in (spec and spec.submodule_search_locations) or ():
         if Path(place, *rest).is_dir():
             return Path(place, *rest)

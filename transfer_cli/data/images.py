@@ -13,16 +13,27 @@ from transfer_cli.data.augment import augment
 from transfer_cli.data.describe import Rows
 
 
+GPU_SHARE = 4  # pictures that fill more than 1 / GPU_SHARE of what is free on a GPU stay with the host
+
+
+def placed(pixels: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 pixels where batches are gathered: on the GPU, once for all feeds, if they leave room for the net."""
+    tensor = _tensor(pixels)
+    if device.type == "cuda" and tensor.nbytes > torch.cuda.mem_get_info(device)[0] // GPU_SHARE:
+        return tensor
+    return tensor.to(device)
+
+
 class Images:
-    """Rows of a uint8 array [N, C, H, W]. `policy` "train" is the data set's own augmentation.
-    Gives {"pixels": float32 [B, C, H, W]}, (x / 255 - mean) / std, channels last where the model asks for it."""
+    """Rows of `placed` pixels [N, C, H, W]. `policy` "train" is the data set's own augmentation.
+    Gives {"pixels": float32 [B, C, H, W]}, (x / 255 - mean) / std, on `device`, channels last where the model asks."""
 
     def __init__(
-        self, pixels: np.ndarray, rows: Rows, model: dict[str, Any], *, policy: str, flip: bool, device: torch.device
+        self, pixels: Tensor, rows: Rows, model: dict[str, Any], *, policy: str, flip: bool, device: torch.device
     ) -> None:
-        self.pixels = _tensor(pixels).to(device)
-        self.flat = self.pixels.view(len(self.pixels), -1)
-        self.rows = torch.from_numpy(rows.index.astype(np.int64)).to(device)
+        self.pixels, self.device = pixels, device
+        self.flat = pixels.view(len(pixels), -1)
+        self.rows = torch.from_numpy(rows.index.astype(np.int64)).to(pixels.device)
         self.labels = torch.from_numpy(rows.labels.astype(np.int64)).to(device)
         self.policy, self.flip = policy, flip
         spec = model["input"]
@@ -37,8 +48,8 @@ class Images:
         return len(self.rows)
 
     def gather(self, index: Tensor, policy: str, rng: Callable[[], np.random.Generator]) -> Inputs:
-        chosen = self.flat.index_select(0, self.rows.index_select(0, index))
-        pixels = chosen.view(len(index), *self.pixels.shape[1:])
+        chosen = self.flat.index_select(0, self.rows.index_select(0, index.to(self.rows.device)))
+        pixels = chosen.to(self.device).view(len(index), *self.pixels.shape[1:])
         policy = self.policy if policy == "train" else policy
         if policy != "none":
             pixels = augment(pixels, policy, rng(), flip=self.flip)

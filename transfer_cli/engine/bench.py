@@ -10,7 +10,7 @@ import torch
 from transfer_cli.contracts import Given, Method
 from transfer_cli.data.cache import converted
 from transfer_cli.data.describe import DataSet
-from transfer_cli.data.images import Images
+from transfer_cli.data.images import Images, placed
 from transfer_cli.data.tasks import Classification
 from transfer_cli.engine.device import reseed
 from transfer_cli.engine.features import FeatureCache
@@ -61,7 +61,8 @@ class Bench:
         name = (data.fingerprint, rows.part, str(model["input"]))
         if name not in self._pixels:
             poll = self._poll(len(data.raw.parts[rows.part].labels))
-            self._pixels[name] = converted(data.raw, rows.part, model["input"], self.cache, poll=poll)
+            found = converted(data.raw, rows.part, model["input"], self.cache, poll=poll)
+            self._pixels[name] = placed(found, self.device)
         return Images(self._pixels[name], rows, model, policy=data.augment, flip=data.flip, device=self.device)
 
     def _poll(self, pictures: int) -> Callable[[], None]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from transfer_cli.data.dataset import DataSet
 from transfer_cli.data.decode import fitted, picture
-from transfer_cli.data.images import Images
+from transfer_cli.data.images import Images, placed
 from transfer_cli.data.tasks import Classification
 from transfer_cli.engine import passes
 from transfer_cli.engine.bench import Bench, Job
@@ -63,7 +63,8 @@ class Predicting:
 
     def _feed(self, pixels: np.ndarray) -> StepFeed:
         rows: Any = SimpleNamespace(index=np.arange(len(pixels)), labels=np.zeros(len(pixels), np.int64))
-        items = Images(pixels, rows, self.spec["model"], policy="none", flip=False, device=self.bench.device)
+        device = self.bench.device
+        items = Images(placed(pixels, device), rows, self.spec["model"], policy="none", flip=False, device=device)
         return StepFeed(items, Address(0, "predict", "files"), batch=len(pixels), views=("none",))
 
     def _by_head(self, feed: StepFeed) -> Tensor:

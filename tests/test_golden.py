@@ -1,0 +1,171 @@
+"""The numbers of tiny stages, so that an edit of code that is in no key cannot change results unseen; and that all
+other code that runs is in the key."""
+
+import json
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from transfer_cli.cli.main import main
+from transfer_cli.engine import stage
+from transfer_cli.engine.bench import Job
+from transfer_cli.plan import closure
+from transfer_cli.plan.closure import PACKAGE, is_hub
+
+WORDS = (
+    "data=digits", "source=digits", "trainer=tiny", "runtime=cpu", "runtime.threads=1", "model.precision=fp32",
+    "data.augment=weak",
+)  # fmt: skip
+RUNS = {
+    "mlp": ("strategy=coral", "model=mlp"),
+    "conv4": ("strategy=fine_tune", "align=adabn", "model=conv4", "model.filters=8", "data.shots=5"),
+}
+GOLDEN: dict[str, dict[str, float]] = {
+    "mlp": {
+        "align/0/coral": 1.167016e-06,
+        "align/0/label": 2.226638,
+        "align/0/loss": 2.226755,
+        "align/1/coral": 1.018113e-06,
+        "align/1/label": 2.274837,
+        "align/1/loss": 2.274939,
+        "align/2/coral": 1.645764e-06,
+        "align/2/label": 2.168747,
+        "align/2/loss": 2.168912,
+        "align/3/source_val/accuracy": 0.2256267,
+        "align/3/source_val/nll": 2.178641,
+        "final/test/accuracy": 0.2479109,
+        "final/test/ece": 0.1099855,
+        "final/test/nll": 2.176636,
+        "pretrain/0/loss": 2.27171,
+        "pretrain/1/loss": 2.299779,
+        "pretrain/2/loss": 2.236672,
+        "pretrain/3/source_val/accuracy": 0.264624,
+        "pretrain/3/source_val/nll": 2.245134,
+    },
+    "conv4": {
+        "final/test/accuracy": 0.09470752,
+        "final/test/ece": 0.163969,
+        "final/test/nll": 2.320586,
+        "fine_tune/0/loss": 2.355636,
+        "fine_tune/1/loss": 2.230354,
+        "fine_tune/2/loss": 2.329972,
+        "pretrain/0/loss": 2.430079,
+        "pretrain/1/loss": 2.647643,
+        "pretrain/2/loss": 2.473451,
+        "pretrain/3/source_val/accuracy": 0.1225627,
+        "pretrain/3/source_val/nll": 2.304074,
+    },
+}
+MESSAGE = """a tiny stage gives other numbers.
+
+Wanted (a fault mended, a better default): raise HUB in transfer_cli/plan/closure.py, so that stored results of before
+are not served for the new code, and put the numbers below into GOLDEN. Not wanted: this is the regression.
+
+"""
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def computed(name: str, runs: Path) -> dict[str, float]:
+    """What a run logs and measures, with the sizes of the weights handed on: `pretrain/0/loss`, `final/test/nll`."""
+    assert main(["run", *RUNS[name], *WORDS, "--runs", str(runs), "-q"]) == 0
+    (folder,) = runs.glob("[!.]*/*")
+    found = {}
+    for line in (folder / "rows.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        stage, step = row.pop("stage"), row.pop("step")
+        found |= {f"{stage}/{step}/{key}": value for key, value in row.items()}
+    results = json.loads((folder / "results.json").read_text())
+    found |= {f"final/{key}": results["metrics"]["final"][key] for key in ("test/nll", "test/ece", "test/accuracy")}
+    return {key: float(value) for key, value in sorted(found.items())}
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("name", RUNS)
+def test_a_tiny_stage_keeps_its_numbers(name: str, tmp_path: Path) -> None:
+    found = computed(name, tmp_path)
+    # other CPUs sum in another order: last digits, and now and then one picture of 359
+    same = found.keys() == GOLDEN.get(name, {}).keys() and all(
+        value == pytest.approx(GOLDEN[name][key], rel=1e-4, abs=0.003 if "accuracy" in key or "ece" in key else 1e-7)
+        for key, value in found.items()
+    )
+    if not same:
+        pytest.fail(
+            MESSAGE + json.dumps({name: {k: float(f"{v:.7g}") for k, v in found.items()}}, indent=4), pytrace=False
+        )
+
+
+def test_the_hub_number_is_the_one_the_numbers_belong_to() -> None:
+    """Raising HUB is a decision: it is made here too."""
+    assert closure.HUB == 1
+
+
+# run in stages whose key does not have them; each with what holds it instead
+ELSEWHERE = {
+    "models/tensors.py": "bytes of stored tensors, not their numbers; the kill tests compare them",
+    "data/dataset.py": "which rows a part has; its parts in cut.py are in the key, the rest the numbers above hold",
+    "metrics/classification.py": "in evaluate's key; of a training stage the numbers above hold what validation sees",
+}
+
+
+class Watched:
+    """Which of our files run a line of code in each stage, and which files each stage's key covers."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ran: dict[str, set[str]] = {}
+        self.covered: dict[str, set[str]] = {}
+        self._run_stage, self._closure_of = stage.run_stage, closure.closure_of
+        monkeypatch.setattr(stage, "run_stage", self.run_stage)
+        monkeypatch.setattr(closure, "closure_of", self.closure_of)
+
+    def closure_of(self, files: Sequence[Path], cache: Path | None = None) -> dict[Path, str]:
+        parts = self._closure_of(files, cache)
+        self.covered[closure.hash_of(parts)] = {_name(path) for path in parts}
+        return parts
+
+    def run_stage(self, job: Job, *rest: Any) -> None:
+        files: set[str] = set()
+        profiler = lambda frame, event, arg: files.add(frame.f_code.co_filename)  # noqa: E731
+        threading.setprofile(profiler)
+        sys.setprofile(profiler)
+        try:
+            self._run_stage(job, *rest)
+        finally:
+            sys.setprofile(None)
+            threading.setprofile(None)
+        ours = {Path(file) for file in files if Path(file).is_relative_to(PACKAGE)}
+        uncovered = {_name(file) for file in ours if not is_hub(file)} - self.covered[job.spec["code"]["files"]]
+        self.ran[job.name] = {_name(file) for file in ours}
+        assert uncovered <= ELSEWHERE.keys(), f"{job.name}: not in its key: {uncovered}"
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_all_code_that_runs_in_a_stage_is_in_its_key_or_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(monkeypatch)
+    words = ("strategy=fine_tune", "align=coral", "predictor=ridge", "model=conv4", "model.filters=8", *WORDS)
+    assert main(["run", *words, "--runs", str(tmp_path), "-q"]) == 0
+    assert {
+        name: {"losses/coral.py", "predictors/ridge.py", "data/augment.py"} & ran for name, ran in watched.ran.items()
+    } == {
+        "pretrain": set(),
+        "align": {"data/augment.py", "losses/coral.py"},
+        "fine_tune": {"data/augment.py"},
+        "evaluate": {"predictors/ridge.py"},
+    }
+    assert all("models/conv4.py" in ran for ran in watched.ran.values())
