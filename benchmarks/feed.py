@@ -33,7 +33,9 @@ class Ahead:
 
 def main() -> None:
     torch.manual_seed(0)
-    taken = {f"weak augmentation, 128 x 3 x {size} x {size}": race(size, rounds) for size, rounds in ((32, 60), (224, 6))}
+    taken = {
+        f"weak augmentation, 128 x 3 x {size} x {size}": race(size, rounds) for size, rounds in ((32, 60), (224, 6))
+    }
     pairs = {group: [Pair("feed", "torchvision one by one")] for group in taken}
     for name, node in MODELS.items():
         for policy in ("weak", "strong"):
@@ -57,7 +59,9 @@ def one_by_one(node: dict[str, Any]) -> Callable[[], object]:
     """What a Dataset and a collate function do, without the cost of worker processes."""
     pixels, size = torch.from_numpy(data(node)[0]), node["input"]["crop"]
     crop = v2.RandomCrop(size, padding=size // 8, padding_mode="reflect")
-    change = v2.Compose([crop, v2.RandomHorizontalFlip(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(**IMAGENET)])
+    change = v2.Compose(
+        [crop, v2.RandomHorizontalFlip(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(**IMAGENET)]
+    )
     return lambda: torch.stack([change(pixels[i]) for i in torch.randperm(len(pixels))[: TRAINER.batch]])
 
 
@@ -65,7 +69,7 @@ def ahead(node: dict[str, Any], policy: str) -> dict[str, list[float]]:
     """A step with its batch made in turn, one with it made ahead, and the making alone."""
     source = feed(node, policy)
     made = {"step": training(node, nets.build(node), source)}
-    made["step, batch made ahead"] = training(node, nets.build(node), Ahead(feed(node, policy)))  # type: ignore[arg-type]
+    made["step, batch made ahead"] = training(node, nets.build(node), Ahead(feed(node, policy)))
     steps = {name: stepping(each) for name, each in made.items()}
     return turns({**steps, "feed": batches(source)}, rounds=15, warm=2)
 

@@ -1,4 +1,4 @@
-"""How long commands take that need no torch, as whole processes, against `import torch`. Goal for --help and list: 0.15."""
+"""Commands that need no torch, as whole processes, against `import torch`. Goal for --help and list: 0.15."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Whole runs killed, interrupted, robbed of their data, continued: after each the same words end with the same bytes."""
+"""Whole runs killed, interrupted, robbed of their data: after each the same words end with the same bytes."""
 
 import json
 import os

@@ -294,6 +294,34 @@ def test_a_non_finite_loss_stops_before_the_weights_change(monkeypatch):
     assert same(made.state(), before)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_on_a_gpu_a_non_finite_update_is_skipped_there_and_told_at_the_next_look(monkeypatch, optimizer, clip):
+    """The fused kernels of the CPU read `found_inf` as those of a GPU do, so the branch runs here."""
+    monkeypatch.setenv("TRANSFER_TEST_NAN_AT", "7")
+    made = training(OneYield(), Trainer(**{**TRAINER.__dict__, "optimizer": optimizer, "clip": clip}))
+    made.device = torch.device("cuda")
+    run(made, last=7)
+    made.check(7)
+    before = {n: v.clone() for n, v in made.state().items()}
+    made.step(7)
+    assert same(made.state(), before)
+    with pytest.raises(Diverged, match=r"non-finite loss at step 8"):
+        made.check(8)
+
+
+def test_players_of_equal_scale_share_a_group_and_things_without_parameters_are_left_out():
+    class Layered(OneYield):
+        def players(self):
+            linear, relu, dropout, head = self.net
+            return {"net": [(linear, 0.5), (relu, 0.1), dropout, head.weight, (head.bias, 0.25)]}
+
+    made = training(Layered())
+    made.step(0)
+    groups = made.cast["net"].optimizer.param_groups
+    assert [(len(group["params"]), group["lr"]) for group in groups] == [(2, 0.05), (1, 0.1), (1, 0.025)]
+
+
 def test_clipping_bounds_the_gradient_and_leaves_small_ones_alone():
     seen = {}
     for clip in (None, 1e-3, 1e6):

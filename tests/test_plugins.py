@@ -184,6 +184,7 @@ def test_a_predictor_of_a_package(package: str, transfer: Transfer) -> None:
     assert run["headline"]["value"] > 0.5
 
 
+@pytest.mark.slow  # a fork server starts and loads torch
 def test_a_run_of_a_package_in_a_sweeps_child(package: str, transfer: Transfer) -> None:
     """A child of a sweep is a fresh process: it must find the package, too."""
     words = [f"plugins=[{package}]", "strategy=shrunk", "data=stripes", "trainer=tiny", "seed=0,1"]

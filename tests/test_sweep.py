@@ -13,7 +13,7 @@ import pytest
 from transfer_cli.cli.main import main
 from transfer_cli.store.store import Store
 
-SMALL = ("data=digits", "model=mlp", "trainer=tiny", "runtime=cpu", "strategy=fine_tune")
+SMALL = ("data=digits", "model=mlp", "trainer=tiny", "runtime=cpu")
 DEADLY = '''
 """Kills its process, as the kernel does when memory runs out, until a file says otherwise."""
 
@@ -54,7 +54,7 @@ def states(ledger: dict[str, Any]) -> list[tuple[str, int]]:
 def trainings(runs: Path) -> dict[str, int]:
     """How many sessions worked on each stage, by key: a line of timing.jsonl each."""
     store = Store(runs / ".store", create=False)
-    return {key: len((store.path(key) / "timing.jsonl").read_text().splitlines()) for key in store.keys()}
+    return {key: len((store.path(key) / "timing.jsonl").read_text().splitlines()) for key in sorted(store.keys())}
 
 
 def pretrained(runs: Path) -> list[str]:
@@ -116,7 +116,9 @@ def test_the_same_words_run_what_is_missing_and_tell_the_failure_again(
             in err
         )
         assert "non-finite loss at step" in log.read_text()
-        assert out.count("lr=") == 3 or "0.02" in out  # the table of those that are done
+        table = [dict(zip(out.split("\n")[0].split("\t"), line.split("\t"))) for line in out.splitlines()[1:]]
+        found = {row["fine_tune.trainer.lr"]: (row["n"], row["n_failed"]) for row in table}
+        assert found == {"0.05": ("1", "0"), "1e+30": ("0", "1"), "0.01": ("1", "0"), "0.02": ("1", "0")}
 
 
 def test_a_finished_sweep_again_trains_nothing_and_imports_no_torch(tmp_path: Path) -> None:
@@ -144,7 +146,7 @@ def test_a_finished_sweep_again_trains_nothing_and_imports_no_torch(tmp_path: Pa
 def test_compare_groups_a_sweep_over_its_seeds(
     failed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert sweep(tmp_path, "strategy=scratch,none", "source=digits", "--seeds", "2") == 0
+    assert sweep(tmp_path, "strategy=scratch,fine_tune", "source=digits", "--seeds", "2") == 0
     (ledger,) = ledgers(tmp_path)
     assert len(ledger["runs"]) == 4
     capsys.readouterr()
@@ -154,7 +156,7 @@ def test_compare_groups_a_sweep_over_its_seeds(
     for row in ledger["runs"]:
         found = results(tmp_path, row)
         values.setdefault(found["choices"]["strategy"], []).append(found["headline"]["value"])
-    assert {row["strategy"]: row["n"] for row in rows} == {"scratch": 2, "none": 2}
+    assert {row["strategy"]: row["n"] for row in rows} == {"scratch": 2, "fine_tune": 2}
     for row in rows:
         mine = values[row["strategy"]]
         assert any(value == pytest.approx(sum(mine) / 2) for value in row.values() if isinstance(value, float))

@@ -60,8 +60,8 @@ def manifests(runs: Path) -> dict[str, bytes]:
     from transfer_cli.store.store import Store
 
     store = Store(runs / ".store", create=False)
-    done = [key for key in store.keys() if store.verify(key)]
-    return {key: (store.path(key) / "MANIFEST.json").read_bytes() for key in done}
+    keys = store.keys()
+    return {key: (store.path(key) / "MANIFEST.json").read_bytes() for key in keys if store.verify(key)}
 
 
 def traced(path: Path) -> list[tuple[str, str]]:
@@ -107,7 +107,7 @@ def _hook(at: Place | None, act: Callable[[], None]) -> None:
 
     run_stage, one_step, point, holder = stage.run_stage, Training.step, diskerrors.point, lock.holder
     now, done = [""], [at is None]
-    trace = open(os.environ["TRACE"], "w") if "TRACE" in os.environ else None
+    trace = os.environ.get("TRACE")
 
     def here(place: Place) -> None:
         if place == at and not done[0]:
@@ -128,7 +128,8 @@ def _hook(at: Place | None, act: Callable[[], None]) -> None:
         place = (now[0], f"{name} {_plain(file)}")
         here(place)
         if trace:
-            print(json.dumps(place), file=trace, flush=True)
+            with open(trace, "a") as file_of_places:
+                file_of_places.write(json.dumps(place) + "\n")
         point(name, file)
 
     def waiting(path: Path) -> str:

@@ -46,7 +46,9 @@ def main(names: list[str]) -> None:
         )
         seconds = time.monotonic() - start
         head = f"$ {shown(COMMANDS[name])}\n"
-        tail = f"# exit {done.returncode}, {seconds:.0f} s, {os.cpu_count()} cores, {platform.processor() or 'x86_64'}\n"
+        tail = (
+            f"# exit {done.returncode}, {seconds:.0f} s, {os.cpu_count()} cores, {platform.processor() or 'x86_64'}\n"
+        )
         text = head + shown(done.stdout) + tail
         (RESULTS / f"{name}.txt").write_text(text)
         print(text, flush=True)

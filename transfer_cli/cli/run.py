@@ -90,7 +90,7 @@ def show_run(made: Plan, run: RunDir, options: Options, screen: Screen, stop: St
     """Computes `made` in `run` with its live display, then its figures."""
     shown = talk(screen)
     shown.note(screens.header(run.data))
-    if run.continued:
+    if run.continued and not run.data["sweep"]:  # a sweep makes the directory, its child goes on in it
         shown.note(f"goes on in {run.path}")
     for stage in made.stages:
         shown.stage(stage.name, "to do" if stage.key else "none", stage.what)

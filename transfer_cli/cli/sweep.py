@@ -29,6 +29,9 @@ PRELOADED = [
     "transfer_cli.config.compose",
     "transfer_cli.cli.run",
     "transfer_cli.methods.supervised",
+    "transfer_cli.report.figures",
+    "matplotlib.backends.backend_agg",
+    "hydra.core.override_parser.overrides_parser",
     "torch._dynamo",  # 1.7 s; the first optimiser imports it
 ]
 STORE_WIDE = (StoreError.code, ResourceError.code)  # would befall every run: stop at once

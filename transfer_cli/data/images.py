@@ -12,7 +12,6 @@ from transfer_cli.contracts import Inputs
 from transfer_cli.data.augment import augment
 from transfer_cli.data.describe import Rows
 
-
 GPU_SHARE = 4  # pictures that fill more than 1 / GPU_SHARE of what is free on a GPU stay with the host
 
 

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import platform
+import resource
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -35,6 +37,18 @@ def identity(device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "isa": {name: os.environ[name] for name in ISA_VARIABLES if name in os.environ},
     }
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Most memory held so far: on a GPU by our tensors, else by this process. The kernel's own mark comes first:
+    `getrusage` hands the peak of a large parent on to the program it starts."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:

@@ -1,6 +1,5 @@
 """One stage from claim to DONE: trained step by step with resume files, or finished in one go, or evaluated."""
 
-import resource
 import time
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,7 @@ from torch import Tensor
 from transfer_cli.contracts import Feed, Given, Method, Task
 from transfer_cli.engine import passes
 from transfer_cli.engine.bench import Bench, Job
-from transfer_cli.engine.device import identity, reseed
+from transfer_cli.engine.device import identity, peak_bytes, reseed
 from transfer_cli.engine.evaluate import evaluate
 from transfer_cli.engine.loop import Training
 from transfer_cli.engine.rules import Kept, validation_steps
@@ -37,8 +36,8 @@ def run_stage(job: Job, bench: Bench, claim: Claim) -> None:
         claim.fail({"fault": fault.text})
         raise Diverged(fault) from error
     finally:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        claim.append_timing(canonical({"seconds": time.monotonic() - start, "peak_bytes": peak}) + b"\n")
+        timing = {"seconds": time.monotonic() - start, "peak_bytes": peak_bytes(bench.device)}
+        claim.append_timing(canonical(timing) + b"\n")
     claim.finish()
 
 
