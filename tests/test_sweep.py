@@ -194,7 +194,7 @@ def test_a_child_that_is_killed_is_told_and_the_rest_runs(
     assert len(pretrained(tmp_path / "runs")) == 1
 
 
-@pytest.mark.parametrize("to_all", [False, True])
+@pytest.mark.parametrize("to_all", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_an_interrupted_sweep_saves_and_goes_on(tmp_path: Path, to_all: bool) -> None:
     """The signal reaches the sweep alone (kill), or the run as well (Ctrl-C in a terminal)."""
     runs, fifo = tmp_path / "runs", tmp_path / "fifo"
