@@ -16,7 +16,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 demo: $(READY)  ## sets up, then runs handwritten digits end to end, offline
-	$(BIN)/transfer run experiment=hello
+	$(BIN)/transfer run experiment=hello --format table
 
 test: $(READY)  ## sets up, then runs the fast tests
 	$(BIN)/python -m pytest -n 2 -m 'not slow'

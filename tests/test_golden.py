@@ -113,8 +113,6 @@ def test_the_hub_number_is_the_one_the_numbers_belong_to() -> None:
 # run in stages whose key does not have them; each with what holds it instead
 ELSEWHERE = {
     "models/tensors.py": "bytes of stored tensors, not their numbers; the kill tests compare them",
-    "data/dataset.py": "which rows a part has; its parts in cut.py are in the key, the rest the numbers above hold",
-    "metrics/classification.py": "in evaluate's key; of a training stage the numbers above hold what validation sees",
 }
 
 

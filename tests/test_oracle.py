@@ -1,4 +1,4 @@
-"""`oracle: true`: a test row at each validation, printed in brackets, never chosen by, never without being asked for."""
+"""`oracle: true`: a test row at each validation, in brackets, choosing nothing, only when asked for."""
 
 import json
 from pathlib import Path

@@ -15,9 +15,11 @@ from transfer_cli.plan import closure, origin
 from transfer_cli.plan.episodes import enough_for_episodes
 from transfer_cli.plan.plan import Json, Plan, Stage, key_of, stamp_of
 
-AUGMENT, METRICS = PACKAGE / "data" / "augment.py", PACKAGE / "metrics" / "classification.py"
-
-PIXELS = tuple(PACKAGE / "data" / name for name in ("cut.py", "cache.py", "decode.py"))  # rows and what they look like
+AUGMENT = PACKAGE / "data" / "augment.py"
+# what every stage that reads data runs on: rows, pixels, and the metrics of validation and test
+ALWAYS = tuple(
+    PACKAGE / name for name in ("data/dataset.py", "data/cache.py", "data/decode.py", "metrics/classification.py")
+)
 RESERVED = ("method", "seed", "rule", "trainer", "feeds")
 
 
@@ -112,7 +114,7 @@ class Planner:
             "model": self._model(),
             "streams": streams,
             "code": self._code(
-                method=node["method"], sides=sides.values(), extra=[*PIXELS, *([AUGMENT] if drawn else [])]
+                method=node["method"], sides=sides.values(), extra=[*ALWAYS, *([AUGMENT] if drawn else [])]
             ),
         }
         if chosen.steps:  # a method without steps draws nothing and reads no trainer
@@ -216,7 +218,7 @@ class Planner:
             "test": self.target.key("test", labelled=True, seed=self.seed),
             "classes": list(self.target.classes),
             "predictor": predictor,
-            "code": self._code(sides=["target"], predictor=predictor["predictor"], extra=[*PIXELS, METRICS]),
+            "code": self._code(sides=["target"], predictor=predictor["predictor"], extra=ALWAYS),
         }
         if few_label:
             spec["support"] = self.target.key("train", labelled=True, seed=self.seed)
