@@ -55,7 +55,9 @@ class Predicting:
             except DataError as error:
                 row["error"] = error.faults[0].text
         if good:
-            scores = self.score(self._feed(np.stack([pixels for _, pixels in good])))
+            # a picture's channels may lie last in memory, and numpy would keep that order
+            stacked = np.ascontiguousarray(np.stack([pixels for _, pixels in good]))
+            scores = self.score(self._feed(stacked))
             for (row, _), chances in zip(good, scores.softmax(1).tolist(), strict=True):
                 best = int(np.argmax(chances))
                 row |= {"class": self.classes[best], "probabilities": chances}
