@@ -7,7 +7,7 @@ B rows, D features, C classes, E draws (episodes), M support rows, Q query rows.
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -192,6 +192,3 @@ class Ema(nn.Module):
         torch._foreach_lerp_(list(self.module.parameters()), list(module.parameters()), 1 - self.decay)
         for mine, theirs in zip(self.module.buffers(), module.buffers(), strict=True):
             mine.copy_(theirs)
-
-
-Precision = Literal["fp32", "bf16"]

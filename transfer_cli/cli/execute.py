@@ -171,7 +171,7 @@ class Execution:
         from transfer_cli.engine.stage import rehearse
 
         todo = [stage for stage in self.plan.work if not self.store.done(stage.key)]
-        for stage in todo[1:]:
+        for stage in todo:
             rehearse(self._job(stage), self._bench)
 
     def _unchanged(self) -> None:

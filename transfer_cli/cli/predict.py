@@ -84,7 +84,8 @@ def _predicting(run: dict[str, Any], options: Options) -> Any:
         raise ConfigError(Fault(f"run {safe(run['id'])}", "evaluated nothing, so its classes are not known"))
     values = load_stored(run["config"], plugins)
     store = Store(options.runs / ".store", create=False)
-    return Predicting(store, last["key"], cache, lambda: describe_pair(values, cache)[0], plugins)
+    target, seed = lambda: describe_pair(values, cache)[0], int(values["seed"])
+    return Predicting(store, last["key"], cache, target, plugins=plugins, seed=seed)
 
 
 def _plugins(words: Sequence[str]) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ def scan(node: Mapping[str, Any], cache: Path, word: str = "data", plugins: Sequ
     settings = {key: value for key, value in node.items() if key not in _VIEW_KEYS and key != "family"}
     raw: Raw = load_class("data", node["family"], plugins)(**settings).open(Places(cache, word))
     raw = replace(raw, digests=store.digests(raw.sources, cache))
-    return replace(raw, fingerprint=store.fingerprint(raw))
+    return replace(raw, fingerprint=store.fingerprint(raw, settings))
 
 
 _VIEW_KEYS = {key.name for key in fields(View)}

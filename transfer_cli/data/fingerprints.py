@@ -60,10 +60,12 @@ def _read(book: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def fingerprint(raw: Raw) -> str:
-    """sha256 of the content: classes, the bytes of all sources in order, and the labels of every part (in a folder
-    they are no file's bytes). Where the files lie does not count."""
-    digest = sha256(json.dumps([raw.classes, [raw.digests[path] for path in raw.sources]]).encode())
+def fingerprint(raw: Raw, settings: Mapping[str, Any]) -> str:
+    """sha256 of the content: the family's settings, classes, the bytes of all sources in order, and the labels of every
+    part (in a folder they are no file's bytes). Where the files lie (`path`) does not count."""
+    own = {key: value for key, value in settings.items() if key != "path"}
+    facts = [own, raw.flip, raw.classes, [raw.digests[path] for path in raw.sources]]
+    digest = sha256(json.dumps(facts, sort_keys=True).encode())
     for part in sorted(raw.parts):
         digest.update(part.encode() + raw.parts[part].labels.astype("<i8").tobytes())
     return digest.hexdigest()

@@ -80,7 +80,7 @@ class Bench:
         """A feed without augmentation, for whole passes and features."""
         items = self.items(job, side, part, labelled=labelled, seed=seed)
         key = {"data": job.data[side].key(part, labelled=labelled, seed=seed), "input": job.spec["model"]["input"]}
-        cache = FeatureCache(self.cache, self.precision(job))
+        cache = FeatureCache(self.cache, self.precision(job), job.spec["code"])
         return StepFeed(
             items, Address(seed, "whole", part), batch=items.chunk, views=("none",), key=key, features=cache
         )
@@ -96,7 +96,7 @@ class Bench:
             labelled=view["labelled"],
             views=tuple(view["views"]),
             key={"data": view["data"], "input": job.spec["model"]["input"]},
-            features=FeatureCache(self.cache, self.precision(job)),
+            features=FeatureCache(self.cache, self.precision(job), job.spec["code"]),
         )
 
     def precision(self, job: Job) -> str:

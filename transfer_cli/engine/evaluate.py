@@ -16,6 +16,7 @@ from transfer_cli.errors import DataError, Fault
 from transfer_cli.metrics.classification import confusion
 from transfer_cli.models.tensors import pack
 from transfer_cli.plugins import load_class
+from transfer_cli.predictors.support import as_logits
 from transfer_cli.seeds import seed_for
 from transfer_cli.store.commit import read_manifest
 
@@ -32,7 +33,8 @@ def evaluate(job: Job, bench: Bench, claim: Any) -> None:
     for rule, ref in spec["nets"].items():
         bench.stop()
         same = seen.setdefault(_content(ref, bench), rule)
-        found[rule] = found[same] if same != rule else _one(job, bench, claim, rule, ref, test)
+        # `scores` names the rule whose file holds them: two rules may have kept the same weights
+        found[rule] = found[same] if same != rule else _one(job, bench, claim, rule, ref, test) | {"scores": rule}
     results = {"rules": found, "headline": spec["headline"]}
     claim.put_json("results.json", results)
 
@@ -78,7 +80,7 @@ def _scores(job: Job, bench: Bench, net: Any, test: StepFeed) -> Tensor:
     query, _ = test.features(net)
     with torch.no_grad():
         scores: Tensor = predictor.scores(support[None], labels[None], query[None], len(job.spec["classes"]))
-    return scores[0]
+    return as_logits(predictor, scores[0])
 
 
 def _head_scores(job: Job, bench: Bench, net: Any, test: StepFeed) -> Tensor:

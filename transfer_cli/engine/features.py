@@ -1,5 +1,6 @@
 """The feature cache: features of a frozen backbone are computed once for (net, rows, input) and kept.
-The key is the content of the backbone's tensors, so a net that was trained on is another net."""
+The key is the content of the backbone's tensors and the code of model and data, so a net that was trained on, or whose
+forward pass was edited, is another net."""
 
 import json
 from hashlib import sha256
@@ -18,8 +19,9 @@ from transfer_cli.engine.feed import StepFeed
 class FeatureCache:
     """Called with (feed, net); gives features [N, D] fp32 and labels [N] of every row of the feed, in order."""
 
-    def __init__(self, folder: Path, precision: str) -> None:
+    def __init__(self, folder: Path, precision: str, code: dict[str, Any]) -> None:
         self.folder, self.precision = folder, precision
+        self.code = [code["hub"], code["features"]]
 
     def __call__(self, feed: StepFeed, net: Any) -> tuple[Tensor, Tensor]:
         device = feed.items.labels.device
@@ -29,6 +31,7 @@ class FeatureCache:
 
     def _key(self, feed: StepFeed, net: Any, device: torch.device) -> str:
         facts = {"rows": feed.key, "model": net.recipe, "precision": self.precision, "class": identity(device)}
+        facts["code"] = self.code
         digest = sha256(json.dumps(facts, sort_keys=True).encode())
         for name, value in sorted(net.backbone.state_dict().items()):
             digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())

@@ -18,8 +18,9 @@ from transfer_cli.engine import passes
 from transfer_cli.engine.bench import Bench, Job
 from transfer_cli.engine.evaluate import settle_head
 from transfer_cli.engine.feed import Address, StepFeed
-from transfer_cli.errors import DataError
+from transfer_cli.errors import DataError, Fault
 from transfer_cli.plugins import load_class
+from transfer_cli.predictors.support import as_logits
 from transfer_cli.store.store import Store
 
 Row = dict[str, Any]
@@ -27,16 +28,24 @@ Row = dict[str, Any]
 
 class Predicting:
     """Built from the evaluate stage `key` in the store; `target` is opened only for a predictor, which needs its
-    labelled rows. Called with files, gives a row each: path, class, probabilities [C], error."""
+    labelled rows, drawn by the run's `seed`. Called with files, gives a row each: path, class, probabilities [C],
+    error."""
 
     def __init__(
-        self, store: Store, key: str, cache: Path, target: Callable[[], DataSet], plugins: tuple[str, ...]
+        self,
+        store: Store,
+        key: str,
+        cache: Path,
+        target: Callable[[], DataSet],
+        *,
+        plugins: tuple[str, ...] = (),
+        seed: int = 0,
     ) -> None:
         self.spec = json.loads(store.read(key, "stage.json"))["spec"]
         self.classes: list[str] = self.spec["classes"]
         self.target = target
         self.bench = Bench(store, torch.device("cpu"), cache, None, lambda: None, lambda: None)
-        self.job = Job("predict", key, self.spec, (), {}, plugins=plugins, seed=int(self.spec.get("seed", 0)))
+        self.job = Job("predict", key, self.spec, (), {}, plugins=plugins, seed=seed)
         self.net = self.bench.net(self.job, self.spec["nets"][self.spec["headline"]]).eval()
         self.score = self._by_head if self.spec["predictor"]["predictor"] == "none" else self._by_predictor()
 
@@ -79,6 +88,9 @@ class Predicting:
         kind = load_class("predictors", settings["predictor"], self.job.plugins)
         predictor = kind(**{name: value for name, value in settings.items() if name != "predictor"})
         data = self.target()
+        if data.key("train", labelled=True, seed=self.job.seed) != self.spec["support"]:
+            text = "is not what it was when the run was evaluated, and this predictor reads it"
+            raise DataError(Fault(data.title, text, do="bring the data back, or run the same words again"))
         job = Job(
             "predict", self.job.key, self.spec, (), {"target": data}, plugins=self.job.plugins, seed=self.job.seed
         )
@@ -87,6 +99,6 @@ class Predicting:
         def score(feed: StepFeed) -> Tensor:
             query = passes.features(self.net, feed, self.bench.precision(job))
             scores: Tensor = predictor.scores(support[None], labels[None], query[None], len(self.classes))
-            return scores[0]
+            return as_logits(predictor, scores[0])
 
         return score

@@ -8,7 +8,8 @@ from transfer_cli.errors import ConfigError, Fault
 
 
 class Adabn(Method):
-    """Li et al. 2016, arXiv:1603.04779: every BatchNorm layer takes mean and variance over all target rows.
+    """Li et al. 2016, arXiv:1603.04779: every BatchNorm layer takes the target's mean and variance, averaged over the
+    batches of one pass through all target rows.
     Needs no labels and no gradient. Raises ConfigError for a net without BatchNorm."""
 
     streams = {"target": Stream(labelled=False, views=("none",))}

@@ -1,5 +1,6 @@
 """Where a net starts: what `weights=` means, a file (imagenet is one) or a run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ def weights_file(word: str, model: dict[str, Any], cache: Path) -> Path | None:
 
 def run_of(runs: Path, ref: str) -> dict[str, Any]:
     """results.json of the one run a reference means. Raises ConfigError, or StoreError for what looks like a file."""
-    if "/" in ref or Path(ref).suffix in (".pth", ".th", ".pt", ".safetensors"):
+    looks_like_file = "/" in ref or Path(ref).suffix in (".pth", ".th", ".pt", ".safetensors")
+    if looks_like_file and not (Path(ref) / "results.json").is_file():
         raise StoreError(Fault("weights", "no such file", safe(ref)))
     try:
         found = find(runs, ref)
@@ -45,3 +47,22 @@ def last_net(results: dict[str, Any], ref: str) -> dict[str, Any]:
             Fault("weights", f"run {safe(results['id'])} is {results['status']} and has no net", safe(ref))
         )
     return dict(made[-1])
+
+
+def model_of(results: dict[str, Any], asked: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    """The model node of a run's net. Words may change how pictures are brought to it, not what it is: StoreError."""
+    theirs = dict(results["config"]["model"])
+    if not any(word.split("=")[0].split(".")[0] == "model" for word in words):
+        return theirs
+    wrong = [key for key in {*_shape(asked), *_shape(theirs)} if _shape(asked).get(key) != _shape(theirs).get(key)]
+    if wrong:
+        name = theirs.get("name", theirs["family"])
+        text = f"the net of run {safe(results['id'])} is a {name} with another {', '.join(sorted(wrong))}"
+        raise StoreError(Fault("model", text, do=f"leave model out, or say model={name}"))
+    return asked
+
+
+def _shape(node: dict[str, Any]) -> dict[str, Any]:
+    """What of a model node decides its tensors."""
+    kept = {key: value for key, value in node.items() if key not in ("input", "precision", "channels_last")}
+    return kept | {"input.channels": node["input"]["channels"], "input.crop": node["input"]["crop"]}

@@ -73,9 +73,10 @@ class Planner:
     def _from_run(self, ref: str) -> Stage:
         results = origin.run_of(self.runs, ref)
         last = origin.last_net(results, ref)
-        if "model" not in {word.split("=")[0] for word in self.config.words}:
-            self.values["model"] = results["config"]["model"]
-        return Stage("pretrain", "given", f"run {results['id']}", {"kind": "given"}, last["key"], rule=last["rule"])
+        self.values["model"] = origin.model_of(results, self.values["model"], self.config.words)
+        return Stage(
+            "pretrain", "given", f"run {results['id']}", {"kind": "given"}, last["key"], last["rule"], (last["rule"],)
+        )
 
     # one stage
     def _stage(self, name: str, inherited: Stage | None) -> Stage:
@@ -251,11 +252,15 @@ class Planner:
     ) -> Json:
         """Token hash of the files a stage runs on, and the hub number for those that every stage runs on."""
         names = {("model", str(self.values["model"]["family"])), *(("data", self._family(side)) for side in sides)}
-        names |= {pair for pair in (("method", method), ("predictor", predictor)) if pair[1] != "none"}
-        paths = sorted({*(signature(group, name, self.plugins).path for group, name in names), *extra})
-        parts = closure.closure_of(paths, self.cache)
-        self.code |= parts.keys()
-        return {"hub": closure.HUB, "files": closure.hash_of(parts)}
+        trained = {pair for pair in (("method", method), ("predictor", predictor)) if pair[1] != "none"}
+        features, files = self._closure(names, extra), self._closure(names | trained, extra)
+        self.code |= files.keys()
+        # what decides features stands alone too: methods and predictors share them
+        return {"hub": closure.HUB, "features": closure.hash_of(features), "files": closure.hash_of(files)}
+
+    def _closure(self, names: Iterable[tuple[str, str]], extra: Iterable[Path]) -> dict[Path, str]:
+        paths = {*(signature(group, name, self.plugins).path for group, name in names), *extra}
+        return closure.closure_of(sorted(paths), self.cache)
 
     def _family(self, side: str) -> str:
         family = str(self.values[side if side == "source" else "data"]["family"])

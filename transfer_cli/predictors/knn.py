@@ -14,6 +14,8 @@ class Knn:
     """k nearest neighbours. Cover & Hart 1967, IEEE Trans. Inf. Theory 13(1); weights by 1 / distance: Dudani 1976.
     With fewer than k support rows all of them vote."""
 
+    shares = True
+
     def __init__(
         self,
         *,

@@ -13,6 +13,8 @@ class Ridge:
     """Least squares to one-hot labels plus l2 * |weights|^2, bias free. Bertinetto et al. 2019 (R2-D2),
     arXiv:1805.08136, eq. 5. Solved in the smaller of features and rows, in float64."""
 
+    shares = True
+
     def __init__(self, *, l2: Annotated[float, Range(0, above=True)] = 1.0) -> None:
         self.l2 = l2
 

@@ -2,6 +2,7 @@
 Shapes: E draws (episodes), M support rows, Q query rows, D features, N classes (`ways`)."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,3 +38,15 @@ def chunks(rows: int, numbers: int) -> Iterator[slice]:
     """Slices of `rows` rows whose arrays of `numbers` a row stay below MOST_NUMBERS."""
     step = max(1, MOST_NUMBERS // max(1, numbers))
     return (slice(start, start + step) for start in range(0, rows, step))
+
+
+FLOOR = 0.01  # spread over all classes: one without a vote is unlikely, not impossible
+
+
+def as_logits(predictor: Any, scores: Tensor) -> Tensor:
+    """Scores [..., N] whose softmax are probabilities. Of a predictor that says `shares = True` (votes, one-hot fits)
+    they are the logarithm of its shares; the best class stays the best."""
+    if not getattr(predictor, "shares", False):
+        return scores
+    shares = scores.clamp_min(0) + FLOOR / scores.shape[-1]
+    return (shares / shares.sum(-1, keepdim=True)).log()
