@@ -295,3 +295,32 @@ def test_settings_without_their_folder_are_unknown(transfer: Transfer, tmp_path:
     write(tmp_path / "mine", STRATEGY)
     told = transfer("run", "strategy=quick", "data=digits")
     assert (told.code, told.errors) == (2, ["error: strategy=quick: unknown; see transfer list strategy"])
+
+
+def test_an_edited_forward_pass_gives_other_features(package: str, transfer: Transfer, tmp_path: Path) -> None:
+    """Tensors and settings stay as they are: only the code says that cached features are no longer these."""
+    words = [f"plugins=[{package}]", "data=stripes", "source=none", "pretrain=none", "strategy=knn", "-q"]
+    before = results(transfer("run", *words))["headline"]["value"]
+    model = tmp_path / "site" / package / "models" / "flat.py"
+    model.write_text(model.read_text().replace(".relu()", ".mul(0)"))
+    for module in [module for module in sys.modules if module.startswith(f"{package}.models")]:
+        del sys.modules[module]
+    importlib.invalidate_caches()
+    after = results(transfer("run", *words))["headline"]["value"]
+    assert before > 0.7
+    assert after < 0.5
+
+
+def test_a_setting_that_changes_pixels_only_is_another_data_set(
+    package: str, transfer: Transfer, tmp_path: Path
+) -> None:
+    family = tmp_path / "site" / package / "data" / "stripes.py"
+    text = family.read_text().replace("*, rows: int = 60", "*, rows: int = 60, noise: int = 60")
+    text = text.replace("self.rows = rows", "self.rows, self.noise = rows, noise").replace(
+        "_draw(labels))", "_draw(labels, self.noise))"
+    )
+    family.write_text(text.replace("def _draw(labels)", "def _draw(labels, noise)").replace("(0, 60,", "(0, noise,"))
+    words = [f"plugins=[{package}]", "data=stripes", "strategy=scratch", "trainer=tiny", "-q"]
+    runs = [results(transfer("run", *words, f"data.noise={noise}")) for noise in (20, 200)]
+    assert runs[0]["fingerprints"]["target"] != runs[1]["fingerprints"]["target"]
+    assert not any(stage["cached"] for stage in runs[1]["stages"])

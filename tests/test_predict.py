@@ -204,3 +204,18 @@ def test_clean_deletes_what_no_run_uses_and_only_when_told(transfer: Transfer, p
     assert {path.name for path in stages.glob("?" * 32)} == used
     assert transfer("clean", "--format", "table").out == "nothing to clean\n"
     assert transfer("predict", "last", "pics/test").code == 0
+
+
+def test_a_predictor_whose_data_changed_predicts_nothing(transfer: Transfer, pictures: Path) -> None:
+    """It would name classes by the old list and number them by the new one."""
+    run(transfer, "strategy=knn", "source=digits")
+    (pictures.parent / "train" / "cat" / "00.png").unlink()
+    told = transfer("predict", "last", "./pics/test")
+    assert told.code == 4
+    assert told.err.startswith("error: pics: is not what it was when the run was evaluated")
+
+
+def test_a_predictor_reads_the_shots_its_run_drew(transfer: Transfer, pictures: Path) -> None:
+    folder = run(transfer, "strategy=knn", "source=digits", "data.shots=2", "seed=3")
+    rows = table(transfer("predict", "last", "./pics/test").out)
+    np.testing.assert_allclose(chances(rows), stored_chances(folder), atol=1e-5)

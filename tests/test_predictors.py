@@ -21,6 +21,7 @@ from transfer_cli.predictors.knn import Knn
 from transfer_cli.predictors.logistic import Logistic
 from transfer_cli.predictors.prototypes import Prototypes
 from transfer_cli.predictors.ridge import Ridge
+from transfer_cli.predictors.support import as_logits
 
 CONF = Path(__file__).parents[1] / "conf" / "predictor"
 YAMLS = sorted(CONF.glob("*.yaml"))
@@ -203,3 +204,21 @@ def test_yaml_spells_out_the_defaults(path: Path) -> None:
     parameters = inspect.signature(getattr(module, path.stem.title())).parameters.values()
     assert node == {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
     assert "transfer run" in path.read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize("predictor", [Knn(k=3), Ridge()])
+def test_shares_become_probabilities(predictor: Any) -> None:
+    """The softmax of the logits is the share of votes, less one per cent that all classes get; by hand: of 3 votes
+    2 for a, 1 for b, none for c."""
+    by_hand = as_logits(predictor, torch.tensor([2 / 3, 1 / 3, 0.0])).softmax(-1)
+    torch.testing.assert_close(by_hand, (torch.tensor([2 / 3, 1 / 3, 0.0]) + 0.01 / 3) / 1.01)
+    rng = torch.Generator().manual_seed(0)
+    support, query = torch.randn(1, 12, 4, generator=rng), torch.randn(1, 9, 4, generator=rng)
+    scores = predictor.scores(support, torch.arange(12)[None] % 3, query, 3)
+    assert torch.equal(as_logits(predictor, scores).argmax(-1), scores.argmax(-1))
+
+
+def test_distances_and_logits_stay() -> None:
+    scores = torch.tensor([-4.0, -1.0])
+    assert as_logits(Prototypes(), scores) is scores
+    assert as_logits(Logistic(), scores) is scores

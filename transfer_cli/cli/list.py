@@ -10,7 +10,7 @@ from transfer_cli.config import folders
 from transfer_cli.errors import ConfigError, Fault, nearest
 from transfer_cli.report import names, numbers
 from transfer_cli.report.screen import Screen
-from transfer_cli.report.statistics import Interval
+from transfer_cli.report.statistics import Interval, inside, measured
 from transfer_cli.report.tables import Column, Table, arranged
 from transfer_cli.rundir import rundir
 
@@ -116,8 +116,7 @@ def runs(options: Options, screen: Screen) -> Table:
 def _row(run: dict[str, Any], now: datetime) -> dict[str, Any]:
     choices, started = run.get("choices") or {}, run.get("started")
     head, code = run.get("headline") or {}, run.get("code")
-    half = head.get("ci95")
-    value = Interval(head["value"], head["value"] - (half or 0), head["value"] + (half or 0)) if head else None
+    value = measured(head["value"], head.get("ci95"), head) if head else None
     return {
         "run": run["id"],
         "started": _when(lambda: numbers.ago(numbers.utc(str(started)), now)),
@@ -127,7 +126,7 @@ def _row(run: dict[str, Any], now: datetime) -> dict[str, Any]:
         "state": f"{run['status']} [{code}]" if code else run["status"],
         "metric": head.get("name"),
         "headline": f"{names.label(head['name'])} {_shown(value, head['name'])}" if value else "",
-        "value": value,
+        "value": inside(value) if value and names.is_share(head["name"]) else value,
         "cost": (run.get("cost") or {}).get("seconds"),
         "path": run.get("path"),
         "stages": {stage["name"]: stage["key"] for stage in run.get("stages") or []},

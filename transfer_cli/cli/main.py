@@ -1,6 +1,7 @@
 """The program `transfer`: finds the command, prints errors, sets the exit code. Commands are files of this folder,
 imported when they are called; `--help` and completion import nothing else."""
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 def entry() -> None:
     """Console script: the only place that exits."""
+    # None where the caller closed it (`2>&-`)
+    sys.stdout, sys.stderr = (s or open(os.devnull, "w") for s in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file name that the terminal cannot show must not end the program
             stream.reconfigure(errors="backslashreplace")
@@ -132,7 +135,6 @@ def _traceback() -> None:
 
 def _closed() -> int:
     """Whoever read our output has gone (`| head`): say nothing, also not when the interpreter flushes at exit."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    for fd in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), fd)
     return 1

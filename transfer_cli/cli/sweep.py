@@ -137,12 +137,11 @@ def _finish(ledger: SweepDir, options: Options, screen: Screen) -> int:
     results = [
         found for row in rows if row["path"] and (found := read_json(options.runs / row["path"] / "results.json"))
     ]
+    ledger.close(*(("failed", SweepError.code) if failed else ("done", 0)))
     if any(found["status"] == "done" for found in results):
         screen.show(compare(results))
     if not failed:
-        ledger.close("done", 0)
         return 0
-    ledger.close("failed", SweepError.code)
     text = f"{len(rows) - len(failed)} of {len(rows)} done, {len(failed)} failed"
     total = Fault(f"sweep {ledger.id}", text, do=f"transfer resume {ledger.id} --retry-failed")
     raise SweepError(*(_failed(row, options) for row in failed), total)

@@ -58,15 +58,16 @@ def _one(job: Job, bench: Bench, claim: Any, rule: str, ref: dict[str, Any], tes
         "metrics": {f"test/{name}": value for name, value in metrics.items()},
         "n": len(labels),
         "over": "test rows",
-        "ci95": wilson(metrics["accuracy"], len(labels)),
+        "ci95": half_width(metrics["accuracy"], len(labels)),
         "confusion": table.tolist(),
         "confused": _confused(job, scores, labels),
         "parameters": sum(p.numel() for p in net.parameters()),
     }
 
 
-def wilson(share: float, n: int) -> float:
-    """Half the width of the 95 % Wilson interval of a share of n rows."""
+def half_width(share: float, n: int) -> float:
+    """Half the width of the 95 % Wilson interval of a share of n rows. The interval lies around another centre than
+    the share; its ends are in report/statistics.py."""
     return float(Z95 / (1 + Z95**2 / n) * (share * (1 - share) / n + Z95**2 / (4 * n**2)) ** 0.5)
 
 

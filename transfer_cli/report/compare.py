@@ -10,7 +10,7 @@ from typing import Any
 
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.report import names
-from transfer_cli.report.statistics import Interval, mean, sd, t_interval
+from transfer_cli.report.statistics import Interval, mean, measured, sd, t_interval
 from transfer_cli.report.tables import Column, Table
 
 Run = dict[str, Any]
@@ -27,6 +27,11 @@ class Group:
     failed: list[Run] = field(default_factory=list)
     left_out: list[Run] = field(default_factory=list)
     doubtful: list[int] = field(default_factory=list)  # seeds with two results: code or data changed between
+
+    @property
+    def rule(self) -> str:
+        """Of the headline; empty without a result."""
+        return str(self.counted[0]["headline"]["rule"]) if self.counted else ""
 
     def values(self, metric: str) -> list[float]:
         found = [run["metrics"][run["headline"]["rule"]].get(metric) for run in self.counted]
@@ -104,6 +109,7 @@ def _columns(words: Sequence[str], metric: str, groups: Sequence[Group], single:
     return [
         *([Column("run")] if single else []),
         *(Column(word) for word in words),
+        *([Column("rule")] if len(_rules(groups)) > 1 and "rule" not in words else []),
         Column("of", head="n", align="right", only="screen"),
         Column("n", "n", only="machine"),
         Column("n_failed", "n", only="machine"),
@@ -139,6 +145,7 @@ def _row(group: Group, words: Sequence[str], metric: str, single: bool) -> dict[
     found = sorted({name for run in group.counted for name in run["metrics"][run["headline"]["rule"]]} - {metric})
     return {
         **{word: names.value(group.run, word) for word in words},
+        "rule": group.rule,
         "run": group.counted[0]["id"] if group.counted else group.run["id"],
         "of": f"{done}/{done + failed}" if failed else str(done),
         "n": done,
@@ -153,9 +160,9 @@ def _row(group: Group, words: Sequence[str], metric: str, single: bool) -> dict[
 
 def _interval(runs: Sequence[Run], values: list[float], single: bool) -> Interval | None:
     """Over seeds; where every group has one seed, over what its headline's interval is over."""
-    half = runs[0]["headline"].get("ci95") if runs and single else None
-    if half is not None:
-        return Interval(values[0], values[0] - half, values[0] + half)
+    head = runs[0]["headline"] if runs and single else {}
+    if head.get("ci95") is not None:
+        return measured(values[0], head["ci95"], head)
     return t_interval(values) if values else None
 
 
@@ -169,12 +176,17 @@ def _title(groups: Sequence[Group], words: Sequence[str], metric: str, single: b
     if not done:
         return "no run of these is done"
     over = sorted({str(run["headline"].get("over", "")) for run in done})
+    rules = _rules(groups)
     return ", ".join([
         *names.shared(done[0], words),
         f"test {names.heading(metric)}",
-        *([f"rule {done[0]['headline']['rule']}"] if "rule" not in words else []),
+        f"rule{'s' * (len(rules) > 1)} {' and '.join(rules)}",
         f"one seed each, ± 95 % over {' and '.join(over)}" if single else "± 95 % over seeds",
     ])  # fmt: skip
+
+
+def _rules(groups: Sequence[Group]) -> list[str]:
+    return sorted({group.rule for group in groups if group.counted})
 
 
 def _notes(groups: Sequence[Group], words: Sequence[str], single: bool) -> list[str]:

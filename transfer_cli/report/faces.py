@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any, Literal
 
-from transfer_cli.report.statistics import Interval
+from transfer_cli.report.statistics import Interval, inside
 from transfer_cli.report.tables import Column, Look, Table, lines, shown
 from transfer_cli.report.text import clean
 from transfer_cli.safe import csv_cell
@@ -59,7 +59,9 @@ def _parts(column: Column, row: Mapping[str, Any]) -> tuple[Any, ...]:
     value = row.get(column.name)
     if not column.interval:
         return (value,)
-    return tuple(value) if isinstance(value, Interval) else (value, None, None)
+    if not isinstance(value, Interval):
+        return (value, None, None)
+    return tuple(inside(value) if column.unit == "%" else value)
 
 
 def _field(value: Any) -> str:

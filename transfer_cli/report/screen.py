@@ -3,10 +3,11 @@ a terminal: FORCE_COLOR and the like would make a library take a pipe for one.""
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, cast
 
 from transfer_cli.errors import Fault, StoreError
 from transfer_cli.report.faces import SUFFIXES, Format, document, render
@@ -33,6 +34,31 @@ class Wishes(Protocol):
     def plain(self) -> bool: ...
 
 
+class Tolerant:
+    """A stream for talk. Once nobody reads it (`2>&1 | head -1`) it falls silent, and the work goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except (OSError, ValueError):
+            # what is left in its buffer would fail once more when the process ends, and change the exit code
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 @dataclass(frozen=True)
 class Screen:
     """The face of the answer, and the two streams. `file`: the answer goes there instead."""
@@ -49,7 +75,7 @@ class Screen:
     @classmethod
     def of(cls, wishes: Wishes, out: TextIO | None = None, err: TextIO | None = None) -> "Screen":
         """--json, --format, the ending of -o FILE, else a table on a terminal and TSV in a pipe or file."""
-        out, err = out or sys.stdout, err or sys.stderr
+        out, err = out or sys.stdout, cast(TextIO, Tolerant(err or sys.stderr))
         quiet, verbose, file = wishes.quiet, wishes.verbose, wishes.out
         face = _format(wishes, out)
         look = look_of(out, wishes.color, wishes.plain) if file is None else Look()

@@ -7,7 +7,7 @@ from typing import Any
 
 from transfer_cli.report import names, numbers
 from transfer_cli.report.screen import Screen
-from transfer_cli.report.statistics import Interval
+from transfer_cli.report.statistics import Interval, inside, measured
 from transfer_cli.report.tables import Column, Table
 
 Results = Mapping[str, Any]
@@ -81,7 +81,7 @@ def long(results: Results) -> Table:
     ]
     head = results["headline"] or {}
     rows = [
-        {"metric": name, "rule": rule, "value": _interval(found, name), "n": head.get("n"), "run": results["id"]}
+        {"metric": name, "rule": rule, "value": _interval(found, name, head), "n": head.get("n"), "run": results["id"]}
         for rule, found in by_rule(results).items()
         for name in sorted(found)
         if name.startswith("test/") and not name.endswith(names.CI)
@@ -116,16 +116,17 @@ def by_rule(results: Results) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def _interval(found: Mapping[str, Any], name: str) -> Interval:
-    value, half = found[name], found.get(name + names.CI, float("nan"))
-    return Interval(value, value - half, value + half)
+def _interval(found: Mapping[str, Any], name: str, head: Mapping[str, Any]) -> Interval:
+    interval = measured(found[name], found.get(name + names.CI), head)
+    return inside(interval) if names.is_share(name) else interval
 
 
 def cell(found: Mapping[str, Any], name: str, rule: str) -> str:
     """One metric of one rule as people read it; an oracle's in brackets."""
     if name not in found:
         return ""
-    text = numbers.plus_minus(_interval(found, name), scale=100 if names.is_share(name) else 1)
+    value, half = found[name], found.get(name + names.CI, float("nan"))
+    text = numbers.plus_minus(Interval(value, value - half, value + half), scale=100 if names.is_share(name) else 1)
     return f"({text})" if rule == "oracle" else text
 
 

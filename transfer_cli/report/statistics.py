@@ -1,10 +1,10 @@
 """Means and their uncertainty: t intervals over seeds or draws, Wilson intervals over pictures.
 Plain Python, so that `compare` starts at once; checked against scipy in the tests."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import exp, fsum, lgamma, log, log1p, nan, pi, sqrt, tan
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 LEVEL = 0.95
 
@@ -53,6 +53,19 @@ def wilson(share: float, n: int, level: float = LEVEL) -> Interval:
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = sqrt(z2 * (share * (1 - share) + z2 / (4 * n)) / n) / (1 + z2 / n)
     return Interval(share, min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half)))
+
+
+def measured(value: float, half: float | None, head: Mapping[str, Any]) -> Interval:
+    """A test score with the interval that its run left: Wilson's over test rows, over draws `half` on both sides,
+    none without `half`. `head`: the run's headline, which says what the interval is over."""
+    if half is None:
+        return Interval(value, nan, nan)
+    return wilson(value, head["n"]) if head["over"] == "test rows" else Interval(value, value - half, value + half)
+
+
+def inside(interval: Interval) -> Interval:
+    """The interval of a share, its ends kept in 0..1: those of a t interval know no bounds. An end of nan stays."""
+    return Interval(interval.value, max(interval.lo, 0.0), min(interval.hi, 1.0))
 
 
 def t_quantile(p: float, df: float) -> float:
