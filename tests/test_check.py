@@ -27,7 +27,7 @@ LIMIT = object()
 
 class Parent(Method):
     """Not this one."""
-    streams = {"source": Stream(), "target": Stream(False, views=("weak", "strong"), optional=True)}
+    streams = {"source": Stream(), "target": Stream(False, views=("weak", "strong"))}
     coupled = True
 
 class Toy(Parent):
@@ -80,8 +80,8 @@ def test_streams_and_settings_are_inherited(toy: Path) -> None:
     child = signature_of(toy, "Child")
     assert child.params == signature_of(toy, "Toy").params
     assert child.streams == {
-        "source": {"labelled": True, "views": ["train"], "part": "train", "optional": False},
-        "target": {"labelled": False, "views": ["weak", "strong"], "part": "train", "optional": True},
+        "source": {"labelled": True, "views": ["train"], "part": "train"},
+        "target": {"labelled": False, "views": ["weak", "strong"], "part": "train"},
     }
 
 

@@ -79,6 +79,15 @@ def test_list_is_newest_first_and_says_how_each_ended(cli: Cli, tmp_path: Path) 
     assert lines[-1] == "next  transfer show k00003"
 
 
+def test_list_gives_machines_ends_between_0_and_1(cli: Cli, tmp_path: Path) -> None:
+    head = {"name": "test/accuracy", "rule": "final", "value": 1.0, "ci95": 0.058, "n": 29}
+    add_run(tmp_path / "runs", 1, headline=head | {"over": "test rows"})
+    add_run(tmp_path / "runs", 2, headline=head | {"over": "draws of 5-way 1-shot"})
+    rows = json.loads(cli("list", "--json")[1])["rows"]
+    assert [row["hi"] for row in rows] == [1.0, 1.0]
+    assert [row["lo"] for row in rows] == pytest.approx([0.942, 0.883], abs=1e-3)
+
+
 def test_list_shows_the_newest_20_and_says_that_there_are_more(cli: Cli, tmp_path: Path) -> None:
     for number in range(25):
         add_run(tmp_path / "runs", number)

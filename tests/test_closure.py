@@ -13,10 +13,20 @@ import pytest
 import transfer_cli
 from transfer_cli.errors import ConfigError
 from transfer_cli.plan import closure
-from transfer_cli.plan.closure import code_hash, code_parts, is_hub
+from transfer_cli.plan.closure import closure_of, hash_of, is_hub, named
 from transfer_cli.plan.tokens import source_hash
 
 PACKAGE = Path(transfer_cli.__file__).parent
+
+
+def code_hash(files: list[Path], cache: Path | None = None) -> str:
+    return hash_of(closure_of(files, cache))
+
+
+def code_parts(files: list[Path], cache: Path | None = None) -> dict[str, str]:
+    return named(closure_of(files, cache))
+
+
 LEAVES = sorted(
     path
     for folder in ("methods", "losses", "models", "predictors", "metrics", "data")

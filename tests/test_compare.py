@@ -134,7 +134,7 @@ def test_seeds_that_change_nothing_are_one_result() -> None:
     (row,) = table.rows
     assert row["n"] == 1
     assert "fine_tune: seeds 0, 1, 2 gave the same result, which counts once" in table.notes
-    assert row["mean"].half == pytest.approx(0.013)
+    assert row["mean"] == pytest.approx((0.9, 0.8861, 0.9124), abs=1e-4)  # Wilson's
 
 
 def test_code_that_changed_between_two_runs_of_a_seed_is_said() -> None:
@@ -189,13 +189,41 @@ def test_different_headlines_never_share_a_table() -> None:
 
 
 def test_rules_that_differ_are_a_column() -> None:
-    other = run(headline={"name": "test/accuracy", "rule": "target_val", "ci95": 0.01, "over": "test rows"})
+    head = {"name": "test/accuracy", "rule": "target_val", "ci95": 0.01, "n": 2007, "over": "test rows"}
+    other = run(headline=head)
     other["metrics"]["target_val"] = {"test/accuracy": 0.95}
     other["config"]["fine_tune"]["rule"] = "target_val"
     other["words"].append("fine_tune.rule=target_val")
     table = compare([run(), other])
     assert [row["mean"].value for row in table.rows] == [0.95, 0.9]
     assert "rule final" not in table.title
+
+
+def test_rules_that_follow_from_the_strategy_are_told_of_each() -> None:
+    coral = seeds("scratch", 0.8, 0.82)
+    for one in coral:
+        one["headline"] = one["headline"] | {"rule": "source_val"}
+        one["metrics"] = {"source_val": one["metrics"]["final"]}
+    table = compare([*seeds("fine_tune", 0.9, 0.91), *coral, run("linear_probe", status="failed", headline=None)])
+    assert "rules final and source_val" in table.title
+    rows = [line.split("\t") for line in render(table, "tsv").splitlines()]
+    assert [row[:2] for row in rows] == [
+        ["strategy", "rule"], ["fine_tune", "final"], ["scratch", "source_val"], ["linear_probe", ""]
+    ]  # fmt: skip
+    assert render(table, "table", Look(200)).splitlines()[1].split()[:2] == ["strategy", "rule"]
+    assert "rule" not in [column.name for column in compare(seeds("fine_tune", 0.9, 0.91)).columns]
+
+
+def test_machines_read_no_share_outside_0_to_1() -> None:
+    table = compare([*seeds("fine_tune", 0.9, 1.0), *seeds("scratch", 0.01, 0.2)])
+    assert [(row["lo"], row["hi"]) for row in json.loads(render(table, "json"))["rows"]] == [
+        (pytest.approx(0.3147, abs=1e-4), 1.0),
+        (0.0, 1.0),
+    ]
+    names, first, _ = (line.split("\t") for line in render(table, "tsv").splitlines())
+    row = dict(zip(names, first))
+    assert (row["hi"], float(row["nll_lo"]) < 0) == ("1.0", True)
+    assert "95 ±64" in render(table, "table", Look())
 
 
 def test_tsv_and_json_of_compare() -> None:

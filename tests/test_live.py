@@ -3,6 +3,7 @@
 import io
 import re
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,6 +31,15 @@ class Tty(io.StringIO):
 
     def isatty(self) -> bool:
         return True
+
+
+class Unread(Tty):
+    """A stream whose reader goes after the first line, as `head -1` does."""
+
+    def write(self, text: str) -> int:
+        if "\n" in self.getvalue():
+            raise BrokenPipeError(32, "Broken pipe")
+        return super().write(text)
 
 
 @pytest.fixture
@@ -182,6 +192,30 @@ def test_quiet_says_nothing_and_asks_for_nothing() -> None:
     silent.note("x")
     silent.close()
     assert err.getvalue() == ""
+
+
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("closed", [True, False])
+def test_talk_that_nobody_reads_falls_silent_and_the_work_goes_on(plain: bool, closed: bool) -> None:
+    err = Unread()
+    wishes = SimpleNamespace(
+        json=False, format=None, out=None, quiet=False, verbose=False, color="auto", plain=plain
+    )  # fmt: skip
+    screen = Screen.of(wishes, io.StringIO(), err)
+    speaker = talk(screen)
+    speaker.note("first")
+    if closed:
+        err.close()
+    speaker.stage("align", "running", "dann")
+    for step in range(1, 5):
+        speaker.step("align", step, 4, 1.0, 10.0)
+    speaker.note("more")
+    speaker.close()
+    screen.note("a sentence")
+    screen.write("the answer\n")
+    assert type(speaker) is (Lines if plain else Live)
+    assert screen.out.getvalue() == "the answer\n"  # type: ignore[attr-defined]
+    assert closed or err.getvalue().count("\n") == 1
 
 
 def test_the_curve_is_bars_between_its_first_and_last_number() -> None:

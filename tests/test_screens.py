@@ -86,12 +86,22 @@ def test_a_pipe_gets_a_line_a_metric_and_rule() -> None:
     lines = [line.split("\t") for line in shown(RESULTS, format="tsv").splitlines()]
     assert lines[0] == ["metric", "rule", "value", "lo", "hi", "n", "run"]
     assert lines[1][:3] == ["test/accuracy", "final", "0.909"]
-    assert float(lines[1][4]) == pytest.approx(0.9216)
+    assert [float(end) for end in lines[1][3:5]] == pytest.approx([0.8956, 0.9208], abs=1e-4)  # Wilson's, not 0.909 ±
     assert [line[:2] for line in lines[2:]] == [
         ["test/nll", "final"],
         ["test/accuracy", "source_val"],
         ["test/nll", "source_val"],
     ]
+
+
+@pytest.mark.parametrize(("over", "lo", "hi"), [("test rows", 0.883, 1.0), ("draws of 5-way 1-shot", 0.942, 1.0)])
+def test_no_interval_of_a_share_leaves_0_to_1(over: str, lo: float, hi: float) -> None:
+    results = deepcopy(RESULTS)
+    results["metrics"] = {"final": {"test/accuracy": 1.0, "test/accuracy_ci95": 0.058}}
+    results["headline"] |= {"ci95": 0.058, "n": 29, "over": over}
+    _, line = (line.split("\t") for line in shown(results, format="tsv").splitlines())
+    assert [float(end) for end in line[3:5]] == pytest.approx([lo, hi], abs=1e-3)
+    assert "±5.8" in shown(results)
 
 
 def test_json_is_results_json_and_quiet_is_the_path() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from transfer_cli.report.statistics import mean, sd, t_interval, t_quantile, wilson
+from transfer_cli.report.statistics import Interval, inside, mean, measured, sd, t_interval, t_quantile, wilson
 
 
 @pytest.mark.parametrize("df", [1, 2, 3, 4, 5, 9, 29, 119, 599, 9_999, 1_000_000])
@@ -61,3 +61,14 @@ def test_wilson_agrees_with_scipy_and_stays_in_range(n: int, data: st.DataObject
 def test_wilson_refuses_what_is_no_share(share: float, n: int) -> None:
     with pytest.raises(ValueError, match=r"want n >= 1 and a share in 0\.\.1"):
         wilson(share, n)
+
+
+def test_an_interval_over_test_rows_is_wilsons_and_over_draws_the_value_and_half() -> None:
+    assert measured(0.99, 0.03, {"n": 50, "over": "test rows"}) == wilson(0.99, 50)
+    assert measured(0.5, 0.25, {"n": 50, "over": "draws"}) == Interval(0.5, 0.25, 0.75)
+    assert math.isnan(measured(0.5, None, {}).half)
+
+
+def test_inside_keeps_the_ends_in_range_and_no_end_no_end() -> None:
+    assert inside(Interval(0.9, -0.1, 1.2)) == Interval(0.9, 0.0, 1.0)
+    assert math.isnan(inside(t_interval([0.9])).hi)

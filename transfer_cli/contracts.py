@@ -26,7 +26,6 @@ class Stream:
     labelled: bool = True
     views: tuple[str, ...] = ("train",)
     part: str = "train"
-    optional: bool = False
 
 
 class Loss(NamedTuple):
@@ -120,11 +119,10 @@ class Task(Protocol):
 
 @dataclass
 class Given:
-    """What the engine hands a method: the net, a task a stream, parts of parents by name, rows a stream."""
+    """What the engine hands a method: the net, a task a stream, rows a stream."""
 
     net: Any
     tasks: dict[str, Task] = field(default_factory=dict)
-    parts: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
 
 

@@ -21,7 +21,7 @@ FOLDERS = {"method": "methods", "data": "data", "model": "models", "predictor": 
 
 @dataclass(frozen=True)
 class Signature:
-    """What a class takes and says of itself. `streams` {name: {labelled, views, part, optional}}; `steps`, `coupled`
+    """What a class takes and says of itself. `streams` {name: {labelled, views, part}}; `steps`, `coupled`
     as in contracts.Method; `flags` are its other literal class attributes; `doc` the first line of its docstring."""
 
     path: Path

@@ -180,7 +180,6 @@ class _Steps:
         self._row({"step": step, **row})
         for rule, m in found.items():
             self.kept.keep(rule, step, (m["accuracy"], -m["nll"]), row, self.training.method)
-        self.training.set_modes()
 
     def _metrics(self, rule: str, feed: Any) -> dict[str, float]:
         task = self.bench.task(self.job, rule.removesuffix("_val"))

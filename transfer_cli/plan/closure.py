@@ -31,28 +31,19 @@ CACHE_FILE = "closure.json"
 Cache = dict[str, list[Any]]  # file -> [mtime_ns, size, hash, imports]
 
 
-def code_hash(files: Sequence[Path], cache: Path | None = None) -> str:
-    """Hash of the closure of `files`, 64 hex digits. `cache` is a folder that saves reading what did not change.
-    Raises ConfigError if a file does not parse."""
-    return hash_of(closure_of(files, cache))
-
-
 def hash_of(closure: Mapping[Path, str]) -> str:
     """Hash of a closure by the names and contents of its files, wherever they lie."""
-    return sha256(json.dumps([HUB, sorted(_named(closure).items())]).encode()).hexdigest()
+    return sha256(json.dumps([HUB, sorted(named(closure).items())]).encode()).hexdigest()
 
 
-def code_parts(files: Sequence[Path], cache: Path | None = None) -> dict[str, str]:
-    """The closure of `files`: hash by name, `transfer_cli/losses/coral.py`."""
-    return _named(closure_of(files, cache))
-
-
-def _named(closure: Mapping[Path, str]) -> dict[str, str]:
+def named(closure: Mapping[Path, str]) -> dict[str, str]:
+    """A closure by names that hold on every machine: `transfer_cli/losses/coral.py`."""
     return {file.relative_to(import_root(file)).as_posix(): digest for file, digest in closure.items()}
 
 
 def closure_of(files: Sequence[Path], cache: Path | None = None) -> dict[Path, str]:
-    """The given files and ours that they import, at any depth, but the hub: hash by file."""
+    """The given files and ours that they import, at any depth, but the hub: hash by file. `cache` is a folder that
+    saves reading what did not change. Raises ConfigError if a file does not parse."""
     known = _load(cache)
     fresh = dict(known)
     found: dict[Path, str] = {}
