@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from transfer_cli.errors import DataError, Diverged, Fault, StoreError, TransferError
-from transfer_cli.plan.outcome import outcome
+from transfer_cli.plan.outcome import outcome, timing
 from transfer_cli.plan.plan import Plan, Stage
 from transfer_cli.plan.planner import plan
 from transfer_cli.rundir.rundir import RunDir
@@ -66,7 +66,8 @@ class Execution:
         self.run.log(text)
 
     def _tell(self, stage: Stage, state: str) -> None:
-        self.talk.stage(stage.name, state, stage.what)
+        took = timing(self.store, stage.key)["seconds"] if state in ("done", "cached") else None
+        self.talk.stage(stage.name, state, stage.what, took)
         self.run.log(f"{stage.name} {state} {stage.what} {stage.key[:12]}")
 
     def _stage(self, stage: Stage) -> None:
