@@ -1,16 +1,16 @@
 """The stages of one plan, found or computed in order. Torch comes in only if a stage must be computed."""
 
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from transfer_cli.errors import DataError, Diverged, Fault, StoreError, TransferError
 from transfer_cli.plan.outcome import outcome, timing
 from transfer_cli.plan.plan import Plan, Stage
 from transfer_cli.plan.planner import plan
+from transfer_cli.report.live import Talk
 from transfer_cli.rundir.rundir import RunDir
 from transfer_cli.safe import shown
 from transfer_cli.signals import Stop
@@ -27,17 +27,6 @@ class Wishes:
     no_cache: bool = False
     retry_failed: bool = False
     strict_identity: bool = False
-
-
-class Talk(Protocol):
-    """The screen a run speaks to; report/live.py has the real one."""
-
-    def stage(self, name: str, state: str, what: str = "", seconds: float | None = None) -> None: ...
-    def due(self) -> bool: ...
-    def step(
-        self, name: str, step: int, steps: int, loss: float, rate: float, best: Mapping[str, float] | None
-    ) -> None: ...
-    def note(self, text: str) -> None: ...
 
 
 class Execution:
