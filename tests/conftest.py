@@ -1,7 +1,8 @@
 """Offline, single-threaded, with the shared data where it lies beside the project."""
 
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,3 +44,20 @@ def transfer(tmp_path: Path, capsys: Any, monkeypatch: Any) -> Callable[..., Tol
         return Told(main(list(argv)), *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A directory in memory where there is one: hundreds of fsyncs then cost nothing."""
+    home = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=home) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def whole(memory: Path) -> bytes:
+    """MANIFEST of a training that nobody disturbed."""
+    from toystage import manifest, train
+
+    assert train(memory / "whole") == "trained from 0"
+    return manifest(memory / "whole")

@@ -23,21 +23,6 @@ ROOT_USER = os.geteuid() == 0
 NOBODY = 65534
 
 
-@pytest.fixture
-def memory() -> Iterator[Path]:
-    """A directory in memory where there is one: hundreds of fsyncs then cost nothing."""
-    home = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=home) as folder:
-        yield Path(folder)
-
-
-@pytest.fixture
-def whole(memory: Path) -> bytes:
-    """MANIFEST of a training that nobody disturbed."""
-    assert train(memory / "whole") == "trained from 0"
-    return manifest(memory / "whole")
-
-
 def resume_files(root: Path) -> list[Path]:
     return sorted((root / KEY).glob("resume-*"))
 

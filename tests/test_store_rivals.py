@@ -16,21 +16,6 @@ from transfer_cli.store.lock import Lock, is_held
 from transfer_cli.store.store import Store
 
 
-@pytest.fixture
-def memory() -> Iterator[Path]:
-    """A directory in memory where there is one: hundreds of fsyncs then cost nothing."""
-    home = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=home) as folder:
-        yield Path(folder)
-
-
-@pytest.fixture
-def whole(memory: Path) -> bytes:
-    """MANIFEST of a training that nobody disturbed."""
-    assert train(memory / "whole") == "trained from 0"
-    return manifest(memory / "whole")
-
-
 @pytest.mark.parametrize("round_", range(6))
 def test_of_many_processes_one_trains(memory: Path, whole: bytes, round_: int) -> None:
     root = memory / "s"
