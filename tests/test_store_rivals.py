@@ -3,8 +3,6 @@
 import fcntl
 import os
 import signal
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
