@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 
-from transfer_cli.contracts import Given, Method
-from transfer_cli.data.cache import converted
+from transfer_cli.contracts import Given, Method, Task
 from transfer_cli.data.describe import DataSet
-from transfer_cli.data.images import Images, placed
-from transfer_cli.data.tasks import Classification
+from transfer_cli.data.items import Items, items, stored, tokenizer_of
+from transfer_cli.data.tasks import task_of
 from transfer_cli.engine.device import reseed
 from transfer_cli.engine.features import FeatureCache
 from transfer_cli.engine.feed import Address, StepFeed
@@ -52,18 +51,17 @@ class Bench:
     save_every: float = 60.0
     strict_identity: bool = False
     say: Callable[[str], None] = quiet
-    _pixels: dict[Any, Any] = field(default_factory=dict)
+    _stored: dict[Any, Any] = field(default_factory=dict)
 
-    def items(self, job: Job, side: str, part: Any, *, labelled: bool, seed: int) -> Images:
+    def items(self, job: Job, side: str, part: Any, *, labelled: bool, seed: int) -> Items:
         """Rows of a part of source or target, in the shape the model takes."""
         data, model = job.data[side], job.spec["model"]
         rows = data.rows(part, labelled=labelled, seed=seed)
         name = (data.fingerprint, rows.part, str(model["input"]))
-        if name not in self._pixels:
+        if name not in self._stored:
             poll = self._poll(len(data.raw.parts[rows.part].labels))
-            found = converted(data.raw, rows.part, model["input"], self.cache, poll=poll)
-            self._pixels[name] = placed(found, self.device)
-        return Images(self._pixels[name], rows, model, policy=data.augment, flip=data.flip, device=self.device)
+            self._stored[name] = stored(data.raw, rows.part, model, self.cache, self.device, poll)
+        return items(self._stored[name], data, rows, model, self.device)
 
     def _poll(self, pictures: int) -> Callable[[], None]:
         """Called once a picture: before the last is kept, files that changed since their fingerprint end the work."""
@@ -103,8 +101,8 @@ class Bench:
         trainer = job.spec.get("trainer", {})
         return str(trainer.get("precision") or job.spec["model"]["precision"])
 
-    def task(self, job: Job, side: str) -> Classification:
-        return Classification(job.data[side].classes)
+    def task(self, job: Job, side: str) -> Task:
+        return task_of(job.data[side], tokenizer_of(job.spec["model"], self.cache))
 
     def net(self, job: Job, ref: Json) -> nets.Net:
         """The net of a stage (key, rule), or a fresh one drawn from `init`."""

@@ -81,7 +81,7 @@ class Predicting:
     def _by_head(self, feed: StepFeed) -> Tensor:
         task = Classification(self.classes)
         settle_head(self.net, task, "the run")
-        return passes.scores(self.net, task.head, feed, self.bench.precision(self.job))
+        return passes.rows(self.net, task, feed, self.bench.precision(self.job))["scores"]
 
     def _by_predictor(self) -> Callable[[StepFeed], Tensor]:
         settings: Mapping[str, Any] = self.spec["predictor"]
