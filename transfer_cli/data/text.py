@@ -27,7 +27,7 @@ SKIPPED = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "ensurepip", "si
 class Text:
     """One text. Without `path`: `topics`, the language reference in `pydoc_data.topics`, or `docstrings`, those of the
     standard library, both of the Python that runs this, or a book of the data folder. The last `test_fraction` of the
-    passages is the test part; passages have `passage` characters or a line more."""
+    passages is the test part; passages have `passage` characters in the mean."""
 
     def __init__(
         self,
@@ -100,17 +100,18 @@ def read_text(path: Path, encoding: str) -> str:
 
 
 def cut_passages(text: str, size: int) -> Iterator[str]:
-    """`text` in pieces that end with a line, each of `size` characters or the rest of a line more; a line of over twice
-    `size` is cut. Together they are the text."""
-    piece, length = [], 0
+    """`text` in pieces that end with a line, `size` characters each in the mean; a line of over twice `size` is cut.
+    Together they are the text."""
+    piece, length, wanted = list[str](), 0, size
     for line in text.splitlines(keepends=True):
         for start in range(0, len(line), 2 * size):
             part = line[start : start + 2 * size]
             piece.append(part)
             length += len(part)
-            if length >= size:
+            if length >= wanted:
                 yield "".join(piece)
-                piece, length = [], 0
+                piece = []
+                wanted = (length // size + 1) * size
     if piece:
         yield "".join(piece)
 

@@ -120,7 +120,7 @@ class TextTable:
         place = {key: self._place(file, key, header) for key in self.columns}
         for number, cells in full:
             found = {key: _cell(cells, at) for key, at in place.items()}
-            yield Line(number, found["text"], found["label"], found["part"] or part)
+            yield Line(number, found["text"], found.get("label", ""), found.get("part") or part)
 
     def _place(self, file: Path, key: str, header: list[str] | None) -> int | None:
         """Which cell of a row is the column; None for an absent `part`."""
@@ -145,11 +145,11 @@ class TextTable:
                 raise DataError(Fault(f"{file} row {number}", f"no JSON: {error}")) from None
             if not isinstance(found, dict):
                 raise DataError(Fault(f"{file} row {number}", "wants an object of columns"))
-            for key in ("text", "label"):
+            cells = {key: found.get(name) for key, name in self.columns.items()}
+            for key in cells.keys() - {"part"}:
                 if self.columns[key] not in found:
                     self._place(file, key, [str(name) for name in found])
-            cells = (found[self.columns["text"]], found[self.columns["label"]], found.get(self.columns["part"]) or part)
-            yield Line(number, str(cells[0]), str(cells[1]), str(cells[2]))
+            yield Line(number, str(cells["text"]), str(cells.get("label", "")), str(cells.get("part") or part))
 
     def _classes(self, labels: Sequence[str]) -> tuple[str, ...]:
         if self.names is None:
@@ -158,6 +158,13 @@ class TextTable:
             text = f"{len(self.names)} names for {len(labels)} labels: {', '.join(labels[:8])}"
             raise DataError(Fault("data.names", text))
         return tuple(map(str, self.names))
+
+
+def texts_of(path: Path) -> list[Line]:
+    """The texts of a table of new rows, which needs no labels. DataError as for any table."""
+    table = TextTable(path=str(path))
+    table.columns = {"text": "text"}
+    return list(table._lines(path, ""))
 
 
 def _cell(cells: Sequence[str], place: int | None) -> str:

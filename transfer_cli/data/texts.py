@@ -32,22 +32,24 @@ class Tokens(NamedTuple):
 def tokens_of(raw: Raw, part: str, tokenizer: Tokenizer, digest: str, cache: Path) -> Tokens:
     """The tokens of a raw part, made once and mapped from the cache."""
     key = f"tokens {LAYOUT} {raw.fingerprint} {part} {digest}"
-    found: list[np.ndarray] = []
+    found: list[Tokens] = []
 
-    def both() -> list[np.ndarray]:
+    def made() -> Tokens:
         if not found:
             texts = raw.parts[part].texts
             assert texts is not None, "checked by the plan: the data are texts"
-            found.extend(_flat(tokenizer.encode(texts())))
-        return found
+            found.append(flat(tokenizer.encode(texts())))
+        return found[0]
 
-    starts = remember(cache, f"{key} starts", lambda: both()[1])
-    return Tokens(torch.from_numpy(remember(cache, f"{key} ids", lambda: both()[0])), np.asarray(starts))
+    starts = remember(cache, f"{key} starts", lambda: made().starts)
+    return Tokens(torch.from_numpy(remember(cache, f"{key} ids", lambda: made().ids.numpy())), np.asarray(starts))
 
 
-def _flat(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+def flat(rows: Sequence[Sequence[int]]) -> Tokens:
+    """Rows of tokens one after the other."""
     starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
-    return np.fromiter((token for row in rows for token in row), np.int32, starts[-1]), starts
+    ids = np.fromiter((token for row in rows for token in row), np.int32, int(starts[-1]))
+    return Tokens(torch.from_numpy(ids), starts)
 
 
 class Texts:

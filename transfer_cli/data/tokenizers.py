@@ -58,9 +58,12 @@ class Tokenizer:
 
 
 def _characters(token: str, byte_level: bool) -> int:
-    if token == UNKNOWN or (len(token) == 6 and token.startswith("<0x")):
+    """A character begins where a byte is no continuation, 10xxxxxx."""
+    if token == UNKNOWN:
         return 1
-    if byte_level:  # a letter stands for a byte; a character begins where a byte is no continuation (10xxxxxx)
+    if len(token) == 6 and token.startswith("<0x"):  # a byte on its own
+        return int(int(token[3:5], 16) & 0xC0 != 0x80)
+    if byte_level:  # a letter stands for a byte
         return sum(_byte_of().get(letter, 0) & 0xC0 != 0x80 for letter in token)
     return len(token.removeprefix("##"))
 
@@ -142,7 +145,7 @@ def _learn(kind: str, size: int, texts: Sequence[str]) -> str:
     if kind == "char":
         letters = [UNKNOWN, *sorted(set().union(*map(set, texts)) if texts else set())]
         made = tokenizers.Tokenizer(models.WordLevel({letter: i for i, letter in enumerate(letters)}, UNKNOWN))
-        made.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex("(?s:.)"), "isolated")
+        made.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(r"[\s\S]"), "isolated")
         made.decoder = decoders.Fuse()
         return str(made.to_str())
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
