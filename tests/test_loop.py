@@ -39,6 +39,9 @@ class Points:
     def arranged(self, order, batch, rng):
         return order
 
+    def in_order(self):
+        return torch.arange(len(self))
+
 
 def feed(rows=40, stream="target", policy="weak", dtype=torch.float32, batch=8):
     return StepFeed(Points(rows, dtype), Address(3, "align", stream), batch=batch, views=(policy,))

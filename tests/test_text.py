@@ -15,6 +15,7 @@ from transfer_cli.data.describe import describe
 from transfer_cli.data.text import cut_passages
 from transfer_cli.data.texts import PADDING, Blocks, Texts, flat
 from transfer_cli.engine.feed import Address, StepFeed
+from transfer_cli.engine.passes import features
 from transfer_cli.errors import ConfigError, DataError, StoreError
 
 CPU = torch.device("cpu")
@@ -256,6 +257,22 @@ def test_batches_hold_rows_of_like_length_and_an_epoch_holds_every_row_once() ->
     assert padding < 0.05  # rows drawn blindly: about 0.45
     firsts = [int(b.inputs["mask"].sum(1)[0]) for b in batches]
     assert firsts != sorted(firsts)  # short and long batches come in any order
+
+
+def test_a_whole_pass_takes_short_rows_first_and_puts_them_back() -> None:
+    rng = np.random.default_rng(0)
+    rows = [[i] * int(n) for i, n in enumerate(rng.integers(1, 60, 150))]
+    made = Texts(flat(rows), view(list(range(150))), length=64, policy="none", device=CPU)
+    feed = StepFeed(made, Address(0, "evaluate", "test"), batch=16, views=("none",))
+
+    class First(torch.nn.Module):
+        def features(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+            return torch.stack([inputs["ids"][:, 0].float(), inputs["mask"].sum(1).float()], 1)
+
+    found = features(First(), feed, "fp32")
+    assert found.tolist() == [[float(row[0]), float(len(row))] for row in rows]
+    widths = [batch.inputs["ids"].shape[1] for batch in feed.whole()]
+    assert widths == sorted(widths)
 
 
 def test_blocks_end_to_end_predict_every_token_once() -> None:

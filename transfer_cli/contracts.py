@@ -80,7 +80,7 @@ class Feed(Protocol):
     def __getitem__(self, t: int) -> Batch: ...
 
     def whole(self, batch: int | None = None) -> Iterator[Batch]:
-        """Every row once, in order, without augmentation."""
+        """Every row once, without augmentation; `index` says which row stands where."""
 
     def features(self, net: Any) -> tuple[Tensor, Tensor]:
         """Features [N, D] (fp32) and labels [N] of every row, in order; computed once for a given net and kept."""

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from transfer_cli.config.folders import ROOT, conf_dir, find_option, options
+from transfer_cli.config.pretrained import is_folder_of_weights, model_of
 from transfer_cli.config.signatures import signature
 from transfer_cli.config.synonyms import NAMES
 from transfer_cli.config.words import Word, group_of, is_path, on_disk
 from transfer_cli.config.yamls import chosen, read
-from transfer_cli.errors import ConfigError, DataError, Fault, TransferError, nearest
+from transfer_cli.errors import ConfigError, DataError, Fault, StoreError, TransferError, nearest
 
 OWN = ("folder", "csv", "text_table", "text")  # families of a user's own data, if they have a path
 TEXTS = {".tsv": "text_table", ".jsonl": "text_table", ".txt": "text", ".md": "text"}
@@ -169,7 +170,12 @@ def _fill(made: Choices, given: set[str], picked: Slots, weights: str, search: S
                 )
             )
         )
-    if "model" not in given:
+    if "model" not in given and is_folder_of_weights(weights):
+        try:
+            slots["model"], made.values["model"] = model_of(weights)
+        except StoreError as error:
+            made.errors.append(error)
+    elif "model" not in given:
         slots["model"] = str(data.get("default_model", "resnet18"))
         _model(made, search)
     if "data@source" not in given:

@@ -51,6 +51,9 @@ class Images:
     def arranged(self, order: np.ndarray, batch: int, rng: np.random.Generator) -> np.ndarray:
         return order
 
+    def in_order(self) -> Tensor:
+        return torch.arange(len(self), device=self.labels.device)
+
     def gather(self, index: Tensor, policy: str, rng: Callable[[], np.random.Generator]) -> tuple[Inputs, Tensor]:
         chosen = self.flat.index_select(0, self.rows.index_select(0, index.to(self.rows.device)))
         pixels = chosen.to(self.device).view(len(index), *self.pixels.shape[1:])

@@ -97,10 +97,12 @@ class Places:
         raise DataError(missing(self.word, name, wants, size_mb))
 
 
-def missing(word: str, name: str, wants: str, size_mb: float) -> Fault:
-    """The fault of a named data set that is nowhere."""
+def missing(word: str, name: str, wants: str, size_mb: float, *, fetch: bool = True) -> Fault:
+    """The fault of a named data set that is nowhere; `fetch`: can it be brought?"""
     given = os.environ.get("TRANSFER_DATA") or "not set"
     text = f"not in the data folder (TRANSFER_DATA: {given}); wants {wants}, {size_mb:.0f} MB"
+    if not fetch:
+        return Fault(word, text, name, do="TRANSFER_DATA=/path/to/data transfer ...")
     return Fault(word, text, name, do=f"transfer fetch {name} (network), or: transfer fetch {name} --from FILE")
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from transfer_cli.data.keep import put
-from transfer_cli.data.raw import Places, Raw, RawPart, bad_file
+from transfer_cli.data.raw import Places, Raw, RawPart, bad_file, missing
 from transfer_cli.errors import DataError, Fault
 from transfer_cli.ranges import Range
 
@@ -63,7 +63,10 @@ class Text:
             return path
         if self.name in BOOKS:
             file, size = BOOKS[self.name]
-            return places.need(self.name, file, size, file, f"text/{self.name}/{file}")
+            found = places.find(self.name, file, f"text/{self.name}/{file}")
+            if found is None:
+                raise DataError(missing(places.word, self.name, file, size, fetch=False))
+            return found
         return _embedded(self.name, places.cache)
 
 

@@ -89,7 +89,7 @@ class TextTable:
         found = {part: places.find(self.name, file, f"text/{self.name}/{file}") for part, file in wanted.items()}
         for part, file in found.items():
             if file is None:
-                raise DataError(missing(places.word, self.name, wanted[part], 1))
+                raise DataError(missing(places.word, self.name, wanted[part], 1, fetch=False))
         return {part: file for part, file in found.items() if file}
 
     def _named(self, file: str) -> str:

@@ -80,6 +80,10 @@ class Texts:
         rest = [rows for rows in batches if len(rows) < batch]
         return np.concatenate([*(full[i] for i in rng.permutation(len(full))), *rest])
 
+    def in_order(self) -> Tensor:
+        """Short rows first: padding costs as much as tokens."""
+        return torch.argsort(self.lengths, stable=True).to(self.device)
+
     def gather(self, index: Tensor, policy: str, rng: Rng) -> tuple[Inputs, Tensor]:
         index = index.cpu()
         lengths, starts = self.lengths[index], self.starts[index]
@@ -123,6 +127,9 @@ class Blocks:
 
     def arranged(self, order: np.ndarray, batch: int, rng: np.random.Generator) -> np.ndarray:
         return order
+
+    def in_order(self) -> Tensor:
+        return torch.arange(len(self), device=self.labels.device)
 
     def gather(self, index: Tensor, policy: str, rng: Rng) -> tuple[Inputs, Tensor]:
         starts = index * self.length

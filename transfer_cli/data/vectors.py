@@ -31,6 +31,9 @@ class Vectors:
     def arranged(self, order: np.ndarray, batch: int, rng: np.random.Generator) -> np.ndarray:
         return order
 
+    def in_order(self) -> Tensor:
+        return torch.arange(len(self), device=self.labels.device)
+
     def gather(self, index: Tensor, policy: str, rng: Callable[[], np.random.Generator]) -> tuple[Inputs, Tensor]:
         rows = self.matrix.index_select(0, index)
         policy = self.policy if policy == "train" else policy

@@ -28,6 +28,9 @@ class Items(Protocol):
     def arranged(self, order: np.ndarray, batch: int, rng: np.random.Generator) -> np.ndarray:
         """An epoch's order of rows, changed so that rows of a batch go well together."""
 
+    def in_order(self) -> Tensor:
+        """All rows in the order in which a pass without learning takes them."""
+
 
 @dataclass(frozen=True)
 class Address:
@@ -92,9 +95,8 @@ class StepFeed:
         return self._orders[epoch]
 
     def whole(self, batch: int | None = None) -> Iterator[Batch]:
-        """Every row once, in order, without augmentation."""
-        everything = torch.arange(self.rows, device=self.items.labels.device)
-        for index in everything.split(batch or self.items.chunk):
+        """Every row once, without augmentation; `index` says which, for rows of like length come together."""
+        for index in self.items.in_order().split(batch or self.items.chunk):
             inputs, labels = self.items.gather(index, "none", self._rng(0, 0))
             yield Batch(inputs, labels if self.labelled else None, index, (inputs,))
 

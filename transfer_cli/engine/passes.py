@@ -11,13 +11,21 @@ from transfer_cli.engine.device import autocast
 
 def features(net: Any, feed: Feed, precision: str) -> Tensor:
     """[N, D] fp32, net in eval mode."""
-    return torch.cat(list(_each(net, feed, precision, None)))
+    found = list(_each(net, feed, precision, None))
+    return _placed([index for index, _ in found], [part for _, part in found])
 
 
 def rows(net: Any, task: Task, feed: Feed, precision: str) -> dict[str, Tensor]:
     """What the task's metrics need of every row, net in eval mode."""
     found = list(_each(net, feed, precision, task))
-    return {name: torch.cat([part[name] for part in found]) for name in found[0]}
+    order = [index for index, _ in found]
+    return {name: _placed(order, [part[name] for _, part in found]) for name in found[0][1]}
+
+
+def _placed(order: list[Tensor], parts: list[Tensor]) -> Tensor:
+    """Rows of `parts` at the places that `order` names."""
+    rows = torch.cat(parts)
+    return torch.empty_like(rows).index_copy_(0, torch.cat(order), rows)
 
 
 @torch.no_grad()
@@ -27,6 +35,6 @@ def _each(net: Any, feed: Feed, precision: str, task: Task | None) -> Any:
     for batch in feed.whole():
         with autocast(batch.index.device, precision):
             out = net.features(batch.inputs) if task is None else net(batch.inputs, task.head)
-        yield out.float() if task is None else task.rows(out, batch)
+        yield batch.index, out.float() if task is None else task.rows(out, batch)
     for module, mode in zip(net.modules(), modes, strict=True):
         module.training = mode

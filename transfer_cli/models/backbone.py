@@ -4,7 +4,7 @@ A family is a file of this folder with one Backbone of the file's name in CamelC
 arguments of its `__init__` are the keys of its YAML. Shapes: B rows, C channels, H height, W width, T tokens,
 D features."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -142,15 +142,22 @@ class Backbone(nn.Module):
         super().__init__()
         self.width = width
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """pixels [B, C, H, W] -> features [B, D], D = `width`. Of texts: ids [B, T] int64, mask [B, T] bool (True:
-        a token, False: padding) -> states [B, T, D]."""
-        raise NotImplementedError
+    forward: Callable[..., Tensor]
+    """pixels [B, C, H, W] -> features [B, D], D = `width`. Of texts: ids [B, T] int64, mask [B, T] bool (True: a token,
+    False: padding) -> states [B, T, D]."""
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
         """states [B, T, D] -> features [B, D]: the mean over tokens that are no padding."""
         counted = mask[:, :, None].to(states.dtype)
         return (states * counted).sum(1) / counted.sum(1).clamp_min(1)
+
+    def renamed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors of somebody's checkpoint by the names that the net at `inner` has."""
+        return dict(tensors)
+
+    def language_head(self, tensors: Mapping[str, Tensor]) -> Tensor | None:
+        """Weight [V, D] of a checkpoint's head for the next token; None where there is none."""
+        return None
 
     def blocks(self) -> list[nn.Module]:
         """Modules from input to output; together they hold every parameter, each once."""

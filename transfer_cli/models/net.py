@@ -65,8 +65,8 @@ class Net(nn.Module):
         self.add_head(name, len(classes), classes, kept=self._rows(name, known, classes))
 
     def set_token_head(self, name: str, outputs: int) -> None:
-        """Gives the net a head that scores every token; one with as many outputs stays as it is."""
-        if name not in self.heads or self.head(name).out_features != outputs:
+        """Gives the net a head that scores every token; one with as many outputs, or more, stays as it is."""
+        if name not in self.heads or self.head(name).out_features < outputs:
             self.add_head(name, outputs, None)
         self.tokens.add(name)
 

@@ -17,6 +17,7 @@ from transfer_cli.models.net import Family, Net, family
 from transfer_cli.models.tensors import Bad
 
 HEAD = "classify"
+LANGUAGE = "language"
 FAMILIES = ("torchvision", "cifar_resnet")
 FORGIVEN = "num_batches_tracked"  # counts batches, is read by no net of ours, and absent from files before 2018
 
@@ -71,7 +72,7 @@ def _original_names(tensors: Mapping[str, Tensor], backbone: Backbone) -> dict[s
         if all(name.startswith(prefix) for name in named):
             named = {name.removeprefix(prefix): x for name, x in named.items()}
     if not all(name.startswith(("backbone.", "heads.")) for name in named):
-        return named
+        return backbone.renamed(named)
     ours = f"backbone.{backbone.inner}." if backbone.inner else "backbone."
     turned = {name.replace(f"heads.{HEAD}.", f"{backbone.classifier}.", 1): x for name, x in named.items()}
     return {name.removeprefix(ours): x for name, x in turned.items()}
@@ -137,7 +138,7 @@ def _copy(backbone: Backbone, taken: Mapping[str, Tensor]) -> None:
 def _report(net: Net, tensors: Mapping[str, Tensor], taken: Mapping[str, Tensor], file: str, digest: str) -> Report:
     missing = tuple(name for name in _wanted(net.backbone) if name not in taken)
     extra = tuple(_extra(tensors, net.backbone))
-    head = _take_head(net, tensors)
+    head = _take_head(net, tensors) or _take_language(net, tensors)
     used = {*taken, *extra} | (set() if head is None else {_named(net, "weight"), _named(net, "bias")})
     dropped = tuple(name for name in tensors if name not in used)
     return Report(file, digest, len(taken), head, missing, dropped, extra)
@@ -159,6 +160,18 @@ def _take_head(net: Net, tensors: Mapping[str, Tensor]) -> int | None:
     with torch.no_grad():
         head.weight.copy_(weight)
         head.bias.copy_(bias)
+    return len(weight)
+
+
+def _take_language(net: Net, tensors: Mapping[str, Tensor]) -> int | None:
+    """The file's head for the next token, without bias; returns how many tokens it knows, if it has one."""
+    weight = net.backbone.language_head(tensors)
+    if weight is None or weight.ndim != 2 or weight.shape[1] != net.width:
+        return None
+    net.set_token_head(LANGUAGE, len(weight))
+    with torch.no_grad():
+        net.head(LANGUAGE).weight.copy_(weight)
+        net.head(LANGUAGE).bias.zero_()
     return len(weight)
 
 

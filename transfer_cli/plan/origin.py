@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from transfer_cli.config.pretrained import is_folder_of_weights
 from transfer_cli.config.signatures import PACKAGE
 from transfer_cli.data.fetch import imagenet_file
 from transfer_cli.data.tokenizers import restore
@@ -17,13 +18,28 @@ READERS = (PACKAGE / "models" / "weights.py",)  # the code that decides how a fi
 
 
 def weights_file(word: str, model: dict[str, Any], cache: Path) -> Path | None:
-    """The file `word` means, None if it must be a run. Raises StoreError for a folder or absent ImageNet weights."""
+    """The file `word` means, None if it must be a run. Of a folder of the transformers library it is
+    model.safetensors. Raises StoreError for other folders or absent ImageNet weights."""
     if word == "imagenet":
         return imagenet_file(model, cache)
     path = Path(word).expanduser()
+    if is_folder_of_weights(word):
+        return _of_folder(path)
     if path.is_dir() and not (path / "results.json").is_file():
         raise StoreError(Fault("weights", "is a folder; name a .safetensors, .pth, .th or .pt file", safe(word)))
     return path if path.is_file() else None
+
+
+def _of_folder(folder: Path) -> Path:
+    """The one file of tensors in a folder of the transformers library."""
+    file = folder / "model.safetensors"
+    if file.is_file():
+        return file
+    if (folder / "model.safetensors.index.json").is_file():
+        text = "its tensors are in several files; only a single model.safetensors is read"
+    else:
+        text = "has a config.json and no model.safetensors"
+    raise StoreError(Fault("weights", text, safe(str(folder))))
 
 
 def run_of(runs: Path, ref: str) -> dict[str, Any]:
