@@ -17,6 +17,18 @@ from transfer_cli.ranges import Range as Range
 Inputs = dict[str, Tensor]
 
 
+def joined(first: Inputs, second: Inputs) -> Inputs:
+    """Rows of both, to pass through a net together. Texts are padded on the right to the longer of the two."""
+    return {name: torch.cat(_even(x, second[name])) for name, x in first.items()}
+
+
+def _even(x: Tensor, y: Tensor) -> list[Tensor]:
+    if x.ndim != 2 or x.shape[1] == y.shape[1]:
+        return [x, y]
+    width = max(x.shape[1], y.shape[1])
+    return [nn.functional.pad(part, (0, width - part.shape[1])) for part in (x, y)]
+
+
 @dataclass(frozen=True)
 class Stream:
     """A feed a method reads. `views` names augmentation policies: "train" is the data set's own (`augment`),

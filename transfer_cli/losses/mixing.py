@@ -4,22 +4,26 @@ which the engine reseeds before each step."""
 import torch
 from torch import Tensor
 
+from transfer_cli.errors import ConfigError, Fault
+
 Mixed = tuple[dict[str, Tensor], Tensor, float]
 
 
 def mixup(inputs: dict[str, Tensor], alpha: float) -> Mixed:
     """Rows blended with other rows: share * x + (1 - share) * x[order]. Zhang et al. 2018, arXiv:1710.09412.
-    Returns (inputs, order [B], share in [0, 1]). Raises TypeError on integer inputs (tokens do not blend)."""
+    Returns (inputs, order [B], share in [0, 1]). Raises ConfigError on integer inputs (tokens do not blend)."""
     order, share = _partners(inputs, alpha)
     for name, x in inputs.items():
         if not x.is_floating_point():
-            raise TypeError(f"mixup blends numbers; {name} holds {x.dtype}")
+            raise ConfigError(Fault("mixup", f"blends pictures and vectors; {name} are whole numbers", str(alpha)))
     return {name: torch.lerp(x[order], x, share) for name, x in inputs.items()}, order, share
 
 
 def cutmix(inputs: dict[str, Tensor], alpha: float) -> Mixed:
     """A box of each picture [B, C, H, W] replaced by another's. Yun et al. 2019, arXiv:1905.04899, eq. 2.
-    The share is the part of the area that stays."""
+    The share is the part of the area that stays. Raises ConfigError where there are no pictures."""
+    if "pixels" not in inputs:
+        raise ConfigError(Fault("cutmix", "cuts boxes out of pictures, and these rows are none", str(alpha)))
     order, share = _partners(inputs, alpha)
     pixels = inputs["pixels"]
     height, width = pixels.shape[-2:]

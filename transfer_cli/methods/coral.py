@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-import torch
-
-from transfer_cli.contracts import Batch, Given, Loss, Method, Player, Progress, Range, Stream
+from transfer_cli.contracts import Batch, Given, Loss, Method, Player, Progress, Range, Stream, joined
 from transfer_cli.losses.coral import coral
 
 
@@ -26,8 +24,7 @@ class Coral(Method):
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         source, target = batch["source"], batch["target"]
-        both = {name: torch.cat([x, target.inputs[name]]) for name, x in source.inputs.items()}
-        features = self.net.features(both)
+        features = self.net.features(joined(source.inputs, target.inputs))
         near, far = features.split([len(source), len(target)])
         label_loss = self.task.loss(self.net.heads[self.task.head](near), source)
         distance = coral(near.float(), far.float())
