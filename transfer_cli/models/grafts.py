@@ -69,7 +69,7 @@ class Lora(Graft):
         """The sum becomes the weight; the graft's tensors go."""
         with torch.no_grad():
             _weight(self).copy_(self.weight)
-        for name in self.own:
+        for name in Lora.own:
             del self._parameters[name]
         del self.lora_scale
 
