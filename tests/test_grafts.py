@@ -239,7 +239,9 @@ def test_a_copy_stands_alone(kind: str) -> None:
 
 def test_an_adapter_stands_only_behind_layers_that_are_called() -> None:
     """Attention reads the weight of its output layer: LoRA is felt there, an adapter would not be."""
-    assert grafts.places(net("attending").backbone, "adapter") == ["last"]
+    made = net("attending")
+    made.graft("adapter", bottleneck=2)
+    assert made.grafts[0]["layers"] == ["last"]
     made = net("attending")
     shake(made.graft("lora", ["out_proj"], rank=2, alpha=2.0))
     made(batch().inputs).sum().backward()

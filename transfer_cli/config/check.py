@@ -12,6 +12,7 @@ from transfer_cli.errors import ConfigError, Fault, nearest
 
 Json = dict[str, Any]
 NODES = ("data", "source", "model", "evaluate", "trainer", "runtime")
+INPUTS = {"tokenizer": "Tokens", "width": "Vectors"}  # the key that tells an input of texts or vectors from pictures
 SHOWN = 8  # allowed names in a line; more are left to `nearest`
 
 
@@ -85,6 +86,8 @@ class Checker:
         return {"family": node["family"], **made}
 
     def _input(self, node: Json) -> Json:
+        if kind := next((kind for key, kind in INPUTS.items() if key in node), None):
+            return self.bind(settings(kind), node, "model.input", "the input of a model")
         before = len(self.faults)
         made = self.bind(settings("Input"), node, "model.input", "the input of a model")
         if len(self.faults) == before:

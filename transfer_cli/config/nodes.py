@@ -55,3 +55,22 @@ class Input:
     crop: Annotated[int, Range(1)]
     mean: list[float]
     std: list[Annotated[float, Range(0, above=True)]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """What texts become: at most `length` tokens. `tokenizer`: byte, char and bpe learn from the source's training texts
+    (else the target's), anything else is a folder of files; `size` is how many tokens bpe may learn. `digest` is filled
+    in by the plan, and names the content."""
+
+    tokenizer: str
+    length: Annotated[int, Range(1)] = 128
+    size: Annotated[int, Range(1)] | None = None
+    digest: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vectors:
+    """What matrices become: rows of `width` numbers; null: as many as the data have."""
+
+    width: Annotated[int, Range(1)] | None = None

@@ -2,7 +2,7 @@
 A family is a file of this folder with one class; `open(places)` reads names and labels, never all pixels."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,19 +28,23 @@ class Finding:
 
 @dataclass(frozen=True)
 class RawPart:
-    """Rows of one part as stored: `labels` int64 [N]; either `pixels`, a function giving uint8 [N, H, W] or
-    [N, H, W, 3], or `files`, one picture a row. `names(i)` tells row i to a person."""
+    """Rows of one part as stored: `labels` int64 [N], and one of `pixels`, a function giving uint8 [N, H, W] or
+    [N, H, W, 3], `files`, one picture a row, `texts`, a function giving N strings, and `vectors`, one giving float32
+    [N, D]. `names(i)` tells row i to a person."""
 
     labels: np.ndarray
     names: Callable[[int], str]
     pixels: Callable[[], np.ndarray] | None = None
     files: tuple[Path, ...] | None = None
+    texts: Callable[[], Sequence[str]] | None = None
+    vectors: Callable[[], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
 class Raw:
     """A data set as found, before any view. `parts` always has "train"; without "test", `test_fraction` of every class
     is cut off as test. `sources` are all files that decide the content. `flip`: may pictures be mirrored?
+    `task` is what there is to learn: "classify" the rows, or "language", the texts themselves.
     `faults` stop a run; `note` says what is not as usual ("train 10,000 of 50,000"); `layout` and `ignored` are for
     `data check`. `fingerprint` and `digests` (sha256 of each source) are filled in by `describe`."""
 
@@ -50,12 +54,19 @@ class Raw:
     sources: tuple[Path, ...]
     note: str = ""
     flip: bool = True
+    task: str = "classify"
     test_fraction: float = 0.1
     layout: str = ""
     ignored: tuple[str, ...] = ()
     faults: tuple[Finding, ...] = ()
     fingerprint: str = ""
     digests: Mapping[Path, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def kind(self) -> str:
+        """What a row is: "pictures", "texts" or "vectors"; as models say it (`Backbone.reads`)."""
+        rows = self.parts["train"]
+        return "texts" if rows.texts else "vectors" if rows.vectors else "pictures"
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,6 @@ from transfer_cli.errors import ConfigError, Fault
 Entry = dict[str, Any]  # {"kind", "layers": names below the backbone, and the kind's settings}
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 MOST = 65536
-# modules that read `child.weight` and never call the child, always or in eval mode
-READ_WEIGHTS = (
-    "MultiheadAttention",
-    "ShiftedWindowAttention",
-    "ShiftedWindowAttentionV2",
-    "TransformerEncoderLayer",
-)
 
 
 class Graft(nn.Module):
@@ -119,7 +112,7 @@ def _kaiming(x: Tensor) -> Tensor:
 def _weight(layer: nn.Module) -> Tensor:
     """A layer's own weight, without what LoRA adds."""
     base = layer._parameters["weight"]
-    assert base is not None  # `_takes` looked
+    assert base is not None  # _takes looked
     return base
 
 
@@ -139,14 +132,10 @@ def _is_turned(layer: nn.Module) -> bool:
     return kind.__name__ == "Conv1D" and kind.__module__.startswith("transformers.")
 
 
-def _takes(kind: str, layer: nn.Module, parent: nn.Module) -> bool:
-    """Whether a graft can work there: LoRA where a weight is read, an adapter where the layer is called."""
-    if layer._parameters.get("weight") is None:
-        return False
-    if kind == "lora":
-        return isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) or _is_turned(layer)
-    called = _plain_class(layer) in (nn.Linear, *CONVS) or _is_turned(layer)
-    return called and type(parent).__name__ not in READ_WEIGHTS
+def _takes(layer: nn.Module) -> bool:
+    """Whether it is a linear or convolution layer with a weight of its own."""
+    known = isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) or _is_turned(layer)
+    return known and layer._parameters.get("weight") is not None
 
 
 @cache
@@ -163,20 +152,34 @@ def _kinds(layer: nn.Module) -> tuple[str, ...]:
     return found
 
 
-def places(backbone: nn.Module, kind: str, endings: Sequence[str] = ()) -> list[str]:
+def places(backbone: nn.Module, example: Mapping[str, Tensor], kind: str, endings: Sequence[str] = ()) -> list[str]:
     """Names of the layers that can bear a graft of that kind, those that end with one of `endings` if there are any.
-    Raises ConfigError if there is none."""
-    names = {name: module for name, module in backbone.named_modules() if name}
-    found = [
-        name for name, layer in names.items() if _takes(kind, layer, backbone.get_submodule(name.rpartition(".")[0]))
-    ]
+    LoRA is felt wherever a weight is read, an adapter only behind layers that the inputs `example` pass: attention may
+    take the weight of a layer and leave the layer alone. Raises ConfigError if there is none."""
+    layers = {name: layer for name, layer in backbone.named_modules() if name and _takes(layer)}
+    passed = _passed(backbone, example) if kind == "adapter" else set(layers.values())
+    found = [name for name, layer in layers.items() if layer in passed]
+    if not found:
+        raise ConfigError(Fault("fine_tune", "the net has no linear or convolution layer for it", kind))
     chosen = [name for name in found if not endings or any(_ends(name, ending) for ending in endings)]
-    if not chosen and found:
+    if not chosen:
         some = ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")
         raise ConfigError(Fault("fine_tune.layers", f"no layer's name ends so; there are {some}", str(list(endings))))
-    if not found:
-        raise ConfigError(Fault("fine_tune", f"the net has no linear or convolution layer for {kind}", kind))
     return chosen
+
+
+@torch.no_grad()
+def _passed(backbone: nn.Module, example: Mapping[str, Tensor]) -> set[nn.Module]:
+    """Modules that are called when the net is evaluated."""
+    seen: set[nn.Module] = set()
+    modes = [module.training for module in backbone.modules()]
+    handles = [module.register_forward_hook(lambda module, *_: seen.add(module)) for module in backbone.modules()]
+    backbone.eval()(**example)
+    for handle in handles:
+        handle.remove()
+    for module, mode in zip(backbone.modules(), modes, strict=True):
+        module.training = mode
+    return seen
 
 
 def _ends(name: str, ending: str) -> bool:
@@ -193,7 +196,7 @@ def apply(backbone: nn.Module, entry: Mapping[str, Any]) -> list[nn.Parameter]:
         if not isinstance(name, str) or not name or name not in names:
             raise _damaged()
         layer = backbone.get_submodule(name)
-        if kind in _kinds(layer) or not _takes(kind, layer, backbone.get_submodule(name.rpartition(".")[0])):
+        if kind in _kinds(layer) or not _takes(layer):
             raise _damaged()
         _set_kinds(layer, {*_kinds(layer), kind})
         KINDS[kind].grow(layer, **settings)  # type: ignore[arg-type]  # its class now derives from the graft's

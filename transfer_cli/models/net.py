@@ -10,25 +10,26 @@ from torch import Tensor, nn
 
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.models import grafts
-from transfer_cli.models.backbone import Backbone, InputSpec
+from transfer_cli.models.backbone import Backbone, input_spec
 from transfer_cli.plugins import load_class
 
 Node = Mapping[str, Any]
-Family = Callable[..., Backbone]  # (InputSpec, *, keys of the YAML)
+Family = Callable[..., Backbone]  # (input spec, *, keys of the YAML)
 RESERVED = ("family", "input", "precision", "channels_last")
 MOST_CLASSES = 1_000_000
 
 
 class Net(nn.Module):
     """Backbone (inputs -> features [B, D]) and linear heads by name. `classes[head]` names the outputs of a head;
-    None: a head of someone else's weights, whose classes are not known. `recipe` is the model node; `grafts` describes
-    what was put on layers of the backbone since."""
+    None: a head of someone else's weights, whose classes are not known. Heads in `tokens` score every token of a text,
+    the others the row. `recipe` is the model node; `grafts` describes what was put on layers of the backbone since."""
 
     def __init__(self, backbone: Backbone, recipe: Node) -> None:
         super().__init__()
         self.backbone = backbone
         self.heads = nn.ModuleDict()
         self.classes: dict[str, list[str] | None] = {}
+        self.tokens: set[str] = set()
         self.grafts: list[grafts.Entry] = []
         self.recipe = dict(recipe)
         self.width = backbone.width
@@ -37,13 +38,14 @@ class Net(nn.Module):
         self.channels_last: bool = recipe.get("channels_last", False)
 
     def features(self, inputs: dict[str, Tensor]) -> Tensor:
-        """inputs {"pixels": [B, C, H, W]} -> [B, D]."""
+        """inputs {"pixels": [B, C, H, W]}, {"ids": [B, T], "mask": [B, T]} or {"vectors": [B, D]} -> [B, D]."""
         features: Tensor = self.backbone(**inputs)
-        return features
+        return self.backbone.pool(features, inputs["mask"]) if self.backbone.reads == "texts" else features
 
     def forward(self, inputs: dict[str, Tensor], head: str | None = None) -> Tensor:
-        """Scores [B, classes] of `head`, the newest one unless named."""
-        scores: Tensor = self.heads[head or list(self.heads)[-1]](self.features(inputs))
+        """Scores [B, classes] of `head`, the newest one unless named; of a head of tokens [B, T, outputs]."""
+        name = head or list(self.heads)[-1]
+        scores: Tensor = self.heads[name](self.backbone(**inputs) if name in self.tokens else self.features(inputs))
         return scores
 
     def blocks(self) -> list[nn.Module]:
@@ -63,6 +65,12 @@ class Net(nn.Module):
         if known == list(classes):
             return
         self.add_head(name, len(classes), classes, kept=self._rows(name, known, classes))
+
+    def set_token_head(self, name: str, outputs: int) -> None:
+        """Gives the net a head that scores every token; one with as many outputs stays as it is."""
+        if name not in self.heads or self.head(name).out_features != outputs:
+            self.add_head(name, outputs, None)
+        self.tokens.add(name)
 
     def add_head(
         self,
@@ -102,7 +110,9 @@ class Net(nn.Module):
         """Grafts of a kind on every layer of the backbone that can bear one, or on those whose names end with one of
         `endings`; returns their parameters. Grafts just like these that are there already stay as they are. Raises
         ConfigError if there are others of the kind, or no such layer."""
-        entry = {"kind": kind, "layers": grafts.places(self.backbone, kind, endings), **settings}
+        like = next(self.parameters())
+        example = {name: x.to(like.device) for name, x in self.input.example().items()}
+        entry = {"kind": kind, "layers": grafts.places(self.backbone, example, kind, endings), **settings}
         before = next((known for known in self.grafts if known["kind"] == kind), None)
         if before is not None and before != entry:
             text = f"the net has {kind}s already, made by {grafts.told(before)}"
@@ -121,7 +131,9 @@ class Net(nn.Module):
     def describe(self) -> dict[str, Any]:
         """JSON from which `rebuild` makes a net of the same shape."""
         heads = {name: {"classes": self.classes[name], "n": self.head(name).out_features} for name in self.heads}
-        return {"model": self.recipe, "heads": heads} | ({"grafts": self.grafts} if self.grafts else {})
+        tokens = {"tokens": sorted(self.tokens)} if self.tokens else {}
+        grown = {"grafts": self.grafts} if self.grafts else {}
+        return {"model": self.recipe, "heads": heads, **tokens, **grown}
 
 
 def build(node: Node, plugins: Sequence[str] = ()) -> Net:
@@ -148,6 +160,7 @@ def rebuild(description: Mapping[str, Any], plugins: Sequence[str] = ()) -> Net:
         if type(n) is not int or not 1 <= n <= MOST_CLASSES or (classes is not None and len(classes) != n):
             raise ConfigError(Fault("model", f"the description of head {name} is damaged"))
         net.add_head(name, n, classes)
+    net.tokens = {name for name in net.heads if name in (description.get("tokens") or ())}
     for entry in grafts.listed(description.get("grafts", [])):
         grafts.apply(net.backbone, entry)
         net.grafts.append(dict(entry))
@@ -161,21 +174,3 @@ def family(name: Any, plugins: Sequence[str] = ()) -> Family:
         if issubclass(found, Backbone) and found is not Backbone:
             return found
     raise ConfigError(Fault("model.family", "no such model family", str(name), do="transfer list models"))
-
-
-def input_spec(node: Node) -> InputSpec:
-    """The `input` of a model node. Raises ConfigError for missing or unknown keys."""
-    given = node.get("input")
-    wanted = InputSpec.__dataclass_fields__
-    if not isinstance(given, Mapping) or given.keys() != wanted.keys():
-        raise ConfigError(Fault("model.input", f"wants {', '.join(wanted)}"))
-    try:
-        return InputSpec(
-            channels=int(given["channels"]),
-            size=int(given["size"]),
-            crop=int(given["crop"]),
-            mean=tuple(map(float, given["mean"])),
-            std=tuple(map(float, given["std"])),
-        )
-    except (TypeError, ValueError):
-        raise ConfigError(Fault("model.input", "wants whole numbers and lists of numbers", str(dict(given)))) from None
