@@ -81,7 +81,7 @@ def test_list_is_newest_first_and_says_how_each_ended(cli: Cli, tmp_path: Path) 
 
 def test_list_gives_machines_ends_between_0_and_1(cli: Cli, tmp_path: Path) -> None:
     head = {"name": "test/accuracy", "rule": "final", "value": 1.0, "ci95": 0.058, "n": 29}
-    add_run(tmp_path / "runs", 1, headline=head | {"over": "test rows"})
+    add_run(tmp_path / "runs", 1, headline=head | {"over": "test pictures"})
     add_run(tmp_path / "runs", 2, headline=head | {"over": "draws of 5-way 1-shot"})
     rows = json.loads(cli("list", "--json")[1])["rows"]
     assert [row["hi"] for row in rows] == [1.0, 1.0]
@@ -159,7 +159,7 @@ def test_compare_refuses_other_test_pictures(cli: Cli, tmp_path: Path) -> None:
     add_run(tmp_path / "runs", 2, fingerprints={"test": {"data": "77aa"}})
     code, out, err = cli("compare", "dann-*")
     assert (code, out) == (2, "")
-    assert "error: compare: not tested on the same pictures: k00001 on usps" in err
+    assert "error: compare: not tested on the same rows: k00001 on usps" in err
     assert "; k00002 on usps" in err
 
 

@@ -55,7 +55,7 @@ def run(strategy: str = "fine_tune", seed: int = 0, accuracy: float = 0.9, **cha
         "config": config,
         "stages": [{"name": "evaluate", "key": f"{strategy}{seed}{settings}{accuracy}"}],
         "metrics": {"final": scores | {"test/accuracy_ci95": 0.013, "test/f1/cat": 0.5, "step": 100}},
-        "headline": {"name": "test/accuracy", "rule": "final", "ci95": 0.013, "n": 2007, "over": "test rows"},
+        "headline": {"name": "test/accuracy", "rule": "final", "ci95": 0.013, "n": 2007, "over": "test pictures"},
         "cost": {"seconds": 60.0 + seed},
         "fingerprints": {"target": "1f3a", "test": {"data": "1f3a", "classes": ["0", "1"]}},
         **top,
@@ -88,7 +88,7 @@ def test_the_screen_of_a_sweep() -> None:
 def test_a_single_seed_is_said_to_be_single() -> None:
     table = compare([run("scratch", 0, 0.7), run("fine_tune", 0, 0.9)])
     text = render(table, "table", Look(200))
-    assert "one seed each, ± 95 % over test rows" in text
+    assert "one seed each, ± 95 % over test pictures" in text
     assert "one seed each: other seeds may give another order" in text
     assert "90.0 ±1.3" in text
     assert table.next == "transfer run strategy=fine_tune,scratch source=mnist data=usps --seeds 5"
@@ -176,7 +176,7 @@ def test_different_test_pictures_never_share_a_table() -> None:
     assert caught.value.code == 2
     (fault,) = caught.value.faults
     assert fault.line() == (
-        f"compare: not tested on the same pictures: {one['id']}, {two['id']} on usps {names.tested(one)}; "
+        f"compare: not tested on the same rows: {one['id']}, {two['id']} on usps {names.tested(one)}; "
         f"{other['id']} on pictures {names.tested(other)}"
     )
     assert fault.do == f"transfer compare {one['id']} {two['id']}"
@@ -189,7 +189,7 @@ def test_different_headlines_never_share_a_table() -> None:
 
 
 def test_rules_that_differ_are_a_column() -> None:
-    head = {"name": "test/accuracy", "rule": "target_val", "ci95": 0.01, "n": 2007, "over": "test rows"}
+    head = {"name": "test/accuracy", "rule": "target_val", "ci95": 0.01, "n": 2007, "over": "test pictures"}
     other = run(headline=head)
     other["metrics"]["target_val"] = {"test/accuracy": 0.95}
     other["config"]["fine_tune"]["rule"] = "target_val"

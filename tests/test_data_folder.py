@@ -198,7 +198,7 @@ def test_one_class_and_no_folder(tmp_path):
 def test_too_few_pictures_for_a_test_part(tmp_path):
     for name in "ab":
         pictures(tmp_path / "pics" / name, 1)
-    with pytest.raises(DataError, match="no pictures in its test part"):
+    with pytest.raises(DataError, match="no rows in its test part"):
         opened(tmp_path)
 
 

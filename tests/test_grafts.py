@@ -250,6 +250,47 @@ def test_an_adapter_stands_only_behind_layers_that_are_called() -> None:
     assert grown.lora_up.grad.abs().sum() > 0
 
 
+class Reading(Backbone):
+    """Texts: an embedding, and GPT-2's linear layer on each token."""
+
+    reads = "texts"
+
+    def __init__(self) -> None:
+        super().__init__(6)
+        self.words, self.mix = nn.Embedding(9, 6), Conv1D(6, 6)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        states: Tensor = self.mix(self.words(ids))
+        return states
+
+    def blocks(self) -> list[nn.Module]:
+        return [self.words, self.mix]
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_a_net_of_texts_bears_grafts(kind: str) -> None:
+    torch.manual_seed(0)
+    made = Net(Reading(), {"input": {"tokenizer": "byte", "length": 5, "size": 9, "digest": ""}}).eval()
+    made.set_token_head("language", 9)
+    inputs = {"ids": torch.randint(9, (2, 5)), "mask": torch.ones(2, 5, dtype=torch.bool)}
+    before = made(inputs)
+    fresh = made.graft(kind, **SETTINGS[kind])
+    assert made.grafts[0]["layers"] == ["mix"]
+    assert torch.equal(made(inputs), before)
+    shake(fresh)
+    assert made(inputs).shape == before.shape
+    assert not torch.allclose(made(inputs), before)
+
+
+def test_the_linear_layer_of_gpt_2_is_known_by_its_name() -> None:
+    pytorch_utils = pytest.importorskip("transformers.pytorch_utils")
+    layer = pytorch_utils.Conv1D(5, 7)
+    weight, x = layer.weight.detach().clone(), torch.randn(2, 7)
+    body = nn.Sequential(layer)
+    shake(grafts.apply(body, {"kind": "lora", "layers": ["0"], "rank": 2, "alpha": 3.0}))
+    torch.testing.assert_close(body(x), x @ weight + layer.bias + 1.5 * (x @ layer.lora_down.T) @ layer.lora_up.T)
+
+
 # methods
 def train(method: Any, steps: int = 4) -> None:
     cast = players(method, Trainer())

@@ -24,7 +24,7 @@ def images(policy="none", channels_last=False):
 
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_rows_of_the_view_are_normalised_as_the_model_wants(channels_last):
-    found = images(channels_last=channels_last).gather(torch.tensor([3, 0]), "train", None)["pixels"]
+    found = images(channels_last=channels_last).gather(torch.tensor([3, 0]), "train", None)[0]["pixels"]
     mean, std = (np.array(SPEC[name]).reshape(1, 3, 1, 1) for name in ("mean", "std"))
     np.testing.assert_allclose(found, (PIXELS[[11, 7]] / 255 - mean) / std, rtol=1e-5, atol=1e-5)
     assert found.dtype == torch.float32
@@ -41,7 +41,7 @@ def test_the_pixels_themselves_never_change():
 def test_the_data_sets_own_augmentation_is_the_policy_train_only():
     feed = StepFeed(images("weak"), Address(0, "fine_tune", "target"), batch=4, views=("train", "weak", "none"))
     own, weak, none = (view["pixels"] for view in feed[0].views)
-    plain = images().gather(feed[0].index, "none", None)["pixels"]
+    plain = images().gather(feed[0].index, "none", None)[0]["pixels"]
     assert torch.equal(none, plain)
     assert not torch.equal(own, plain)
     assert not torch.equal(own, weak)  # each view draws for itself

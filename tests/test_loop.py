@@ -21,6 +21,7 @@ TRAINER = Trainer(steps=12, batch=8, lr=0.1, warmup=0.0, schedule="constant")
 class Points:
     """Two blobs in five dimensions, as items."""
 
+    noun = "rows"
     chunk = 16
 
     def __init__(self, rows=40, dtype=torch.float32):
@@ -33,7 +34,10 @@ class Points:
 
     def gather(self, index, policy, rng):
         noise = 0 if policy == "none" else torch.from_numpy(rng().normal(size=(len(index), 5))).to(self.x)
-        return {"x": self.x[index] + 0.1 * noise}
+        return {"x": self.x[index] + 0.1 * noise}, self.labels[index]
+
+    def arranged(self, order, batch, rng):
+        return order
 
 
 def feed(rows=40, stream="target", policy="weak", dtype=torch.float32, batch=8):

@@ -30,7 +30,7 @@ RESULTS: dict[str, Any] = {
         "source_val": {"test/accuracy": 0.916, "test/accuracy_ci95": 0.0122, "test/nll": 0.31, "step": 1640},
         "final": {"test/accuracy": 0.909, "test/accuracy_ci95": 0.0126, "test/nll": 0.33, "step": 2000},
     },
-    "headline": {"name": "test/accuracy", "rule": "final", "ci95": 0.0126, "n": 2007, "over": "test rows"},
+    "headline": {"name": "test/accuracy", "rule": "final", "ci95": 0.0126, "n": 2007, "over": "test pictures"},
     "cost": {
         "seconds": 382.0,
         "seconds_cached": 221.0,
@@ -94,7 +94,7 @@ def test_a_pipe_gets_a_line_a_metric_and_rule() -> None:
     ]
 
 
-@pytest.mark.parametrize(("over", "lo", "hi"), [("test rows", 0.883, 1.0), ("draws of 5-way 1-shot", 0.942, 1.0)])
+@pytest.mark.parametrize(("over", "lo", "hi"), [("test pictures", 0.883, 1.0), ("draws of 5-way 1-shot", 0.942, 1.0)])
 def test_no_interval_of_a_share_leaves_0_to_1(over: str, lo: float, hi: float) -> None:
     results = deepcopy(RESULTS)
     results["metrics"] = {"final": {"test/accuracy": 1.0, "test/accuracy_ci95": 0.058}}
@@ -163,7 +163,7 @@ def test_the_card_holds_facts_and_says_what_is_not_recorded() -> None:
     card = model_card(RESULTS)
     assert "# coral, mnist → usps" in card
     assert (
-        "**accuracy %: 90.9 ±1.3** on usps, rule final, ± 95 % over 2,007 test rows. One seed: other seeds differ."
+        "**accuracy %: 90.9 ±1.3** on usps, rule final, ± 95 % over 2,007 test pictures. One seed: other seeds differ."
         in card
     )
     assert "| pretrain | supervised, mnist | aaaaaaaaaaaa | 3m 41s |" in card

@@ -64,7 +64,7 @@ def test_wilson_refuses_what_is_no_share(share: float, n: int) -> None:
 
 
 def test_an_interval_over_test_rows_is_wilsons_and_over_draws_the_value_and_half() -> None:
-    assert measured(0.99, 0.03, {"n": 50, "over": "test rows"}) == wilson(0.99, 50)
+    assert measured(0.99, 0.03, {"name": "test/accuracy", "n": 50, "over": "test pictures"}) == wilson(0.99, 50)
     assert measured(0.5, 0.25, {"n": 50, "over": "draws"}) == Interval(0.5, 0.25, 0.75)
     assert math.isnan(measured(0.5, None, {}).half)
 

@@ -51,8 +51,9 @@ class Progress(NamedTuple):
 
 @dataclass
 class Batch:
-    """`inputs` {"pixels": [B, C, H, W]} or {"ids": [B, T], "mask": [B, T]}; `labels` [B] integers or None;
-    `index` [B] rows of the view; `views` one dict of inputs a policy, `inputs` is the first."""
+    """`inputs` {"pixels": [B, C, H, W]}, {"ids": [B, T], "mask": [B, T]} or {"vectors": [B, D]}; `labels` [B] integers,
+    [B, T] the next tokens of a text, or None; `index` [B] rows of the view; `views` one dict of inputs a policy,
+    `inputs` is the first."""
 
     inputs: Inputs
     labels: Tensor | None
@@ -102,21 +103,37 @@ class Net(Protocol):
 
 
 class Task(Protocol):
-    """What labels mean: head, loss, evaluation. Stateless."""
+    """What labels mean: head, loss, metrics. Stateless. `primary` is the metric that counts most, better where it is
+    smaller if `lower`; `watched` are those told at each validation."""
 
     head: str
+    primary: str
+    lower: bool
+    watched: tuple[str, ...]
 
     def prepare(self, net: Any) -> None:
-        """Give `net` the head this task needs; rows of classes it already knows are kept."""
+        """Give `net` the head this task needs; what it already knows of it is kept."""
+
+    def settle(self, net: Any, title: str) -> None:
+        """Before scoring: make sure the head the net has speaks of this task. Raises DataError if it cannot."""
 
     def loss(self, out: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
-        """Mean loss () of outputs [B, C]."""
+        """Mean loss () of outputs [B, C], or [B, T, C] for tokens."""
 
     def weight(self, batch: Batch) -> float:
         """How much the batch counts when losses are averaged."""
 
-    def metrics(self, scores: Tensor, labels: Tensor) -> dict[str, float]:
-        """Metrics of scores [N, C] against labels [N]."""
+    def rows(self, out: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """What metrics need of each row; tensors whose first axis is B, to be put together over batches."""
+
+    def metrics(self, rows: dict[str, Tensor]) -> dict[str, float]:
+        """Metrics of all rows."""
+
+    def better(self, metrics: dict[str, float]) -> tuple[float, float]:
+        """What a snapshot is chosen by: larger is better, the second number decides ties."""
+
+    def half_width(self, rows: dict[str, Tensor], metrics: dict[str, float]) -> float:
+        """Half the 95 % interval of the primary metric over these rows."""
 
 
 @dataclass
@@ -137,6 +154,7 @@ class Method(nn.Module):
 
     streams: ClassVar[dict[str, Stream]] = {}
     steps: ClassVar[bool] = True  # False: `finish` is all the work, and it draws nothing
+    tasks: ClassVar[tuple[str, ...]] = ("classify", "language")  # what labels may mean
     coupled: ClassVar[bool] = False  # True: the loss is no mean over rows, so micro-batches would change it
 
     def players(self) -> dict[str, Player]:

@@ -1,4 +1,5 @@
-"""transfer predict RUN PATH: class and probabilities of a picture, a folder or a CSV, by the net of a finished run."""
+"""transfer predict RUN PATH: class and probabilities of a picture, a folder or a CSV, or of a file's texts, by the net
+of a finished run."""
 
 import csv
 from collections.abc import Sequence
@@ -9,6 +10,8 @@ from typing import Any
 from transfer_cli.cli.options import Options
 from transfer_cli.cli.work import quiet_threads
 from transfer_cli.data.decode import SUFFIXES
+from transfer_cli.data.text import read_text
+from transfer_cli.data.text_table import texts_of
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.report.screen import Screen, terminal
 from transfer_cli.report.tables import Column, Table
@@ -19,24 +22,28 @@ from transfer_cli.store.store import Store
 
 def main(options: Options) -> int:
     """Writes a row a file, in order. Files that cannot be read keep their row, with an error; exit code 4 then."""
-    run, paths = _asked(options)
+    run, place = _asked(options)
     screen = Screen.of(options)
     if options.format is None and not options.json and (options.out or not terminal(screen.out)):
         screen = replace(screen, format="csv")
     predicting = _predicting(run, options)
-    rows = list(predicting(paths))
+    texts = predicting.reads == "texts"
+    rows = list(predicting.texts(_texts(place)) if texts else predicting.pictures(_files(place)))
     screen.show(_table(rows, predicting.classes))
     bad = [row for row in rows if row["error"]]
-    screen.note(f"{len(rows)} file{'s' * (len(rows) != 1)}: {len(rows) - len(bad)} predicted, {len(bad)} unreadable")
+    noun = "text" if texts else "file"
+    screen.note(f"{len(rows)} {noun}{'s' * (len(rows) != 1)}: {len(rows) - len(bad)} predicted, {len(bad)} unreadable")
     if bad:
         raise DataError(*(Fault(row["path"], row["error"]) for row in bad[:5]))
     return 0
 
 
-def _asked(options: Options) -> tuple[dict[str, Any], list[Path]]:
-    """The run and the files. Raises ConfigError (several runs, not finished) or DataError (no such files)."""
+def _asked(options: Options) -> tuple[dict[str, Any], Path]:
+    """The run and the place of the files. Raises ConfigError (several runs, not finished)."""
     if not options.args:
-        raise ConfigError(Fault("predict", "wants a picture, a folder or a CSV", do="transfer predict last ./new"))
+        raise ConfigError(
+            Fault("predict", "wants a picture, a folder, a CSV or texts", do="transfer predict last ./new")
+        )
     refs, place = (options.args[:-1] or ("last",)), Path(options.args[-1]).expanduser()
     found = [folder for ref in refs for folder in find(options.runs, ref)]
     if len(found) != 1:
@@ -45,7 +52,20 @@ def _asked(options: Options) -> tuple[dict[str, Any], list[Path]]:
     if run["status"] != "done":
         name = safe(run["id"])
         raise ConfigError(Fault(f"run {name}", f"is not finished: {run['status']}", do=f"transfer resume {name}"))
-    return run, _files(place)
+    return run, place
+
+
+def _texts(place: Path) -> list[tuple[str, str]]:
+    """A text a line of a .txt, or the column `text` of a .csv, .tsv or .jsonl, each by file and row. DataError if there
+    are none."""
+    if not place.is_file():
+        raise DataError(
+            Fault(str(place), "no such file", do="a .txt with a text a line, or a table with a column text")
+        )
+    if place.suffix == ".txt":
+        lines = enumerate(read_text(place, "utf-8").splitlines(), 1)
+        return [(f"{place.name} row {row}", line) for row, line in lines if line.strip()]
+    return [(f"{place.name} row {line.row}", line.text) for line in texts_of(place)]
 
 
 def _files(place: Path) -> list[Path]:

@@ -3,6 +3,7 @@ Owns the defaults that depend on other choices (model, source, pretrain) and wha
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from transfer_cli.config.words import Word, group_of, is_path, on_disk
 from transfer_cli.config.yamls import chosen, read
 from transfer_cli.errors import ConfigError, DataError, Fault, TransferError, nearest
 
-OWN = ("folder", "csv")  # families of a user's own pictures
-TABLES = (".csv", ".tsv")
+OWN = ("folder", "csv", "text_table", "text")  # families of a user's own data, if they have a path
+TEXTS = {".tsv": "text_table", ".jsonl": "text_table", ".txt": "text", ".md": "text"}
 Slots = dict[str, str]
 
 
@@ -124,17 +125,29 @@ def _family_names(option: str, search: Sequence[Path], plugins: Sequence[str]) -
 
 
 def _own_data(word: str, value: str) -> tuple[str, dict[str, Any]]:
-    """`./pictures` -> folder, `rows.csv` -> csv, `my.yaml` -> what it says. Raises DataError if there is none."""
+    """`./pictures` -> folder, `book.txt` -> text, `rows.csv` -> csv of pictures or text_table, `my.yaml` -> what it
+    says. Raises DataError if there is none."""
     path = Path(os.path.expanduser(value))
     if os.path.isdir(path):
         return "folder", {"path": str(path)}
     if not os.path.isfile(path):  # os.path, unlike Path, has an answer for names too long to exist
         raise DataError(Fault(word, "no such folder or file", value))
-    if path.suffix.lower() in TABLES:
-        return "csv", {"path": str(path)}
+    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
+    if suffix in TEXTS:
+        return TEXTS[suffix], {"path": str(path)}
+    if suffix == ".csv":
+        return "csv" if _of_pictures(path) else "text_table", {"path": str(path)}
     if path.suffix in (".yaml", ".yml"):
         return "none", read(path)  # its `family` replaces none's
-    raise DataError(Fault(word, "is neither a folder, a .csv nor a .yaml", value))
+    raise DataError(Fault(word, "is neither a folder, a .csv, .tsv, .jsonl, .txt nor a .yaml", value))
+
+
+def _of_pictures(table: Path) -> bool:
+    """Whether the first row names a column `path`, or none of the two that would tell."""
+    with suppress(OSError), table.open(encoding="utf-8", errors="replace") as file:
+        columns = [name.strip('"\ufeff \n') for name in file.readline(10_000).split(",")]
+        return "path" in columns or "text" not in columns
+    return True
 
 
 def _fill(made: Choices, given: set[str], picked: Slots, weights: str, search: Sequence[Path]) -> None:
@@ -143,7 +156,8 @@ def _fill(made: Choices, given: set[str], picked: Slots, weights: str, search: S
     slots, named = made.slots, set(picked) | set(_chosen_by("experiment", picked.get("experiment"), search))
     path = find_option("data", slots["data"], search)
     data = (read(path) if path else {}) | made.values.get("data", {})
-    own, strategy, loaded = data.get("family") in OWN, slots["strategy"], weights != "none"
+    own = data.get("family") in OWN and bool(data.get("path"))
+    strategy, loaded = slots["strategy"], weights != "none"
     if strategy == "scratch" and loaded:
         made.errors.append(
             ConfigError(
@@ -156,13 +170,13 @@ def _fill(made: Choices, given: set[str], picked: Slots, weights: str, search: S
             )
         )
     if "model" not in given:
-        slots["model"] = "resnet18" if own and loaded else str(data.get("default_model", "resnet18"))
+        slots["model"] = str(data.get("default_model", "resnet18"))
         _model(made, search)
     if "data@source" not in given:
         if own and not loaded and strategy != "none" and slots["method@pretrain"] != "none" and not made.faulty:
             text = "nothing to transfer from; say weights=..., source=..., or strategy=scratch"
             made.errors.append(DataError(Fault("data", text, made.named.get("data", slots["data"]))))
-        slots["data@source"] = "none" if own or loaded else "base"
+        slots["data@source"] = "none" if own or loaded else str(data.get("default_source", "base"))
     if "method@pretrain" not in named:
         if loaded:
             slots["method@pretrain"] = "given"

@@ -59,9 +59,9 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens:
-    """What texts become: at most `length` tokens. `tokenizer`: byte, char and bpe learn from the source's training texts
-    (else the target's), anything else is a folder of files; `size` is how many tokens bpe may learn. `digest` is filled
-    in by the plan, and names the content."""
+    """What texts become: at most `length` tokens. `tokenizer`: char and bpe learn from the source's training texts
+    (else the target's), byte learns nothing, anything else is a folder of files; `size` is how many tokens bpe may
+    learn. `digest` is filled in by the plan, and names the content."""
 
     tokenizer: str
     length: Annotated[int, Range(1)] = 128

@@ -21,8 +21,9 @@ FOLDERS = {"method": "methods", "data": "data", "model": "models", "predictor": 
 
 @dataclass(frozen=True)
 class Signature:
-    """What a class takes and says of itself. `streams` {name: {labelled, views, part}}; `steps`, `coupled`
-    as in contracts.Method; `flags` are its other literal class attributes; `doc` the first line of its docstring."""
+    """What a class takes and says of itself. `streams` {name: {labelled, views, part}}; `steps`, `coupled`,
+    `tasks` as in contracts.Method; `flags` are its other literal class attributes; `doc` the first line of its
+    docstring."""
 
     path: Path
     name: str
@@ -31,6 +32,7 @@ class Signature:
     streams: dict[str, dict[str, Any]] = field(default_factory=dict)
     steps: bool = True
     coupled: bool = False
+    tasks: tuple[str, ...] = ("classify", "language")
     flags: dict[str, Any] = field(default_factory=dict)
 
 
@@ -83,4 +85,5 @@ def signature_of(path: Path, class_name: str) -> Signature:
     flags = merged["flags"]
     doc = (ast.get_docstring(node) or "").partition("\n")[0]
     steps, coupled = bool(flags.pop("steps", True)), bool(flags.pop("coupled", False))
-    return Signature(path, class_name, merged["params"], doc, merged["streams"], steps, coupled, flags)
+    tasks = tuple(flags.pop("tasks", Signature.tasks))
+    return Signature(path, class_name, merged["params"], doc, merged["streams"], steps, coupled, tasks, flags)

@@ -18,6 +18,7 @@ CHOICES = ("data", "strategy", "source", "model", *STAGES, "predictor", "trainer
 VALUES = ("weights", "seed", "stages", "oracle", "plugins", "expect", "evaluate")
 LITERAL = ("data", "source", "weights")  # values that may be paths
 KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_-]+)*")
+PATHS = (".csv", ".tsv", ".txt", ".md", ".jsonl", ".gz", ".yaml", ".yml")
 SPAN = re.compile(r"(-?\d+)\.\.(-?\d+)")
 LONGEST = 4096  # characters of a word; most values of a sweep
 HELP = "all: transfer run --help"
@@ -163,7 +164,7 @@ def values(word: Word, search: Sequence[Path] = ()) -> list[str]:
 
 def is_path(value: str) -> bool:
     """Whether a value of data, source or weights is meant as a path: it has a slash, or a file's ending."""
-    return "/" in value or value.startswith(("~", ".")) or Path(value).suffix in (".csv", ".yaml", ".yml")
+    return "/" in value or value.startswith(("~", ".")) or Path(value).suffix in PATHS
 
 
 def _names_something(part: str) -> bool:

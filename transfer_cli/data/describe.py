@@ -22,12 +22,14 @@ from transfer_cli.ranges import Range
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """How a data set is looked at: keys of every data node beside the family's own. `val_fraction` is cut from train
+    """How a data set is looked at: keys of every data node beside the family's own. `default_model` and
+    `default_source` are taken where no word names another. `val_fraction` is cut from train
     (of the whole, where the family has no test part) by `split_seed`; `shots` a class or a `fraction` are the labels
     to learn from, `val_shots` those to validate on; `classes` are names or positions; `augment` null is none, and of
     source=base what the target has: pictures of one data set are alike."""
 
     default_model: str = "resnet18"
+    default_source: str = "base"
     val_fraction: Annotated[float, Range(0, 0.9)] = 0.1
     split_seed: int = 0
     shots: Annotated[int, Range(1)] | None = None
@@ -91,7 +93,7 @@ def _view(node: Mapping[str, Any]) -> View:
 
 
 def _viewed(raw: Raw, view: View, word: str) -> DataSet:
-    picked = chosen(raw.classes, view.classes, word, raw.name)
+    picked = [0] if raw.task == "language" else chosen(raw.classes, view.classes, word, raw.name)
     names = tuple(raw.classes[place] for place in picked)
     parts = {
         part: (source, _of_classes(raw, source, index, picked)) for part, (source, index) in _cut(raw, view).items()
@@ -127,7 +129,7 @@ def _copies(raw: Raw) -> np.ndarray | None:
 
 def _empty(data: DataSet) -> list[Fault]:
     """Parts that must not be empty. Validation may be."""
-    text = "no pictures in its {} part"
+    text = "no rows in its {} part"
     return [Fault(data.word, text.format(part), data.title) for part in ("train", "test") if not data.sizes().get(part)]
 
 

@@ -27,6 +27,8 @@ class Images:
     """Rows of `placed` pixels [N, C, H, W]. `policy` "train" is the data set's own augmentation.
     Gives {"pixels": float32 [B, C, H, W]}, (x / 255 - mean) / std, on `device`, channels last where the model asks."""
 
+    noun = "pictures"
+
     def __init__(
         self, pixels: Tensor, rows: Rows, model: dict[str, Any], *, policy: str, flip: bool, device: torch.device
     ) -> None:
@@ -46,14 +48,17 @@ class Images:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def gather(self, index: Tensor, policy: str, rng: Callable[[], np.random.Generator]) -> Inputs:
+    def arranged(self, order: np.ndarray, batch: int, rng: np.random.Generator) -> np.ndarray:
+        return order
+
+    def gather(self, index: Tensor, policy: str, rng: Callable[[], np.random.Generator]) -> tuple[Inputs, Tensor]:
         chosen = self.flat.index_select(0, self.rows.index_select(0, index.to(self.rows.device)))
         pixels = chosen.to(self.device).view(len(index), *self.pixels.shape[1:])
         policy = self.policy if policy == "train" else policy
         if policy != "none":
             pixels = augment(pixels, policy, rng(), flip=self.flip)
         pixels = pixels.to(torch.float32, memory_format=self.layout)
-        return {"pixels": pixels.sub_(self.mean).mul_(self.scale)}
+        return {"pixels": pixels.sub_(self.mean).mul_(self.scale)}, self.labels.index_select(0, index)
 
 
 def _per_channel(values: list[float], shape: tuple[int, ...], device: torch.device) -> Tensor:

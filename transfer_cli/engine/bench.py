@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transfer_cli.contracts import Given, Method
-from transfer_cli.data.cache import converted
+from transfer_cli.contracts import Given, Method, Task
 from transfer_cli.data.describe import DataSet
-from transfer_cli.data.images import Images, placed
-from transfer_cli.data.tasks import Classification
+from transfer_cli.data.items import Items, items, stored, tokenizer_of
+from transfer_cli.data.tasks import task_of
 from transfer_cli.engine.device import reseed
 from transfer_cli.engine.features import FeatureCache
 from transfer_cli.engine.feed import Address, StepFeed
@@ -58,18 +57,17 @@ class Bench:
     save_every: float = 60.0
     strict_identity: bool = False
     say: Callable[[str], None] = quiet
-    _pixels: dict[Any, Any] = field(default_factory=dict)
+    _stored: dict[Any, Any] = field(default_factory=dict)
 
-    def items(self, job: Job, side: str, part: Any, *, labelled: bool, seed: int) -> Images:
+    def items(self, job: Job, side: str, part: Any, *, labelled: bool, seed: int) -> Items:
         """Rows of a part of source or target, in the shape the model takes."""
         data, model = job.data[side], job.spec["model"]
         rows = data.rows(part, labelled=labelled, seed=seed)
         name = (data.fingerprint, rows.part, str(model["input"]))
-        if name not in self._pixels:
+        if name not in self._stored:
             poll = self._poll(len(data.raw.parts[rows.part].labels))
-            found = converted(data.raw, rows.part, model["input"], self.cache, poll=poll)
-            self._pixels[name] = placed(found, self.device)
-        return Images(self._pixels[name], rows, model, policy=data.augment, flip=data.flip, device=self.device)
+            self._stored[name] = stored(data.raw, rows.part, model, self.cache, self.device, poll)
+        return items(self._stored[name], data, rows, model, self.device)
 
     def _poll(self, pictures: int) -> Callable[[], None]:
         """Called once a picture: before the last is kept, files that changed since their fingerprint end the work."""
@@ -109,20 +107,20 @@ class Bench:
         trainer = job.spec.get("trainer", {})
         return str(trainer.get("precision") or job.spec["model"]["precision"])
 
-    def task(self, job: Job, side: str) -> Classification:
-        return Classification(job.data[side].classes)
+    def task(self, job: Job, side: str) -> Task:
+        return task_of(job.data[side], tokenizer_of(job.spec["model"], self.cache))
 
     def net(self, job: Job, ref: Json) -> nets.Net:
         """The net of a stage (key, rule), or a fresh one drawn from `init`."""
         if "init" in ref:
             reseed(seed_for(ref["init"], "net", bits=32))
             return nets.build(job.spec["model"], job.plugins).to(self.device)
-        tensors, description = self.stored(ref)
+        found, description = self.tensors(ref)
         net = nets.rebuild(description | {"model": job.spec["model"]}, job.plugins)
-        net.load_state_dict({name: tensors[name] for name in net.state_dict() if name in tensors})
+        net.load_state_dict({name: found[name] for name in net.state_dict() if name in found})
         return net.to(self.device)
 
-    def stored(self, ref: Json) -> tuple[dict[str, Tensor], Json]:
+    def tensors(self, ref: Json) -> tuple[dict[str, Tensor], Json]:
         """Tensors of a stored net by name, and its description. A file holds what its stage changed; the rest comes
         from the net that the stage began with. Raises Damaged for a stage to be computed again."""
         tensors, meta = unpack(self.store.read(ref["key"], model_file(ref)))
@@ -131,7 +129,7 @@ class Bench:
         own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
         if parent := description.get("parent"):
             self.store.check_needs(ref["key"])
-            own = self.stored(parent)[0] | own
+            own = self.tensors(parent)[0] | own
         return own, description
 
     def method(self, job: Job, given: Given) -> Method:

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transfer_cli.contracts import Task
 from transfer_cli.engine import passes
 from transfer_cli.engine.bench import Bench, Job, model_file
 from transfer_cli.engine.device import reseed
 from transfer_cli.engine.feed import Address, StepFeed
-from transfer_cli.errors import DataError, Fault
 from transfer_cli.metrics.classification import confusion
 from transfer_cli.models.tensors import pack
 from transfer_cli.plugins import load_class
@@ -50,62 +50,47 @@ def _one(job: Job, bench: Bench, claim: Any, rule: str, ref: dict[str, Any], tes
     net = bench.net(job, ref).eval()
     if "episodes" in job.spec:
         return _episodes(job, bench, claim, rule, net, test)
-    scores, labels = _scores(job, bench, net, test), test.items.labels
-    claim.put(f"scores-{rule}.safetensors", pack({"scores": scores.cpu(), "labels": labels.cpu()}, {}))
-    metrics = bench.task(job, "target").metrics(scores, labels)
-    table = confusion(scores, labels)
+    task = bench.task(job, "target")
+    rows = _rows(job, bench, task, net, test)
+    claim.put(f"scores-{rule}.safetensors", pack({name: value.cpu() for name, value in rows.items()}, {}))
+    metrics = task.metrics(rows)
     return {
         "metrics": {f"test/{name}": value for name, value in metrics.items()},
-        "n": len(labels),
-        "over": "test rows",
-        "ci95": half_width(metrics["accuracy"], len(labels)),
-        "confusion": table.tolist(),
-        "confused": _confused(job, scores, labels),
+        "primary": f"test/{task.primary}",
+        "lower": task.lower,
+        "n": test.rows,
+        "over": f"test {test.items.noun}",
+        "ci95": task.half_width(rows, metrics),
         "parameters": sum(p.numel() for p in net.parameters()),
+        **(_mistakes(job, rows["scores"], rows["labels"]) if "scores" in rows else {}),
     }
 
 
-def half_width(share: float, n: int) -> float:
-    """Half the width of the 95 % Wilson interval of a share of n rows. The interval lies around another centre than
-    the share; its ends are in report/statistics.py."""
-    return float(Z95 / (1 + Z95**2 / n) * (share * (1 - share) / n + Z95**2 / (4 * n**2)) ** 0.5)
-
-
-def _scores(job: Job, bench: Bench, net: Any, test: StepFeed) -> Tensor:
+def _rows(job: Job, bench: Bench, task: Task, net: Any, test: StepFeed) -> dict[str, Tensor]:
     settings = dict(job.spec["predictor"])
     stem = settings.pop("predictor")
     if stem == "none":
-        return _head_scores(job, bench, net, test)
+        settle_head(net, task, job.data["target"].title)
+        return passes.rows(net, task, test, bench.precision(job))
     predictor = load_class("predictors", stem, job.plugins)(**settings)
     support, labels = bench.feed(job, "target", "train", seed=job.seed).features(net)
-    query, _ = test.features(net)
+    query, truth = test.features(net)
     with torch.no_grad():
         scores: Tensor = predictor.scores(support[None], labels[None], query[None], len(job.spec["classes"]))
-    return as_logits(predictor, scores[0])
+    return {"scores": as_logits(predictor, scores[0]), "labels": truth}
 
 
-def _head_scores(job: Job, bench: Bench, net: Any, test: StepFeed) -> Tensor:
-    task = bench.task(job, "target")
-    settle_head(net, task, job.data["target"].title)
-    return passes.scores(net, task.head, test, bench.precision(job))
-
-
-def settle_head(net: Any, task: Any, title: str) -> None:
-    """Makes sure the net's head speaks of the task's classes: one whose outputs have no names (someone's weights)
-    takes them, if it has as many; a net without head gets a fresh one. Raises DataError for other classes."""
+def settle_head(net: Any, task: Task, title: str) -> None:
+    """Makes sure the net has a head that speaks of the task; one without head gets a fresh one. Raises DataError where
+    the head is of another task."""
     if task.head not in net.heads:
         reseed(seed_for(0, "evaluate", task.head, bits=32))  # predict must draw the same one
         task.prepare(net)
-    known, outputs, do = net.classes[task.head], net.heads[task.head].out_features, "strategy=linear_probe or fine_tune"
-    if known is None and outputs == len(task.classes):
-        net.name_classes(task.head, task.classes)
-    elif known is None:
-        text = f"the net's head has {outputs} outputs, {title} {len(task.classes)} classes"
-        raise DataError(Fault("evaluate", text, do=f"{do} gives it a new head"))
-    elif tuple(known) != tuple(task.classes):
-        shared = len(set(known) & set(task.classes))
-        text = f"the net knows {len(known)} classes, {title} has {len(task.classes)}, {shared} shared"
-        raise DataError(Fault("evaluate", text, do=f"{do} gives it a new head"))
+    task.settle(net, title)
+
+
+def _mistakes(job: Job, scores: Tensor, labels: Tensor) -> dict[str, Any]:
+    return {"confusion": confusion(scores, labels).tolist(), "confused": _confused(job, scores, labels)}
 
 
 def _confused(job: Job, scores: Tensor, labels: Tensor, most: int = 10) -> list[dict[str, Any]]:
@@ -141,6 +126,8 @@ def _episodes(job: Job, bench: Bench, claim: Any, rule: str, net: Any, test: Ste
     half = Z95 * float(shares.std()) / len(shares) ** 0.5 if len(shares) > 1 else 0.0
     return {
         "metrics": {"test/accuracy": float(shares.double().mean())},
+        "primary": "test/accuracy",
+        "lower": False,
         "n": len(shares),
         "over": f"draws of {wants['way']}-way {wants['shots']}-shot",
         "ci95": half,

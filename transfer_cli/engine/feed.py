@@ -14,13 +14,19 @@ from transfer_cli.seeds import seed_for
 
 
 class Items(Protocol):
-    """Rows of one view, gathered by position."""
+    """Rows of one view, gathered by position. `labels` [N] are those of whole rows."""
 
     labels: Tensor
+    noun: str  # what a row is called
     chunk: int  # rows that pass through a net together when nothing is learnt
 
     def __len__(self) -> int: ...
-    def gather(self, index: Tensor, policy: str, rng: Callable[[], np.random.Generator]) -> Inputs: ...
+
+    def gather(self, index: Tensor, policy: str, rng: Callable[[], np.random.Generator]) -> tuple[Inputs, Tensor]:
+        """Inputs of a net, and what there is to learn from them: [B] or [B, T]."""
+
+    def arranged(self, order: np.ndarray, batch: int, rng: np.random.Generator) -> np.ndarray:
+        """An epoch's order of rows, changed so that rows of a batch go well together."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +68,9 @@ class StepFeed:
 
     def __getitem__(self, t: int) -> Batch:
         index = self._index(t)
-        views = tuple(self.items.gather(index, policy, self._rng(t, i)) for i, policy in enumerate(self.policies))
-        labels = self.items.labels.index_select(0, index) if self.labelled else None
-        return Batch(views[0], labels, index, views)
+        made = [self.items.gather(index, policy, self._rng(t, i)) for i, policy in enumerate(self.policies)]
+        views = tuple(inputs for inputs, _ in made)
+        return Batch(views[0], made[0][1] if self.labelled else None, index, views)
 
     def _rng(self, t: int, view: int) -> Callable[[], np.random.Generator]:
         return lambda: self.address.rng(f"view {view}", t)
@@ -80,7 +86,8 @@ class StepFeed:
     def _order(self, epoch: int) -> Tensor:
         if epoch not in self._orders:
             self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1}
-            order = self.address.rng("order", epoch).permutation(self.rows)
+            rng = self.address.rng("order", epoch)
+            order = self.items.arranged(rng.permutation(self.rows), self.batch, rng)
             self._orders[epoch] = torch.from_numpy(order).to(self.items.labels.device)
         return self._orders[epoch]
 
@@ -88,8 +95,8 @@ class StepFeed:
         """Every row once, in order, without augmentation."""
         everything = torch.arange(self.rows, device=self.items.labels.device)
         for index in everything.split(batch or self.items.chunk):
-            inputs = self.items.gather(index, "none", self._rng(0, 0))
-            yield Batch(inputs, self.items.labels[index] if self.labelled else None, index, (inputs,))
+            inputs, labels = self.items.gather(index, "none", self._rng(0, 0))
+            yield Batch(inputs, labels if self.labelled else None, index, (inputs,))
 
     def features(self, net: Any) -> tuple[Tensor, Tensor]:
         """Features [N, D] and labels [N] of every row, in order, by way of the feature cache."""

@@ -1,4 +1,4 @@
-"""Predictions of a finished run for new pictures: the net, head or predictor that its evaluate stage scored."""
+"""Predictions of a finished run for new pictures or texts: the net, head or predictor its evaluate stage scored."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +13,9 @@ from torch import Tensor
 from transfer_cli.data.dataset import DataSet
 from transfer_cli.data.decode import fitted, picture
 from transfer_cli.data.images import Images, placed
+from transfer_cli.data.items import Items, tokenizer_of
 from transfer_cli.data.tasks import Classification
+from transfer_cli.data.texts import Texts, flat
 from transfer_cli.engine import passes
 from transfer_cli.engine.bench import Bench, Job
 from transfer_cli.engine.evaluate import settle_head
@@ -24,12 +26,13 @@ from transfer_cli.predictors.support import as_logits
 from transfer_cli.store.store import Store
 
 Row = dict[str, Any]
+CHUNK = 64
 
 
 class Predicting:
     """Built from the evaluate stage `key` in the store; `target` is opened only for a predictor, which needs its
-    labelled rows, drawn by the run's `seed`. Called with files, gives a row each: path, class, probabilities [C],
-    error."""
+    labelled rows, drawn by the run's `seed`. Called with files of pictures, or with texts by name, gives a row each:
+    path, class, probabilities [C], error. `reads` says which."""
 
     def __init__(
         self,
@@ -45,17 +48,30 @@ class Predicting:
         self.classes: list[str] = self.spec["classes"]
         self.target = target
         self.bench = Bench(store, torch.device("cpu"), cache, None, lambda: None, lambda: None)
+        self.reads = "texts" if "tokenizer" in self.spec["model"]["input"] else "pictures"
         self.job = Job("predict", key, self.spec, (), {}, plugins=plugins, seed=seed)
         self.net = self.bench.net(self.job, self.spec["nets"][self.spec["headline"]]).eval()
         self.score = self._by_head if self.spec["predictor"]["predictor"] == "none" else self._by_predictor()
 
-    def __call__(self, paths: Sequence[Path]) -> Iterator[Row]:
-        size = 64
-        for start in range(0, len(paths), size):
-            yield from self._chunk(paths[start : start + size])
+    def pictures(self, paths: Sequence[Path]) -> Iterator[Row]:
+        for start in range(0, len(paths), CHUNK):
+            yield from self._chunk(paths[start : start + CHUNK])
+
+    def texts(self, named: Sequence[tuple[str, str]]) -> Iterator[Row]:
+        """Rows of (name, text)."""
+        tokenizer = tokenizer_of(self.spec["model"], self.bench.cache)
+        assert tokenizer is not None, "asked only of a net that reads texts"
+        length = int(self.spec["model"]["input"]["length"])
+        for start in range(0, len(named), CHUNK):
+            part = named[start : start + CHUNK]
+            rows: list[Row] = [_row(name) for name, _ in part]
+            found = flat(tokenizer.encode([text for _, text in part]))
+            items = Texts(found, _unlabelled(len(part)), length=length, policy="none", device=self.bench.device)
+            self._score(rows, items)
+            yield from rows
 
     def _chunk(self, paths: Sequence[Path]) -> list[Row]:
-        rows: list[Row] = [{"path": str(path), "class": "", "probabilities": [], "error": ""} for path in paths]
+        rows = [_row(str(path)) for path in paths]
         good: list[tuple[Row, np.ndarray]] = []
         spec = self.spec["model"]["input"]
         for row, path in zip(rows, paths, strict=True):
@@ -66,22 +82,21 @@ class Predicting:
         if good:
             # a picture's channels may lie last in memory, and numpy would keep that order
             stacked = np.ascontiguousarray(np.stack([pixels for _, pixels in good]))
-            scores = self.score(self._feed(stacked))
-            for (row, _), chances in zip(good, scores.softmax(1).tolist(), strict=True):
-                best = int(np.argmax(chances))
-                row |= {"class": self.classes[best], "probabilities": chances}
+            device, view = self.bench.device, _unlabelled(len(good))
+            pixels = placed(stacked, device)
+            items = Images(pixels, view, self.spec["model"], policy="none", flip=False, device=device)
+            self._score([row for row, _ in good], items)
         return rows
 
-    def _feed(self, pixels: np.ndarray) -> StepFeed:
-        rows: Any = SimpleNamespace(index=np.arange(len(pixels)), labels=np.zeros(len(pixels), np.int64))
-        device = self.bench.device
-        items = Images(placed(pixels, device), rows, self.spec["model"], policy="none", flip=False, device=device)
-        return StepFeed(items, Address(0, "predict", "files"), batch=len(pixels), views=("none",))
+    def _score(self, rows: Sequence[Row], items: Items) -> None:
+        feed = StepFeed(items, Address(0, "predict", "files"), batch=len(items), views=("none",))
+        for row, chances in zip(rows, self.score(feed).softmax(1).tolist(), strict=True):
+            row |= {"class": self.classes[int(np.argmax(chances))], "probabilities": chances}
 
     def _by_head(self, feed: StepFeed) -> Tensor:
         task = Classification(self.classes)
         settle_head(self.net, task, "the run")
-        return passes.scores(self.net, task.head, feed, self.bench.precision(self.job))
+        return passes.rows(self.net, task, feed, self.bench.precision(self.job))["scores"]
 
     def _by_predictor(self) -> Callable[[StepFeed], Tensor]:
         settings: Mapping[str, Any] = self.spec["predictor"]
@@ -102,3 +117,12 @@ class Predicting:
             return as_logits(predictor, scores[0])
 
         return score
+
+
+def _row(name: str) -> Row:
+    return {"path": name, "class": "", "probabilities": [], "error": ""}
+
+
+def _unlabelled(count: int) -> Any:
+    """All of `count` rows, in order."""
+    return SimpleNamespace(index=np.arange(count), labels=np.zeros(count, np.int64))

@@ -1,5 +1,6 @@
 """Selection rules: which snapshot of a stage is handed on. `final` is the last state; `source_val` and `target_val`
-the best by accuracy on validation rows (ties: lower NLL, then the earlier). None of them can see test rows."""
+the best by the task's first metric on validation rows (of classes: accuracy, ties: lower NLL, then the earlier).
+None of them can see test rows."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -33,9 +34,10 @@ class Kept:
         if method is not None:
             self._states[rule] = {name: value.detach().clone() for name, value in method.state_dict().items()}
 
-    def best(self) -> dict[str, float] | None:
-        """Best validation accuracy so far by rule, for the screen."""
-        return {rule: fact["score"][0] for rule, fact in self._facts.items() if rule != "final"} or None
+    def best(self, metrics: Mapping[str, str]) -> dict[str, float]:
+        """Best validation so far, for the screen: `source_val/accuracy` of the metric that each rule goes by."""
+        kept = {f"{rule}/{metrics[rule]}": fact for rule, fact in self._facts.items() if rule in metrics}
+        return {name: fact[name] for name, fact in kept.items()}
 
     def handed_on(self, method: Method) -> Iterator[str]:
         """Puts each rule's snapshot into `method` in turn, the final state first."""

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from transfer_cli.contracts import Feed, Given, Method, Task
+from transfer_cli.data.tokenizers import text_of
 from transfer_cli.engine import passes
 from transfer_cli.engine.bench import Bench, Job, model_file
 from transfer_cli.engine.device import identity, peak_bytes, reseed
@@ -65,6 +66,7 @@ def _given(job: Job, bench: Bench, claim: Claim) -> None:
     for line in report.lines():
         bench.say(line)
     claim.put("model-final.safetensors", pack(*_named({"net": net})))
+    _put_tokenizer(job, bench, claim)
     claim.put_json("results.json", _facts({"final": {"step": 0}}, net, 0))
 
 
@@ -90,7 +92,14 @@ def _train(job: Job, bench: Bench, claim: Claim) -> None:
         bench.stop()
     if start.needs:
         claim.put_json(NEEDS, start.needs)
+    _put_tokenizer(job, bench, claim)
     claim.put_json("results.json", _facts(kept.facts(), method.result()["net"], trained))
+
+
+def _put_tokenizer(job: Job, bench: Bench, claim: Claim) -> None:
+    """What a net of texts cannot be used without."""
+    if digest := job.spec["model"]["input"].get("digest"):
+        claim.put("tokenizer.json", text_of(digest, bench.cache))
 
 
 def _method(job: Job, bench: Bench, *, heads: bool = False) -> tuple[Method, dict[str, Any]]:
@@ -131,7 +140,7 @@ class _Start:
         self._tensors: dict[str, Tensor] = {}
         if "key" in ref:
             self._digest = bench.store.digest(ref["key"], model_file(ref))
-            self._tensors = {f"{ref['part']}.{name}": x for name, x in bench.stored(ref)[0].items()}
+            self._tensors = {f"{ref['part']}.{name}": x for name, x in bench.tensors(ref)[0].items()}
 
     def changed(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """What differs from the start, and the descriptions, which name the start if anything is left out."""
@@ -166,6 +175,7 @@ class _Steps:
         self.steps = training.trainer.steps
         self.stride = -(-self.steps // LOGGED_ROWS)
         self.held_out = {rule: self._feed(rule) for rule in job.rules if rule != "final"}
+        self.goes_by = {rule: bench.task(job, rule.removesuffix("_val")).primary for rule in self.held_out}
         self.oracle = bench.feed(job, "target", "test", seed=job.seed) if "oracle" in job.spec else None
         times = training.trainer.validations if self.held_out or self.oracle else 0
         self.looks = validation_steps(self.steps, times)
@@ -200,18 +210,18 @@ class _Steps:
         """The selection rules look; a better snapshot is kept. Draws nothing, so training goes on as if unseen."""
         self.training.check(step)
         found = {rule: self._metrics(rule, feed) for rule, feed in self.held_out.items()}
-        row = {f"{rule}/{name}": m[name] for rule, m in found.items() for name in ("accuracy", "nll")}
+        row = {f"{rule}/{name}": m[name] for rule, (task, m) in found.items() for name in task.watched}
         if self.oracle is not None:
-            row["oracle/accuracy"] = self._metrics("target_val", self.oracle)["accuracy"]
+            task, metrics = self._metrics("target_val", self.oracle)
+            row[f"oracle/{task.primary}"] = metrics[task.primary]
         self._row({"step": step, **row})
-        for rule, m in found.items():
-            self.kept.keep(rule, step, (m["accuracy"], -m["nll"]), row, self.training.method)
+        for rule, (task, metrics) in found.items():
+            self.kept.keep(rule, step, task.better(metrics), row, self.training.method)
 
-    def _metrics(self, rule: str, feed: Any) -> dict[str, float]:
+    def _metrics(self, rule: str, feed: Any) -> tuple[Task, dict[str, float]]:
         task = self.bench.task(self.job, rule.removesuffix("_val"))
         net = self.training.method.result()["net"]
-        scores = passes.scores(net, task.head, feed, self.bench.precision(self.job))
-        return task.metrics(scores, feed.items.labels)
+        return task, task.metrics(passes.rows(net, task, feed, self.bench.precision(self.job)))
 
     def _tell(self, step: int, first: int, begun: float, logs: dict[str, Tensor]) -> None:
         """The screen; it throttles itself."""
@@ -219,7 +229,7 @@ class _Steps:
             return
         rows = sum(feed.batch for feed in self.training.feeds.values())
         rate = (step - first) * rows / max(1e-9, time.monotonic() - begun)
-        self.bench.talk.step(self.job.name, step, self.steps, float(logs["loss"]), rate, self.kept.best())
+        self.bench.talk.step(self.job.name, step, self.steps, float(logs["loss"]), rate, self.kept.best(self.goes_by))
 
     # resume files
     def _pause(self, step: int) -> None:

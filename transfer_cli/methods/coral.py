@@ -15,6 +15,7 @@ class Coral(Method):
 
     streams = {"source": Stream(), "target": Stream(labelled=False)}
     coupled = True
+    tasks = ("classify",)
 
     def __init__(self, given: Given, *, weight: Annotated[float, Range(0)] = 100.0) -> None:
         super().__init__()

@@ -18,6 +18,7 @@ class LinearProbe(Method):
 
     streams = {"target": Stream(views=("none",))}
     steps = False
+    tasks = ("classify",)
 
     def __init__(
         self,

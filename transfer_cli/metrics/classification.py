@@ -8,6 +8,7 @@ from torch import Tensor
 from transfer_cli.errors import Diverged, Fault
 
 ECE_BINS = 15
+Z95 = 1.959964
 
 
 def classification(scores: Tensor, labels: Tensor) -> dict[str, float]:
@@ -81,3 +82,9 @@ def _checked(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     if bad := int(scores.isnan().any(1).sum()):
         raise Diverged(Fault("scores", f"{bad} of {len(scores)} rows are not numbers"))
     return scores.detach().cpu().double(), labels.detach().cpu().long()
+
+
+def half_width(share: float, n: int) -> float:
+    """Half the width of the 95 % Wilson interval of a share of n rows. The interval lies around another centre than
+    the share; its ends are in report/statistics.py."""
+    return float(Z95 / (1 + Z95**2 / n) * (share * (1 - share) / n + Z95**2 / (4 * n**2)) ** 0.5)

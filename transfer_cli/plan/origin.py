@@ -1,14 +1,17 @@
 """Where a net starts: what `weights=` means, a file (imagenet is one) or a run."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from transfer_cli.config.signatures import PACKAGE
 from transfer_cli.data.fetch import imagenet_file
+from transfer_cli.data.tokenizers import restore
 from transfer_cli.errors import ConfigError, Fault, StoreError
 from transfer_cli.rundir.runs import find, summary
 from transfer_cli.safe import safe
+from transfer_cli.store.store import Damaged, Store
 
 READERS = (PACKAGE / "models" / "weights.py",)  # the code that decides how a file becomes a net
 
@@ -59,10 +62,19 @@ def model_of(results: dict[str, Any], asked: dict[str, Any], words: Sequence[str
         name = theirs.get("name", theirs["family"])
         text = f"the net of run {safe(results['id'])} is a {name} with another {', '.join(sorted(wrong))}"
         raise StoreError(Fault("model", text, do=f"leave model out, or say model={name}"))
-    return asked
+    learned = {key: theirs["input"][key] for key in ("size", "digest") if key in theirs["input"]}
+    return asked | {"input": asked["input"] | learned}
 
 
 def _shape(node: dict[str, Any]) -> dict[str, Any]:
     """What of a model node decides its tensors."""
     kept = {key: value for key, value in node.items() if key not in ("input", "precision", "channels_last")}
-    return kept | {"input.channels": node["input"]["channels"], "input.crop": node["input"]["crop"]}
+    decide = ("channels", "crop", "width", "tokenizer", "length")
+    return kept | {f"input.{key}": value for key, value in node["input"].items() if key in decide}
+
+
+def bring_tokenizer(model: dict[str, Any], key: str, runs: Path) -> None:
+    """Puts the tokenizer that was stored beside a net into the cache, where it may have been cleaned away."""
+    if digest := model["input"].get("digest"):
+        with suppress(OSError, Damaged):  # the one in the cache does as well, if it is there
+            restore(Store(runs / ".store", create=False).read(key, "tokenizer.json"), digest, runs / ".cache")

@@ -21,7 +21,7 @@ def outcome(plan: Plan, store: Store, cached: Mapping[str, bool], seconds: float
     found["metrics"] = (
         {rule: _metrics(entry, rule, plan, store) for rule, entry in scored["rules"].items()} if scored else {}
     )
-    found["metrics"] |= _oracle(plan, store)
+    found["metrics"] |= _oracle(plan, store, scored)
     found["headline"] = _headline(scored) if scored else None
     found["cost"] = _cost(plan, store, stages, scored, seconds)
     found["identity"] = (store.identity(plan.work[-1].key) if plan.work else None) or {}
@@ -53,7 +53,7 @@ def timing(store: Store, key: str) -> Json:
 
 def _metrics(entry: Json, rule: str, plan: Plan, store: Store) -> Json:
     """Test metrics of one rule, the interval of the accuracy, and at which step its snapshot was taken."""
-    metrics = dict(entry["metrics"]) | {"test/accuracy_ci95": entry["ci95"]}
+    metrics = dict(entry["metrics"]) | {f"{entry['primary']}_ci95": entry["ci95"]}
     trained = [stage for stage in plan.work if stage.kind == "train"]
     if trained:
         facts = _read(store, trained[-1])["rules"].get(rule, {})
@@ -61,21 +61,25 @@ def _metrics(entry: Json, rule: str, plan: Plan, store: Store) -> Json:
     return metrics
 
 
-def _oracle(plan: Plan, store: Store) -> Json:
-    """With `oracle: true`, the best test accuracy the last stage passed through: picked on test, so no result."""
+def _oracle(plan: Plan, store: Store, scored: Json | None) -> Json:
+    """With `oracle: true`, the best test value the last stage passed through: picked on test, so no result."""
     stage = next((stage for stage in reversed(plan.work) if "oracle" in stage.spec), None)
-    if stage is None:
+    if stage is None or scored is None:
         return {}
+    entry = scored["rules"][scored["headline"]]
+    name, best_of = entry["primary"], min if entry["lower"] else max
+    seen = f"oracle/{name.removeprefix('test/')}"
     rows = [json.loads(line) for line in store.read(stage.key, "rows.jsonl").splitlines()]
-    best = max((row for row in rows if "oracle/accuracy" in row), key=lambda row: row["oracle/accuracy"], default=None)
-    return {"oracle": {"test/accuracy": best["oracle/accuracy"], "step": best["step"]}} if best else {}
+    best = best_of((row for row in rows if seen in row), key=lambda row: row[seen], default=None)
+    return {"oracle": {name: best[seen], "step": best["step"]}} if best else {}
 
 
 def _headline(scored: Json) -> Json:
     rule = scored["headline"]
     entry = scored["rules"][rule]
-    value = entry["metrics"]["test/accuracy"]
-    return {"name": "test/accuracy", "rule": rule, "value": value, **{k: entry[k] for k in ("ci95", "n", "over")}}
+    name = entry["primary"]
+    told = {key: entry[key] for key in ("ci95", "n", "over")}
+    return {"name": name, "rule": rule, "value": entry["metrics"][name], **told}
 
 
 def _cost(plan: Plan, store: Store, stages: list[Json], scored: Json | None, seconds: float) -> Json:

@@ -1,5 +1,6 @@
 """A checked configuration becomes a plan: which method reads which rows, from which net, under which key."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +11,20 @@ from transfer_cli.config.signatures import PACKAGE, Signature, signature
 from transfer_cli.data.cache import digests
 from transfer_cli.data.dataset import DataSet
 from transfer_cli.data.describe import describe_pair
+from transfer_cli.data.tokenizers import fitted
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.plan import closure, origin
 from transfer_cli.plan.episodes import enough_for_episodes
 from transfer_cli.plan.plan import Json, Plan, Stage, key_of, stamp_of
 
 AUGMENT = PACKAGE / "data" / "augment.py"
-# what every stage that reads data runs on: rows, pixels, and the metrics of validation and test
-ALWAYS = tuple(
-    PACKAGE / name for name in ("data/dataset.py", "data/cache.py", "data/decode.py", "metrics/classification.py")
-)
+# what every stage that reads data runs on, by kind of row: rows, how they reach a net, metrics of validation and test
+READERS = {
+    "pictures": ("data/dataset.py", "data/cache.py", "data/decode.py", "metrics/classification.py"),
+    "texts": ("data/dataset.py", "data/texts.py", "metrics/classification.py", "metrics/language.py"),
+    "vectors": ("data/dataset.py", "data/vectors.py", "metrics/classification.py"),
+}
+INPUTS = {"tokenizer": "texts", "width": "vectors"}  # the key that tells what a model reads, if not pictures
 RESERVED = ("method", "seed", "rule", "trainer", "feeds")
 
 
@@ -45,9 +50,11 @@ class Planner:
         self.last: Stage | None = None
         self.weights: Path | None = None
         self.code: set[Path] = set()  # files in any key
+        self.fits = False  # the model's input knows its tokenizer or width
 
     def plan(self) -> Plan:
         self.target, self.source = describe_pair(self.values, self.cache)
+        self.readers = [PACKAGE / name for name in READERS[self.target.raw.kind]]
         inherited = self._inherited()
         stages = [self._stage(name, inherited) for name in self.values["stages"] if name != "evaluate"]
         if "evaluate" in self.values["stages"]:
@@ -74,6 +81,7 @@ class Planner:
         results = origin.run_of(self.runs, ref)
         last = origin.last_net(results, ref)
         self.values["model"] = origin.model_of(results, self.values["model"], self.config.words)
+        origin.bring_tokenizer(self.values["model"], last["key"], self.runs)
         return Stage(
             "pretrain", "given", f"run {results['id']}", {"kind": "given"}, last["key"], last["rule"], (last["rule"],)
         )
@@ -88,6 +96,7 @@ class Planner:
         chosen = signature("method", node["method"], self.plugins)
         sides = {stream: bound(_slot(name), stream, chosen.streams) for stream in chosen.streams}
         self._need_source(name, node["method"], sides)
+        self._can_learn(name, node["method"], chosen, sides)
         self._closed_set(name, node["method"], chosen, sides)
         stage = self._train(name, node, chosen, sides)
         self._hand_on(stage, chosen, sides)
@@ -106,6 +115,7 @@ class Planner:
         trainer = self.values["trainer"] | node["trainer"]
         rules = self._rules(chosen, sides) if chosen.steps and trainer["validations"] else []
         streams = {s: self._view(chosen, s, side, node, seed) for s, side in sides.items()}
+        pictures = self.target.raw.kind == "pictures"
         drawn = any(view != "none" for stream in streams.values() for view in stream["views"])
         spec: Json = {
             "kind": "train",
@@ -115,7 +125,9 @@ class Planner:
             "model": self._model(),
             "streams": streams,
             "code": self._code(
-                method=node["method"], sides=sides.values(), extra=[*ALWAYS, *([AUGMENT] if drawn else [])]
+                method=node["method"],
+                sides=sides.values(),
+                extra=[*self.readers, *([AUGMENT] if drawn and pictures else [])],
             ),
         }
         if chosen.steps:  # a method without steps draws nothing and reads no trainer
@@ -189,6 +201,12 @@ class Planner:
             do = "source=NAME, weights=..., or strategy=scratch"
             raise DataError(Fault(f"{name}={method}", "needs a source, and source is none", do=do))
 
+    def _can_learn(self, name: str, method: str, chosen: Signature, sides: Mapping[str, str]) -> None:
+        for side in sides.values():
+            if (task := self._data(side).raw.task) not in chosen.tasks:
+                text = f"cannot learn {task}, and that is the task of {self._data(side).title}"
+                raise ConfigError(Fault(name, text, method, do="fine_tune=full or partial"))
+
     def _closed_set(self, name: str, method: str, chosen: Signature, sides: Mapping[str, str]) -> None:
         kinds = {(side, chosen.streams[stream]["labelled"]) for stream, side in sides.items()}
         if {("source", True), ("target", False)} <= kinds:
@@ -206,6 +224,9 @@ class Planner:
         node = self.values["evaluate"]
         predictor = node["predictor"]
         few_label = predictor["predictor"] != "none"
+        if few_label and self.target.raw.task != "classify":
+            text = f"scores classes, and the task of {self.target.title} is {self.target.raw.task}"
+            raise ConfigError(Fault("predictor", text, predictor["predictor"], do="strategy=fine_tune or partial"))
         self._check_evaluation(node, few_label)
         rules = self.last.rules if self.last else ("final",)
         headline = self.last.rule if self.last else "final"
@@ -219,7 +240,7 @@ class Planner:
             "test": self.target.key("test", labelled=True, seed=self.seed),
             "classes": list(self.target.classes),
             "predictor": predictor,
-            "code": self._code(sides=["target"], predictor=predictor["predictor"], extra=ALWAYS),
+            "code": self._code(sides=["target"], predictor=predictor["predictor"], extra=self.readers),
         }
         if few_label:
             spec["support"] = self.target.key("train", labelled=True, seed=self.seed)
@@ -245,7 +266,46 @@ class Planner:
 
     # what enters every key
     def _model(self) -> Json:
+        """The model node, its input made to fit the data the first time."""
+        if not self.fits:
+            self._check_kind()
+            spec = self.values["model"]["input"]
+            if "tokenizer" in spec:
+                spec = self._tokens(spec)
+            elif spec.get("width", 0) is None:
+                spec = {"width": self._width()}
+            self.values["model"] = {**self.values["model"], "input": spec}
+            self.fits = True
         return dict(self.values["model"])
+
+    def _check_kind(self) -> None:
+        """Model, target and source are of one kind: pictures, texts or vectors."""
+        wants = next((kind for key, kind in INPUTS.items() if key in self.values["model"]["input"]), "pictures")
+        for data in (self.target, self.source):
+            if data is not None and data.raw.kind != wants:
+                name = self.config.choices.get("model", self.values["model"]["family"])
+                do = f"model={data.view.default_model}" if data is self.target else f"another {data.word}"
+                raise ConfigError(Fault("model", f"reads {wants}, and {data.title} are {data.raw.kind}", name, do=do))
+
+    def _tokens(self, spec: Json) -> Json:
+        """The tokenizer, learned from the source's training texts, else from those of the target that may be read."""
+        data = self.source or self.target
+        labelled, seed = data is self.target, self.seed
+
+        def texts() -> list[str]:
+            rows = data.rows("train", labelled=labelled, seed=seed)
+            read = data.raw.parts[rows.part].texts
+            assert read is not None, "checked by _check_kind"
+            every = read()
+            return [every[row] for row in rows.index]
+
+        content = json.dumps(data.key("train", labelled=labelled, seed=seed), sort_keys=True)
+        return fitted(spec, texts, content, self.cache)
+
+    def _width(self) -> int:
+        read = self.target.raw.parts["train"].vectors
+        assert read is not None, "checked by _check_kind"
+        return int(read().shape[1])
 
     def _code(
         self, *, method: str = "none", sides: Iterable[str] = (), predictor: str = "none", extra: Iterable[Path] = ()

@@ -1,7 +1,7 @@
 """Runs side by side: groups of equal settings, the words in which they differ, mean and interval over seeds.
 
 Reads results.json documents only. Every result counts once: the same evaluation found under two runs, or under two
-seeds that change nothing, is one. Runs tested on different pictures never share a table."""
+seeds that change nothing, is one. Runs tested on different rows never share a table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class Group:
 
 
 def compare(runs: Sequence[Run]) -> Table:
-    """The table of all `runs`, best group first. Raises ConfigError if they were tested on different pictures
+    """The table of all `runs`, best group first. Raises ConfigError if they were tested on different rows
     or measured by different headlines."""
     done = [run for run in runs if run["status"] == "done"]
     _same_test(done)
@@ -91,7 +91,7 @@ def _same_test(runs: Sequence[Run]) -> None:
         return
     parts = [f"{', '.join(run['id'] for run in few)} on {names.data(few[0])} {key}" for key, few in tested.items()]
     do = f"transfer compare {' '.join(run['id'] for run in max(tested.values(), key=len))}"
-    raise ConfigError(Fault("compare", "not tested on the same pictures: " + "; ".join(parts), do=do))
+    raise ConfigError(Fault("compare", "not tested on the same rows: " + "; ".join(parts), do=do))
 
 
 def _metric(runs: Sequence[Run]) -> str:

@@ -21,6 +21,7 @@ Row = Mapping[str, Any]
 # Okabe & Ito 2008: told apart with any colour vision; every line has a marker of its own besides
 STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"))
 GREY = "#777777"
+WATCHED = ("accuracy", "bits_per_char")  # what the selection rules go by
 DPI = 200
 WITH_COUNTS, WITH_NAMES = 20, 60  # classes up to which cells hold counts, axes hold names
 LONGEST = 24  # letters of a class name on an axis
@@ -66,14 +67,17 @@ def attempt(figures: Mapping[str, Callable[[Path], None]], folder: Path) -> list
 
 
 def curves(rows: Sequence[Row], path: Path, *, title: str = "") -> None:
-    """Loss above, validation accuracy below, over the steps of all stages. Rows: stage, step and what was logged."""
+    """Loss above, the first metric of validation below, over the steps of all stages. Rows: stage, step and what was
+    logged."""
     starts, width = _starts(rows)
-    scored = sorted({key for row in rows for key in row if key.endswith("/accuracy")})
+    seen = {key for row in rows for key in row if "/" in key}
+    metric = next((name for name in WATCHED if any(key.endswith(f"/{name}") for key in seen)), "")
+    scored = sorted(key for key in seen if metric and key.endswith(f"/{metric}"))
     figure = _figure(8.0, 5.0 if scored else 3.0)
     axes = figure.subplots(2 if scored else 1, 1, sharex=True, squeeze=False)[:, 0]
     _loss(axes[0], rows, starts)
     for number, key in enumerate(scored):
-        _accuracy(axes[1], rows, starts, key, number)
+        _watched(axes[1], rows, starts, key, number)
     for ax in axes:
         _borders(ax, starts, width)
     _name_stages(axes[0], starts, width)
@@ -114,17 +118,19 @@ def _smooth(values: Sequence[float], share: float = 0.05) -> list[float]:
     return [sum(window) / len(window) for window in windows]
 
 
-def _accuracy(ax: Any, rows: Sequence[Row], starts: Mapping[str, int], key: str, number: int) -> None:
+def _watched(ax: Any, rows: Sequence[Row], starts: Mapping[str, int], key: str, number: int) -> None:
     oracle = key.startswith("oracle")
     color, marker = (GREY, "x") if oracle else STYLES[number % len(STYLES)]
-    label = "oracle: test, no result" if oracle else key.removesuffix("/accuracy")
+    label = "oracle: test, no result" if oracle else key.partition("/")[0]
+    metric = key.partition("/")[2]
+    scale = 100 if names.is_share(metric) else 1
     for stage in starts:
         steps, values = _points(rows, starts, stage, key)
         if steps:
-            ax.plot(steps, [100 * v for v in values], marker=marker, color=color, label=label, markersize=4,
+            ax.plot(steps, [scale * v for v in values], marker=marker, color=color, label=label, markersize=4,
                     linestyle=":" if oracle else "-", linewidth=1.4, clip_on=False)  # fmt: skip
             label = "_"  # once in the legend
-    ax.set_ylabel("validation accuracy %")
+    ax.set_ylabel(f"validation {names.heading(metric)}")
     ax.legend(fontsize=8, frameon=False, loc="best")
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from transfer_cli.report import numbers
+from transfer_cli.report import names, numbers
 from transfer_cli.report.progress import Curve, Pace, paced
 from transfer_cli.report.screen import Screen, look_of, terminal
 from transfer_cli.report.tables import Column, Look, Table, lines
@@ -44,7 +44,7 @@ class Talk:
         samples_per_s: float,
         best: Mapping[str, float] | None = None,
     ) -> None:
-        """`step` of `steps` of stage `name` are done. `best`: accuracy so far by selection rule, 0 to 1."""
+        """`step` of `steps` of stage `name` are done. `best`: so far by selection rule, `source_val/accuracy`."""
 
     def note(self, text: str) -> None:
         """A sentence that stays in view."""
@@ -162,7 +162,7 @@ class Live(Talk):
 
     def _status(self, best: Mapping[str, float] | None, samples_per_s: float, now: float) -> list[str]:
         assert self._pace is not None, "step has just set it"
-        scores = ", ".join(f"{rule.removesuffix('_val')} {numbers.percent(v)} %" for rule, v in (best or {}).items())
+        scores = ", ".join(_best(name, value) for name, value in (best or {}).items())
         left = self._pace.left(now)
         total = None if left is None else left + sum(later or 0.0 for later in self._seconds.values())
         return [
@@ -192,3 +192,10 @@ class Live(Talk):
         if not self._frame.is_started:
             self._frame.start()
         self._frame.update(Text.from_ansi("\n".join(frame)), refresh=True)
+
+
+def _best(name: str, value: float) -> str:
+    """`source_val/accuracy` and 0.987 -> `source 98.7 %`; what is no share bears its name."""
+    rule, _, metric = name.partition("/")
+    side = rule.removesuffix("_val")
+    return f"{side} {numbers.percent(value)} %" if names.is_share(metric) else f"{side} {numbers.plain(value)} {metric}"

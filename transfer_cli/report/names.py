@@ -22,7 +22,7 @@ CHOICES = (
     "trainer",
 )
 WITHOUT = ("seed", "runtime", "expect", "oracle")  # decide no result: equal groups may differ in them
-NOT_SHARES = ("nll", "loss")
+NOT_SHARES = ("nll", "loss", "perplexity", "bits_per_char")
 CI = "_ci95"  # ends the name of half an interval
 LABELS = {
     "f1": "macro F1",
@@ -31,6 +31,7 @@ LABELS = {
     "top5": "top-5",
     "nll": "NLL",
     "ece": "ECE",
+    "bits_per_char": "bits a character",
 }
 
 
@@ -81,7 +82,7 @@ def evaluation(run: Run) -> str:
 
 
 def tested(run: Run) -> str:
-    """A short name of the very pictures a run was tested on: data, classes, part and cut."""
+    """A short name of the very rows a run was tested on: data, classes, part and cut."""
     told = json.dumps(run["fingerprints"].get("test"), sort_keys=True, default=str)
     return sha256(told.encode()).hexdigest()[:8]
 

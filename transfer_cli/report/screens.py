@@ -12,7 +12,7 @@ from transfer_cli.report.tables import Column, Table
 
 Results = Mapping[str, Any]
 RULES = ("final", "source_val", "target_val", "oracle")
-METRICS = ("accuracy", "top5", "f1", "nll", "ece")  # on the screen; machines get all
+METRICS = ("accuracy", "top5", "f1", "nll", "ece", "bits_per_char", "perplexity")  # on the screen; machines get all
 EMPTY = {"what": "", "size": None, "seconds": None}  # of a slot without a method
 STAGES = ("pretrain", "align", "fine_tune")
 
@@ -135,7 +135,7 @@ def _title(results: Results) -> str:
     over, n = str(head.get("over", "")), numbers.count(head.get("n") or 0)
     scored = next((stage.get("what", "") for stage in results["stages"] if stage["name"] == "evaluate"), "")
     title, test, _ = scored.partition(" test ")
-    return f"{title if test else names.data(results)} test, {n} {over.replace('test rows', 'pictures')}"
+    return f"{title if test else names.data(results)} test, {n} {over.removeprefix('test ')}"
 
 
 def _notes(results: Results, path: Path | None) -> list[str]:
@@ -145,7 +145,7 @@ def _notes(results: Results, path: Path | None) -> list[str]:
     over = (
         "these draws; one seed of training"
         if str(head.get("over", "")).startswith("draws")
-        else "these test pictures; one seed"
+        else f"these {head.get('over')}; one seed"
     )
     return [
         *([star] if rules else []),

@@ -56,11 +56,12 @@ def wilson(share: float, n: int, level: float = LEVEL) -> Interval:
 
 
 def measured(value: float, half: float | None, head: Mapping[str, Any]) -> Interval:
-    """A test score with the interval that its run left: Wilson's over test rows, over draws `half` on both sides,
-    none without `half`. `head`: the run's headline, which says what the interval is over."""
+    """A test score with the interval that its run left: Wilson's of an accuracy over test rows, else `half` on both
+    sides, none without `half`. `head`: the run's headline, which says what the interval is over."""
     if half is None:
         return Interval(value, nan, nan)
-    return wilson(value, head["n"]) if head["over"] == "test rows" else Interval(value, value - half, value + half)
+    share = head["over"].startswith("test ") and head["name"].endswith("/accuracy")
+    return wilson(value, head["n"]) if share else Interval(value, value - half, value + half)
 
 
 def inside(interval: Interval) -> Interval:

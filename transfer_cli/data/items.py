@@ -1,0 +1,46 @@
+"""From an opened data set to the rows a net reads: pictures, texts, blocks of a text or vectors, by kind and task."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from transfer_cli.data.cache import converted
+from transfer_cli.data.dataset import DataSet, Rows
+from transfer_cli.data.images import Images, placed
+from transfer_cli.data.raw import Raw
+from transfer_cli.data.texts import Blocks, Texts, tokens_of
+from transfer_cli.data.tokenizers import Tokenizer, load
+from transfer_cli.data.vectors import Vectors
+
+Items = Images | Texts | Blocks | Vectors
+Model = dict[str, Any]
+
+
+def tokenizer_of(model: Model, cache: Path) -> Tokenizer | None:
+    """The tokenizer of a model that reads texts."""
+    spec = model["input"]
+    return load(spec["digest"], cache) if "tokenizer" in spec else None
+
+
+def stored(raw: Raw, part: str, model: Model, cache: Path, device: torch.device, poll: Callable[[], None]) -> Any:
+    """All rows of a raw part in the shape the model takes: made once for all feeds. `poll` is called once a picture."""
+    spec, rows = model["input"], raw.parts[part]
+    if raw.kind == "texts":
+        tokenizer = load(spec["digest"], cache)
+        return tokens_of(raw, part, tokenizer, spec["digest"], cache)
+    if rows.vectors is not None:
+        return torch.from_numpy(np.ascontiguousarray(rows.vectors(), np.float32)).to(device)
+    return placed(converted(raw, part, spec, cache, poll=poll), device)
+
+
+def items(made: Any, data: DataSet, rows: Rows, model: Model, device: torch.device) -> Items:
+    """`rows` of what `stored` made."""
+    if data.raw.kind == "vectors":
+        return Vectors(made, rows, policy=data.augment, device=device)
+    if data.raw.kind == "pictures":
+        return Images(made, rows, model, policy=data.augment, flip=data.flip, device=device)
+    kind = Blocks if data.raw.task == "language" else Texts
+    return kind(made, rows, length=int(model["input"]["length"]), policy=data.augment, device=device)
