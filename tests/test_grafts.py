@@ -251,17 +251,18 @@ def test_an_adapter_stands_only_behind_layers_that_are_called() -> None:
 
 
 class Reading(Backbone):
-    """Texts: an embedding, and GPT-2's linear layer on each token."""
+    """Texts: an embedding, GPT-2's linear layer on each token, and words it is like, by the weight of the first."""
 
     reads = "texts"
 
     def __init__(self) -> None:
         super().__init__(6)
-        self.words, self.mix = nn.Embedding(9, 6), Conv1D(6, 6)
+        self.words, self.mix, self.tied = nn.Embedding(9, 6), Conv1D(6, 6), nn.Linear(6, 9, bias=False)
+        self.tied.weight = self.words.weight
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         states: Tensor = self.mix(self.words(ids))
-        return states
+        return states + self.tied(states).softmax(-1) @ self.words.weight
 
     def blocks(self) -> list[nn.Module]:
         return [self.words, self.mix]

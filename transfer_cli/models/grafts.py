@@ -6,6 +6,7 @@ output. Shapes: O outputs, I inputs of one output (of a convolution: channels of
 m bottleneck."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar
@@ -155,8 +156,11 @@ def _kinds(layer: nn.Module) -> tuple[str, ...]:
 def places(backbone: nn.Module, example: Mapping[str, Tensor], kind: str, endings: Sequence[str] = ()) -> list[str]:
     """Names of the layers that can bear a graft of that kind, those that end with one of `endings` if there are any.
     LoRA is felt wherever a weight is read, an adapter only behind layers that the inputs `example` pass: attention may
-    take the weight of a layer and leave the layer alone. Raises ConfigError if there is none."""
+    take the weight of a layer and leave the layer alone. Layers that share their weight with others are left out, for
+    what is folded in would reach those too. Raises ConfigError if there is none."""
+    owners = Counter(id(p) for module in backbone.modules() for p in module._parameters.values())
     layers = {name: layer for name, layer in backbone.named_modules() if name and _takes(layer)}
+    layers = {name: layer for name, layer in layers.items() if owners[id(_weight(layer))] == 1}
     passed = _passed(backbone, example) if kind == "adapter" else set(layers.values())
     found = [name for name, layer in layers.items() if layer in passed]
     if not found:
