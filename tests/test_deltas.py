@@ -195,13 +195,14 @@ def replace(store: Store, stage: str) -> None:
         claim.finish()
 
 
-def test_a_stage_on_another_parent_is_computed_again(transfer: Transfer) -> None:
+@pytest.mark.parametrize("more", [[], ["predictor=knn"]])
+def test_a_stage_on_another_parent_is_computed_again(more: list[str], transfer: Transfer) -> None:
     folder = run(transfer, "strategy=lora")
     store, child = store_of(folder), key(folder, "fine_tune")
     before = store.read(child, "model-final.safetensors")
     replace(store, key(folder, "pretrain"))
     assert not store.verify(child)
-    told = transfer("run", *WORDS, "strategy=lora", "predictor=knn")
+    told = transfer("run", *WORDS, "strategy=lora", *more)
     assert told.code == 0, told.err
     assert store.verify(child)
     assert store.read(child, "model-final.safetensors") != before
@@ -222,3 +223,24 @@ def test_a_parent_of_another_run_is_named_in_one_line(how: str, transfer: Transf
     assert "or no longer in the store\n  do: run that run's words again" in told.err
     assert transfer("run", "-q", *WORDS, "strategy=lora").code == 0
     assert transfer("run", "-q", *WORDS, f"weights={folder}", "strategy=none").code == 0
+
+
+# words
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ["fine_tune=lora", "fine_tune.layers=[nope]"],
+            "fine_tune.layers=['nope']: no layer's name ends so; there are",
+        ),
+        (["fine_tune=lora", "fine_tune.rank=0"], "fine_tune.rank=0: "),
+        (["fine_tune=adapter", "fine_tune.bottleneck=0"], "fine_tune.bottleneck=0: "),
+    ],
+)
+def test_a_wrong_word_is_told_before_anything_is_trained(
+    words: list[str], line: str, transfer: Transfer, tmp_path: Path
+) -> None:
+    told = transfer("run", *WORDS, "strategy=fine_tune", *words)
+    assert told.code == 2
+    assert told.errors[0].startswith(f"error: {line}")
+    assert list(tmp_path.glob("runs/.store/*/DONE")) == []

@@ -68,6 +68,8 @@ class Execution:
             return
         fresh = self.cached.get(stage.name) is False
         if self.store.hit(stage.key) and (fresh or not self.wishes.no_cache):
+            if self.store.outgrown(stage.key):
+                self.store.check_needs(stage.key)  # raises, so that it is computed again
             self.cached.setdefault(stage.name, True)
             self._same_identity(stage)
         else:

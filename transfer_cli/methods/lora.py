@@ -16,7 +16,7 @@ class Lora(Supervised):
         given: Given,
         *,
         rank: Annotated[int, Range(1, 4096)] = 8,
-        alpha: Annotated[float, Range(0, 65536, above=True)] = 16.0,
+        alpha: Annotated[float, Range(0, 65536, above=True)] = 8.0,
         layers: tuple[str, ...] = (),
         label_smoothing: Annotated[float, Range(0, 1)] = 0.0,
     ) -> None:

@@ -193,13 +193,15 @@ class Store:
     def verify(self, key: str) -> bool:
         """Whether the stage is finished, every file has its hash, and what it needs is not another by now."""
         manifest = read_manifest(self.path(key))
-        if manifest is None or not is_whole(self.path(key), manifest):
-            return False
+        return manifest is not None and is_whole(self.path(key), manifest) and not self.outgrown(key)
+
+    def outgrown(self, key: str) -> bool:
+        """Whether what a finished stage needs was computed again and came out as other bytes."""
         try:
             self.check_needs(key)
         except Damaged as damaged:
-            return damaged.key != key  # what it needs may be damaged: no fault of this stage
-        return True
+            return damaged.key == key  # else what it needs is not there: no fault of this stage
+        return False
 
     @contextmanager
     def claim(
