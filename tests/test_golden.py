@@ -24,6 +24,8 @@ WORDS = (
 RUNS = {
     "mlp": ("strategy=coral", "model=mlp"),
     "conv4": ("strategy=fine_tune", "align=adabn", "model=conv4", "model.filters=8", "data.shots=5"),
+    "lora": ("strategy=lora", "model=mlp", "fine_tune.rank=2"),
+    "adapter": ("strategy=adapter", "model=conv4", "model.filters=8", "data.shots=5"),
 }
 GOLDEN: dict[str, dict[str, float]] = {
     "mlp": {
@@ -54,6 +56,34 @@ GOLDEN: dict[str, dict[str, float]] = {
         "fine_tune/0/loss": 2.355636,
         "fine_tune/1/loss": 2.230354,
         "fine_tune/2/loss": 2.329972,
+        "pretrain/0/loss": 2.430079,
+        "pretrain/1/loss": 2.647643,
+        "pretrain/2/loss": 2.473451,
+        "pretrain/3/source_val/accuracy": 0.1225627,
+        "pretrain/3/source_val/nll": 2.304074,
+    },
+    "lora": {
+        "final/test/accuracy": 0.2506964,
+        "final/test/ece": 0.1512733,
+        "final/test/nll": 2.237473,
+        "fine_tune/0/loss": 2.315969,
+        "fine_tune/1/loss": 2.199477,
+        "fine_tune/2/loss": 2.259502,
+        "fine_tune/3/target_val/accuracy": 0.2785515,
+        "fine_tune/3/target_val/nll": 2.239014,
+        "pretrain/0/loss": 2.27171,
+        "pretrain/1/loss": 2.299779,
+        "pretrain/2/loss": 2.236672,
+        "pretrain/3/source_val/accuracy": 0.264624,
+        "pretrain/3/source_val/nll": 2.245134,
+    },
+    "adapter": {
+        "final/test/accuracy": 0.1364903,
+        "final/test/ece": 0.01949648,
+        "final/test/nll": 2.306049,
+        "fine_tune/0/loss": 2.317638,
+        "fine_tune/1/loss": 2.315329,
+        "fine_tune/2/loss": 2.280208,
         "pretrain/0/loss": 2.430079,
         "pretrain/1/loss": 2.647643,
         "pretrain/2/loss": 2.473451,

@@ -19,11 +19,13 @@ STRATEGIES = {
     "adabn": ("strategy=fine_tune", "align=adabn", "model=conv4"),
     "coral": ("strategy=coral", "source=digits", "model=mlp"),
     "linear_probe": ("strategy=linear_probe", "model=mlp", "fine_tune.l2=1.0"),
+    "lora": ("strategy=lora", "model=mlp"),
 }
 STEPS: dict[str, list[Place]] = {
     "adabn": [("pretrain", 0), ("pretrain", 2), ("align", 0), ("fine_tune", 1), ("fine_tune", 2), ("evaluate", 0)],
     "coral": [("pretrain", 1), ("align", 1), ("align", 2), ("evaluate", 0)],
     "linear_probe": [("pretrain", 2), ("fine_tune", 0), ("evaluate", 0)],
+    "lora": [("fine_tune", 1), ("fine_tune", 2), ("evaluate", 0)],
 }
 SAMPLED = 5  # I/O points a strategy in the fast test
 
@@ -103,7 +105,7 @@ def killed_one_after_the_other(strategy: str, here: Path, places: list[Place], e
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_killed_in_each_stage_and_run_again_the_bytes_are_equal(strategy: str, here: Path, whole: Whole) -> None:
     expected = whole(strategy)
-    assert len(expected) == {"adabn": 4, "coral": 3, "linear_probe": 3}[strategy]
+    assert len(expected) == {"adabn": 4, "coral": 3, "linear_probe": 3, "lora": 3}[strategy]
     assert killed_one_after_the_other(strategy, here, STEPS[strategy], expected) == len(STEPS[strategy])
 
 

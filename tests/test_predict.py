@@ -56,10 +56,13 @@ def stored_chances(folder: Path) -> np.ndarray:
         ["strategy=scratch"],
         ["strategy=scratch", "model.input={channels: 3, size: 14, crop: 12, mean: [0, 0, 0], std: [1, 1, 1]}"],
         ["strategy=linear_probe", "source=digits"],
+        ["strategy=lora", "source=digits"],
+        ["strategy=adapter", "source=digits"],
+        ["strategy=bitfit", "source=digits"],
         ["strategy=knn", "source=digits"],
         ["strategy=knn", "predictor=ridge", "source=digits"],
     ],
-    ids=["head", "head_rgb", "probe", "knn", "ridge"],
+    ids=["head", "head_rgb", "probe", "lora", "adapter", "bitfit", "knn", "ridge"],
 )
 def test_predictions_are_the_evaluations(words: list[str], transfer: Transfer, pictures: Path) -> None:
     expected = stored_chances(run(transfer, *words))

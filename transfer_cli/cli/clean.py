@@ -56,7 +56,7 @@ def main(options: Options) -> int:
 
 
 def _items(store: Store, runs: Path) -> Iterator[Item]:
-    for key in sorted(set(store.keys()) - used_keys(runs)):
+    for key in sorted(set(store.keys()) - with_needs(store, used_keys(runs))):
         path = store.path(key)
         yield Item("in use" if store.state(key) == "running" else "stage", path, tree_bytes(path))
     for kind in ("quarantine", "trash"):
@@ -71,6 +71,19 @@ def used_keys(runs: Path) -> set[str]:
 
     files = [folder / name for folder in folders(runs) for name in ("plan.json", "results.json")]
     return {key.decode() for file in files if file.is_file() for key in KEY.findall(file.read_bytes())}
+
+
+def with_needs(store: Store, used: set[str]) -> set[str]:
+    """`used`, and the stages whose files they need, at any depth: a run may start from the net of one that is gone."""
+    from transfer_cli.store.store import NEEDS
+
+    todo, found = list(used), set(used)
+    while todo:
+        path = store.path(todo.pop()) / NEEDS
+        needed = {key.decode() for key in KEY.findall(path.read_bytes())} if path.is_file() else set()
+        todo += needed - found
+        found |= needed
+    return found
 
 
 def tree_bytes(path: Path) -> int:

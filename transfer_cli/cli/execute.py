@@ -48,6 +48,8 @@ class Execution:
                 return outcome(self.plan, self.store, self.cached, time.monotonic() - start)
             except Damaged as damaged:
                 self.store.quarantine(damaged.key, owner=shown(self.run.path), poll=self.stop, talk=self.say)
+                if damaged.key not in [stage.key for stage in self.plan.work]:
+                    raise _of_another_run(damaged) from damaged
 
     def say(self, text: str) -> None:
         """A sentence for the screen and the log."""
@@ -66,6 +68,8 @@ class Execution:
             return
         fresh = self.cached.get(stage.name) is False
         if self.store.hit(stage.key) and (fresh or not self.wishes.no_cache):
+            if self.store.outgrown(stage.key):
+                self.store.check_needs(stage.key)  # raises, so that it is computed again
             self.cached.setdefault(stage.name, True)
             self._same_identity(stage)
         else:
@@ -175,3 +179,10 @@ class Execution:
                 return
         kind, what = (StoreError, "code") if changed[0].suffix == ".py" else (DataError, "data")
         raise kind(Fault(shown(changed[0]), f"{what} changed while training", do="run the same command again"))
+
+
+def _of_another_run(damaged: Damaged) -> StoreError:
+    """The error for a stage that is gone and that no words of this run can compute: a net given by `weights=RUN` may
+    rest on stages of that run."""
+    text = f"the net of that run rests on stage {damaged.key[:12]}, which is damaged, or no longer in the store"
+    return StoreError(Fault("weights", text, do="run that run's words again; they are in its overrides.txt"))

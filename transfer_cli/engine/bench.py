@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from transfer_cli.contracts import Given, Method, Task
 from transfer_cli.data.describe import DataSet
@@ -35,6 +36,11 @@ class Job:
     weights: Path | None = None
     plugins: tuple[str, ...] = ()
     seed: int = 0
+
+
+def model_file(ref: Json) -> str:
+    """The file that holds the net of a stage (key, rule)."""
+    return f"model-{ref['rule']}.safetensors"
 
 
 @dataclass
@@ -109,11 +115,22 @@ class Bench:
         if "init" in ref:
             reseed(seed_for(ref["init"], "net", bits=32))
             return nets.build(job.spec["model"], job.plugins).to(self.device)
-        tensors, meta = unpack(self.store.read(ref["key"], f"model-{ref['rule']}.safetensors"))
-        net = nets.rebuild(meta[ref["part"]] | {"model": job.spec["model"]}, job.plugins)
-        prefix = ref["part"] + "."
-        net.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
+        found, description = self.tensors(ref)
+        net = nets.rebuild(description | {"model": job.spec["model"]}, job.plugins)
+        net.load_state_dict({name: found[name] for name in net.state_dict() if name in found})
         return net.to(self.device)
+
+    def tensors(self, ref: Json) -> tuple[dict[str, Tensor], Json]:
+        """Tensors of a stored net by name, and its description. A file holds what its stage changed; the rest comes
+        from the net that the stage began with. Raises Damaged for a stage to be computed again."""
+        tensors, meta = unpack(self.store.read(ref["key"], model_file(ref)))
+        description = meta[ref["part"]]
+        prefix = ref["part"] + "."
+        own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+        if parent := description.get("parent"):
+            self.store.check_needs(ref["key"])
+            own = self.tensors(parent)[0] | own
+        return own, description
 
     def method(self, job: Job, given: Given) -> Method:
         settings = dict(job.spec["method"])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from transfer_cli.contracts import Task
 from transfer_cli.engine import passes
-from transfer_cli.engine.bench import Bench, Job
+from transfer_cli.engine.bench import Bench, Job, model_file
 from transfer_cli.engine.device import reseed
 from transfer_cli.engine.feed import Address, StepFeed
 from transfer_cli.metrics.classification import confusion
@@ -43,7 +43,7 @@ def _content(ref: dict[str, Any], bench: Bench) -> str:
     """Two rules may have kept the same weights: those are scored once."""
     if "init" in ref:
         return json.dumps(ref)
-    return str((read_manifest(bench.store.path(ref["key"])) or {})[f"model-{ref['rule']}.safetensors"][1])
+    return str((read_manifest(bench.store.path(ref["key"])) or {})[model_file(ref)][1])
 
 
 def _one(job: Job, bench: Bench, claim: Any, rule: str, ref: dict[str, Any], test: StepFeed) -> dict[str, Any]:

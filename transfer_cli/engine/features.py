@@ -31,7 +31,7 @@ class FeatureCache:
 
     def _key(self, feed: StepFeed, net: Any, device: torch.device) -> str:
         facts = {"rows": feed.key, "model": net.recipe, "precision": self.precision, "class": identity(device)}
-        facts["code"] = self.code
+        facts |= {"code": self.code} | ({"grafts": net.grafts} if net.grafts else {})
         digest = sha256(json.dumps(facts, sort_keys=True).encode())
         for name, value in sorted(net.backbone.state_dict().items()):
             digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())

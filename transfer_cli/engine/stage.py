@@ -9,18 +9,19 @@ from torch import Tensor
 from transfer_cli.contracts import Feed, Given, Method, Task
 from transfer_cli.data.tokenizers import text_of
 from transfer_cli.engine import passes
-from transfer_cli.engine.bench import Bench, Job
+from transfer_cli.engine.bench import Bench, Job, model_file
 from transfer_cli.engine.device import identity, peak_bytes, reseed
 from transfer_cli.engine.evaluate import evaluate
 from transfer_cli.engine.loop import Training
 from transfer_cli.engine.rules import Kept, validation_steps
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.errors import Diverged, Fault, Stopped, StoreError
-from transfer_cli.models.tensors import pack, unpack
+from transfer_cli.models.tensors import pack, same_bits, unpack
 from transfer_cli.models.weights import load
 from transfer_cli.seeds import seed_for
 from transfer_cli.store.claim import Claim, identity_change, other_class
 from transfer_cli.store.commit import canonical
+from transfer_cli.store.store import NEEDS
 
 LOGGED_ROWS = 500  # a stage's loss curve has at most this many points; fixed, for rows are part of the result
 
@@ -64,7 +65,7 @@ def _given(job: Job, bench: Bench, claim: Claim) -> None:
     report = load(net, job.weights, sha256=job.spec["weights"])
     for line in report.lines():
         bench.say(line)
-    claim.put("model-final.safetensors", _model({"net": net}))
+    claim.put("model-final.safetensors", pack(*_named({"net": net})))
     _put_tokenizer(job, bench, claim)
     claim.put_json("results.json", _facts({"final": {"step": 0}}, net, 0))
 
@@ -82,12 +83,15 @@ def _train(job: Job, bench: Bench, claim: Claim) -> None:
         )
         trained = sum(p.numel() for p in method.parameters() if p.requires_grad)
         _Steps(job, bench, claim, training, kept, tasks).run()
+    start = _Start(job.spec["net"], bench)
     for rule in kept.handed_on(method):
         reseed((seed32(job) - 1) & 0xFFFFFFFF)
         method.eval()
         method.finish(feeds)
-        claim.put(f"model-{rule}.safetensors", _model(method.result()))
+        claim.put(f"model-{rule}.safetensors", pack(*start.changed(*_named(method.result()))))
         bench.stop()
+    if start.needs:
+        claim.put_json(NEEDS, start.needs)
     _put_tokenizer(job, bench, claim)
     claim.put_json("results.json", _facts(kept.facts(), method.result()["net"], trained))
 
@@ -113,8 +117,8 @@ def _method(job: Job, bench: Bench, *, heads: bool = False) -> tuple[Method, dic
     return bench.method(job, Given(net=net, tasks=tasks, rows=rows)), tasks
 
 
-def _model(parts: dict[str, Any]) -> bytes:
-    """A stage's result: nets under their names, plain tensors under theirs, descriptions in the metadata."""
+def _named(parts: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """A stage's result: nets under their names, plain tensors under theirs, descriptions by name of the net."""
     tensors: dict[str, Tensor] = {}
     meta: dict[str, Any] = {}
     for name, part in parts.items():
@@ -123,7 +127,29 @@ def _model(parts: dict[str, Any]) -> bytes:
             continue
         meta[name] = part.describe()
         tensors |= {f"{name}.{key}": value for key, value in part.state_dict().items()}
-    return pack(tensors, meta)
+    return tensors, meta
+
+
+class _Start:
+    """The stored net that a stage began with. What is still in it bit for bit is not stored again: a linear probe
+    keeps its head, LoRA its matrices and the head. `needs` is then that net's file, with its hash."""
+
+    def __init__(self, ref: dict[str, Any], bench: Bench) -> None:
+        self.ref = ref
+        self.needs: list[tuple[str, str, str]] = []
+        self._tensors: dict[str, Tensor] = {}
+        if "key" in ref:
+            self._digest = bench.store.digest(ref["key"], model_file(ref))
+            self._tensors = {f"{ref['part']}.{name}": x for name, x in bench.tensors(ref)[0].items()}
+
+    def changed(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What differs from the start, and the descriptions, which name the start if anything is left out."""
+        kept = {n: x for n, x in tensors.items() if n not in self._tensors or not same_bits(x, self._tensors[n])}
+        if len(kept) == len(tensors):
+            return tensors, meta
+        self.needs = [(self.ref["key"], model_file(self.ref), self._digest)]
+        part = self.ref["part"]
+        return kept, meta | {part: meta[part] | {"parent": self.ref}}
 
 
 def _facts(rules: dict[str, Any], net: Any, trained: int | None) -> dict[str, Any]:

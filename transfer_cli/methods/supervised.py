@@ -1,6 +1,6 @@
 """Training on labels: full and partial fine-tuning, pretraining, training from scratch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 from torch import Tensor, nn
@@ -38,10 +38,16 @@ class Supervised(Method):
         self.head = self.net.heads[self.task.head]
         backbone = [block for block in self.net.blocks() if not _is_head(block, self.net)]
         first = 0 if blocks is None else max(0, len(backbone) - blocks)
-        self.frozen, self.learning = backbone[:first], backbone[first:]
+        self.frozen = backbone[:first]
+        self.learning: list[nn.Module | nn.Parameter] = list(backbone[first:])
         self.net.requires_grad_(False)
         self._learn(len(self.learning))
         self.average = None if ema is None else Ema(self.net, ema)
+
+    def _only(self, parameters: Sequence[nn.Parameter]) -> None:
+        """These and the head learn, nothing else."""
+        self.learning = list(parameters)
+        self._learn(len(self.learning))
 
     def players(self) -> dict[str, Player]:
         depth = len(self.learning)

@@ -30,10 +30,17 @@ def read(path: Path) -> tuple[dict[str, Tensor], str]:
         data = path.read_bytes()
     except OSError as error:
         raise Bad((error.strerror or str(error)).lower()) from error
-    tensors = parse(data)[0] if path.suffix == ".safetensors" else _unpickle(data)
+    tensors = _plain(data) if path.suffix == ".safetensors" else _unpickle(data)
     if not tensors:
         raise Bad("holds no tensors")
     return tensors, sha256(data).hexdigest()
+
+
+def _plain(data: bytes) -> dict[str, Tensor]:
+    tensors, notes = parse(data)
+    if '"parent": {' in notes.get("j", ""):
+        raise Bad("holds only what its stage changed; name the run instead, weights=RUN")
+    return tensors
 
 
 def _unpickle(data: bytes) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from transfer_cli.errors import ConfigError, Fault
+from transfer_cli.models import grafts
 from transfer_cli.models.backbone import Backbone, input_spec
 from transfer_cli.plugins import load_class
 
@@ -21,7 +22,7 @@ MOST_CLASSES = 1_000_000
 class Net(nn.Module):
     """Backbone (inputs -> features [B, D]) and linear heads by name. `classes[head]` names the outputs of a head;
     None: a head of someone else's weights, whose classes are not known. Heads in `tokens` score every token of a text,
-    the others the row. `recipe` is the model node."""
+    the others the row. `recipe` is the model node; `grafts` describes what was put on layers of the backbone since."""
 
     def __init__(self, backbone: Backbone, recipe: Node) -> None:
         super().__init__()
@@ -29,6 +30,7 @@ class Net(nn.Module):
         self.heads = nn.ModuleDict()
         self.classes: dict[str, list[str] | None] = {}
         self.tokens: set[str] = set()
+        self.grafts: list[grafts.Entry] = []
         self.recipe = dict(recipe)
         self.width = backbone.width
         self.input = input_spec(recipe)
@@ -104,11 +106,34 @@ class Net(nn.Module):
             )
         self.classes[name] = list(classes)
 
+    def graft(self, kind: str, endings: Sequence[str] = (), **settings: Any) -> list[nn.Parameter]:
+        """Grafts of a kind on every layer of the backbone that can bear one, or on those whose names end with one of
+        `endings`; returns their parameters. Grafts just like these that are there already stay as they are. Raises
+        ConfigError if there are others of the kind, or no such layer."""
+        like = next(self.parameters())
+        example = {name: x.to(like.device) for name, x in self.input.example().items()}
+        entry = {"kind": kind, "layers": grafts.places(self.backbone, example, kind, endings), **settings}
+        before = next((known for known in self.grafts if known["kind"] == kind), None)
+        if before is not None and before != entry:
+            text = f"the net has {kind}s already, made by {grafts.told(before)}"
+            raise ConfigError(Fault("fine_tune", text, grafts.told(entry), do="the same settings let them learn on"))
+        if before is not None:
+            return grafts.parameters(self.backbone, before)
+        fresh = grafts.apply(self.backbone, entry)
+        self.grafts.append(entry)
+        return fresh
+
+    def merge(self) -> None:
+        """Folds LoRA into the weights: the same outputs, to rounding, from a net without it."""
+        grafts.fold(self.backbone)
+        self.grafts = [entry for entry in self.grafts if entry["kind"] != "lora"]
+
     def describe(self) -> dict[str, Any]:
         """JSON from which `rebuild` makes a net of the same shape."""
         heads = {name: {"classes": self.classes[name], "n": self.head(name).out_features} for name in self.heads}
         tokens = {"tokens": sorted(self.tokens)} if self.tokens else {}
-        return {"model": self.recipe, "heads": heads, **tokens}
+        grown = {"grafts": self.grafts} if self.grafts else {}
+        return {"model": self.recipe, "heads": heads, **tokens, **grown}
 
 
 def build(node: Node, plugins: Sequence[str] = ()) -> Net:
@@ -136,6 +161,9 @@ def rebuild(description: Mapping[str, Any], plugins: Sequence[str] = ()) -> Net:
             raise ConfigError(Fault("model", f"the description of head {name} is damaged"))
         net.add_head(name, n, classes)
     net.tokens = {name for name in net.heads if name in (description.get("tokens") or ())}
+    for entry in grafts.listed(description.get("grafts", [])):
+        grafts.apply(net.backbone, entry)
+        net.grafts.append(dict(entry))
     return net
 
 

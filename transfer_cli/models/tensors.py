@@ -77,6 +77,14 @@ def parse(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
     return {entry.name: _tensor(entry, body) for entry in entries}, notes
 
 
+def same_bits(x: Tensor, y: Tensor) -> bool:
+    """Whether two tensors have the same type, shape and bits, wherever they lie and in whatever layout."""
+    if x.dtype != y.dtype or x.shape != y.shape:
+        return False
+    one, other = (z.detach().cpu().flatten().contiguous().view(torch.uint8) for z in (x, y))
+    return torch.equal(one, other)
+
+
 def _untied(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Each tensor under its first name in order of the alphabet, and {further name: first name}."""
     first: dict[tuple[Any, ...], str] = {}

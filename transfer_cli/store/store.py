@@ -27,14 +27,17 @@ from transfer_cli.store.diskerrors import explained, point
 from transfer_cli.store.lock import Lock, check_locks, is_held
 
 FORMAT = 1
+NEEDS = "needs.json"
+Needs = list[tuple[str, str, str]]  # stage, file, sha256
 State = Literal["done", "failed", "running", "partial", "absent"]
 
 
 class Damaged(StoreError):
-    """A finished stage whose files are not what its manifest says. `key` names it: quarantine, then retrain."""
+    """A finished stage whose files are not what its manifest says, or that rests on files of another stage which are
+    not what they were. `key` names it: quarantine, then retrain."""
 
-    def __init__(self, key: str, name: str) -> None:
-        super().__init__(Fault(f"stage {key[:12]}", f"{name} failed its checksum", do="run the same command again"))
+    def __init__(self, key: str, name: str, text: str = "failed its checksum") -> None:
+        super().__init__(Fault(f"stage {key[:12]}", f"{name} {text}", do="run the same command again"))
         self.key = key
 
 
@@ -173,10 +176,32 @@ class Store:
             raise Damaged(key, name)
         return data
 
+    def needs(self, key: str) -> Needs:
+        """Files of other stages without which the files of this finished stage say nothing: stage, file, sha256.
+        Raises Damaged if the list or the stage is damaged."""
+        if NEEDS not in self.files(key):
+            return []
+        return [(str(parent), str(name), str(digest)) for parent, name, digest in json.loads(self.read(key, NEEDS))]
+
+    def check_needs(self, key: str) -> None:
+        """Raises Damaged: of a stage that `key` needs and that is not finished, or of `key` itself if what it needs
+        was computed again and came out as other bytes."""
+        for parent, name, digest in self.needs(key):
+            if self.digest(parent, name) != digest:
+                raise Damaged(key, name, f"of stage {parent[:12]}, on which it rests, is another now")
+
     def verify(self, key: str) -> bool:
-        """Whether the stage is finished and every file has its hash."""
+        """Whether the stage is finished, every file has its hash, and what it needs is not another by now."""
         manifest = read_manifest(self.path(key))
-        return manifest is not None and is_whole(self.path(key), manifest)
+        return manifest is not None and is_whole(self.path(key), manifest) and not self.outgrown(key)
+
+    def outgrown(self, key: str) -> bool:
+        """Whether what a finished stage needs was computed again and came out as other bytes."""
+        try:
+            self.check_needs(key)
+        except Damaged as damaged:
+            return damaged.key == key  # else what it needs is not there: no fault of this stage
+        return False
 
     @contextmanager
     def claim(
