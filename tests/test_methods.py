@@ -150,9 +150,9 @@ def test_cutmix_share_is_the_area_that_stays():
 
 def test_mixup_refuses_tokens():
     tokens = {"ids": torch.zeros(2, 3, dtype=torch.long)}
-    with pytest.raises(ConfigError, match="mixup=0.2: blends pictures and vectors; ids are whole numbers"):
+    with pytest.raises(ConfigError, match=r"mixup=0\.2: blends pictures and vectors; ids are whole numbers"):
         mixing.mixup(tokens, 0.2)
-    with pytest.raises(ConfigError, match="cutmix=0.5: cuts boxes out of pictures"):
+    with pytest.raises(ConfigError, match=r"cutmix=0\.5: cuts boxes out of pictures"):
         mixing.cutmix(tokens, 0.5)
 
 

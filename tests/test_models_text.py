@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def test_a_bag_of_words_is_the_mean_of_embeddings(pairs: int) -> None:
         assert torch.allclose(net.features(batch)[1], words.mean(0), atol=1e-6)
         return
     table = net.backbone.pairs.weight  # type: ignore[union-attr]
-    hashed = [(int(a) * 1_000_003 + int(b)) % 500 for a, b in zip(ids[:-1], ids[1:], strict=True)]
+    hashed = [(int(a) * 1_000_003 + int(b)) % 500 for a, b in pairwise(ids)]
     expected = (words.sum(0) + table[hashed].sum(0)) / 2 / 3
     assert torch.allclose(net.features(batch)[1], expected, atol=1e-6)
 
