@@ -1,0 +1,68 @@
+"""Training on random tokens in memory, as the engine does it in a stage: what benchmarks of texts time."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transfer_cli.contracts import Given
+from transfer_cli.data.tasks import Classification, Language
+from transfer_cli.data.texts import Blocks, Texts, Tokens, flat
+from transfer_cli.engine.feed import Address, StepFeed
+from transfer_cli.engine.loop import Training
+from transfer_cli.engine.settings import Trainer
+from transfer_cli.methods.supervised import Supervised
+from transfer_cli.models import net as nets
+
+CPU = torch.device("cpu")
+LENGTH, VOCABULARY = 128, 8000  # of a text to classify: most tokens, tokens there are
+BLOCK, CHARACTERS = 64, 65  # of the character model: nanoGPT's block, the characters of tiny Shakespeare
+CLASSIFIER = Trainer(steps=100_000, batch=32, optimizer="adamw", lr=0.001)
+GPT = Trainer(steps=100_000, batch=12, optimizer="adamw", lr=0.001, weight_decay=0.1, clip=1.0, schedule="constant")
+ADDRESS = Address(0, "fine_tune", "target")
+
+
+def model(family: str, size: int, length: int, **keys: Any) -> dict[str, Any]:
+    """A model node that reads texts."""
+    spec = {"tokenizer": "byte", "length": length, "size": size, "digest": ""}
+    return {"family": family, **keys, "input": spec, "precision": "fp32", "channels_last": False}
+
+
+def texts(rows: int = 4096) -> list[list[int]]:
+    """Random tokens, log-normal about 30 a text: most are short, some fill the window."""
+    rng = np.random.default_rng(0)
+    lengths = rng.lognormal(3.4, 0.7, rows).clip(4, LENGTH).astype(int)
+    return [rng.integers(1, VOCABULARY, length).tolist() for length in lengths]
+
+
+def text_feed(rows: list[list[int]]) -> StepFeed:
+    """A training feed of texts in two classes."""
+    view: Any = SimpleNamespace(index=np.arange(len(rows)), labels=np.arange(len(rows)) % 2)
+    items = Texts(flat(rows), view, length=LENGTH, policy="none", device=CPU)
+    return StepFeed(items, ADDRESS, batch=CLASSIFIER.batch)
+
+
+def block_feed(ids: Tensor) -> StepFeed:
+    """A training feed of blocks that begin anywhere in one long text [N]."""
+    view: Any = SimpleNamespace(index=np.arange(1), labels=np.zeros(1, np.int64))
+    tokens = Tokens(ids.to(torch.int32), np.array([0, len(ids)]))
+    return StepFeed(Blocks(tokens, view, length=BLOCK, policy="weak", device=CPU), ADDRESS, batch=GPT.batch)
+
+
+def classifier(net: nets.Net, batches: StepFeed) -> Training:
+    """Supervised training of a classifier."""
+    return _training(net, batches, Classification(["negative", "positive"]), CLASSIFIER)
+
+
+def language(net: nets.Net, batches: StepFeed) -> Training:
+    """Supervised training of a language model, each token a character."""
+    tokenizer: Any = SimpleNamespace(size=CHARACTERS, chars=np.ones(CHARACTERS, np.int64))
+    return _training(net, batches, Language(tokenizer), GPT)
+
+
+def _training(net: nets.Net, batches: StepFeed, task: Any, trainer: Trainer) -> Training:
+    task.prepare(net)
+    method = Supervised(Given(net=net, tasks={"target": task}))
+    return Training(method, {"target": batches}, trainer, seed32=1, precision="fp32", device=CPU)
