@@ -1,22 +1,39 @@
-"""What a finished run leaves beside its numbers: model card and figures. Derived: a fault here costs no result."""
+"""What a finished run leaves beside its numbers: model card, figures, what a tracker is told. Derived: a fault here
+costs no result."""
 
 import shutil
+from collections.abc import Callable
 
 from transfer_cli.rundir.rundir import RunDir
 from transfer_cli.rundir.runs import read_json
+from transfer_cli.store.store import quiet
 
 FIGURES = ("curves.png", "confusion.png", "confusions.csv")
 
 
-def leave(run: RunDir) -> None:
-    """Writes MODEL_CARD.md and the figures. Raises TransferError (exit 1) naming a figure that failed."""
+def leave(run: RunDir, say: Callable[[str], None] = quiet) -> None:
+    """Writes MODEL_CARD.md and the figures, tells the tracker. Raises TransferError (exit 1) naming a figure that
+    failed; of a tracker that fails, `say` hears."""
     from transfer_cli.report.model_card import model_card
 
     run.write("MODEL_CARD.md", model_card(run.data))
+    _track(run, say)
     if not _copied(run):
         from transfer_cli.report.figures import draw
 
         draw(run.path)
+
+
+def _track(run: RunDir, say: Callable[[str], None]) -> None:
+    from transfer_cli.report.trackers import track
+
+    kind = run.data["config"]["runtime"]["tracker"]
+    try:
+        track(kind, run.path, run.runs, run.data)
+    except Exception as error:  # whatever a library of others throws
+        text = f"warning: tracker {kind}: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        run.log(text)
+        say(text)
 
 
 def _copied(run: RunDir) -> bool:

@@ -7,7 +7,8 @@ from transfer_cli.cli.options import Options
 from transfer_cli.cli.show import show_plans
 from transfer_cli.cli.work import is_cached, open_run, quiet_threads, work
 from transfer_cli.config.compose import Config, load_all
-from transfer_cli.errors import DataError, TransferError
+from transfer_cli.errors import ConfigError, DataError, TransferError
+from transfer_cli.extras import absent
 from transfer_cli.plan.plan import Plan
 from transfer_cli.plan.planner import plan
 from transfer_cli.report import screens
@@ -23,6 +24,7 @@ def main(options: Options) -> int:
     screen = Screen.of(options)
     if options.cfg:
         return show_settings(configs, screen)
+    need_trackers(configs)
     fetch_missing(configs, options, screen)
     plans = plan_all(configs, options)
     if options.dry_run:
@@ -32,6 +34,13 @@ def main(options: Options) -> int:
 
         return sweep(plans, options, screen)
     return run_one(plans[0], options, screen)
+
+
+def need_trackers(configs: list[Config]) -> None:
+    """Raises ConfigError for a tracker whose library is not installed, before anything is computed."""
+    kinds = dict.fromkeys(config.values["runtime"]["tracker"] for config in configs)
+    if faults := [fault for kind in kinds if kind != "none" for fault in absent(kind, "runtime.tracker", kind)]:
+        raise ConfigError(*faults)
 
 
 def fetch_missing(configs: list[Config], options: Options, screen: Screen) -> None:
@@ -95,4 +104,4 @@ def show_run(made: Plan, run: RunDir, options: Options, screen: Screen, stop: St
     for stage in made.stages:
         shown.stage(stage.name, "to do" if stage.key else "none", stage.what)
     work(made, run, options, shown, stop)
-    leave(run)
+    leave(run, screen.note)

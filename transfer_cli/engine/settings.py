@@ -41,3 +41,4 @@ class Runtime:
     device: Literal["auto", "cpu", "gpu"] = "auto"
     threads: Annotated[int, Range(1)] | Literal["auto"] = "auto"
     save_every: Annotated[float, Range(0)] = 60.0
+    tracker: Literal["none", "tensorboard", "mlflow", "wandb"] = "none"
