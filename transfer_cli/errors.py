@@ -8,6 +8,7 @@ TransferError 1
 ├── ResourceError 6    disk, quota, memory, killed worker
 ├── Diverged 7         non-finite loss or gradient
 ├── Busy 8             a claim held longer than --wait
+├── Differs 9          checked, and it is not as it should be
 └── Stopped 128+n      a signal; state is saved
 """
 
@@ -76,6 +77,10 @@ class Diverged(TransferError):
 
 class Busy(TransferError):
     code = 8
+
+
+class Differs(TransferError):
+    code = 9
 
 
 class Stopped(TransferError):

@@ -26,6 +26,11 @@ HELP = {
     ),
     "list": ("[GROUP]", "runs, or strategies, methods, models, data, experiments", "transfer list strategies"),
     "compare": ("[RUN ...]", "runs side by side, grouped over seeds", "transfer compare last:3"),
+    "verify": (
+        "experiment=NAME or [RUN]",
+        "an experiment against the number it should reach, a run's files against their checksums",
+        "transfer verify experiment=hello",
+    ),
     "predict": (
         "[RUN] PATH",
         "classes and probabilities of pictures: a file, folder or CSV",
@@ -38,7 +43,7 @@ HELP = {
     "completion": ("bash|zsh|fish", "print a completion script", "transfer completion bash"),
 }
 COMMANDS = tuple(HELP)
-_SETUP = "run resume show list data fetch predict doctor"
+_SETUP = "run resume show list data fetch predict doctor verify"
 
 OPTIONS = (
     Option("--multirun", "-m", "", "multirun", "every combination", "run show"),
@@ -46,11 +51,11 @@ OPTIONS = (
     Option("--seeds", "", "N", "seeds", "seeds 0 to N-1, with -m", "run show"),
     Option("--cfg", "", "", "cfg", "only the settings", "run"),
     Option("--fail-fast", "", "", "fail_fast", "stop at first failure", "run resume"),
-    Option("--retry-failed", "", "", "retry_failed", "diverged ones too", "run resume"),
+    Option("--retry-failed", "", "", "retry_failed", "diverged ones too", "run resume verify"),
     Option("--no-cache", "", "", "no_cache", "compute stages anew", "run"),
-    Option("--wait", "", "TIME", "wait", "for a busy stage", "run resume"),
+    Option("--wait", "", "TIME", "wait", "for a busy stage", "run resume verify"),
     Option("--strict-identity", "", "", "strict_identity", "no stage of other versions", "run resume"),
-    Option("--offline", "", "", "offline", "never use the network", "run resume show data predict"),
+    Option("--offline", "", "", "offline", "never use the network", "run resume show data predict verify"),
     Option("--config-dir", "", "DIR", "config_dirs", "YAML files of your own", _SETUP),
     Option("--from", "", "FILE", "from_file", "take it from a file you have", "fetch"),
     Option("--yes", "-y", "", "yes", "delete without asking", "clean"),

@@ -17,7 +17,7 @@ SHOWN = 8  # allowed names in a line; more are left to `nearest`
 
 
 def settings(name: str) -> dict[str, Param]:
-    """Parameters of one of the fixed nodes: Root, Stage, Feed, Model, Input, Trainer, Evaluate, Runtime or View."""
+    """Parameters of a fixed node: Root, Expect, Stage, Feed, Model, Input, Trainer, Evaluate, Runtime or View."""
     homes = {"Trainer": "engine/settings.py", "Evaluate": "engine/settings.py", "Runtime": "engine/settings.py"}
     home = homes.get(name, "data/describe.py" if name == "View" else "config/nodes.py")
     return signature_of(PACKAGE / home, name).params
@@ -42,6 +42,8 @@ class Checker:
             if key in (*NODES, *names) or (isinstance(node, dict) and "method" in node)
         ]
         root = self.bind(settings("Root"), {k: v for k, v in values.items() if k not in nodes}, "", "the configuration")
+        if isinstance(root["expect"], dict) and root["expect"]:
+            root["expect"] = self.bind(settings("Expect"), root["expect"], "expect", "expect")
         self.plugins = tuple(name for name in root["plugins"] if isinstance(name, str))
         self._stage_names(root["stages"], values)
         return root | {key: self._node(key, values[key]) for key in nodes}

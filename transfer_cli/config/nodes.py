@@ -9,7 +9,7 @@ from transfer_cli.ranges import Range
 
 @dataclass(frozen=True, kw_only=True)
 class Root:
-    """Keys beside the nodes. `expect` is what an experiment should reach, in its own words."""
+    """Keys beside the nodes. `expect` is what an experiment should reach: empty, or an Expect."""
 
     stages: list[str]
     seed: Annotated[int, Range(0)] = 0
@@ -18,6 +18,20 @@ class Root:
     plugins: list[str] = field(default_factory=list)
     strategy: str = "fine_tune"
     expect: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expect:
+    """What an experiment should reach: the mean of `metric` under `rule` over seeds 0 to n - 1 is `value`, give or take
+    `tolerance`; `source` says where the number comes from. `words` are laid over the experiment: its short version."""
+
+    metric: str
+    rule: Literal["final", "source_val", "target_val"]
+    value: float
+    tolerance: Annotated[float, Range(0)]
+    n: Annotated[int, Range(1)]
+    source: str
+    words: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
