@@ -101,9 +101,8 @@ def _faults(raw: Raw) -> Iterator[Fault]:
         alike[finding.kind, finding.label].append(finding)
     for first, *others in alike.values():
         more = f"; {len(others):,} more" if others else ""
-        yield Fault(
-            first.file, f"{first.detail}{more}", do=f"transfer data check {shlex.quote(raw.name)} -v" if more else None
-        )
+        do = f"transfer data check {shlex.quote(raw.name)} -v" if more and Path(raw.name).exists() else None
+        yield Fault(first.file, f"{first.detail}{more}", do=do)
 
 
 def _view(node: Mapping[str, Any]) -> View:

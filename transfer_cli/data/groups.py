@@ -18,7 +18,7 @@ class Groups:
             apart = low != high
             one, two, low, high = one[apart], two[apart], low[apart], high[apart]
             np.minimum.at(self.of, high, low)  # roots only: each step lowers one at least
-            while (up := self.of[self.of]).tolist() != self.of.tolist():
+            while not np.array_equal(up := self.of[self.of], self.of):
                 self.of = up
 
     def by_key(self, keys: Iterable[object]) -> None:
