@@ -1,8 +1,8 @@
 """Which pictures look the same: one hash each to find pairs, a small version to be sure of them. PIL and numpy.
 Finds copies that were saved again, scaled, brightened; not cut, turned or mirrored ones, which augmentation makes too.
 
-The hash is the signs of the lowest frequencies; hashes that differ in at most `FAR` of their 64 bits agree in one of
-their 8 bytes, so only pictures that share a byte meet (multi-index hashing; Norouzi et al. 2012, arXiv:1307.2982)."""
+The hash says which of the lowest frequencies are strong. Hashes that differ in at most `FAR` of their 64 bits share one
+of their 8 bytes, so only such pictures are compared (multi-index hashing; Norouzi et al. 2012, arXiv:1307.2982)."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,10 +13,11 @@ from transfer_cli.data.groups import Groups
 
 SIDE = 16  # a small version, SIDE x SIDE in colour
 FAR = 7  # bits; 8 bands find every pair up to it
+SURE = 2.0  # deviations of the picture: a coefficient below is noise, and so is its sign
 FLAT = 4.0  # grey levels: less contrast is a blank, and blanks are no copies of one another
 # Of pictures with mean 0 and deviation 1: root mean square, and largest, difference of a copy's points. JPEG of
-# quality 40 and half the size stay below (99 %); no two of 10,000 handwritten digits come as near.
-NEAR, NEAREST_POINT = 0.12, 0.5
+# quality 40 and half the size stay below (98 %); no two of 10,000 handwritten digits come as near.
+NEAR, NEAREST_POINT = 0.09, 0.4
 COARSE = 4  # means of 4 x 4 points, which can only be nearer than the points themselves
 CHUNK = 4096
 
@@ -41,7 +42,7 @@ def alike(pictures: np.ndarray) -> np.ndarray:
         return shifted
 
     rows = lively[first]
-    hashes, coarse = _hashes(pictures, rows), _coarse(standard, rows)
+    hashes, coarse = _hashes(pictures, deviation, rows), _coarse(standard, rows)
     for left, right in _met(hashes):
         likely = np.square(coarse[left] - coarse[right]).mean(axis=1) <= NEAR**2
         left, right = rows[left[likely]], rows[right[likely]]
@@ -67,11 +68,14 @@ def _moments(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(mean), np.concatenate(deviation)
 
 
-def _hashes(pictures: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """uint8 [N, 8]: signs of the 8 x 8 lowest coefficients of the cosine transform, without the mean's."""
+def _hashes(pictures: np.ndarray, deviation: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """uint8 [N, 8]: which of the 8 x 8 lowest coefficients of the cosine transform, but the mean's, are above noise."""
     waves = np.cos(np.pi / SIDE * np.arange(8)[:, None] * (np.arange(SIDE) + 0.5)).astype(np.float32)
-    grey = [pictures[some].mean(axis=3, dtype=np.float32) for some in _chunks(rows)]
-    signs = np.concatenate([(waves @ some @ waves.T > 0).reshape(-1, 64) for some in grey])
+    found = []
+    for some in _chunks(rows):
+        coefficients = waves @ pictures[some].mean(axis=3, dtype=np.float32) @ waves.T
+        found.append((coefficients > SURE * deviation[some, None, None]).reshape(-1, 64))
+    signs = np.concatenate(found)
     signs[:, 0] = False
     return np.packbits(signs, axis=1)
 

@@ -49,7 +49,8 @@ def mended(raw: Raw, checked: Checked) -> Mended:
 
 def _inside(raw: Raw, finding: Finding) -> str:
     """The name of a finding relative to the data: a fault of the family's may have their place before it."""
-    places = [raw.name, *{str(path.parent) for path in raw.sources}] if finding in raw.faults else []
+    own = (raw.name, Path(raw.name).parent, *{path.parent for path in raw.sources})
+    places = own if finding in raw.faults else ()
     inside = (finding.file.removeprefix(f"{place}/") for place in places if finding.file.startswith(f"{place}/"))
     return next(inside, finding.file)
 
