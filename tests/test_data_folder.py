@@ -268,7 +268,7 @@ def test_all_bad_rows_are_told_with_their_row(tmp_path, pics):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("", "row 1: no column path; columns: none"),
+        ("", "is empty"),
         ("file,label\nx,y\n", "row 1: no column path; columns: file, label"),
         ("path;label\nx;y\n", "row 1: no column path; columns: path;label; nearest: path;label"),
         ("path,label\n", "0 rows in its train part"),

@@ -76,12 +76,13 @@ def _line(row: int, cells: Row) -> Line:
 
 def _check_header(path: str, header: object) -> None:
     names = [str(name) for name in header] if isinstance(header, list) else []
+    if not names:
+        raise DataError(Fault(path, "is empty"))
     for column in ("path", "label"):
         if column not in names:
-            text = f"row 1: no column {column}; columns: {', '.join(names) or 'none'}"
-            raise DataError(
-                Fault(path, text, nearest=nearest(column, names), do="first row: path,label or path,label,part")
-            )
+            text = f"row 1: no column {column}; columns: {', '.join(names)}"
+            do = "first row: path,label of pictures, or text,label of texts; maybe part"
+            raise DataError(Fault(path, text, nearest=nearest(column, names), do=do))
 
 
 def _fault(table: Path, line: Line) -> Finding | None:

@@ -61,6 +61,8 @@ class TextTable:
         tables = {part: (file, list(self._lines(file, part))) for part, file in files.items()}
         if self.path is not None:
             tables = _by_part(*tables["train"])
+        if not tables["train"][1]:
+            raise DataError(Fault(str(tables["train"][0]), "0 rows in its train part"))
         taught = _labels(line.label for line in tables["train"][1])
         others = _labels(line.label for _, lines in tables.values() for line in lines if line.label not in taught)
         classes = self._classes(taught) + tuple(others)
