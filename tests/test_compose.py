@@ -170,10 +170,10 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_data_may_be_a_file_of_settings(write: Write) -> None:
-    Path("own").mkdir()
     path = write("pictures", "# mine\nfamily: folder\npath: ./own\nval_fraction: 0.3\n")
-    config = load([f"data={path}", "strategy=scratch"])
-    assert config.values["data"].items() >= {"family": "folder", "path": "./own", "val_fraction": 0.3}.items()
+    config = load([f"data={path}", "strategy=scratch"])  # a path in a file is relative to the file
+    own = str(Path(path).parent / "own")
+    assert config.values["data"].items() >= {"family": "folder", "path": own, "val_fraction": 0.3}.items()
 
 
 def test_a_path_that_is_not_there_is_a_fault_of_the_data() -> None:

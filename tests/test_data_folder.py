@@ -175,7 +175,7 @@ def test_a_class_that_train_does_not_have(tmp_path):
         pictures(tmp_path / "pics" / name, 5)
     with pytest.raises(DataError) as error:
         opened(tmp_path)
-    assert lines(error) == [f"{tmp_path}/pics/test/c/: this class is not in train"]
+    assert lines(error) == [f"{tmp_path}/pics/test/c/000.png: label c is not in train; 4 more"]
 
 
 def test_no_class_folders(tmp_path):
@@ -261,13 +261,14 @@ def test_all_bad_rows_are_told_with_their_row(tmp_path, pics):
         f"{path} row 5: no label for pics/b/000.png",
         f"{path} row 6: part trian; allowed train, val, test; nearest: train",
         f"{path} row 7: pics: no such file",
+        "pics/b/002.png: label b is not in train",
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("", "row 1: no column path; columns: none"),
+        ("", "is empty"),
         ("file,label\nx,y\n", "row 1: no column path; columns: file, label"),
         ("path;label\nx;y\n", "row 1: no column path; columns: path;label; nearest: path;label"),
         ("path,label\n", "0 rows in its train part"),

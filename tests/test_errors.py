@@ -197,7 +197,7 @@ def test_a_corrupt_picture_stops_the_run_before_any_training(
     assert (told.code, told.out) == (4, "")
     line, do = told.errors
     assert line.startswith("error: pics/cat/03.png: PNG ends at byte 60 of ")
-    assert do == "  do: transfer data check pics -o good.csv, then data=good.csv"
+    assert do == "  do: transfer data check pics -o good.yaml, then data=good.yaml"
     assert "done" not in told.err
     assert not list((tmp_path / "runs" / ".store").glob("*/DONE"))
 

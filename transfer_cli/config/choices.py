@@ -13,7 +13,7 @@ from transfer_cli.config.pretrained import is_folder_of_weights, model_of
 from transfer_cli.config.signatures import signature
 from transfer_cli.config.synonyms import NAMES
 from transfer_cli.config.words import Word, group_of, is_path, on_disk
-from transfer_cli.config.yamls import chosen, read
+from transfer_cli.config.yamls import MAX_DATA_BYTES, chosen, read
 from transfer_cli.errors import ConfigError, DataError, Fault, StoreError, TransferError, nearest
 
 OWN = ("folder", "csv", "text_table", "text")  # families of a user's own data, if they have a path
@@ -139,8 +139,16 @@ def _own_data(word: str, value: str) -> tuple[str, dict[str, Any]]:
     if suffix == ".csv":
         return "csv" if _of_pictures(path) else "text_table", {"path": str(path)}
     if path.suffix in (".yaml", ".yml"):
-        return "none", read(path)  # its `family` replaces none's
+        return "none", _data_yaml(path)  # its `family` replaces none's
     raise DataError(Fault(word, "is neither a folder, a .csv, .tsv, .jsonl, .txt nor a .yaml", value))
+
+
+def _data_yaml(file: Path) -> dict[str, Any]:
+    """A user's YAML of a data set; its `path` is relative to the file."""
+    found = read(file, MAX_DATA_BYTES)
+    if isinstance(path := found.get("path"), str) and not path.startswith("~"):
+        return found | {"path": os.path.normpath(file.parent / path)}
+    return found
 
 
 def _of_pictures(table: Path) -> bool:

@@ -11,6 +11,7 @@ import yaml
 from transfer_cli.errors import ConfigError, Fault
 
 MAX_BYTES = 64_000
+MAX_DATA_BYTES = 1_000_000  # of a data YAML, which may name rows
 MAX_DEPTH = 32
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # read as another value than it seems: 010 is 8, 12:30 is 750, no is false
@@ -38,9 +39,9 @@ _Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 
 @lru_cache(maxsize=256)
-def _read(path: Path, mtime_ns: int, size: int) -> dict[str, Any]:
-    if size > MAX_BYTES:
-        raise ConfigError(Fault(str(path), f"{size:,} bytes; allowed {MAX_BYTES:,}"))
+def _read(path: Path, mtime_ns: int, size: int, most: int) -> dict[str, Any]:
+    if size > most:
+        raise ConfigError(Fault(str(path), f"{size:,} bytes; allowed {most:,}"))
     try:
         text = path.read_text(encoding="utf-8")
         _scan(text)
@@ -57,10 +58,10 @@ def _read(path: Path, mtime_ns: int, size: int) -> dict[str, Any]:
     return values or {}
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
     """Content of a YAML file. Raises ConfigError naming file and line."""
     stat = path.stat()
-    return _read(path, stat.st_mtime_ns, stat.st_size)
+    return _read(path, stat.st_mtime_ns, stat.st_size, most)
 
 
 def _scan(text: str) -> None:

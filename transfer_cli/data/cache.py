@@ -125,5 +125,5 @@ def _worst(bad: list[DataError], name: str) -> Fault:
     """The first fault, the number of the others, and the way out."""
     first = bad[0].faults[0]
     more = f"; {len(bad) - 1} more" if len(bad) > 1 else ""
-    do = f"transfer data check {shlex.quote(name)} -o good.csv, then data=good.csv"
+    do = f"transfer data check {shlex.quote(name)} -o good.yaml, then data=good.yaml"
     return Fault(first.key, first.text + more, do=do)

@@ -2,7 +2,7 @@
 The table is the user's own word: absolute paths and `..` are followed, and told in the note."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -23,6 +23,7 @@ class Line(NamedTuple):
     path: str
     label: str
     part: str
+    cells: Mapping[str, str] = {}
 
 
 class Csv:
@@ -51,6 +52,7 @@ class Csv:
             layout="table, " + (f"parts {', '.join(parts)}" if len(parts) > 1 else "no train/val/test split"),
             test_fraction=self.test_fraction,
             faults=tuple(fault for line in lines if (fault := _fault(table, line))),
+            read=("path", "label"),
         )
 
 
@@ -69,17 +71,18 @@ def _lines(table: Path, word: str, path: str) -> Iterator[Line]:
 
 def _line(row: int, cells: Row) -> Line:
     path, label, part = (cells.get(column) or "" for column in COLUMNS)
-    return Line(row, path, label, part or "train")
+    return Line(row, path, label, part or "train", {name: cell or "" for name, cell in cells.items() if name})
 
 
 def _check_header(path: str, header: object) -> None:
     names = [str(name) for name in header] if isinstance(header, list) else []
+    if not names:
+        raise DataError(Fault(path, "is empty"))
     for column in ("path", "label"):
         if column not in names:
-            text = f"row 1: no column {column}; columns: {', '.join(names) or 'none'}"
-            raise DataError(
-                Fault(path, text, nearest=nearest(column, names), do="first row: path,label or path,label,part")
-            )
+            text = f"row 1: no column {column}; columns: {', '.join(names)}"
+            do = "first row: path,label of pictures, or text,label of texts; maybe part"
+            raise DataError(Fault(path, text, nearest=nearest(column, names), do=do))
 
 
 def _fault(table: Path, line: Line) -> Finding | None:
@@ -120,7 +123,8 @@ def _rows(table: Path, lines: list[Line], part: str, classes: tuple[str, ...]) -
     numbers = {name: number for number, name in enumerate(classes)}
     labels = np.array([numbers[line.label] for line in mine], np.int64)
     files = tuple(table.parent / line.path for line in mine)
-    return RawPart(labels, lambda row: mine[row].path, files=files) if mine else None
+    columns = {name: [line.cells[name] for line in mine] for name in (mine[0].cells if mine else ())}
+    return RawPart(labels, lambda row: mine[row].path, files=files, columns=lambda: columns) if mine else None
 
 
 def _outside(lines: list[Line]) -> str:

@@ -1,7 +1,9 @@
 """A data node of the configuration -> DataSet: family opened, content fingerprinted, parts cut. No torch, no pixels.
 What pixels look like is cache.py's business, what files look like the family's, who sees which row the DataSet's."""
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,10 +12,12 @@ import numpy as np
 
 from transfer_cli.data import cache as store
 from transfer_cli.data.classes import base_and_novel, chosen, title
+from transfer_cli.data.curate import curated, untaught
 from transfer_cli.data.cut import cut
 from transfer_cli.data.dataset import DataSet as DataSet
 from transfer_cli.data.dataset import Part, shares
 from transfer_cli.data.dataset import Rows as Rows
+from transfer_cli.data.groups import Groups
 from transfer_cli.data.raw import Finding, Places, Raw
 from transfer_cli.errors import DataError, Fault
 from transfer_cli.plugins import load_class
@@ -26,7 +30,8 @@ class View:
     `default_source` are taken where no word names another. `val_fraction` is cut from train
     (of the whole, where the family has no test part) by `split_seed`; `shots` a class or a `fraction` are the labels
     to learn from, `val_shots` those to validate on; `classes` are names or positions; `augment` null is none, and of
-    source=base what the target has: pictures of one data set are alike."""
+    source=base what the target has: pictures of one data set are alike. `rename`, `skip` and `groups` are
+    for curate.py."""
 
     default_model: str = "resnet18"
     default_source: str = "base"
@@ -36,6 +41,9 @@ class View:
     val_shots: Annotated[int, Range(1)] | None = None
     fraction: Annotated[float, Range(0, 1, above=True)] | None = None
     classes: list | None = None  # type: ignore[type-arg]  # names or positions
+    rename: dict[str, str] | None = None
+    skip: list[str] | None = None
+    groups: list[list[str]] | None = None
     augment: Literal["none", "weak", "strong"] | None = None
 
 
@@ -69,23 +77,32 @@ def open_raw(node: Mapping[str, Any], cache: Path, word: str = "data", plugins: 
     """The family's answer with its fingerprint. DataError with every fault that stops a run."""
     raw = scan(node, cache, word, plugins)
     if raw.faults:
-        raise DataError(*(_fault(finding) for finding in raw.faults))
+        raise DataError(*_faults(raw))
     return raw
 
 
 def scan(node: Mapping[str, Any], cache: Path, word: str = "data", plugins: Sequence[str] = ()) -> Raw:
     """As `open_raw`, but faults stay values in `raw.faults`: `data check` wants to tell them all."""
     settings = {key: value for key, value in node.items() if key not in _VIEW_KEYS and key != "family"}
+    mended: dict[str, Any] = {key: node[key] for key in ("rename", "skip", "groups") if node.get(key)}
     raw: Raw = load_class("data", node["family"], plugins)(**settings).open(Places(cache, word))
-    raw = replace(raw, digests=store.digests(raw.sources, cache))
-    return replace(raw, fingerprint=store.fingerprint(raw, settings))
+    raw = curated(raw, **mended, word=word)
+    raw = replace(raw, digests=store.digests(raw.sources, cache), faults=(*raw.faults, *untaught(raw)))
+    return replace(raw, fingerprint=store.fingerprint(raw, settings | mended))
 
 
 _VIEW_KEYS = {key.name for key in fields(View)}
 
 
-def _fault(finding: Finding) -> Fault:
-    return Fault(finding.file, finding.detail)
+def _faults(raw: Raw) -> Iterator[Fault]:
+    """A line for each kind and class: the first fault, and how many are like it."""
+    alike: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for finding in raw.faults:
+        alike[finding.kind, finding.label].append(finding)
+    for first, *others in alike.values():
+        more = f"; {len(others):,} more" if others else ""
+        do = f"transfer data check {shlex.quote(raw.name)} -v" if more and Path(raw.name).exists() else None
+        yield Fault(first.file, f"{first.detail}{more}", do=do)
 
 
 def _view(node: Mapping[str, Any]) -> View:
@@ -120,11 +137,18 @@ def _cut(raw: Raw, view: View) -> dict[str, tuple[str, np.ndarray]]:
 
 
 def _copies(raw: Raw) -> np.ndarray | None:
-    """Equal numbers for files of equal content, which must not be torn apart by a cut."""
-    files = raw.parts["train"].files
-    if files is None:
+    """Equal numbers for files of equal content, and rows of one group, which must not be torn apart by a cut."""
+    rows = raw.parts["train"]
+    if rows.files is None and not raw.groups:
         return None
-    return np.asarray(np.unique([raw.digests[path] for path in files], return_inverse=True)[1])
+    place = {rows.names(row): row for row in range(len(rows.labels))} if raw.groups else {}
+    groups = Groups(len(rows.labels))
+    for names in raw.groups:
+        same = np.array([place[name] for name in names if name in place], np.int64)
+        groups.join(same[1:], same[:-1])
+    if rows.files is not None:
+        groups.by_key(raw.digests[path] for path in rows.files)
+    return groups.of
 
 
 def _empty(data: DataSet) -> list[Fault]:

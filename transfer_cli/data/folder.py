@@ -34,7 +34,9 @@ class Folder:
             raise DataError(Fault(places.word, "no such folder", self.path))
         folders = _parts(root)
         trees = {part: _tree(folder) for part, folder in folders.items()}
-        classes = tuple(trees["train"]) if trees.get("train") else _no_classes(root, self.path, places.word)
+        if not trees["train"]:
+            raise DataError(_no_classes(root, self.path, places.word))
+        classes = tuple(sorted({name for found in trees.values() for name in found}))
         parts = {part: _rows(root, found, classes) for part, found in trees.items()}
         return Raw(
             self.path,
@@ -90,22 +92,18 @@ def _is_picture(path: Path) -> bool:
 
 def _rows(root: Path, found: Found, classes: tuple[str, ...]) -> RawPart:
     numbers = {name: number for number, name in enumerate(classes)}
-    files = tuple(path for name, paths in found.items() if name in numbers for path in paths)
-    counts = [len(paths) for name, paths in found.items() if name in numbers]
-    kinds = [numbers[name] for name in found if name in numbers]
-    return RawPart(
-        np.repeat(np.array(kinds, np.int64), counts), lambda row: str(files[row].relative_to(root)), files=files
-    )
+    files = tuple(path for paths in found.values() for path in paths)
+    counts = [len(paths) for paths in found.values()]
+    kinds = np.array([numbers[name] for name in found], np.int64)
+    return RawPart(np.repeat(kinds, counts), lambda row: str(files[row].relative_to(root)), files=files)
 
 
 def _faults(folders: Mapping[str, Path], trees: Mapping[str, Found]) -> Iterator[Finding]:
     for part, found in trees.items():
         for name, paths in found.items():
-            where = f"{folders[part] / name}/"
             if not paths:
+                where = f"{folders[part] / name}/"
                 yield Finding("FAIL", "empty class", name, where, "empty class, no picture in it")
-            elif name not in trees["train"]:
-                yield Finding("FAIL", "class not in train", name, where, "this class is not in train")
 
 
 def _others(root: Path) -> Iterator[str]:
@@ -115,7 +113,7 @@ def _others(root: Path) -> Iterator[str]:
             yield str(path.relative_to(root))
 
 
-def _no_classes(root: Path, path: str, word: str) -> tuple[str, ...]:
+def _no_classes(root: Path, path: str, word: str) -> Fault:
     direct = sum(_is_picture(file) for file in _files(root))
     text = f"no class folders; {direct:,} pictures lie directly in it"
-    raise DataError(Fault(word, text, path, do="make one folder a class, or a CSV with columns path,label"))
+    return Fault(word, text, path, do="make one folder a class, or a CSV with columns path,label")

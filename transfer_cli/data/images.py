@@ -28,6 +28,7 @@ class Images:
     Gives {"pixels": float32 [B, C, H, W]}, (x / 255 - mean) / std, on `device`, channels last where the model asks."""
 
     noun = "pictures"
+    cut = 0  # rows longer than the net's window
 
     def __init__(
         self, pixels: Tensor, rows: Rows, model: dict[str, Any], *, policy: str, flip: bool, device: torch.device

@@ -25,12 +25,17 @@ class Finding:
     file: str
     detail: str
 
+    def names(self, row: str) -> bool:
+        """Whether `row`, a name relative to the data's own folder, is what the finding is about."""
+        return self.file == row or self.file.endswith(f"/{row}")
+
 
 @dataclass(frozen=True)
 class RawPart:
     """Rows of one part as stored: `labels` int64 [N], and one of `pixels`, a function giving uint8 [N, H, W] or
     [N, H, W, 3], `files`, one picture a row, `texts`, a function giving N strings, and `vectors`, one giving float32
-    [N, D]. `names(i)` tells row i to a person."""
+    [N, D]. `names(i)` tells row i to a person. `columns` gives all cells of a table, N texts by name of the column,
+    "" where there is none."""
 
     labels: np.ndarray
     names: Callable[[int], str]
@@ -38,6 +43,21 @@ class RawPart:
     files: tuple[Path, ...] | None = None
     texts: Callable[[], Sequence[str]] | None = None
     vectors: Callable[[], np.ndarray] | None = None
+    columns: Callable[[], Mapping[str, Sequence[str]]] | None = None
+
+    def only(self, rows: np.ndarray) -> "RawPart":
+        """The part with these rows [M] alone."""
+        index = rows.tolist()
+        pixels, texts, vectors, columns, names = self.pixels, self.texts, self.vectors, self.columns, self.names
+        return RawPart(
+            self.labels[rows],
+            lambda row: names(index[row]),
+            pixels and (lambda: pixels()[rows]),
+            tuple(self.files[row] for row in index) if self.files is not None else None,
+            texts and (lambda: list(map(texts().__getitem__, index))),
+            vectors and (lambda: vectors()[rows]),
+            columns and (lambda: {key: [cells[row] for row in index] for key, cells in columns().items()}),
+        )
 
 
 @dataclass(frozen=True)
@@ -45,8 +65,9 @@ class Raw:
     """A data set as found, before any view. `parts` always has "train"; without "test", `test_fraction` of every class
     is cut off as test. `sources` are all files that decide the content. `flip`: may pictures be mirrored?
     `task` is what there is to learn: "classify" the rows, or "language", the texts themselves.
-    `faults` stop a run; `note` says what is not as usual ("train 10,000 of 50,000"); `layout` and `ignored` are for
-    `data check`. `fingerprint` and `digests` (sha256 of each source) are filled in by `describe`."""
+    `faults` stop a run; `note` says what is not as usual ("train 10,000 of 50,000"); `layout`, `ignored` and `read`,
+    the columns of a table that a net sees, are for `data check`. `groups` name rows that a cut must not tear apart.
+    `fingerprint` and `digests` (sha256 of each source) are filled in by `describe`."""
 
     name: str
     classes: tuple[str, ...]
@@ -58,7 +79,9 @@ class Raw:
     test_fraction: float = 0.1
     layout: str = ""
     ignored: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
     faults: tuple[Finding, ...] = ()
+    groups: tuple[tuple[str, ...], ...] = ()
     fingerprint: str = ""
     digests: Mapping[Path, str] = field(default_factory=dict, repr=False)
 

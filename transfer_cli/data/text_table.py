@@ -1,21 +1,17 @@
 """Tables of texts with a label each: CSV, TSV, any separator, or JSON lines; plain or .gz; one file a part, or one in
 all. Columns go by name, or by position (0 is the first)."""
 
-import csv
-import io
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import numpy as np
 
 from transfer_cli.data.raw import PARTS, Finding, Places, Raw, RawPart, missing, with_test
+from transfer_cli.data.tables import Record, is_json, records
 from transfer_cli.data.text import read_text
 from transfer_cli.errors import ConfigError, DataError, Fault, nearest
 from transfer_cli.ranges import Range
-
-SEPARATORS = {".tsv": "\t", ".csv": ","}
 
 
 class Line(NamedTuple):
@@ -65,16 +61,19 @@ class TextTable:
         tables = {part: (file, list(self._lines(file, part))) for part, file in files.items()}
         if self.path is not None:
             tables = _by_part(*tables["train"])
-        labels = _labels({line.label for line in tables["train"][1] if line.label})
-        classes = self._classes(labels)
-        faults = [fault for part, (file, lines) in tables.items() for fault in _faults(file, part, lines, set(labels))]
-        parts = {part: _rows(file, lines, labels) for part, (file, lines) in tables.items() if lines}
+        if not tables["train"][1]:
+            raise DataError(Fault(str(tables["train"][0]), "0 rows in its train part"))
+        taught = _labels(line.label for line in tables["train"][1])
+        others = _labels(line.label for _, lines in tables.values() for line in lines if line.label not in taught)
+        classes = self._classes(taught) + tuple(others)
+        faults = [fault for file, lines in tables.values() for fault in _faults(file, lines)]
+        parts = {part: self._rows(file, lines, [*taught, *others]) for part, (file, lines) in tables.items() if lines}
         title = self.path or f"{self.name}{f' {self.domain}' if self.domain else ''}"
         sources = tuple(dict.fromkeys(files.values()))
         layout = f"table of texts, parts {', '.join(parts)}"
         return Raw(
             title, classes, with_test(parts), sources, flip=False, layout=layout, test_fraction=self.test_fraction,
-            faults=tuple(faults),
+            faults=tuple(faults), read=(self.columns["text"], self.columns["label"]),
         )  # fmt: skip
 
     def _files(self, places: Places) -> dict[str, Path]:
@@ -100,56 +99,46 @@ class TextTable:
         return file.replace("{domain}", self.domain)
 
     def _lines(self, file: Path, part: str) -> Iterator[Line]:
-        text = read_text(file, self.encoding)
-        kind = Path(file.name.removesuffix(".gz")).suffix
-        read = self._json if kind in (".jsonl", ".json") else self._separated
-        try:
-            yield from read(file, text, part, self.separator or SEPARATORS.get(kind, "\t"))
-        except csv.Error as error:
-            raise DataError(Fault(str(file), f"not readable as a table: {error}")) from None
+        columns, place = None, dict[str, int | None]()
+        for record in self._records(file):
+            if record.columns is not columns:
+                columns = record.columns
+                place = {key: self._place(file, record, key) for key in self.columns}
+            found = {key: record.cell(at) for key, at in place.items()}
+            yield Line(record.row, found["text"], found.get("label", ""), found.get("part") or part)
 
-    def _separated(self, file: Path, text: str, part: str, separator: str) -> Iterator[Line]:
-        if separator in (",", ";") and not self.max_splits:
-            reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-            rows: Iterator[tuple[int, list[str]]] = ((reader.line_num, cells) for cells in reader)
-        else:
-            splits = self.max_splits or -1
-            rows = ((number, row.split(separator, splits)) for number, row in enumerate(text.split("\n"), 1))
-        full = ((number, cells) for number, cells in rows if any(cell.strip() for cell in cells))
-        header = next(full)[1] if self.header else None
-        place = {key: self._place(file, key, header) for key in self.columns}
-        for number, cells in full:
-            found = {key: _cell(cells, at) for key, at in place.items()}
-            yield Line(number, found["text"], found.get("label", ""), found.get("part") or part)
+    def _records(self, file: Path) -> Iterator[Record]:
+        how = {"header": self.header, "separator": self.separator, "max_splits": self.max_splits}
+        return records(file, read_text(file, self.encoding), **how)  # type: ignore[arg-type]
 
-    def _place(self, file: Path, key: str, header: list[str] | None) -> int | None:
+    def _place(self, file: Path, record: Record, key: str) -> int | None:
         """Which cell of a row is the column; None for an absent `part`."""
-        wanted = self.columns[key]
-        if header and wanted in header:
-            return header.index(wanted)
+        wanted, known = self.columns[key], list(record.columns)
+        if wanted in known:
+            return known.index(wanted)
         if wanted.isdecimal():
             return int(wanted)
         if key == "part":
             return None
-        columns = f"columns: {', '.join(header)}" if header else "the table has no header, so it wants a position"
-        near = nearest(wanted, header or ())
-        raise DataError(Fault(str(file), f"no column {wanted}; {columns}", nearest=near, do=f"data.{key}=COLUMN"))
+        where = f"{file} row {record.row}" if is_json(file) else str(file)
+        names = self.header or is_json(file)
+        columns = f"columns: {', '.join(known)}" if names else "the table has no header, so it wants a position"
+        near = nearest(wanted, known) if names else None
+        raise DataError(Fault(where, f"no column {wanted}; {columns}", nearest=near, do=f"data.{key}=COLUMN"))
 
-    def _json(self, file: Path, text: str, part: str, separator: str) -> Iterator[Line]:
-        for number, row in enumerate(text.split("\n"), 1):
-            if not row.strip():
-                continue
-            try:
-                found = json.loads(row)
-            except ValueError as error:
-                raise DataError(Fault(f"{file} row {number}", f"no JSON: {error}")) from None
-            if not isinstance(found, dict):
-                raise DataError(Fault(f"{file} row {number}", "wants an object of columns"))
-            cells = {key: found.get(name) for key, name in self.columns.items()}
-            for key in cells.keys() - {"part"}:
-                if self.columns[key] not in found:
-                    self._place(file, key, [str(name) for name in found])
-            yield Line(number, str(cells["text"]), str(cells.get("label", "")), str(cells.get("part") or part))
+    def _rows(self, file: Path, lines: Sequence[Line], labels: Sequence[str]) -> RawPart:
+        number = {label: place for place, label in enumerate(labels)}
+        good = [line for line in lines if line.label in number and line.text.strip()]
+        texts = [line.text for line in good]
+
+        def columns() -> dict[str, list[str]]:
+            by_row = {record.row: record for record in self._records(file)}
+            found = [dict(zip(by_row[line.row].columns, by_row[line.row].cells, strict=False)) for line in good]
+            names = dict.fromkeys(name for cells in found for name in cells)
+            return {name: [cells.get(name, "") for cells in found] for name in names}
+
+        classes = np.array([number[line.label] for line in good], np.int64)
+        return RawPart(classes, lambda row: f"{file.name} row {good[row].row}", texts=lambda: texts, columns=columns)
 
     def _classes(self, labels: Sequence[str]) -> tuple[str, ...]:
         if self.names is None:
@@ -167,10 +156,6 @@ def texts_of(path: Path) -> list[Line]:
     return list(table._lines(path, ""))
 
 
-def _cell(cells: Sequence[str], place: int | None) -> str:
-    return cells[place] if place is not None and place < len(cells) else ""
-
-
 def _by_part(file: Path, lines: Sequence[Line]) -> dict[str, tuple[Path, list[Line]]]:
     odd = next((line for line in lines if line.part not in PARTS), None)
     if odd:
@@ -180,27 +165,18 @@ def _by_part(file: Path, lines: Sequence[Line]) -> dict[str, tuple[Path, list[Li
     return {part: rows for part, rows in found.items() if rows[1] or part == "train"}
 
 
-def _labels(found: set[str]) -> list[str]:
-    """Sorted; as numbers if all are whole numbers, so that 10 comes after 9."""
-    if all(label.isdecimal() for label in found):
-        return sorted(found, key=lambda label: (int(label), label))
-    return sorted(found)
+def _labels(found: Iterable[str]) -> list[str]:
+    """Different ones, sorted; as numbers if all are whole numbers, so that 10 comes after 9."""
+    labels = {label for label in found if label.strip()}
+    if all(label.isdecimal() for label in labels):
+        return sorted(labels, key=lambda label: (int(label), label))
+    return sorted(labels)
 
 
-def _faults(file: Path, part: str, lines: Sequence[Line], known: set[str]) -> Iterator[Finding]:
+def _faults(file: Path, lines: Sequence[Line]) -> Iterator[Finding]:
     for line in lines:
         where = f"{file} row {line.row}"
         if not line.text.strip():
             yield Finding("FAIL", "no text", line.label, where, "no text")
         elif not line.label.strip():
             yield Finding("FAIL", "no label", "", where, "no label")
-        elif line.label not in known:
-            yield Finding("FAIL", "class not in train", line.label, where, f"label {line.label} is not in train")
-
-
-def _rows(file: Path, lines: Sequence[Line], labels: Sequence[str]) -> RawPart:
-    number = {label: place for place, label in enumerate(labels)}
-    good = [line for line in lines if line.label in number and line.text.strip()]
-    texts = [line.text for line in good]
-    names: Callable[[int], str] = lambda row: f"{file.name} row {good[row].row}"  # noqa: E731
-    return RawPart(np.array([number[line.label] for line in good], np.int64), names, texts=lambda: texts)

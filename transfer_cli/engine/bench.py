@@ -58,6 +58,7 @@ class Bench:
     strict_identity: bool = False
     say: Callable[[str], None] = quiet
     _stored: dict[Any, Any] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
 
     def items(self, job: Job, side: str, part: Any, *, labelled: bool, seed: int) -> Items:
         """Rows of a part of source or target, in the shape the model takes."""
@@ -67,7 +68,20 @@ class Bench:
         if name not in self._stored:
             poll = self._poll(len(data.raw.parts[rows.part].labels))
             self._stored[name] = stored(data.raw, rows.part, model, self.cache, self.device, poll)
-        return items(self._stored[name], data, rows, model, self.device)
+        made = items(self._stored[name], data, rows, model, self.device)
+        if made.cut:
+            self._tell_cut(made, data, part, int(model["input"]["length"]))
+        return made
+
+    def _tell_cut(self, made: Items, data: DataSet, part: str, length: int) -> None:
+        """Says once a data set that texts are longer than the net's window."""
+        if data.fingerprint in self._told:
+            return
+        self._told.add(data.fingerprint)
+        rows = f"{made.cut:,} of {len(made):,} {part} texts of {data.title}"
+        self.say(
+            f"{rows} have more than {length:,} tokens and are cut there; model.input.length={2 * length} keeps more"
+        )
 
     def _poll(self, pictures: int) -> Callable[[], None]:
         """Called once a picture: before the last is kept, files that changed since their fingerprint end the work."""

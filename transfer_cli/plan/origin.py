@@ -8,7 +8,7 @@ from typing import Any
 from transfer_cli.config.pretrained import is_folder_of_weights
 from transfer_cli.config.signatures import PACKAGE
 from transfer_cli.data.fetch import imagenet_file
-from transfer_cli.data.tokenizers import restore
+from transfer_cli.data.tokenizers import LEARNED, restore
 from transfer_cli.errors import ConfigError, Fault, StoreError
 from transfer_cli.rundir.runs import find, summary
 from transfer_cli.safe import safe
@@ -24,10 +24,19 @@ def weights_file(word: str, model: dict[str, Any], cache: Path) -> Path | None:
         return imagenet_file(model, cache)
     path = Path(word).expanduser()
     if is_folder_of_weights(word):
+        _own_tokens(model.get("input") or {})
         return _of_folder(path)
     if path.is_dir() and not (path / "results.json").is_file():
         raise StoreError(Fault("weights", "is a folder; name a .safetensors, .pth, .th or .pt file", safe(word)))
     return path if path.is_file() else None
+
+
+def _own_tokens(spec: dict[str, Any]) -> None:
+    """The embeddings of others' weights stand for the tokens they were taught with."""
+    if (kind := spec.get("tokenizer")) in LEARNED and not spec.get("digest"):
+        text = "made from your texts, and the weights know tokens of their own"
+        do = "take the tokenizer of the weights' folder"
+        raise StoreError(Fault("model.input.tokenizer", text, str(kind), do=do))
 
 
 def _of_folder(folder: Path) -> Path:

@@ -1,0 +1,34 @@
+"""Rows that belong together: numbers 0..N-1 joined pair by pair. Numpy only."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+
+class Groups:
+    """`of` int64 [N]: the least row of each row's group."""
+
+    def __init__(self, count: int) -> None:
+        self.of = np.arange(count)
+
+    def join(self, one: np.ndarray, two: np.ndarray) -> None:
+        """Puts one[i] and two[i] into one group, for all i."""
+        while len(one):
+            low, high = np.minimum(self.of[one], self.of[two]), np.maximum(self.of[one], self.of[two])
+            apart = low != high
+            one, two, low, high = one[apart], two[apart], low[apart], high[apart]
+            np.minimum.at(self.of, high, low)  # roots only: each step lowers one at least
+            while not np.array_equal(up := self.of[self.of], self.of):
+                self.of = up
+
+    def by_key(self, keys: Iterable[object]) -> None:
+        """Joins rows with equal keys."""
+        first: dict[object, int] = {}
+        at = np.array([first.setdefault(key, row) for row, key in enumerate(keys)], np.int64)
+        self.join(np.arange(len(at)), at)
+
+    def lists(self) -> list[np.ndarray]:
+        """Rows of each group of two or more, ascending."""
+        order = np.argsort(self.of, kind="stable")
+        parts = np.split(order, np.flatnonzero(np.diff(self.of[order])) + 1) if len(order) else []
+        return [rows for rows in parts if len(rows) > 1]
