@@ -10,8 +10,9 @@ from scipy import stats
 
 from transfer_cli.errors import ConfigError
 from transfer_cli.report import names
-from transfer_cli.report.compare import compare, grouped
+from transfer_cli.report.compare import compare
 from transfer_cli.report.faces import render
+from transfer_cli.report.groups import grouped
 from transfer_cli.report.tables import Look
 
 METHODS = {
