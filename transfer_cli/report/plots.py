@@ -2,7 +2,7 @@
 against cost with the Pareto line. Colours are doubled by markers; the same group has the same everywhere."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,31 +68,32 @@ def _label(group: Group, found: Comparison) -> str:
 
 
 def _curves(ax: Any, found: Comparison, groups: Sequence[Group]) -> None:
-    """Mean over seeds of what was watched in the last training stage."""
-    ylabel = ""
-    for at, group in enumerate(groups):
-        name, curve = _curve(group.counted)
-        if curve:
-            scale = 100 if names.is_share(name.partition("/")[2]) else 1
-            steps, values = zip(*curve)
-            ax.plot(steps, [scale * value for value in values], markersize=4, linewidth=1.4, **_style(at))
-            ylabel = f"validation {names.heading(name.partition('/')[2])}"
-    ax.set_xlabel("step of the last stage" if ylabel else "nothing was validated in the last stages")
-    ax.set_ylabel(ylabel)
+    """What was watched in the last training stage, mean over seeds; the loss where nothing was."""
+    rows = [[_last_stage(run) for run in group.counted] for group in groups]
+    seen = {key for group in rows for run in group for row in run for key in row}
+    name = next((key for key in _watched(seen)), "loss")
+    metric = name.partition("/")[2]
+    scale = 100 if metric and names.is_share(metric) else 1
+    for at, group in enumerate(rows):
+        curve = _mean_curve(group, name)
+        steps, values = [step for step, _ in curve], [scale * value for _, value in curve]
+        ax.plot(steps, values, markersize=4, linewidth=1.4, markevery=max(1, len(curve) // 12), **_style(at))
+    ax.set_xlabel("step of the last stage", fontsize=8)
+    ax.set_ylabel(f"validation {names.heading(metric)}" if metric else "training loss")
     _plain(ax)
 
 
-def _curve(runs: Sequence[Run]) -> tuple[str, Curve]:
-    """What was watched on the target (else on the source), and at each step its mean over the runs that have it."""
-    rows = [_last_stage(run) for run in runs]
-    seen = {key for each in rows for row in each for key in row}
-    wanted = [f"{side}_val/{metric}" for side in ("target", "source") for metric in WATCHED]
-    wanted += sorted(key for key in seen if not key.startswith("oracle") and key.partition("/")[2] in WATCHED)
-    name = next((key for key in wanted if key in seen), "")
+def _watched(seen: Iterable[str]) -> list[str]:
+    """Columns of validation, the target's first; never what looked at test."""
+    kept = [key for key in seen if key.partition("/")[2] in WATCHED and not key.startswith("oracle")]
+    return sorted(kept, key=lambda key: (not key.startswith("target"), key))
+
+
+def _mean_curve(runs: Sequence[Sequence[Mapping[str, Any]]], name: str) -> Curve:
     by_step: dict[int, list[float]] = {}
-    for row in (row for each in rows for row in each if name in row):
+    for row in (row for run in runs for row in run if name in row):
         by_step.setdefault(row["step"], []).append(row[name])
-    return name, [(step, mean(values)) for step, values in sorted(by_step.items())]
+    return [(step, mean(values)) for step, values in sorted(by_step.items())]
 
 
 def _last_stage(run: Run) -> list[Mapping[str, Any]]:
@@ -116,7 +117,7 @@ def _costs(ax: Any, found: Comparison, groups: Sequence[Group]) -> None:
         ax.plot(*zip(*line), drawstyle="steps-post", color=GREY, linewidth=1, zorder=0)
     if points and max(cost for cost, _ in points) > 20 * max(1e-3, min(cost for cost, _ in points)):
         ax.set_xscale("log")
-    ax.set_xlabel("cost, seconds (line: nothing is better and cheaper)")
+    ax.set_xlabel("cost, s (line: nothing is better and cheaper)", fontsize=8)
     ax.set_ylabel(names.heading(found.metric))
     _plain(ax)
 
