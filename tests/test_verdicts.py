@@ -55,7 +55,11 @@ def test_without_labels_the_baseline_is_the_source_model_alone() -> None:
         "none": "baseline", "scratch": "baseline", "coral": "NEGATIVE transfer", "fine_tune": "better"
     }  # fmt: skip
     assert "each against the baseline nearest to it: none; scratch" in compare(runs).notes
-    assert verdicts([*seeds("coral", *HURT), *seeds("scratch", *GOOD)]) == {"coral": "", "scratch": "baseline"}
+
+
+def test_a_baseline_with_other_labels_is_no_case_of_negative_transfer() -> None:
+    assert verdicts([*seeds("coral", *HURT), *seeds("scratch", *GOOD)]) == {"coral": "worse", "scratch": "baseline"}
+    assert verdicts([*seeds("fine_tune", *HURT), *seeds("none", *GOOD)]) == {"fine_tune": "worse", "none": "baseline"}
 
 
 def test_lower_is_better_where_it_is() -> None:

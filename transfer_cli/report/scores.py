@@ -25,7 +25,7 @@ def by_row(run: Mapping[str, Any], metric: str, rule: str) -> Sequence[float] | 
     stored = run["metrics"][rule].get(metric)
     if rows is None or stored is None or not len(rows) or abs(float(rows.mean()) - stored) > NEAR:
         return None
-    values: list[float] = rows.tolist()
+    values: list[float] = rows.astype(float).tolist()
     return values
 
 

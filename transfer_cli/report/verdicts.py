@@ -35,7 +35,7 @@ class Verdict:
     test: Difference | None = None
     over: str = ""
     p_holm: float = nan
-    negative: bool = False  # the baseline is the same without transfer
+    negative: bool = False  # the baseline is the same without transfer, so what is worse is negative transfer
     classes: list[ClassChange] = field(default_factory=list)
 
 
@@ -51,7 +51,7 @@ def judge(
         verdict = Verdict("baseline", base) if base is group else Verdict("", base)
         if base is not None and base is not group and group.counted:
             verdict.test, verdict.over = _test(group, base, metric, rows, single)
-            verdict.negative = _no_transfer(base) and not _no_transfer(group)
+            verdict.negative = _is_transfer(group) and (_source_only(base) if _label_free(group) else _scratch(base))
         verdicts.append(verdict)
     _correct(verdicts, groups, metric, single)
     _by_class(verdicts, groups)
@@ -85,10 +85,20 @@ def _bases(groups: Sequence[Group], words: Sequence[str], baseline: Sequence[str
     scratch, source_only = ([g for g in groups if g.counted and kind(g)] for kind in (_scratch, _source_only))
     if scratch or source_only:
         own = [word for word in words if word.partition(".")[0] not in METHOD]
-        return [_nearest(group, source_only if _label_free(group) else scratch, own, words) for group in groups]
+        first, second = (source_only, scratch), (scratch, source_only)
+        return [_default(group, first if _label_free(group) else second, own, words) for group in groups]
     done = [group for group in groups if group.counted]
     first = min(done, key=lambda group: str(group.run["started"])) if len(done) == 2 else None
     return [first] * len(groups)
+
+
+def _default(
+    group: Group, kinds: tuple[list[Group], list[Group]], own: Sequence[str], words: Sequence[str]
+) -> Group | None:
+    """No transfer with as many labels, else no transfer with others."""
+    if any(group in kind for kind in kinds):
+        return group
+    return _nearest(group, kinds[0], own, words) or _nearest(group, kinds[1], own, words)
 
 
 def _asked(groups: Sequence[Group], words: Sequence[str], baseline: Sequence[str]) -> list[Group | None]:
@@ -143,8 +153,8 @@ def _source_only(group: Group) -> bool:
     return not _without_source(group) and all(group.facts.get(stage, "none") == "none" for stage in stages)
 
 
-def _no_transfer(group: Group) -> bool:
-    return _scratch(group) or _source_only(group)
+def _is_transfer(group: Group) -> bool:
+    return not _scratch(group) and not _source_only(group)
 
 
 def _label_free(group: Group) -> bool:
