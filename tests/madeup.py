@@ -13,6 +13,8 @@ METHODS = {
     "linear_probe": ("supervised", "linear_probe"),
 }
 TOP = ("status", "fingerprints", "stages", "headline", "started", "cost")
+OVER = {"ci95": 0.013, "n": 2007, "over": "test pictures"}
+STAGE = {"name": "evaluate", "what": "usps test 2,007", "state": "done", "cached": False, "seconds": 3.0, "bytes": 9}
 SERIAL = iter(range(10_000))
 
 
@@ -51,9 +53,9 @@ def run(strategy: str = "fine_tune", seed: int = 0, accuracy: float = 0.9, **cha
         "words": words + [f"{key}={value}" for key, value in settings.items()],
         "choices": {**choices, "fine_tune": fine_tune, "align": "coral" if strategy == "coral" else "none"},
         "config": config,
-        "stages": [{"name": "evaluate", "key": f"{strategy}{seed}{settings}{accuracy}"}],
+        "stages": [{**STAGE, "key": f"{strategy}{seed}{settings}{accuracy}"}],
         "metrics": {"final": scores | {"test/accuracy_ci95": 0.013, "test/f1/cat": 0.5, "step": 100}},
-        "headline": {"name": "test/accuracy", "rule": "final", "ci95": 0.013, "n": 2007, "over": "test pictures"},
+        "headline": {"name": "test/accuracy", "rule": "final", "value": accuracy, **OVER},
         "cost": {"seconds": 60.0 + seed, "labels": 0 if strategy in ("none", "coral") else 100},
         "fingerprints": {"target": "1f3a", "test": {"data": "1f3a", "classes": ["0", "1"]}},
         **top,
