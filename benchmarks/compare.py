@@ -1,5 +1,5 @@
-"""transfer compare over 1,000 and 10,000 runs, as a whole process, against `import torch`. Goals: 1, and 10 times that for
-10 times the runs. A group is five seeds; each fifth is a scratch baseline, the others are tested against theirs."""
+"""transfer compare over 1,000 and 10,000 runs, as a whole process, against `import torch`. Goals: 1, and 10 times that
+for 10 times the runs. A group is five seeds; each fifth is a scratch baseline, the others are tested against theirs."""
 
 import json
 import random
@@ -64,7 +64,8 @@ def changed(results: dict[str, Any], strategy: str, steps: int, seed: int, chanc
     }
     shift = chance.gauss(0, 0.02)
     scores = {
-        name: value + shift if name.startswith("test/") else value for name, value in results["metrics"]["final"].items()
+        name: value + shift if name.startswith("test/") else value
+        for name, value in results["metrics"]["final"].items()
     }
     stages = [*results["stages"][:-1], {**results["stages"][-1], "key": f"{chance.getrandbits(128):032x}"}]
     return {

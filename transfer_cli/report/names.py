@@ -97,8 +97,15 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(item, Mapping):
             found |= flat(item, f"{name}.")
         else:
-            found[name] = item if isinstance(item, str) else json.dumps(item, sort_keys=True, default=str)
+            found[name] = item if isinstance(item, str) else _as_text(item)
     return found
+
+
+def _as_text(item: Any) -> str:
+    """As JSON has it; most are plain values, for which json.dumps is slow."""
+    if item is None:
+        return "null"
+    return str(item) if type(item) is int else json.dumps(item, sort_keys=True, default=str)
 
 
 def identity(config: Mapping[str, Any]) -> str:

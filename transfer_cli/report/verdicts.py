@@ -78,6 +78,33 @@ def _word(verdict: Verdict, group: Group, metric: str) -> str:
 
 
 # baselines
+class Bases:
+    """Groups that may be a baseline, found by `own` words: those that the baseline of a group shares with it."""
+
+    def __init__(self, groups: Sequence[Group], own: Sequence[str], words: Sequence[str]) -> None:
+        self.groups, self._own, self._words = set(groups), own, words
+        self._by_own: dict[tuple[str, ...], list[Group]] = {}
+        for group in groups:
+            self._by_own.setdefault(self._values(group, own), []).append(group)
+
+    @staticmethod
+    def _values(group: Group, words: Sequence[str]) -> tuple[str, ...]:
+        return tuple(group.facts.get(word, "") for word in words)
+
+    def agreeing(self, group: Group) -> list[Group]:
+        """Those equal in `own` words."""
+        return self._by_own.get(self._values(group, self._own), [])
+
+    def nearest(self, group: Group) -> Group | None:
+        """Itself if it is one, else of those equal in `own` words the one equal in most, else the only one there is."""
+        if group in self.groups:
+            return group
+        if near := self.agreeing(group):
+            mine = self._values(group, self._words)
+            return max(near, key=lambda base: sum(a == b for a, b in zip(mine, self._values(base, self._words))))
+        return next(iter(self.groups)) if len(self.groups) == 1 else None
+
+
 def _bases(groups: Sequence[Group], words: Sequence[str], baseline: Sequence[str]) -> list[Group | None]:
     """The baseline of each group: of those that fit, the one equal in all words but those that make the baseline."""
     if baseline:
@@ -85,20 +112,16 @@ def _bases(groups: Sequence[Group], words: Sequence[str], baseline: Sequence[str
     scratch, source_only = ([g for g in groups if g.counted and kind(g)] for kind in (_scratch, _source_only))
     if scratch or source_only:
         own = [word for word in words if word.partition(".")[0] not in METHOD]
-        first, second = (source_only, scratch), (scratch, source_only)
-        return [_default(group, first if _label_free(group) else second, own, words) for group in groups]
+        kinds = Bases(source_only, own, words), Bases(scratch, own, words)
+        return [_default(group, *(kinds if _label_free(group) else kinds[::-1])) for group in groups]
     done = [group for group in groups if group.counted]
     first = min(done, key=lambda group: str(group.run["started"])) if len(done) == 2 else None
     return [first] * len(groups)
 
 
-def _default(
-    group: Group, kinds: tuple[list[Group], list[Group]], own: Sequence[str], words: Sequence[str]
-) -> Group | None:
+def _default(group: Group, first: Bases, second: Bases) -> Group | None:
     """No transfer with as many labels, else no transfer with others."""
-    if any(group in kind for kind in kinds):
-        return group
-    return _nearest(group, kinds[0], own, words) or _nearest(group, kinds[1], own, words)
+    return group if group in second.groups else first.nearest(group) or second.nearest(group)
 
 
 def _asked(groups: Sequence[Group], words: Sequence[str], baseline: Sequence[str]) -> list[Group | None]:
@@ -109,33 +132,17 @@ def _asked(groups: Sequence[Group], words: Sequence[str], baseline: Sequence[str
         raise ConfigError(Fault("--baseline", "no group with a result fits", text, see=_choices(groups, words)))
     keys = {key for key, _ in pairs}
     keys |= {word for word in words if word.partition(".")[0] in METHOD} if keys & set(METHOD) else set()
-    own = [word for word in words if word not in keys]
-    found = []
+    bases = Bases(fitting, [word for word in words if word not in keys], words)
     for group in groups:
-        near = _agreeing(group, fitting, own)
+        near = bases.agreeing(group)
         if len(near) > 1 and group not in near:
             raise ConfigError(Fault("--baseline", f"{len(near)} groups fit", text, see=_choices(near, words)))
-        found.append(group if group in near else _nearest(group, fitting, own, words))
-    return found
+    return [bases.nearest(group) for group in groups]
 
 
 def _choices(groups: Sequence[Group], words: Sequence[str]) -> str:
     told = [" ".join(f"{word}={group.facts.get(word, '')}" for word in words) for group in groups if group.counted]
     return "groups here: " + "; ".join(told[:5]) + (" ..." if len(told) > 5 else "")
-
-
-def _agreeing(group: Group, found: Sequence[Group], own: Sequence[str]) -> list[Group]:
-    return [base for base in found if all(base.facts.get(word) == group.facts.get(word) for word in own)]
-
-
-def _nearest(group: Group, found: Sequence[Group], own: Sequence[str], words: Sequence[str]) -> Group | None:
-    """The one equal in `own` words, else the only one there is."""
-    if group in found:
-        return group
-    near = _agreeing(group, found, own)
-    if near:
-        return max(near, key=lambda base: sum(base.facts.get(word) == group.facts.get(word) for word in words))
-    return found[0] if len(found) == 1 else None
 
 
 def _without_source(group: Group) -> bool:
