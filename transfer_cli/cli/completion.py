@@ -91,7 +91,7 @@ def _file_option(text: str) -> str:
 
 
 def _next_word(command: str, before: Sequence[str], current: str) -> Iterator[str]:
-    if command in ("run", "show", "compare", "list"):
+    if command in ("run", "show") or (command == "compare" and current):
         from transfer_cli.config.words import CHOICES
 
         given = {word.partition("=")[0] for word in before}

@@ -13,7 +13,7 @@ def asked(options: Options) -> list[Path]:
     """Folders of the runs that a command line names, before its query: those of its references; every run where it has
     words or --all and no reference; else the last. Raises ConfigError."""
     if not options.args and (options.words or options.all):
-        return folders(options.runs)
+        return folders(options.runs) or find(options.runs)  # which says that there are none yet
     found = [path for ref in options.args or ("last",) for path in find(options.runs, ref)]
     return list(dict.fromkeys(found))
 
