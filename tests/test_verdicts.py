@@ -262,6 +262,8 @@ def test_by_pools_what_is_not_named_and_pairs_by_it() -> None:
     table = compare(runs, Ask(by=("strategy",)))
     found = {row["strategy"]: row for row in table.rows}
     assert (found["fine_tune"]["n"], found["fine_tune"]["test"]) == (10, "paired over seeds")
+    assert "runs of a group differ in trainer.steps, too; ± and p take them as independent" in table.notes
+    assert table.title.endswith("± 95 % over runs")
     both = [a - b for a, b in zip(HURT, GOOD)] * 2
     assert found["fine_tune"]["p"] == pytest.approx(stats.ttest_1samp(both, 0).pvalue, rel=1e-6)
 

@@ -134,12 +134,13 @@ def _title(found: Comparison) -> str:
     over = sorted({str(run["headline"].get("over", "")) for run in done})
     rules = found.rules
     count = "one result each" if all(group.fixed for group in found.done) else "one seed each"
-    boot = " by bootstrap" if found.ask.interval == "bootstrap" else ""
+    spread = "runs" if found.ask.by else "seeds"
+    spread += " by bootstrap" if found.ask.interval == "bootstrap" else ""
     return ", ".join([
         *names.shared(done[0], found.words),
         f"test {names.heading(found.metric)}",
         f"rule{'s' * (len(rules) > 1)} {' and '.join(rules)}{', picked on test: no result' * (rules == ['oracle'])}",
-        f"{count}, ± 95 % over {' and '.join(over)}" if found.single else f"± 95 % over seeds{boot}",
+        f"{count}, ± 95 % over {' and '.join(over)}" if found.single else f"± 95 % over {spread}",
     ])  # fmt: skip
 
 

@@ -18,6 +18,7 @@ def remarks(found: Comparison, marks: Sequence[bool], history: History) -> list[
     notes = [
         *_what_is_tested(found, marks),
         *(note for pair in zip(found.groups, found.verdicts) for note in _of_group(found, *pair)),
+        *_pooled(found),
         *_ruled_out(found),
     ]
     if found.single:
@@ -54,6 +55,14 @@ def _untested(found: Comparison) -> list[str]:
 
 def _words(found: Comparison, group: Group) -> str:
     return " ".join(f"{word}={group.facts.get(word, '')}" for word in found.words)
+
+
+def _pooled(found: Comparison) -> list[str]:
+    """With --by a group may hold runs that differ in more than the seed."""
+    runs = [run for group in found.groups for run in group.by_unit.values()] if found.ask.by else []
+    pooled = [word for word in names.differing(runs) if word not in found.words]
+    told = f"runs of a group differ in {', '.join(pooled)}, too; ± and p take them as independent"
+    return [told] if pooled else []
 
 
 def _ruled_out(found: Comparison) -> list[str]:
