@@ -215,6 +215,12 @@ def test_of_two_groups_without_a_baseline_the_first_started_is_it() -> None:
     assert table.hints == ["no baseline, so nothing is tested: add --baseline trainer.steps=5"]
 
 
+def test_two_that_both_could_be_the_baseline_are_tested_all_the_same() -> None:
+    runs = [*seeds("scratch", *GOOD, trainer__steps=5), *seeds("scratch", *HURT, trainer__steps=9)]
+    assert verdicts(runs) == {"5": "baseline", "9": "worse"}
+    assert verdicts([*seeds("none", *HURT), *seeds("scratch", *GOOD)]) == {"none": "baseline", "scratch": "better"}
+
+
 # columns, rules, groups
 def test_the_pareto_line_is_what_nothing_beats_in_both() -> None:
     points = {1: (0.5, 10.0), 2: (0.7, 20.0), 3: (0.6, 30.0), 4: (0.7, 25.0), 5: (0.9, 90.0), 6: (0.5, 10.0)}

@@ -53,12 +53,12 @@ def judge(
             verdict.test, verdict.over = _test(group, base, metric, rows, single)
             verdict.negative = _is_transfer(group) and (_source_only(base) if _label_free(group) else _scratch(base))
         verdicts.append(verdict)
-    _correct(verdicts, groups, metric, single)
+    _correct(verdicts, groups, metric)
     _by_class(verdicts, groups)
     return verdicts
 
 
-def _correct(verdicts: Sequence[Verdict], groups: Sequence[Group], metric: str, single: bool) -> None:
+def _correct(verdicts: Sequence[Verdict], groups: Sequence[Group], metric: str) -> None:
     for verdict, p in zip(verdicts, holm([v.test.p if v.test else nan for v in verdicts])):
         verdict.p_holm = p
     for verdict, group in zip(verdicts, groups):
@@ -109,12 +109,13 @@ def _bases(groups: Sequence[Group], words: Sequence[str], baseline: Sequence[str
     """The baseline of each group: of those that fit, the one equal in all words but those that make the baseline."""
     if baseline:
         return _asked(groups, words, baseline)
-    scratch, source_only = ([g for g in groups if g.counted and kind(g)] for kind in (_scratch, _source_only))
-    if scratch or source_only:
+    done = [group for group in groups if group.counted]
+    scratch, source_only = ([group for group in done if kind(group)] for kind in (_scratch, _source_only))
+    if 0 < len(scratch) + len(source_only) < len(done):
         own = [word for word in words if word.partition(".")[0] not in METHOD]
         kinds = Bases(source_only, own, words), Bases(scratch, own, words)
         return [_default(group, *(kinds if _label_free(group) else kinds[::-1])) for group in groups]
-    done = [group for group in groups if group.counted]
+    # nothing but baselines, or none: only of two groups is it clear which pair to test
     first = min(done, key=lambda group: str(group.run["started"])) if len(done) == 2 else None
     return [first] * len(groups)
 
