@@ -240,6 +240,7 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
     ("words", "wanted"),
     [
         (["comp"], ["compare", "completion"]),
+        (["compare", "strategy=knn", "mod"], ["model="]),
         (["run", "strategy=few"], ["strategy=few_shot"]),
         (["run", "strategy=knn,few"], ["strategy=knn,few_shot"]),
         (["run", "source=mn"], ["source=mnist"]),

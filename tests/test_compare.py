@@ -2,68 +2,17 @@
 
 import io
 import json
-from copy import deepcopy
-from typing import Any
 
 import pytest
+from madeup import run, seeds
 from scipy import stats
 
 from transfer_cli.errors import ConfigError
 from transfer_cli.report import names
-from transfer_cli.report.compare import compare, grouped
+from transfer_cli.report.compare import compare
 from transfer_cli.report.faces import render
+from transfer_cli.report.groups import grouped
 from transfer_cli.report.tables import Look
-
-METHODS = {
-    "scratch": ("none", "full"),
-    "fine_tune": ("supervised", "full"),
-    "linear_probe": ("supervised", "linear_probe"),
-}
-SERIAL = iter(range(10_000))
-
-
-def run(strategy: str = "fine_tune", seed: int = 0, accuracy: float = 0.9, **changed: Any) -> dict[str, Any]:
-    """A results.json as a run leaves it. `changed`: dotted settings typed by the user, or top-level entries."""
-    pretrain, fine_tune = METHODS[strategy]
-    top = {
-        key: changed.pop(key) for key in ("status", "fingerprints", "stages", "headline", "started") if key in changed
-    }
-    settings = {key.replace("__", "."): value for key, value in changed.items()}
-    number = next(SERIAL)
-    config = {
-        "seed": seed,
-        "runtime": {"threads": number},
-        "strategy": strategy,
-        "weights": "none",
-        "pretrain": {"method": pretrain, "seed": 0},
-        "fine_tune": {"method": fine_tune, **({"head_lr": 0.1} if fine_tune == "full" else {"l2": 1.0})},
-        "data": {"family": "usps", "shots": 10},
-        "trainer": {"steps": 100},
-    }
-    for key, value in settings.items():
-        group, name = key.split(".")
-        config[group][name] = value
-    choices = {"strategy": strategy, "source": "mnist", "data": "usps", "model": "lenet", "pretrain": pretrain}
-    words = [f"strategy={strategy}", "source=mnist", "data=usps", f"seed={seed}"]
-    scores = {"test/accuracy": accuracy, "test/nll": 1 - accuracy}
-    return {
-        "id": f"k{number:05}",
-        "status": "done",
-        "started": f"2026-11-22T10:{number // 60 % 60:02}:{number % 60:02}Z",
-        "words": words + [f"{key}={value}" for key, value in settings.items()],
-        "choices": {**choices, "fine_tune": fine_tune},
-        "config": config,
-        "stages": [{"name": "evaluate", "key": f"{strategy}{seed}{settings}{accuracy}"}],
-        "metrics": {"final": scores | {"test/accuracy_ci95": 0.013, "test/f1/cat": 0.5, "step": 100}},
-        "headline": {"name": "test/accuracy", "rule": "final", "ci95": 0.013, "n": 2007, "over": "test pictures"},
-        "cost": {"seconds": 60.0 + seed},
-        "fingerprints": {"target": "1f3a", "test": {"data": "1f3a", "classes": ["0", "1"]}},
-        **top,
-    }
-
-
-def seeds(strategy: str, *accuracies: float, **changed: Any) -> list[dict[str, Any]]:
-    return [run(strategy, seed, accuracy, **deepcopy(changed)) for seed, accuracy in enumerate(accuracies)]
 
 
 def test_seeds_are_one_group_with_a_t_interval() -> None:
@@ -79,19 +28,21 @@ def test_the_screen_of_a_sweep() -> None:
     runs = [*seeds("scratch", 0.70, 0.74, 0.72), *seeds("fine_tune", 0.90, 0.92, 0.91)]
     lines = render(compare(runs), "table", Look()).splitlines()
     assert lines[0] == "mnist → usps, lenet, test accuracy %, rule final, ± 95 % over seeds"
-    assert lines[1].split() == ["strategy", "n", "accuracy", "%", "NLL", "cost"]
-    assert lines[2].split() == ["fine_tune", "3", "91.0", "±2.5", "0.090", "±0.025", "1m", "01s"]
-    assert lines[3].split() == ["scratch", "3", "72.0", "±5.0", "0.280", "±0.050", "1m", "01s"]
+    assert lines[1].split() == ["strategy", "n", "accuracy", "%", "delta", "p", "Holm", "verdict", "cost"]
+    assert lines[2].split() == ["fine_tune", "3", "91.0", "±2.5", "+19.0", "±2.5", "<.001", "better", "1m", "01s", "P"]
+    assert lines[3].split() == ["scratch", "3", "72.0", "±5.0", "baseline", "1m", "01s"]
+    assert lines[4:6] == ["P: nothing else is better and cheaper", "delta, p: paired by seed"]
     assert lines[-1] == f"next  transfer show {runs[3]['id']}"
+    assert all(len(line) <= 80 for line in lines)
 
 
 def test_a_single_seed_is_said_to_be_single() -> None:
     table = compare([run("scratch", 0, 0.7), run("fine_tune", 0, 0.9)])
     text = render(table, "table", Look(200))
     assert "one seed each, ± 95 % over test pictures" in text
-    assert "one seed each: other seeds may give another order" in text
+    assert "NO CONCLUSION: one seed each; how much seeds move it is not known, 8 seeds tell" in text
     assert "90.0 ±1.3" in text
-    assert table.next == "transfer run strategy=fine_tune,scratch source=mnist data=usps --seeds 5"
+    assert table.next == "transfer run strategy=fine_tune,scratch source=mnist data=usps --seeds 8"
 
 
 def test_one_seed_among_many_has_no_interval_and_is_named() -> None:
@@ -229,11 +180,17 @@ def test_machines_read_no_share_outside_0_to_1() -> None:
 def test_tsv_and_json_of_compare() -> None:
     table = compare([*seeds("scratch", 0.70, 0.74), *seeds("fine_tune", 0.90, 0.92)])
     rows = [line.split("\t") for line in io.StringIO(render(table, "tsv")).read().splitlines()]
-    assert rows[0] == ["strategy", "n", "n_failed", "mean", "lo", "hi", "sd", "nll", "nll_lo", "nll_hi", "cost_s"]
+    assert rows[0] == [
+        "strategy", "n", "n_failed", "mean", "lo", "hi", "sd", "delta", "delta_lo", "delta_hi", "p", "p_holm",
+        "verdict", "labels", "cost_s", "pareto", "trained", "peak_bytes", "stored_bytes", "test", "against", "effect",
+        "p_flip", "nll", "nll_lo", "nll_hi",
+    ]  # fmt: skip
     assert rows[1][0:4] == ["fine_tune", "2", "0", "0.91"]
     document = json.loads(render(table, "json"))
     assert document["schema"] == "compare/1"
     assert document["rows"][0]["seeds"][1]["value"] == 0.92
+    assert document["rows"][0]["test"] == "paired over seeds"
+    assert document["rows"][0]["against"] == "scratch"
 
 
 def test_the_fixed_source_model_is_said() -> None:

@@ -170,8 +170,11 @@ def test_show_of_a_run_is_its_record(transfer: Transfer, pictures: Path) -> None
     assert transfer("show", "last:2").code == 0  # there is but one
     run(transfer, "strategy=scratch")
     told = transfer("show", "last:2")
+    assert (told.code, "nothing differs" in told.err) == (0, True)
+    run(transfer, "strategy=scratch")
+    told = transfer("show", "last:3")
     assert told.code == 2
-    assert told.errors[0].startswith("error: last:2: means 2 runs: ")
+    assert told.errors[0].startswith("error: last:3: means 3 runs: ")
 
 
 # resume and clean

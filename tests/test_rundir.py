@@ -326,10 +326,10 @@ def test_a_thousand_runs_are_listed_at_once(runs: Path) -> None:
         (folder / "results.json").write_text(text)
     times = []
     for _ in range(5):
-        start_s = time.perf_counter()
+        start_s = time.process_time()  # of this process alone, however busy the machine
         assert len(listing(runs)) == 1000
-        times.append(time.perf_counter() - start_s)
-    assert min(times) < 0.3  # 0.1 s on an idle machine
+        times.append(time.process_time() - start_s)
+    assert min(times) < 0.3
     assert len(listing(runs, limit=20)) == 20
 
 

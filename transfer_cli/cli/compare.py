@@ -1,23 +1,49 @@
-"""transfer compare: runs side by side, grouped over seeds. Reads results.json files only."""
+"""transfer compare: runs side by side, grouped over seeds, with tests against a baseline. Reads results.json files; of
+the store only the scores of single test rows, where all runs have one seed."""
+
+from pathlib import Path
+from typing import Any
 
 from transfer_cli.cli.options import Options
-from transfer_cli.errors import ConfigError, Fault
+from transfer_cli.cli.refs import chosen
+from transfer_cli.cli.watch import shown
 from transfer_cli.report.compare import compare
+from transfer_cli.report.comparison import Ask, study
 from transfer_cli.report.screen import Screen
-from transfer_cli.report.tables import arranged
+from transfer_cli.report.tables import Table, arranged
 from transfer_cli.rundir import rundir
 
 
 def main(options: Options) -> int:
-    """Example: transfer compare last:3"""
-    if options.words:
-        raise ConfigError(Fault(options.words[0], "compare takes runs: last:3, an id, a path or a 'glob*'"))
-    found = [path for ref in options.args or ("last",) for path in rundir.find(options.runs, ref)]
-    runs = [rundir.summary(path) for path in dict.fromkeys(found)]
-    readable = [run for run in runs if "config" in run and "choices" in run]
+    """Example: transfer compare data=usps strategy=scratch,fine_tune"""
     screen = Screen.of(options)
-    for run in runs:
-        if run not in readable:
+    if options.plot is not None:
+        _draw(options, screen, options.plot)
+    return shown(options, screen, lambda: _table(options, screen))
+
+
+def _table(options: Options, screen: Screen) -> Table:
+    found = compare(_readable(options, screen), _ask(options), lambda: rundir.listing(options.runs))
+    return arranged(found, options.sort, options.limit, options.columns)
+
+
+def _ask(options: Options) -> Ask:
+    return Ask(options.metric, options.rule, options.by, options.baseline, options.interval)
+
+
+def _readable(options: Options, screen: Screen) -> list[dict[str, Any]]:
+    """The runs asked for; of one whose results.json cannot be read its name is told."""
+    readable = []
+    for run in chosen(options):
+        if "config" in run and "choices" in run:
+            readable.append(run)
+        else:
             screen.note(f"run {run['id']}: left out, its results.json cannot be read")
-    screen.show(arranged(compare(readable), options.sort, options.limit))
-    return 0
+    return readable
+
+
+def _draw(options: Options, screen: Screen, path: Path) -> None:
+    from transfer_cli.report.plots import draw
+
+    draw(study(_readable(options, screen), _ask(options)), path)
+    screen.note(f"written: {path}")

@@ -91,12 +91,12 @@ def _file_option(text: str) -> str:
 
 
 def _next_word(command: str, before: Sequence[str], current: str) -> Iterator[str]:
-    if command in ("run", "show"):
+    if command in ("run", "show") or (command == "compare" and current):
         from transfer_cli.config.words import CHOICES
 
         given = {word.partition("=")[0] for word in before}
         yield from (f"{word}=" for word in (*CHOICES, "weights", "seed") if word not in given)
-    if command in ("show", "compare", "resume", "predict"):
+    if command in ("show", "compare", "resume", "predict", "note"):
         yield from ("last", *_runs(before))
     if command in ("predict", "data"):
         yield from _paths(current)

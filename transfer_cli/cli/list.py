@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from transfer_cli.cli.options import Options
+from transfer_cli.cli.refs import queried
+from transfer_cli.cli.watch import shown as show
 from transfer_cli.config import folders
 from transfer_cli.errors import ConfigError, Fault, nearest
 from transfer_cli.report import names, numbers
@@ -25,21 +27,25 @@ SLOTS = ("pretrain", "align", "fine_tune", "predictor")
 
 def main(options: Options) -> int:
     """Example: transfer list strategies"""
-    if options.words or len(options.args) > 1:
-        raise ConfigError(Fault("list", "takes one group: " + ", ".join(groups()), (*options.words, *options.args)[-1]))
-    screen, asked = Screen.of(options), options.args[0] if options.args else "runs"
+    screen, group = Screen.of(options), _group(options)
+    made: dict[str, Callable[[], Table]] = {
+        "runs": lambda: runs(options, screen),
+        "strategy": lambda: strategies(options),
+    }
+    make = made.get(group, lambda: plain(group, options))
+    return show(options, screen, lambda: arranged(make(), options.sort, options.limit, options.columns))
+
+
+def _group(options: Options) -> str:
+    """What to list. Raises ConfigError; words are a query, which only runs answer."""
+    asked = options.args[0] if options.args else "runs"
     group = PLURALS.get(asked, asked)
+    stray = [*options.args[1:], *(options.words if group != "runs" else ())]
+    if stray:
+        raise ConfigError(Fault("list", "takes one group: " + ", ".join(groups()), stray[-1]))
     if group not in (*folders.GROUPS, "runs"):
         raise ConfigError(Fault("list", "no such group", asked, tuple(groups()), nearest(asked, groups())))
-    table = (
-        runs(options, screen)
-        if group == "runs"
-        else strategies(options)
-        if group == "strategy"
-        else plain(group, options)
-    )
-    screen.show(arranged(table, options.sort, options.limit))
-    return 0
+    return group
 
 
 def groups() -> list[str]:
@@ -86,10 +92,13 @@ def _example(rows: list[dict[str, Any]], word: str) -> str:
 
 
 def runs(options: Options, screen: Screen) -> Table:
-    """Newest first; the newest 20 on a terminal, all of them for machines and with --all."""
+    """Newest first; the newest 20 on a terminal, all of them for machines and with --all. Words choose among them."""
     paths = rundir.folders(options.runs)[::-1]
     every = options.all or options.sort or options.limit is not None or screen.format != "table"
-    shown = [rundir.summary(path) for path in (paths if every else paths[:NEWEST])]
+    asked = options.words or options.without
+    found = queried([rundir.summary(path) for path in (paths if every or asked else paths[:NEWEST])], options.words,
+                    options.without)  # fmt: skip
+    shown = found if every else found[:NEWEST]
     now = datetime.now(UTC)
     columns = [
         Column("run"),
@@ -102,10 +111,11 @@ def runs(options: Options, screen: Screen) -> Table:
         Column("headline", head="headline", align="right", only="screen"),
         Column("value", interval=True, ends=("lo", "hi"), only="machine"),
         Column("cost", "s"),
+        Column("note", wraps=True, only=None if any(run.get("note") for run in shown) else "machine"),
         Column("path", only="machine"),
         Column("stages", only="json"),
     ]
-    left = len(paths) - len(shown)
+    left = len(found if asked else paths) - len(shown)
     notes = [f"{left:,} older runs: --all"] if left else []
     if not paths:
         notes = [f"no runs in {options.runs} yet"]
@@ -128,6 +138,7 @@ def _row(run: dict[str, Any], now: datetime) -> dict[str, Any]:
         "headline": f"{names.label(head['name'])} {_shown(value, head['name'])}" if value else "",
         "value": inside(value) if value and names.is_share(head["name"]) else value,
         "cost": (run.get("cost") or {}).get("seconds"),
+        "note": run.get("note"),
         "path": run.get("path"),
         "stages": {stage["name"]: stage["key"] for stage in run.get("stages") or []},
     }

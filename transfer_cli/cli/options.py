@@ -6,13 +6,19 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from transfer_cli.cli.table import COMMANDS, OPTIONS, Option, options_of
 from transfer_cli.errors import ConfigError, Fault, nearest
 
 FORMATS = ("table", "tsv", "csv", "md", "latex", "json")
-COLORS = ("auto", "always", "never")
+ONE_OF = {
+    "format": FORMATS,
+    "color": ("auto", "always", "never"),
+    "rule": ("final", "source_val", "target_val", "oracle"),
+    "interval": ("t", "bootstrap"),
+}
+MANY = ("config_dirs", "without")  # fields of options that may be repeated
 WORD = re.compile(r"[~+]{0,2}[A-Za-z_][\w.@/+-]*=", re.ASCII)  # `./a=b.png` is a path
 TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
@@ -47,6 +53,15 @@ class Options:
     config_dirs: tuple[Path, ...] = ()
     from_file: Path | None = None
     yes: bool = False
+    metric: str = ""
+    rule: str = ""
+    by: tuple[str, ...] = ()
+    baseline: tuple[str, ...] = ()
+    interval: Literal["t", "bootstrap"] = "t"
+    without: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    plot: Path | None = None
+    watch: bool = False
     sort: str | None = None
     limit: int | None = None
     all: bool = False
@@ -120,21 +135,27 @@ class _Reader:
         return "" if first or self.words else "first"
 
     def _values(self) -> dict[str, Any]:
-        values: dict[str, Any] = {"config_dirs": [], "runs": Path(os.environ.get("TRANSFER_RUNS") or "runs")}
+        values: dict[str, Any] = {
+            **{field: [] for field in MANY},
+            "runs": Path(os.environ.get("TRANSFER_RUNS") or "runs"),
+        }
         for option, text in self.given:
             try:
                 value = self._read(option, text)
             except ValueError as error:
                 self.faults.append(Fault(option.name, str(error), text))
                 continue
-            if option.field == "config_dirs":
-                values["config_dirs"].append(value)
+            if option.field in MANY:
+                values[option.field].append(value)
             elif values.get(option.field, value) != value and option.field != "runs":
                 self.faults.append(Fault(option.name, "given twice", text))
             else:
                 values[option.field] = value
         values["multirun"] = values.get("multirun", False) or "seeds" in values
-        return values | {"config_dirs": self._config_dirs(values["config_dirs"])}
+        return values | {
+            "config_dirs": self._config_dirs(values["config_dirs"]),
+            "without": tuple(values["without"]),
+        }
 
     def _config_dirs(self, given: Sequence[Path]) -> tuple[Path, ...]:
         from transfer_cli.config.folders import user_dirs
@@ -156,7 +177,9 @@ class _Reader:
             return int(text)
         if option.value == "TIME":
             return _seconds(text)
-        allowed = {"format": FORMATS, "color": COLORS}.get(option.field)
+        if option.value in ("KEYS", "NAMES", "WORDS"):
+            return tuple(part for part in re.split(r"\s+" if option.value == "WORDS" else ",", text) if part)
+        allowed = ONE_OF.get(option.field)
         if allowed and text not in allowed:
             raise ValueError(f"one of {', '.join(allowed)}")
         return Path(text).expanduser() if option.value in ("FILE", "DIR") else text

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer_cli.cli.options import Options
+from transfer_cli.cli.refs import chosen
 from transfer_cli.cli.work import quiet_threads
 from transfer_cli.data.decode import SUFFIXES
 from transfer_cli.data.text import read_text
@@ -15,7 +16,6 @@ from transfer_cli.data.text_table import texts_of
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.report.screen import Screen, terminal
 from transfer_cli.report.tables import Column, Table
-from transfer_cli.rundir.rundir import find, summary
 from transfer_cli.safe import safe
 from transfer_cli.store.store import Store
 
@@ -44,11 +44,13 @@ def _asked(options: Options) -> tuple[dict[str, Any], Path]:
         raise ConfigError(
             Fault("predict", "wants a picture, a folder, a CSV or texts", do="transfer predict last ./new")
         )
-    refs, place = (options.args[:-1] or ("last",)), Path(options.args[-1]).expanduser()
-    found = [folder for ref in refs for folder in find(options.runs, ref)]
+    words = tuple(word for word in options.words if not word.startswith("plugins="))
+    refs, place = options.args[:-1], Path(options.args[-1]).expanduser()
+    found = chosen(replace(options, args=refs, words=words))
     if len(found) != 1:
-        raise ConfigError(Fault(" ".join(refs), f"means {len(found)} runs; predict takes one"))
-    run = summary(found[0])
+        ids = ", ".join(run["id"] for run in found[-5:])
+        raise ConfigError(Fault(" ".join([*refs, *words]), f"means {len(found)} runs: {ids}; predict takes one"))
+    run = found[0]
     if run["status"] != "done":
         name = safe(run["id"])
         raise ConfigError(Fault(f"run {name}", f"is not finished: {run['status']}", do=f"transfer resume {name}"))

@@ -1,4 +1,5 @@
-"""transfer show: of words the settings and the plan (each stage cached or to do), of a RUN what it did."""
+"""transfer show: of words the settings and the plan (each stage cached or to do), of a RUN what it did, of two
+what differs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.plan.outcome import notes, target_labels, timing
 from transfer_cli.plan.plan import Plan, Stage
 from transfer_cli.report import screens
+from transfer_cli.report.differ import difference
 from transfer_cli.report.screen import Screen
 from transfer_cli.rundir.rundir import find, summary
 from transfer_cli.store.store import Store
@@ -26,18 +28,22 @@ def main(options: Options) -> int:
 
 
 def show_run(options: Options, screen: Screen) -> int:
-    """Header, stages and results of one run. Raises ConfigError if the reference means several."""
+    """Header, stages and results of one run; of two, what differs. Raises ConfigError if more are meant."""
     if options.words:
         raise ConfigError(Fault("show", "takes a RUN or words, not both"))
     found = [folder for ref in options.args for folder in find(options.runs, ref)]
+    if len(found) == 2:
+        screen.show(difference(*map(summary, found), everything=options.verbose))
+        return 0
     if len(found) != 1:
         names = ", ".join(folder.name for folder in found[:5])
-        raise ConfigError(Fault(" ".join(options.args), f"means {len(found)} runs: {names}", do="name one"))
+        raise ConfigError(Fault(" ".join(options.args), f"means {len(found)} runs: {names}", do="name one or two"))
     results = summary(found[0])
     if screen.json:
         screen.answer(results)
         return 0
     screen.note(screens.header(results))
+    screen.note(f"note  {results['note']}" if results.get("note") else "")
     rows = [{"stage": s["name"], "size": s.get("bytes"), **s} for s in results["stages"]]
     screens.plan(rows, [f"{results['status']}  {found[0]}"], screen)
     if results["status"] == "done" and screen.format == "table":

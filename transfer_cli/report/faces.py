@@ -80,7 +80,7 @@ def _text(text: str) -> str:
 def _json(table: Table) -> str:
     columns = table.for_machines(json=True)
     rows = [{name: part for c in columns for name, part in zip(c.machine, _parts(c, row))} for row in table.rows]
-    more = {"next": table.next} if table.next else {}
+    more = {name: value for name, value in (("hints", list(table.hints)), ("next", table.next)) if value}
     head = {"schema": table.schema, "title": table.title, "rows": rows, "notes": list(table.notes)}
     return document({**head, **more, **table.extra})
 
@@ -113,14 +113,14 @@ def _latex(table: Table) -> str:
     caption = " ".join(latex(text).rstrip(".") + "." for text in (table.title, *table.notes) if text)
     ends = " \\\\\n"
     return (
-        "\\begin{table}\n\\centering\n"
+        "% \\usepackage{booktabs}\n\\begin{table}\n\\centering\n"
         + (f"\\caption{{{caption}}}\n" if caption else "")
-        + f"\\begin{{tabular}}{{{''.join('r' if column.right else 'l' for column in columns)}}}\n\\hline\n"
+        + f"\\begin{{tabular}}{{{''.join('r' if column.right else 'l' for column in columns)}}}\n\\toprule\n"
         + " & ".join(latex(column.title) for column in columns)
         + ends
-        + "\\hline\n"
+        + "\\midrule\n"
         + "".join(" & ".join(line) + ends for line in grid)
-        + "\\hline\n\\end{tabular}\n\\end{table}\n"
+        + "\\bottomrule\n\\end{tabular}\n\\end{table}\n"
     )
 
 

@@ -73,7 +73,7 @@ def curves(rows: Sequence[Row], path: Path, *, title: str = "") -> None:
     seen = {key for row in rows for key in row if "/" in key}
     metric = next((name for name in WATCHED if any(key.endswith(f"/{name}") for key in seen)), "")
     scored = sorted(key for key in seen if metric and key.endswith(f"/{metric}"))
-    figure = _figure(8.0, 5.0 if scored else 3.0)
+    figure = new_figure(8.0, 5.0 if scored else 3.0)
     axes = figure.subplots(2 if scored else 1, 1, sharex=True, squeeze=False)[:, 0]
     _loss(axes[0], rows, starts)
     for number, key in enumerate(scored):
@@ -82,7 +82,7 @@ def curves(rows: Sequence[Row], path: Path, *, title: str = "") -> None:
         _borders(ax, starts, width)
     _name_stages(axes[0], starts, width)
     axes[-1].set_xlabel("step")
-    _finish(figure, path, title)
+    finish(figure, path, title)
 
 
 def _starts(rows: Sequence[Row]) -> tuple[dict[str, int], int]:
@@ -158,7 +158,7 @@ def confusion(table: Sequence[Sequence[int]], classes: Sequence[str], path: Path
     counts = np.asarray(table, dtype=np.int64)
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     side = min(11.0, max(4.2, 2.2 + 0.36 * len(counts)))
-    figure = _figure(side + 0.9, side)
+    figure = new_figure(side + 0.9, side)
     ax = figure.subplots()
     # errors among many classes are a few % each: a root scale shows them
     scale = PowerNorm(1.0 if len(counts) <= WITH_COUNTS else 0.5, vmin=0, vmax=100)
@@ -170,7 +170,7 @@ def confusion(table: Sequence[Sequence[int]], classes: Sequence[str], path: Path
         _name_classes(ax, classes)
     ax.set_xlabel("taken for")
     ax.set_ylabel("is")
-    _finish(figure, path, title)
+    finish(figure, path, title)
 
 
 def _write_counts(ax: Any, counts: Any, shares: Any) -> None:
@@ -203,7 +203,8 @@ def _write_confusions(confused: Sequence[Row], path: Path) -> None:
     _put(path, render(top_confusions(confused), "csv").encode())
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure of this size in inches that needs no window system."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -212,7 +213,8 @@ def _figure(width: float, height: float) -> Any:
     return figure
 
 
-def _finish(figure: Any, path: Path, title: str) -> None:
+def finish(figure: Any, path: Path, title: str) -> None:
+    """Writes the figure as PNG, whole or not at all."""
     if title:
         figure.suptitle(clean(title), fontsize=10, parse_math=False)
     data = io.BytesIO()

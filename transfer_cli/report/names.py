@@ -97,33 +97,44 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(item, Mapping):
             found |= flat(item, f"{name}.")
         else:
-            found[name] = item if isinstance(item, str) else json.dumps(item, sort_keys=True, default=str)
+            found[name] = item if isinstance(item, str) else _as_text(item)
     return found
+
+
+def _as_text(item: Any) -> str:
+    """As JSON has it; most are plain values, for which json.dumps is slow."""
+    if item is None:
+        return "null"
+    return str(item) if type(item) is int else json.dumps(item, sort_keys=True, default=str)
 
 
 def identity(config: Mapping[str, Any]) -> str:
     """The settings as one string: equal in runs that differ in the seed alone."""
-    return json.dumps(flat(config), sort_keys=True)
+    kept = {key: item for key, item in config.items() if key not in WITHOUT}
+    return json.dumps(kept, sort_keys=True, default=str)
+
+
+def facts(run: Run) -> dict[str, str]:
+    """Every word and dotted key that may tell a run from another, with its value."""
+    chosen = {word: str(run["choices"].get(word) or "none") for word in CHOICES}
+    return flat(run["config"]) | chosen | {"rule": str((run.get("headline") or {}).get("rule", ""))}
 
 
 def value(run: Run, word: str) -> str:
     """The value of a word or dotted key in a run; empty where it has none."""
-    if word == "rule":
-        return str((run.get("headline") or {}).get("rule", ""))
-    if word in CHOICES:
-        return str(run["choices"].get(word) or "none")
-    return flat(run["config"]).get(word, "")
+    return facts(run).get(word, "")
 
 
 def differing(runs: Sequence[Run]) -> list[str]:
     """Words that tell `runs` apart: those typed by somebody that differ, all of them, for none is "the cause";
     then as many more as it takes until no difference is left unnamed. `rule` counts as a word."""
+    known = [facts(run) for run in runs]
     typed = {word.split("=", 1)[0] for run in runs for word in run["words"]}
-    keys = sorted({key for run in runs for key in flat(run["config"])} - set(CHOICES))
-    varied = [word for word in (*CHOICES, *keys, "rule") if len({value(run, word) for run in runs}) > 1]
+    keys = sorted({key for found in known for key in found} - {*CHOICES, "rule"})
+    varied = [word for word in (*CHOICES, *keys, "rule") if len({found.get(word, "") for found in known}) > 1]
     named = [word for word in varied if _typed(word, typed)]
     for word in varied:
-        if len(_parts(runs, [*named, word])) > len(_parts(runs, named)):
+        if len(_parts(known, [*named, word])) > len(_parts(known, named)):
             named.append(word)
     return sorted(named, key=varied.index)
 
@@ -132,9 +143,9 @@ def _typed(word: str, typed: set[str]) -> bool:
     return word in typed or any(word.startswith(f"{key}.") for key in typed if key not in CHOICES)
 
 
-def _parts(runs: Sequence[Run], words: Iterable[str]) -> set[tuple[str, ...]]:
+def _parts(known: Sequence[Mapping[str, str]], words: Iterable[str]) -> set[tuple[str, ...]]:
     words = list(words)
-    return {tuple(value(run, word) for word in words) for run in runs}
+    return {tuple(found.get(word, "") for word in words) for found in known}
 
 
 def shared(run: Run, differing: Sequence[str]) -> list[str]:

@@ -32,6 +32,23 @@ def plus_minus(interval: Interval, scale: float = 1.0) -> str:
     return f"{value:.{places}f} ±{half:.{places}f}"
 
 
+def signed(interval: Interval, scale: float = 1.0) -> str:
+    """A difference: `plus_minus` with its sign, `+18.9 ±2.6`."""
+    text = plus_minus(interval, scale)
+    return text if text.startswith("-") else f"+{text}"
+
+
+def p_value(p: float) -> str:
+    """`<.001`, `.004`, `.049`, `.37`: a third digit only where it matters.
+
+    >>> [p_value(p) for p in (0.0004, 0.0041, 0.0494, 0.061, 0.37, 1.0)]
+    ['<.001', '.004', '.049', '.06', '.37', '1']"""
+    if p < 0.001:
+        return "<.001"
+    places = 3 if p < 0.01 or 0.045 <= p < 0.055 else 2
+    return f"{p:.{places}f}".lstrip("0") if p < 0.995 else "1"
+
+
 def percent(share: float) -> str:
     """A share in % without the sign, one decimal: 0.987 is `98.7`."""
     return f"{100 * share:.1f}"

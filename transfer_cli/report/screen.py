@@ -89,7 +89,7 @@ class Screen:
         """The answer, written in one piece. What a machine's face has no place for goes to stderr."""
         self.write(render(table, self.format, self.look))
         if self.format in ("tsv", "csv"):
-            for text in (table.title, *table.notes):
+            for text in (table.title, *table.notes, *table.hints):
                 self.note(text)
 
     def answer(self, value: Mapping[str, Any]) -> None:

@@ -12,10 +12,12 @@ from transfer_cli.report import numbers
 from transfer_cli.report.statistics import Interval
 from transfer_cli.report.text import Meaning, cells, clean, paint, wrap
 
-Unit = Literal["", "%", "n", "short", "s", "B"]
+Unit = Literal["", "%", "+", "+%", "n", "short", "s", "B", "p"]
+Only = Literal["screen", "machine", "json"] | None
 STATES: dict[str, Meaning] = {
     "done": "good", "ok": "good", "running": "look", "waiting": "look", "interrupted": "look", "warn": "look",
     "failed": "bad", "died": "bad", "FAIL": "bad", "none": "dim", "cached": "dim", "off": "dim", "note": "dim",
+    "better": "good", "worse": "bad", "NEGATIVE": "bad", "baseline": "dim",
 }  # fmt: skip
 SUFFIX: dict[str, str] = {"s": "_s", "B": "_bytes"}
 GAP = "  "
@@ -26,7 +28,8 @@ ENOUGH = 24  # cells for a sentence to be read in a column
 class Column:
     """`name` is the key in a row and, with the unit's suffix, the name in TSV and JSON; `head` stands on a screen.
 
-    Units: % share of 1, n exact count, short `1.2 M`, s seconds, B bytes. `interval`: cells are Intervals, which
+    Units: % share of 1, + and +% a difference with its sign, n exact count, short `1.2 M`, s seconds, B bytes, p a p
+    value. `interval`: cells are Intervals, which
     machines read as three columns (`ends` names the last two). `only` keeps it from one face; `json` is for
     what no table holds. `state`: the cell's first word decides its colour. `wraps`: a sentence, in the last column,
     that may be broken at its spaces."""
@@ -37,7 +40,7 @@ class Column:
     align: Literal["left", "right"] | None = None
     interval: bool = False
     ends: tuple[str, str] | None = None
-    only: Literal["screen", "machine", "json"] | None = None
+    only: Only = None
     state: bool = False
     wraps: bool = False
 
@@ -58,7 +61,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows map column names to raw values (None: empty). `next` is a command, printed last and never broken."""
+    """Rows map column names to raw values (None: empty). `next` is a command, printed last and never broken. Notes go
+    into captions, `hints` are for who sits before the screen."""
 
     columns: Sequence[Column]
     rows: Sequence[Mapping[str, Any]]
@@ -67,6 +71,7 @@ class Table:
     next: str = ""
     schema: str = "table/1"
     extra: Mapping[str, Any] = field(default_factory=dict)  # of the JSON document
+    hints: Sequence[str] = ()
 
     def on_screen(self) -> list[Column]:
         return [column for column in self.columns if column.only not in ("machine", "json")]
@@ -75,16 +80,23 @@ class Table:
         return [column for column in self.columns if column.only != "screen" and (json or column.only != "json")]
 
 
-def arranged(table: Table, sort: str | None, limit: int | None) -> Table:
-    """The table in the order of a column (smallest first, empty last), its first `limit` rows.
-    Raises ConfigError for a column that is not there."""
-    rows = list(table.rows)
+def arranged(table: Table, sort: str | None, limit: int | None, columns: Sequence[str] = ()) -> Table:
+    """The table in the order of a column (smallest first, empty last), its first `limit` rows, and of its columns those
+    named, in that order, on every face. Raises ConfigError for a column that is not there."""
+    rows, known = list(table.rows), {column.name: column for column in table.columns if column.only != "json"}
+    asked = [("--sort", sort)] if sort is not None else []
+    asked += [("--columns", name) for name in columns]
+    faults = [
+        Fault(option, "no such column", name, tuple(known), nearest(name, list(known)))
+        for option, name in asked
+        if name not in known
+    ]
+    if faults:
+        raise ConfigError(*faults)
     if sort is not None:
-        known = [column.name for column in table.columns if column.only != "json"]
-        if sort not in known:
-            raise ConfigError(Fault("--sort", "no such column", sort, tuple(known), nearest(sort, known)))
         rows.sort(key=lambda row: _order(row.get(sort)))
-    return replace(table, rows=rows[:limit])
+    chosen = [replace(known[name], only=None) for name in columns] or table.columns
+    return replace(table, rows=rows[:limit], columns=chosen)
 
 
 def _order(value: Any) -> tuple[bool, bool, Any]:
@@ -110,7 +122,8 @@ def shown(value: Any, unit: Unit = "") -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Interval):
-        return numbers.plus_minus(value, scale=100 if unit == "%" else 1)
+        told = numbers.signed if unit.startswith("+") else numbers.plus_minus
+        return told(value, scale=100 if unit.endswith("%") else 1)
     if isinstance(value, float) and isnan(value):
         return ""
     return _number(value, unit) if isinstance(value, int | float) else str(value)
@@ -120,6 +133,7 @@ def _number(value: float, unit: Unit) -> str:
     if unit == "":
         return numbers.count(value) if isinstance(value, int) else numbers.plain(value)
     known = {"%": numbers.percent, "short": numbers.short, "s": numbers.duration, "B": numbers.size}
+    known["p"] = numbers.p_value
     return numbers.count(round(value)) if unit == "n" else known[unit](value)
 
 
@@ -133,7 +147,7 @@ def lines(table: Table, look: Look) -> list[str]:
     out = prose(table.title, look)
     if body:
         out += _plain(heads, body) if look.plain else _fitted(columns, heads, body, look)
-    out += [line for note in table.notes for line in prose(note, look)]
+    out += [line for note in (*table.notes, *table.hints) for line in prose(note, look)]
     return out + ([clean(f"next  {table.next}", look.encoding)] if table.next else [])
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer_cli.errors import ConfigError, Fault, TransferError, nearest
+from transfer_cli.rundir.note import read_note
 from transfer_cli.safe import safe, shown
 from transfer_cli.store.disk import read_file
 from transfer_cli.store.diskerrors import explained
@@ -78,12 +79,13 @@ def append_order(runs: Path, folder: Path, sweep: str = "") -> None:
 
 
 def summary(folder: Path) -> dict[str, Any]:
-    """results.json or sweep.json of a directory, with `path`, and `status` died where nobody runs it any more."""
+    """results.json or sweep.json of a directory, with `path`, a `note` if it has one, and `status` died where nobody
+    runs it any more."""
     found = read_json(folder / RESULTS) or read_json(folder / SWEEP) or {"status": "running"}
     found = {"id": run_id(folder), "name": folder.parent.name, **found, "path": str(folder)}
     if found.get("status") == "running" and not is_held(folder / ".lock"):
         found["status"] = "died"
-    return found
+    return found | ({"note": note} if (note := read_note(folder)) else {})
 
 
 def listing(runs: Path, *, sweeps: bool = False, limit: int | None = None) -> list[dict[str, Any]]:

@@ -1,0 +1,37 @@
+"""--watch: a table shown anew every two seconds, until Ctrl-C."""
+
+import time
+from collections.abc import Callable
+
+from transfer_cli.cli.options import Options
+from transfer_cli.errors import ConfigError, Fault
+from transfer_cli.report.faces import render
+from transfer_cli.report.screen import Screen, terminal
+from transfer_cli.report.tables import Table
+
+EVERY_S = 2.0
+CLEARED = "\x1b[H\x1b[2J\x1b[3J"
+
+
+def shown(options: Options, screen: Screen, make: Callable[[], Table]) -> int:
+    """Shows what `make` gives, with --watch again and again. Raises ConfigError where there is nobody to watch."""
+    if not options.watch:
+        screen.show(make())
+        return 0
+    if not terminal(screen.out) or screen.format != "table" or screen.file is not None:
+        raise ConfigError(Fault("--watch", "wants a terminal; a pipe or file gets the table once, without it"))
+    before = ""
+    try:
+        while True:
+            before = _refresh(screen, make(), before)
+            time.sleep(EVERY_S)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _refresh(screen: Screen, table: Table, before: str) -> str:
+    """Writes the table if it changed; --plain adds it below, for there no cursor moves."""
+    text = render(table, "table", screen.look)
+    if text != before:
+        screen.write(text + "\n" if screen.look.plain else CLEARED + text)
+    return text

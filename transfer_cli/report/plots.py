@@ -1,0 +1,127 @@
+"""The figure of a comparison: a bar a group with its interval and a dot a seed, the curves of validation, and accuracy
+against cost with the Pareto line. Colours are doubled by markers; the same group has the same everywhere."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transfer_cli.errors import Fault, StoreError, TransferError
+from transfer_cli.report import names
+from transfer_cli.report.comparison import Comparison, pareto
+from transfer_cli.report.figures import GREY, STYLES, WATCHED, finish, new_figure
+from transfer_cli.report.groups import Group, Run
+from transfer_cli.report.statistics import mean
+from transfer_cli.report.text import clean
+from transfer_cli.store.disk import read_file
+
+MOST = 24  # groups drawn, the best
+LONGEST = 40  # letters of a label
+Curve = list[tuple[int, float]]
+
+
+def draw(found: Comparison, path: Path, title: str = "") -> None:
+    """Draws the best groups into `path`. Raises StoreError if it cannot be written."""
+    groups = found.done[:MOST]
+    figure = new_figure(8.0, 5.6 + 0.32 * len(groups))
+    heights = [1.2 + 0.32 * len(groups), 4.0]
+    top, bottom = figure.subfigures(2, 1, height_ratios=heights)
+    _bars(top.subplots(), found, groups)
+    left, right = bottom.subplots(1, 2)
+    _curves(left, found, groups)
+    _costs(right, found, groups)
+    try:
+        finish(figure, path, title)
+    except OSError as error:
+        raise StoreError(Fault("--plot", f"cannot be written: {error.strerror}", str(path))) from error
+
+
+def _scale(found: Comparison) -> int:
+    return 100 if names.is_share(found.metric) else 1
+
+
+def _style(number: int) -> dict[str, Any]:
+    color, marker = STYLES[number % len(STYLES)]
+    return {"color": color, "marker": marker}
+
+
+def _bars(ax: Any, found: Comparison, groups: Sequence[Group]) -> None:
+    scale, seen = _scale(found), []
+    for at, group in enumerate(groups):
+        interval, values = found.interval(group), [scale * value for value in group.values(found.metric)]
+        assert interval is not None
+        half = scale * interval.half
+        ax.errorbar(mean(values), at, xerr=half if half == half else None, capsize=4, markersize=7, **_style(at))
+        ax.plot(values, [at + 0.22] * len(values), ".", color=GREY, markersize=4)
+        seen += [*values, *([scale * interval.lo, scale * interval.hi] if half == half else [])]
+    for base in {id(v.base): v.base for v in found.verdicts if v.base is not None and v.base.counted}.values():
+        ax.axvline(scale * mean(base.values(found.metric)), color=GREY, linestyle=":", linewidth=1)
+    ax.set_yticks(range(len(groups)), [_label(group, found) for group in groups], fontsize=8, parse_math=False)
+    ax.set_ylim(len(groups) - 0.4, -0.6)
+    ax.set_xlabel(f"{names.heading(found.metric)}, {'± 95 %, a dot a seed' if not found.single else 'one seed each'}")
+    _plain(ax)
+
+
+def _label(group: Group, found: Comparison) -> str:
+    text = clean(group.label(found.words))
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _curves(ax: Any, found: Comparison, groups: Sequence[Group]) -> None:
+    """What was watched in the last training stage, mean over seeds; the loss where nothing was."""
+    rows = [[_last_stage(run) for run in group.counted] for group in groups]
+    seen = {key for group in rows for run in group for row in run for key in row}
+    name = next((key for key in _watched(seen)), "loss")
+    metric = name.partition("/")[2]
+    scale = 100 if metric and names.is_share(metric) else 1
+    for at, group in enumerate(rows):
+        curve = _mean_curve(group, name)
+        steps, values = [step for step, _ in curve], [scale * value for _, value in curve]
+        ax.plot(steps, values, markersize=4, linewidth=1.4, markevery=max(1, len(curve) // 12), **_style(at))
+    ax.set_xlabel("step of the last stage", fontsize=8)
+    ax.set_ylabel(f"validation {names.heading(metric)}" if metric else "training loss")
+    _plain(ax)
+
+
+def _watched(seen: Iterable[str]) -> list[str]:
+    """Columns of validation, the target's first; never what looked at test."""
+    kept = [key for key in seen if key.partition("/")[2] in WATCHED and not key.startswith("oracle")]
+    return sorted(kept, key=lambda key: (not key.startswith("target"), key))
+
+
+def _mean_curve(runs: Sequence[Sequence[Mapping[str, Any]]], name: str) -> Curve:
+    by_step: dict[int, list[float]] = {}
+    for row in (row for run in runs for row in run if name in row):
+        by_step.setdefault(row["step"], []).append(row[name])
+    return [(step, mean(values)) for step, values in sorted(by_step.items())]
+
+
+def _last_stage(run: Run) -> list[Mapping[str, Any]]:
+    """Rows that the last training stage of a run logged; none where there are none to read."""
+    try:
+        rows = [json.loads(line) for line in read_file(Path(run["path"]) / "rows.jsonl").splitlines()]
+    except (OSError, ValueError, KeyError, TransferError):
+        return []
+    last = rows[-1]["stage"] if rows else ""
+    return [row for row in rows if row["stage"] == last]
+
+
+def _costs(ax: Any, found: Comparison, groups: Sequence[Group]) -> None:
+    scale, marks = _scale(found), dict(zip(map(id, found.groups), pareto(found)))
+    points = [(mean(group.cost("seconds")), scale * mean(group.values(found.metric))) for group in groups]
+    for at, (group, (cost, value)) in enumerate(zip(groups, points)):
+        size = 9 if marks[id(group)] else 5
+        ax.plot([cost], [value], markersize=size, linestyle="none", **_style(at))
+    line = sorted(point for group, point in zip(groups, points) if marks[id(group)])
+    if line:
+        ax.plot(*zip(*line), drawstyle="steps-post", color=GREY, linewidth=1, zorder=0)
+    if points and max(cost for cost, _ in points) > 20 * max(1e-3, min(cost for cost, _ in points)):
+        ax.set_xscale("log")
+    ax.set_xlabel("cost, s (line: nothing is better and cheaper)", fontsize=8)
+    ax.set_ylabel(names.heading(found.metric))
+    _plain(ax)
+
+
+def _plain(ax: Any) -> None:
+    ax.grid(True, color="#e6e6e6", linewidth=0.6)
+    ax.spines[["top", "right"]].set_visible(False)
