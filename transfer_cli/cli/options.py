@@ -46,6 +46,7 @@ class Options:
     offline: bool = False
     config_dirs: tuple[Path, ...] = ()
     from_file: Path | None = None
+    features: bool = False
     yes: bool = False
     sort: str | None = None
     limit: int | None = None

@@ -53,6 +53,7 @@ OPTIONS = (
     Option("--offline", "", "", "offline", "never use the network", "run resume show data predict"),
     Option("--config-dir", "", "DIR", "config_dirs", "YAML files of your own", _SETUP),
     Option("--from", "", "FILE", "from_file", "take it from a file you have", "fetch"),
+    Option("--features", "", "", "features", "features to -o FILE.npz, no classes", "predict"),
     Option("--yes", "-y", "", "yes", "delete without asking", "clean"),
     Option("--sort", "", "COL", "sort", "order by a column", "list compare"),
     Option("--limit", "", "N", "limit", "at most N rows", "list compare"),

@@ -25,6 +25,7 @@ READERS = {
     "vectors": ("data/dataset.py", "data/vectors.py", "metrics/classification.py"),
 }
 INPUTS = {"tokenizer": "texts", "width": "vectors"}  # the key that tells what a model reads, if not pictures
+USUAL = {"pictures": "resnet18", "texts": "embedding_bag", "vectors": "mlp_vectors"}  # models, if data name another
 RESERVED = ("method", "seed", "rule", "trainer", "feeds")
 
 
@@ -284,7 +285,8 @@ class Planner:
         for data in (self.target, self.source):
             if data is not None and data.raw.kind != wants:
                 name = self.config.choices.get("model", self.values["model"]["family"])
-                do = f"model={data.view.default_model}" if data is self.target else f"another {data.word}"
+                usual = data.view.default_model if data.view.default_model != name else USUAL[data.raw.kind]
+                do = f"model={usual}" if data is self.target else f"another {data.word}"
                 raise ConfigError(Fault("model", f"reads {wants}, and {data.title} are {data.raw.kind}", name, do=do))
 
     def _tokens(self, spec: Json) -> Json:
