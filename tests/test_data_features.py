@@ -150,6 +150,7 @@ def test_wrong_arrays(tmp_path: Path, case: str) -> None:
         ([["a", "label"], [1, "x"], [2]], r"a\.csv row 3: 1 cells, want 2 as the header has"),
         ([["a", "label", "part"], [1, "x", "trian"]], r"row 2: part trian; allowed train, val, test; nearest: train"),
         ([["a", "label", "part"], [1, "x", "test"]], "0 rows in its train part; parts: test"),
+        ([["a", "label"], [1, "x"], [], ["y", "x"]], r"a\.csv row 4: column a: y is no number"),
         ([["a", "label"]], r"a\.csv: 0 rows"),
         ([["label"], ["x"]], r"want numbers \[rows, columns\]"),
     ],
@@ -290,7 +291,10 @@ def test_features_of_other_data_and_predictions_for_numbers(transfer: Transfer, 
         parts = [made[f"{part}_features"] for part in ("train", "val", "test")]
         expected = blobs(9, 5)[0].astype(np.float32)
         assert sorted(map(tuple, np.concatenate(parts))) == sorted(map(tuple, expected))
+    table(tmp_path / "b.csv", [[*"uvwxyz", "part"], *([*row, "test"] for row in blobs(9, 5)[0])])
+    numbers = transfer("predict", "last", "b.csv").out.replace("b.csv", "b.npz")
     told = transfer("predict", "last", "b.npz")
+    assert told.out == numbers
     rows = list(csv.DictReader(told.out.splitlines()))
     assert [row["path"] for row in rows] == [f"b.npz row {i}" for i in range(1, 10)]
     assert sum(row["class"] == str(i % 3) for i, row in enumerate(rows)) >= 8

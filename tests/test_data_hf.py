@@ -98,6 +98,18 @@ def test_labels_that_are_kept_secret(library: Any, tmp_path: Path) -> None:
         opened(file, tmp_path)
 
 
+def test_a_table_names_no_pictures_outside_and_no_empty_texts(library: Any, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "mine", classes=("cat",), count=1)
+    outside = {"image": [str(tmp_path / "mine" / "cat" / "00.png")] * 2, "label": ["a", "b"]}
+    rows = {"image": [{"bytes": None, "path": path} for path in outside["image"]], "label": outside["label"]}
+    file = parquet(library, tmp_path / "a.parquet", rows, image=library.Image(decode=False))
+    with pytest.raises(DataError, match=r"names a picture outside the data: .*00\.png|no picture"):
+        opened(file, tmp_path)
+    file = parquet(library, tmp_path / "b.parquet", {"text": ["x", None], "label": ["a", "b"]})
+    with pytest.raises(DataError, match=r"b\.parquet/train/1: no text"):
+        opened(file, tmp_path)
+
+
 def test_what_cannot_be_read(library: Any, tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(b"hello")
     with pytest.raises(DataError, match=r"a\.parquet: not readable by the datasets library: "):

@@ -68,11 +68,9 @@ def matrix_of(file: Path) -> np.ndarray:
             Fault(str(file), "no such file", do="a .npz or .mat with an array features, or a .csv of numbers")
         )
     arrays = _arrays(file, "features", "")
-    return (
-        _of_table(file)["train"].values
-        if arrays is None
-        else _matrix(file, "features", _need(file, arrays, "features"))
-    )
+    if arrays is None:
+        return _table(file).values
+    return _matrix(file, "features", _need(file, arrays, "features"))
 
 
 def _rows(title: str, part: str, values: np.ndarray, labels: np.ndarray) -> RawPart:
@@ -145,42 +143,51 @@ def _same_width(file: Path, found: dict[str, Matrix]) -> dict[str, Matrix]:
     return found
 
 
+class Table(NamedTuple):
+    """All rows of a table: `values` float32 [N, D], `labels` [N] or None, `parts` [N]."""
+
+    values: np.ndarray
+    labels: np.ndarray | None
+    parts: np.ndarray
+
+
 def _of_table(file: Path) -> dict[str, Matrix]:
     """The rows of a table by its column `part`, all of them train if it has none."""
+    table = _table(file)
+    mine = {part: table.parts == part for part in PARTS if part in table.parts}
+    labels = table.labels
+    return {part: Matrix(table.values[m], None if labels is None else labels[m]) for part, m in mine.items()}
+
+
+def _table(file: Path) -> Table:
     header, rows = _read(file)
     place = {name: header.index(name) for name in (LABEL, PART) if name in header}
     numbers = [at for at in range(len(header)) if at not in place.values()]
-    parts = np.array([cells[place[PART]] if PART in place else "train" for cells in rows])
-    if odd := [row for row, part in enumerate(parts) if part not in PARTS]:
-        near = nearest(str(parts[odd[0]]), PARTS)
-        text = f"part {parts[odd[0]]}; allowed {', '.join(PARTS)}"
-        raise DataError(Fault(f"{file} row {odd[0] + 2}", text, nearest=near))
-    values = _matrix(
-        file,
-        "table",
-        np.array([[_number(file, header, i, cells, at) for at in numbers] for i, cells in enumerate(rows)]),
-    )
-    labels = np.array([cells[place[LABEL]] for cells in rows]) if LABEL in place else None
+    parts = [cells[place[PART]] if PART in place else "train" for _, cells in rows]
+    if odd := next(((row, part) for (row, _), part in zip(rows, parts, strict=True) if part not in PARTS), None):
+        text = f"part {odd[1]}; allowed {', '.join(PARTS)}"
+        raise DataError(Fault(f"{file} row {odd[0]}", text, nearest=nearest(odd[1], PARTS)))
+    values = np.array([[_number(file, header, row, cells, at) for at in numbers] for row, cells in rows])
+    labels = np.array([cells[place[LABEL]] for _, cells in rows]) if LABEL in place else None
     if labels is not None and all(label.lstrip("-").isdecimal() for label in labels):
         labels = labels.astype(np.int64)  # so that 10 comes after 9
-    return {
-        part: Matrix(values[parts == part], None if labels is None else labels[parts == part])
-        for part in PARTS
-        if (parts == part).any()
-    }
+    return Table(_matrix(file, "table", values), labels, np.array(parts))
 
 
-def _read(file: Path) -> tuple[list[str], list[list[str]]]:
+def _read(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The header, and the rows that are not empty with their numbers in the file."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            header, *rows = [cells for cells in csv.reader(stream, strict=True) if cells] or [[]]
+            reader = csv.reader(stream, strict=True)
+            found = [(reader.line_num, cells) for cells in reader if cells]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise bad_file(file, f"not readable as CSV in UTF-8: {error}") from None
-    for number, cells in enumerate(rows, 2):
-        if len(cells) != len(header):
-            raise bad_file(f"{file} row {number}", f"{len(cells)} cells, want {len(header)} as the header has")
-    if not rows:
+    if len(found) < 2:
         raise bad_file(file, "0 rows")
+    (_, header), *rows = found
+    for row, cells in rows:
+        if len(cells) != len(header):
+            raise bad_file(f"{file} row {row}", f"{len(cells)} cells, want {len(header)} as the header has")
     return header, rows
 
 
@@ -189,9 +196,7 @@ def _number(file: Path, header: Sequence[str], row: int, cells: Sequence[str], a
         return float(cells[at])
     except ValueError:
         do = "columns label and part may be words, all others are numbers"
-        raise DataError(
-            Fault(f"{file} row {row + 2}", f"column {header[at]}: {cells[at]} is no number", do=do)
-        ) from None
+        raise DataError(Fault(f"{file} row {row}", f"column {header[at]}: {cells[at]} is no number", do=do)) from None
 
 
 def _classes(

@@ -4,7 +4,7 @@ name on the hub. Only the library's own readers run, never code that comes with 
 import glob
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -58,10 +58,11 @@ class Hf:
         for part, rows in sets.items():
             name = numbered(self.path, part)
             if pictures:
-                files = tuple(_files(rows.cast_column(column, library.Image(decode=False)), column, places.cache, name))
-                parts[part] = RawPart(labels[part], name, files=files)
+                coded = rows.cast_column(column, library.Image(decode=False))
+                homes = [*map(Path.absolute, tables), Path(library.config.HF_CACHE_HOME), places.cache.absolute()]
+                parts[part] = RawPart(labels[part], name, files=tuple(_files(coded[column], places.cache, homes, name)))
             else:
-                texts = [str(text) for text in rows[column]]
+                texts = [_text(name(row), text) for row, text in enumerate(rows[column])]
                 parts[part] = RawPart(labels[part], name, texts=lambda texts=texts: texts)  # type: ignore[misc]
         read = [file for part in PARTS if part in parts for file in parts[part].files or tables or _stored(sets[part])]
         layout = f"{'pictures' if pictures else 'texts'} of {column}, parts {', '.join(parts)}"
@@ -72,10 +73,10 @@ class Hf:
 
     def _load(self, library: Any, places: Places) -> tuple[Mapping[str, Any], list[Path]]:
         """Splits by name, and the files of this machine that they are read from."""
-        here = Path(self.path).expanduser()
+        here, exists = Path(self.path).expanduser(), os.path.exists(os.path.expanduser(self.path))
         wanted: Sets = {"path": self.path, "name": self.subset}
         by_split: dict[str, list[Path]] = {}
-        if here.exists():
+        if exists:
             builder, by_split = _local(here)
             wanted = {"path": builder, "data_files": {split: _literal(files) for split, files in by_split.items()}}
         elif not HUB.fullmatch(self.path) or here.suffix in TABLES:
@@ -83,7 +84,7 @@ class Hf:
         try:
             found = library.load_dataset(**wanted, cache_dir=str(places.cache / "data" / "hf"))
         except Exception as error:  # the library fails in as many ways as there are data
-            raise DataError(_failed(self.path, places.word, error, here.exists())) from None
+            raise DataError(_failed(self.path, places.word, error, exists)) from None
         return found, [file for files in by_split.values() for file in files]
 
     def _column(self, library: Any, features: Mapping[str, Any]) -> str:
@@ -157,20 +158,27 @@ def _parts(path: str, sets: Mapping[str, Any]) -> tuple[Sets, tuple[str, ...]]:
     return found, tuple(str(name) for name in sets if name not in SPLITS)
 
 
-def _files(rows: Any, column: str, cache: Path, name: Any) -> Iterator[Path]:
-    """A file a picture. Those that lie inside a table are written to <cache>/hf once, named by their content."""
-    for row, picture in enumerate(rows[column]):
-        data = picture and picture["bytes"]
+def _files(pictures: Iterable[Any], cache: Path, homes: Sequence[Path], name: Callable[[int], str]) -> Iterator[Path]:
+    """A file a picture. Those that lie inside a table are written to <cache>/hf once, named by their content; those
+    that a table only names must be one of `homes`, or below."""
+    for row, picture in enumerate(pictures):
+        data, place = (picture or {}).get("bytes"), (picture or {}).get("path")
         if data:
             digest = sha256(data).hexdigest()
             path = cache / "hf" / digest[:2] / digest
             if not path.is_file():
                 put(path, lambda tmp, data=data: tmp.write_bytes(data))  # type: ignore[misc]
             yield path
-        elif picture and picture["path"]:
-            yield Path(picture["path"])
+        elif place and any(Path(os.path.normpath(place)).is_relative_to(home) for home in homes):
+            yield Path(place)
         else:
-            raise bad_file(name(row), "no picture")
+            raise bad_file(name(row), f"names a picture outside the data: {place}" if place else "no picture")
+
+
+def _text(name: str, text: str | None) -> str:
+    if text is None or not text.strip():
+        raise bad_file(name, "no text")
+    return text
 
 
 def _stored(rows: Any) -> list[Path]:
