@@ -103,7 +103,7 @@ def test_a_table_names_no_pictures_outside_and_no_empty_texts(library: Any, tmp_
     outside = {"image": [str(tmp_path / "mine" / "cat" / "00.png")] * 2, "label": ["a", "b"]}
     rows = {"image": [{"bytes": None, "path": path} for path in outside["image"]], "label": outside["label"]}
     file = parquet(library, tmp_path / "a.parquet", rows, image=library.Image(decode=False))
-    with pytest.raises(DataError, match=r"names a picture outside the data: .*00\.png|no picture"):
+    with pytest.raises(DataError, match=r"names a picture outside the data: .*00\.png"):
         opened(file, tmp_path)
     file = parquet(library, tmp_path / "b.parquet", {"text": ["x", None], "label": ["a", "b"]})
     with pytest.raises(DataError, match=r"b\.parquet/train/1: no text"):

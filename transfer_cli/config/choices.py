@@ -142,11 +142,7 @@ def _own_data(word: str, value: str) -> tuple[str, dict[str, Any]]:
     if suffix == ".csv":
         return _of_table(path), {"path": str(path)}
     if suffix == ".npz":
-        return (
-            ("medmnist", {"path": str(path), "names": None})
-            if _has_pictures(path)
-            else ("features", {"path": str(path)})
-        )
+        return "medmnist" if _has_pictures(path) else "features", {"path": str(path)}
     if path.suffix in (".yaml", ".yml"):
         return "none", read(path)  # its `family` replaces none's
     text = "is neither a folder, a .csv, .tsv, .jsonl, .txt, .npz, .mat, .parquet nor a .yaml"

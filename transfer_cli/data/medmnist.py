@@ -10,10 +10,12 @@ from transfer_cli.data.npz import keys_of, numbered_classes, read_array
 from transfer_cli.data.raw import PARTS, Places, Raw, RawPart, bad_file, missing, numbered, with_test
 from transfer_cli.errors import DataError, Fault
 
+NAMES = {"pneumoniamnist": ("normal", "pneumonia")}  # as medmnist.com has them
+
 
 class Medmnist:
     """One set: `path`, or the file `name`.npz of the data folder. `names` are the classes in the order of the labels;
-    null: the labels themselves. Pictures are not mirrored: left and right are organs' names."""
+    null: what is known of the set, else the labels themselves. Pictures are not mirrored: left and right are organs' names."""
 
     def __init__(
         self, *, path: str | None = None, name: str = "pneumoniamnist", names: list[str] | None = None
@@ -28,7 +30,8 @@ class Medmnist:
         found = {part: _labels(file, f"{part}_labels") for part in PARTS if f"{part}_images" in keys}
         if "train" not in found:
             raise bad_file(file, f"no array train_images; arrays: {', '.join(keys) or 'none'}")
-        classes, labels = numbered_classes(file, found, self.names)
+        known = NAMES.get(self.name) if self.path is None else None
+        classes, labels = numbered_classes(file, found, self.names or known)
         title = self.path or self.name
         parts = {
             part: RawPart(rows, numbered(title, part), pixels=partial(_pixels, file, part))

@@ -44,7 +44,7 @@ def numbered_classes(
     classes = tuple(map(str, known.tolist()))
     if names is not None and len(names) != len(classes):
         text = f"{len(names)} names for {len(classes)} labels: {', '.join(classes[:8])}"
-        raise DataError(Fault("data.names", text, do="data.names=null"))
+        raise DataError(Fault("data.names", text))
     numbers = {}
     for part, labels in found.items():
         wanted = _whole(path, part, labels)
