@@ -15,7 +15,7 @@ NAMES = {"pneumoniamnist": ("normal", "pneumonia")}  # as medmnist.com has them
 
 class Medmnist:
     """One set: `path`, or the file `name`.npz of the data folder. `names` are the classes in the order of the labels;
-    null: what is known of the set, else the labels themselves. Pictures are not mirrored: left and right are organs' names."""
+    null: those known of the set, else the labels. Pictures are not mirrored: left and right are in organs' names."""
 
     def __init__(
         self, *, path: str | None = None, name: str = "pneumoniamnist", names: list[str] | None = None
