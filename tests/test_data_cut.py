@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfer_cli.data.cut import by_class, cut, draw, shuffled
+from transfer_cli.data.cut import by_class, cut, draw, noisy, shuffled
 
 NAMES = ["a", "b", "c"]
 LABELS = st.lists(st.integers(0, 2), min_size=1, max_size=60).map(lambda values: np.array(values, np.int64))
@@ -86,3 +86,43 @@ def test_seeds_draw_different_shots():
     labels = np.zeros(100, np.int64)
     drawn = [tuple(draw(np.arange(100), labels, ["a"], seed, shots=5)) for seed in range(5)]
     assert len(set(drawn)) == 5
+
+
+# noise
+def test_noise_spoils_just_its_share_of_every_class():
+    labels = np.repeat([0, 1, 2], [100, 50, 10])
+    wrong = noisy(labels, NAMES, 0, share=0.2, kind="symmetric") != labels
+    assert np.bincount(labels[wrong]).tolist() == [20, 10, 2]
+
+
+@settings(max_examples=40, deadline=None)
+@given(labels=LABELS, share=st.sampled_from([0.0, 0.1, 0.5, 1.0]), seed=st.integers(0, 9))
+def test_asymmetric_noise_names_the_next_class(labels, share, seed):
+    made = noisy(labels, NAMES, seed, share=share, kind="asymmetric")
+    assert set(((made - labels) % 3).tolist()) <= {0, 1}
+    if share == 1.0:
+        assert made.tolist() == [(label + 1) % 3 for label in labels]
+
+
+def test_symmetric_noise_names_all_others_alike():
+    """600 wrong labels over 3 other classes: 200 each, sd sqrt(600 * 1/3 * 2/3) = 11.5; 4 sd are allowed."""
+    made = noisy(np.zeros(600, np.int64), ["a", "b", "c", "d"], 0, share=1.0, kind="symmetric")
+    counts = np.bincount(made, minlength=4)
+    assert counts[0] == 0
+    assert (abs(counts[1:] - 200) < 46).all()
+
+
+def test_noise_of_a_larger_share_contains_that_of_a_smaller():
+    labels = np.tile([0, 1, 2], 40)
+    few, many = (noisy(labels, NAMES, 3, share=share, kind="symmetric") for share in (0.2, 0.5))
+    spoilt = few != labels
+    assert (many[spoilt] == few[spoilt]).all()
+    assert (many != labels).sum() > spoilt.sum()
+
+
+def test_noise_leaves_its_input_and_depends_on_its_seed():
+    labels = np.tile([0, 1, 2], 40)
+    before = labels.copy()
+    first, again, other = (noisy(labels, NAMES, seed, share=0.3, kind="symmetric").tolist() for seed in (1, 1, 2))
+    assert first == again != other
+    assert labels.tolist() == before.tolist()

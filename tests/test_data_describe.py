@@ -105,6 +105,50 @@ def test_what_changes_rows_changes_the_key(tmp_path, view):
     assert plain.rows("train").index.tolist() != other.rows("train").index.tolist()
 
 
+NOISE = {"label_noise": 0.2, "noise_seed": 3}
+
+
+def test_noise_is_in_the_labels_to_learn_from_and_nowhere_else(tmp_path):
+    plain, noisy = digits(tmp_path), digits(tmp_path, **NOISE)
+    same = [("val", True), ("test", True), ("train", False)]
+    for part, labelled in same:
+        first, second = (data.rows(part, labelled=labelled, seed=1) for data in (plain, noisy))
+        assert first.labels.tolist() == second.labels.tolist()
+        assert plain.key(part, labelled=labelled, seed=1) == noisy.key(part, labelled=labelled, seed=1)
+    clean, spoilt = plain.rows("train"), noisy.rows("train")
+    assert clean.index.tolist() == spoilt.index.tolist()
+    wrong = np.bincount(clean.labels[clean.labels != spoilt.labels])
+    assert wrong.tolist() == [int(n * 0.2 + 0.5) for n in np.bincount(clean.labels)]
+    assert noisy.note == "20 % of the training labels are wrong on purpose, symmetric"
+    assert noisy.fingerprint == plain.fingerprint
+
+
+def test_noise_has_a_seed_of_its_own_and_keeps_the_draw(tmp_path):
+    clean, spoilt = digits(tmp_path, shots=10), digits(tmp_path, shots=10, **NOISE)
+    for seed in (0, 1):
+        first, second = clean.rows("train", seed=seed), spoilt.rows("train", seed=seed)
+        assert first.index.tolist() == second.index.tolist()
+        assert np.bincount(first.labels[first.labels != second.labels]).tolist() == [2] * 10
+    other = digits(tmp_path, shots=10, label_noise=0.2, noise_seed=4)
+    assert other.rows("train").labels.tolist() != spoilt.rows("train").labels.tolist()
+
+
+@pytest.mark.parametrize("view", [{"label_noise": 0.3}, {"noise_kind": "asymmetric"}, {"noise_seed": 4}])
+def test_what_changes_the_noise_changes_the_key(tmp_path, view):
+    keys = [digits(tmp_path, **made).key("train", labelled=True, seed=0) for made in (NOISE, NOISE | view, {})]
+    assert len({json.dumps(key) for key in keys}) == 3
+    without = [digits(tmp_path, **made).key("train", labelled=True, seed=0) for made in ({}, {"noise_seed": 4})]
+    assert without[0] == without[1]  # a seed that draws nothing is in no key
+
+
+def test_noise_in_a_text_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("".join(f"line {i}\n" for i in range(500)))
+    node = {"family": "text", "path": str(tmp_path / "a.txt"), "passage": 100, "label_noise": 0.1}
+    with pytest.raises(DataError) as error:
+        describe(node, cache=tmp_path)
+    assert message(error) == "data.label_noise=0.1: a text has no labels"
+
+
 def test_augmentation_and_model_do_not_enter_the_key(tmp_path):
     plain, other = digits(tmp_path), digits(tmp_path, augment="strong", default_model="mlp")
     assert plain.key("train", labelled=True, seed=0) == other.key("train", labelled=True, seed=0)
@@ -225,9 +269,25 @@ def test_the_glob_reaches_every_yaml():
 
 
 def test_families_import_no_torch():
-    names = ["describe", "digits", "torchvision", "folder", "csv", "cut", "idx", "cache", "check", "fetch"]
+    names = [
+        "describe",
+        "digits",
+        "torchvision",
+        "folder",
+        "csv",
+        "cut",
+        "idx",
+        "cache",
+        "check",
+        "fetch",
+        "features",
+        "medmnist",
+        "npz",
+        "mat",
+        "hf",
+    ]
     code = f"import sys\nfor n in {names!r}: __import__('transfer_cli.data.' + n)\n"
-    code += "assert not {'torch', 'torchvision', 'pandas', 'sklearn'} & set(sys.modules)"
+    code += "assert not {'torch', 'torchvision', 'pandas', 'sklearn', 'scipy', 'datasets'} & set(sys.modules)"
     root = str(Path(__file__).parents[1])
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
 

@@ -18,7 +18,7 @@ from transfer_cli.models.net import Net, build, family, rebuild
 CONF = Path(__file__).parents[1] / "conf" / "model"
 YAMLS = sorted(CONF.glob("*.yaml"))
 SMALL = ("mlp", "lenet", "conv4", "resnet20")
-FAMILIES = {"mlp", "lenet", "conv4", "cifar_resnet", "torchvision", "transformers", "embedding_bag"}
+FAMILIES = {"mlp", "lenet", "conv4", "cifar_resnet", "torchvision", "transformers", "embedding_bag", "identity"}
 SOME = ("resnet18", "squeezenet1_0", "mobilenet_v3_small", "vit_b_16", "densenet121", "swin_t", "googlenet")
 
 
@@ -70,6 +70,31 @@ def test_a_small_net_gives_features_and_scores(name: str) -> None:
     inputs = {"pixels": net.input.blank(2)}
     assert net.features(inputs).shape == (2, net.width)
     assert net(inputs).shape == net(inputs, "classify").shape == (2, 3)
+
+
+@pytest.mark.parametrize("name", ["mlp_vectors", "identity"])
+def test_a_net_of_vectors_gives_features_and_scores(name: str) -> None:
+    net = build(node(name, input={"width": 5}))
+    net.set_head("classify", ["a", "b", "c"])
+    vectors = torch.randn(4, 5)
+    assert net({"vectors": vectors}).shape == (4, 3)
+    assert torch.equal(net.features({"vectors": vectors}), vectors) == (name == "identity")
+    again = rebuild(net.describe())
+    again.load_state_dict(net.state_dict())
+    assert torch.equal(again.eval()({"vectors": vectors}), net.eval()({"vectors": vectors}))
+
+
+def test_a_standardised_mlp_does_not_feel_the_scale_of_columns() -> None:
+    net = build(node("mlp_vectors", input={"width": 3}))
+    vectors = torch.randn(64, 3)
+    moved = vectors * torch.tensor([1.0, 100.0, 1e4]) + torch.tensor([0.0, 7.0, -500.0])
+    first, second = (net.train().features({"vectors": x}) for x in (vectors, moved))
+    torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-3)
+
+
+def test_identity_reads_nothing_but_vectors() -> None:
+    with pytest.raises(ConfigError, match=r"model\.input: identity reads vectors; wants a width"):
+        build(node("identity", input=picture()))
 
 
 @pytest.mark.parametrize(("channels", "crop"), [(1, 16), (3, 32), (4, 45)])

@@ -76,6 +76,8 @@ def _command(argv: list[str]) -> int:
     from importlib import import_module
 
     options = _options(argv)
+    if options.offline:
+        os.environ["TRANSFER_OFFLINE"] = "1"  # where readers of data, and children, look
     module = import_module(f"transfer_cli.cli.{options.command}")
     code: int = module.main(options)
     return code

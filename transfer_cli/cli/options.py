@@ -52,6 +52,7 @@ class Options:
     offline: bool = False
     config_dirs: tuple[Path, ...] = ()
     from_file: Path | None = None
+    features: bool = False
     yes: bool = False
     metric: str = ""
     rule: str = ""

@@ -1,8 +1,8 @@
-"""transfer predict RUN PATH: class and probabilities of a picture, a folder or a CSV, or of a file's texts, by the net
-of a finished run."""
+"""transfer predict RUN PATH: class and probabilities of a picture, a folder or a CSV, or of a file's texts or rows of
+numbers, by the net of a finished run. With --features: what features.py does."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from transfer_cli.cli.options import Options
 from transfer_cli.cli.refs import chosen
 from transfer_cli.cli.work import quiet_threads
 from transfer_cli.data.decode import SUFFIXES
+from transfer_cli.data.features import matrix_of
 from transfer_cli.data.text import read_text
 from transfer_cli.data.text_table import texts_of
 from transfer_cli.errors import ConfigError, DataError, Fault
@@ -19,19 +20,24 @@ from transfer_cli.report.tables import Column, Table
 from transfer_cli.safe import safe
 from transfer_cli.store.store import Store
 
+NOUNS = {"pictures": "file", "texts": "text", "vectors": "row"}
+
 
 def main(options: Options) -> int:
     """Writes a row a file, in order. Files that cannot be read keep their row, with an error; exit code 4 then."""
+    if options.features:
+        from transfer_cli.cli.features import export
+
+        return export(options)
     run, place = _asked(options)
     screen = Screen.of(options)
     if options.format is None and not options.json and (options.out or not terminal(screen.out)):
         screen = replace(screen, format="csv")
-    predicting = _predicting(run, options)
-    texts = predicting.reads == "texts"
-    rows = list(predicting.texts(_texts(place)) if texts else predicting.pictures(_files(place)))
+    predicting = predicting_of(run, options)
+    rows = list(_predictions(predicting, place))
     screen.show(_table(rows, predicting.classes))
     bad = [row for row in rows if row["error"]]
-    noun = "text" if texts else "file"
+    noun = NOUNS[predicting.reads]
     screen.note(f"{len(rows)} {noun}{'s' * (len(rows) != 1)}: {len(rows) - len(bad)} predicted, {len(bad)} unreadable")
     if bad:
         raise DataError(*(Fault(row["path"], row["error"]) for row in bad[:5]))
@@ -45,16 +51,31 @@ def _asked(options: Options) -> tuple[dict[str, Any], Path]:
             Fault("predict", "wants a picture, a folder, a CSV or texts", do="transfer predict last ./new")
         )
     words = tuple(word for word in options.words if not word.startswith("plugins="))
-    refs, place = options.args[:-1], Path(options.args[-1]).expanduser()
-    found = chosen(replace(options, args=refs, words=words))
+    run = finished(replace(options, args=options.args[:-1], words=words))
+    return run, Path(options.args[-1]).expanduser()
+
+
+def finished(options: Options) -> dict[str, Any]:
+    """results.json of the one finished run that references and words mean, the last one without. Raises ConfigError."""
+    found = chosen(options)
     if len(found) != 1:
         ids = ", ".join(run["id"] for run in found[-5:])
-        raise ConfigError(Fault(" ".join([*refs, *words]), f"means {len(found)} runs: {ids}; predict takes one"))
+        raise ConfigError(
+            Fault(" ".join([*options.args, *options.words]), f"means {len(found)} runs: {ids}; predict takes one")
+        )
     run = found[0]
     if run["status"] != "done":
         name = safe(run["id"])
         raise ConfigError(Fault(f"run {name}", f"is not finished: {run['status']}", do=f"transfer resume {name}"))
-    return run, place
+    return run
+
+
+def _predictions(predicting: Any, place: Path) -> Iterable[dict[str, Any]]:
+    if predicting.reads == "texts":
+        return predicting.texts(_texts(place))  # type: ignore[no-any-return]
+    if predicting.reads == "vectors":
+        return predicting.vectors(place.name, matrix_of(place))  # type: ignore[no-any-return]
+    return predicting.pictures(_files(place))  # type: ignore[no-any-return]
 
 
 def _texts(place: Path) -> list[tuple[str, str]]:
@@ -93,7 +114,8 @@ def _listed(table: Path) -> list[Path]:
     return [table.parent / row["path"] for row in rows]
 
 
-def _predicting(run: dict[str, Any], options: Options) -> Any:
+def predicting_of(run: dict[str, Any], options: Options) -> Any:
+    """engine.predict.Predicting of a run: its net and what its evaluation scored it with."""
     quiet_threads()
     from transfer_cli.config.compose import load_stored
     from transfer_cli.data.describe import describe_pair

@@ -67,6 +67,7 @@ OPTIONS = (
     Option("--offline", "", "", "offline", "never use the network", "run resume show data predict verify"),
     Option("--config-dir", "", "DIR", "config_dirs", "YAML files of your own", _SETUP),
     Option("--from", "", "FILE", "from_file", "take it from a file you have", "fetch"),
+    Option("--features", "", "", "features", "features to -o FILE.npz, no classes", "predict"),
     Option("--yes", "-y", "", "yes", "delete without asking", "clean"),
     Option("--metric", "", "NAME", "metric", "accuracy, f1, nll, recall/CLASS ...", "compare"),
     Option("--rule", "", "RULE", "rule", "final, source_val, target_val, oracle", "compare"),

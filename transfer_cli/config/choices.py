@@ -2,6 +2,7 @@
 Owns the defaults that depend on other choices (model, source, pretrain) and what a path after `data=` means."""
 
 import os
+import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,8 +17,10 @@ from transfer_cli.config.words import Word, group_of, is_path, on_disk
 from transfer_cli.config.yamls import MAX_DATA_BYTES, chosen, read
 from transfer_cli.errors import ConfigError, DataError, Fault, StoreError, TransferError, nearest
 
-OWN = ("folder", "csv", "text_table", "text")  # families of a user's own data, if they have a path
-TEXTS = {".tsv": "text_table", ".jsonl": "text_table", ".txt": "text", ".md": "text"}
+OWN = ("folder", "csv", "text_table", "text", "features", "medmnist", "hf")  # a user's own data, if they have a path
+ENDINGS = {
+    ".tsv": "text_table", ".jsonl": "text_table", ".txt": "text", ".md": "text", ".mat": "features", ".parquet": "hf",
+}  # fmt: skip
 Slots = dict[str, str]
 
 
@@ -126,21 +129,24 @@ def _family_names(option: str, search: Sequence[Path], plugins: Sequence[str]) -
 
 
 def _own_data(word: str, value: str) -> tuple[str, dict[str, Any]]:
-    """`./pictures` -> folder, `book.txt` -> text, `rows.csv` -> csv of pictures or text_table, `my.yaml` -> what it
-    says. Raises DataError if there is none."""
+    """`./pictures` -> folder, `book.txt` -> text, `rows.csv` -> by its columns, `x.npz` -> by its arrays, `my.yaml` ->
+    what it says. Raises DataError if there is none."""
     path = Path(os.path.expanduser(value))
     if os.path.isdir(path):
         return "folder", {"path": str(path)}
     if not os.path.isfile(path):  # os.path, unlike Path, has an answer for names too long to exist
         raise DataError(Fault(word, "no such folder or file", value))
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
-    if suffix in TEXTS:
-        return TEXTS[suffix], {"path": str(path)}
+    if suffix in ENDINGS:
+        return ENDINGS[suffix], {"path": str(path)}
     if suffix == ".csv":
-        return "csv" if _of_pictures(path) else "text_table", {"path": str(path)}
+        return _of_table(path), {"path": str(path)}
+    if suffix == ".npz":
+        return "medmnist" if _has_pictures(path) else "features", {"path": str(path)}
     if path.suffix in (".yaml", ".yml"):
         return "none", _data_yaml(path)  # its `family` replaces none's
-    raise DataError(Fault(word, "is neither a folder, a .csv, .tsv, .jsonl, .txt nor a .yaml", value))
+    text = "is neither a folder, a .csv, .tsv, .jsonl, .txt, .npz, .mat, .parquet nor a .yaml"
+    raise DataError(Fault(word, text, value))
 
 
 def _data_yaml(file: Path) -> dict[str, Any]:
@@ -151,12 +157,31 @@ def _data_yaml(file: Path) -> dict[str, Any]:
     return found
 
 
-def _of_pictures(table: Path) -> bool:
-    """Whether the first row names a column `path`, or none of the two that would tell."""
-    with suppress(OSError), table.open(encoding="utf-8", errors="replace") as file:
-        columns = [name.strip('"\ufeff \n') for name in file.readline(10_000).split(",")]
-        return "path" in columns or "text" not in columns
+def _of_table(table: Path) -> str:
+    """The family of a .csv: csv of pictures if it has a column `path`, text_table if it has `text`, features if all
+    but label and part are numbers."""
+    columns, cells = [], []
+    with suppress(OSError), table.open(encoding="utf-8-sig", errors="replace") as file:
+        columns, cells = ([cell.strip('" \n') for cell in file.readline(10_000).split(",")] for _ in range(2))
+    if "path" in columns or "text" in columns:
+        return "csv" if "path" in columns else "text_table"
+    values = [cell for name, cell in zip(columns, cells, strict=False) if name not in ("label", "part")]
+    return "features" if values and all(map(_is_number, values)) else "csv"
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
     return True
+
+
+def _has_pictures(file: Path) -> bool:
+    """Whether a .npz names arrays as MedMNIST does."""
+    with suppress(OSError, zipfile.BadZipFile, ValueError, NotImplementedError), zipfile.ZipFile(file) as archive:
+        return "train_images.npy" in archive.namelist()
+    return False
 
 
 def _fill(made: Choices, given: set[str], picked: Slots, weights: str, search: Sequence[Path]) -> None:

@@ -14,6 +14,7 @@ SYNONYMS = {  # first part of a word -> our word, or a whole `key=value`
     "scheduler": "trainer.schedule", "precision": "trainer.precision", "warmup": "trainer.warmup",
     "shots": "data.shots", "shot": "data.shots", "n_shot": "data.shots", "k": "data.shots", "fraction": "data.fraction",
     "classes": "data.classes", "augment": "data.augment", "augmentation": "data.augment",
+    "label_noise": "data.label_noise", "noise": "data.label_noise",
     "way": "evaluate.way", "ways": "evaluate.way", "n_way": "evaluate.way", "queries": "evaluate.queries",
     "draws": "evaluate.draws", "episodes": "evaluate.draws", "eval": "evaluate", "test": "evaluate",
     "device": "runtime.device", "gpu": "runtime=gpu", "cpu": "runtime=cpu", "cuda": "runtime=gpu",
@@ -41,6 +42,8 @@ NAMES = {  # a value of a group -> ours
                  "prototypes": "few_shot", "nearest_neighbour": "knn", "zero_shot": "none"},
     "predictor": {"proto": "prototypes", "prototypical": "prototypes", "nearest_neighbour": "knn", "null": "none"},
     "data": {"cifar": "cifar10", "cifar-10": "cifar10", "CIFAR10": "cifar10", "MNIST": "mnist", "USPS": "usps",
+             "fashion": "fashion_mnist", "FashionMNIST": "fashion_mnist", "KMNIST": "kmnist", "SVHN": "svhn",
+             "cifar-100": "cifar100", "CIFAR100": "cifar100", "pneumoniamnist": "medmnist", "huggingface": "hf",
              "null": "none"},
     "runtime": {"cuda": "gpu"},
 }  # fmt: skip

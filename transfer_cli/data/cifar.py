@@ -1,4 +1,4 @@
-"""Readers of CIFAR-10: the published Python batches, and lossless WebP sheets of 50x50 pictures.
+"""Readers of CIFAR-10 and CIFAR-100: the published Python batches, and lossless WebP sheets of 50x50 pictures.
 Krizhevsky 2009, www.cs.toronto.edu/~kriz/cifar.html. The batches are pickles: the one place of the program that
 unpickles, only after the file's published md5 matched, and then only numpy arrays and plain values."""
 
@@ -22,6 +22,11 @@ BATCHES = {
     "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
+HUNDRED = {  # of CIFAR-100; meta has the names of its classes
+    "train": "16019d7e3df5f24257cddd939b257f8d",
+    "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
+    "meta": "7973b15100ade9c7d40fb424638fde48",
+}
 ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"),
     ("numpy._core.multiarray", "_reconstruct"),
@@ -41,16 +46,28 @@ class _Plain(pickle.Unpickler):
 
 
 def read_batch(path: Path) -> np.ndarray:
-    """uint8 [N, 1 + 3072]: label, then red, green and blue 32x32. DataError if the file is not the published one."""
+    """uint8 [N, 1 + 3072]: label (of CIFAR-100 the fine one), then red, green and blue 32x32. DataError if the file is
+    not the published one."""
+    batch = _published(path)
+    labels = batch["fine_labels"] if "fine_labels" in batch else batch["labels"]
+    return np.hstack([np.asarray(labels, np.uint8)[:, None], batch["data"]])
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """The 100 classes of CIFAR-100, from its file meta. DataError if that is not the published one."""
+    return tuple(map(str, _published(path)["fine_label_names"]))
+
+
+def _published(path: Path) -> dict[str, Any]:
+    """What a file holds whose md5 is the published one. DataError otherwise."""
     data = path.read_bytes()
-    found, want = hashlib.md5(data, usedforsecurity=False).hexdigest(), BATCHES[path.name]
+    found, want = hashlib.md5(data, usedforsecurity=False).hexdigest(), (BATCHES | HUNDRED)[path.name]
     if found != want:
         raise bad_file(path, f"md5 {found[:8]}..., published {want[:8]}...; not opened")
     try:
-        batch = _Plain(io.BytesIO(data), encoding="latin1").load()
+        return dict(_Plain(io.BytesIO(data), encoding="latin1").load())
     except pickle.UnpicklingError as error:
         raise bad_file(path, f"not opened: {error}") from None
-    return np.hstack([np.asarray(batch["labels"], np.uint8)[:, None], batch["data"]])
 
 
 def read_sheets(paths: list[Path]) -> np.ndarray:

@@ -1,6 +1,7 @@
-"""Which rows belong to which part, and which of them are drawn: pure functions of labels and seeds.
-Every class is cut and drawn by a generator of its own, named by the class, so choosing other classes moves no row.
-Orders come from Philox's raw words: the bit stream is fixed by its paper, numpy's `permutation` is not."""
+"""Which rows belong to which part, which of them are drawn, and whose labels are made wrong: pure functions of labels
+and seeds. Every class is cut, drawn and spoilt by a generator of its own, named by the class, so choosing other classes
+moves no row. Orders come from Philox's raw words: the bit stream is fixed by its paper, numpy's `permutation` is
+not."""
 
 from collections.abc import Iterator, Sequence
 
@@ -73,3 +74,16 @@ def draw(
         count = shots if shots is not None else max(1, int(len(places) * fraction + 0.5))
         taken.append(shuffled(rows[places], seed_for(seed, "draw", name))[:count])
     return np.sort(np.concatenate(taken))
+
+
+def noisy(labels: np.ndarray, classes: Sequence[str], seed: int, *, share: float, kind: str) -> np.ndarray:
+    """`labels` [N] with `share` of every class wrong. "symmetric": another class, all alike; "asymmetric": the next
+    class, after the last the first (Patrini et al. 2017, arXiv:1609.03683; Han et al. 2018, arXiv:1804.06872, pair
+    flipping). What is wrong at a share is so at every larger one."""
+    wrong = labels.copy()
+    for number, (name, places) in enumerate(zip(classes, by_class(labels, len(classes)), strict=True)):
+        hit = shuffled(places, seed_for(seed, "noise", name))[: int(len(places) * share + 0.5)]
+        words = np.random.Philox(key=seed_for(seed, "wrong", name)).random_raw(len(hit))
+        away = 1 + words % (len(classes) - 1) if kind == "symmetric" else 1
+        wrong[hit] = (number + away) % len(classes)
+    return wrong

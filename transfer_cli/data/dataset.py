@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from transfer_cli.data.cache import digests
-from transfer_cli.data.cut import draw
+from transfer_cli.data.cut import draw, noisy
 from transfer_cli.data.raw import Raw
 
 if TYPE_CHECKING:
@@ -52,7 +52,10 @@ class DataSet:
 
     @property
     def note(self) -> str:
-        return self.raw.note
+        """What is not as usual."""
+        share, kind = self.view.label_noise, self.view.noise_kind
+        wrong = f"{100 * share:g} % of the training labels are wrong on purpose, {kind}" if share else ""
+        return "; ".join(filter(None, [self.raw.note, wrong]))
 
     @property
     def augment(self) -> str:
@@ -71,7 +74,8 @@ class DataSet:
 
     def rows(self, part: Part, *, labelled: bool = True, seed: int = 0) -> Rows:
         """Rows of `part`. Labelled training rows are the shots or the fraction drawn by `seed` (labelled validation
-        rows the val_shots); unlabelled ones are all. KeyError if `has` is false."""
+        rows the val_shots), with noise in their labels where the view asks for it; unlabelled ones are all. KeyError if
+        `has` is false."""
         if not self.has(part, labelled):
             raise KeyError(f"{self.title} has no {'labelled ' if labelled else ''}{part} rows")
         raw_part, index = self.parts[part]
@@ -79,6 +83,8 @@ class DataSet:
         if labelled and (limits := self._limits(part)):
             kept = draw(np.arange(len(index)), labels, self.classes, seed, **limits)
             index, labels = index[kept], labels[kept]
+        if labelled and (noise := self._noise(part)):
+            labels = noisy(labels, self.classes, **noise)
         return Rows(raw_part, index, labels, self.raw)
 
     def key(self, part: Part, *, labelled: bool, seed: int) -> dict[str, Any]:
@@ -88,12 +94,14 @@ class DataSet:
         limits = self._limits(part) if labelled else {}
         whole = part in self.raw.parts and not self._cuts(part)
         split = {} if whole else {"shares": self._shares(), "seed": self.view.split_seed}
+        noise = self._noise(part) if labelled else {}
         return {
             "content": self.fingerprint,
             "part": [part, raw_part],
             "classes": list(self.classes),
             "split": split,
             "draw": {**limits, "seed": seed} if limits else {},
+            **({"noise": noise} if noise else {}),
         }
 
     def sizes(self) -> dict[str, int]:
@@ -123,6 +131,12 @@ class DataSet:
         if part == "train" and view.shots is not None:
             return {"shots": view.shots}
         return {"fraction": view.fraction} if part == "train" and view.fraction is not None else {}
+
+    def _noise(self, part: str) -> dict[str, Any]:
+        view = self.view
+        if part != "train" or not view.label_noise:
+            return {}
+        return {"share": view.label_noise, "kind": view.noise_kind, "seed": view.noise_seed}
 
     def _cuts(self, part: str) -> bool:
         return part == "train" and any(share > 0 for share in self._shares())

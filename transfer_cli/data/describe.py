@@ -31,7 +31,8 @@ class View:
     (of the whole, where the family has no test part) by `split_seed`; `shots` a class or a `fraction` are the labels
     to learn from, `val_shots` those to validate on; `classes` are names or positions; `augment` null is none, and of
     source=base what the target has: pictures of one data set are alike. `rename`, `skip` and `groups` are
-    for curate.py."""
+    for curate.py. `label_noise` of the labels to learn from (of every class) are made wrong, drawn by `noise_seed`:
+    symmetric, any other class; asymmetric, the next class. Labels of validation and test stay as they are."""
 
     default_model: str = "resnet18"
     default_source: str = "base"
@@ -45,6 +46,9 @@ class View:
     skip: list[str] | None = None
     groups: list[list[str]] | None = None
     augment: Literal["none", "weak", "strong"] | None = None
+    label_noise: Annotated[float, Range(0, 1)] = 0.0
+    noise_kind: Literal["symmetric", "asymmetric"] = "symmetric"
+    noise_seed: int = 0
 
 
 def describe_pair(values: Mapping[str, Any], cache: Path) -> tuple[DataSet, DataSet | None]:
@@ -158,10 +162,12 @@ def _empty(data: DataSet) -> list[Fault]:
 
 
 def _few(data: DataSet) -> list[Fault]:
-    """More shots than the smallest class has rows; two ways of drawing at once."""
+    """More shots than the smallest class has rows; two ways of drawing at once; noise where there are no labels."""
     faults = [_short(data, "shots", "train", "learn from"), _short(data, "val_shots", "val", "validate on")]
     if data.view.shots is not None and data.view.fraction is not None:
         faults.append(Fault(f"{data.word}.fraction", "not together with shots", str(data.view.fraction)))
+    if data.view.label_noise and data.raw.task == "language":
+        faults.append(Fault(f"{data.word}.label_noise", "a text has no labels", str(data.view.label_noise)))
     return [fault for fault in faults if fault]
 
 

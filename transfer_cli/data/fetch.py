@@ -1,5 +1,6 @@
 """Bringing named data sets and torchvision's ImageNet weights, from the network or from a local file.
-Owns <cache>/data; $TRANSFER_DATA is only read. Addresses and checksums are those of torchvision 0.29's sources."""
+Owns <cache>/data; $TRANSFER_DATA is only read. Checksums are those of torchvision 0.29's sources, addresses too
+where they begin with https."""
 
 import os
 import shutil
@@ -15,7 +16,6 @@ from transfer_cli.data.torchvision import locate
 from transfer_cli.data.unpack import unpack
 from transfer_cli.errors import ConfigError, DataError, Fault, StoreError, nearest
 
-_MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 _LIBSVM = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/"
 
 
@@ -30,36 +30,84 @@ class Published(NamedTuple):
         return sum(file.mb for file in self.files)
 
 
-def _mnist(name: str, md5: str, mb: float) -> Remote:
-    return Remote(_MNIST + name, md5, mb, f"MNIST/raw/{name}")
+def _idx(address: str, folder: str, sums: tuple[str, str, str, str], mb: tuple[float, float]) -> tuple[Remote, ...]:
+    """The four files of a set like MNIST; `sums` and `mb` (of the pictures) train first."""
+    names = [f"{stem}-{kind}-ubyte.gz" for stem in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+    sizes = (mb[0], 0.03, mb[1], 0.005)
+    return tuple(
+        Remote(address + name, md5, size, f"{folder}/raw/{name}")
+        for name, md5, size in zip(names, sums, sizes, strict=True)
+    )
 
 
-MNIST = (
-    _mnist("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873", 9.9),
-    _mnist("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432", 0.03),
-    _mnist("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3", 1.6),
-    _mnist("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c", 0.005),
+MNIST = _idx(
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "MNIST",
+    (
+        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "d53e105ee54ea40749a09fcbcd1e9432",
+        "9fb629c4189551a2d022fa330f9573f3",
+        "ec29112dd5afa0611ce80d1b7f02629c",
+    ),
+    (9.9, 1.6),
+)
+FASHION = _idx(  # torchvision's own mirror has no https
+    "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+    "FashionMNIST",
+    (
+        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "25c81989df183df01b3e8a0aad5dffbe",
+        "bef4ecab320f06d8554ea6380940ec79",
+        "bb300cfdad3c16e7a12a480ee83cd310",
+    ),
+    (26.4, 4.4),
+)
+KMNIST = _idx(
+    "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+    "KMNIST",
+    (
+        "bdb82020997e1d708af4cf47b453dcf7",
+        "e144d726b3acfaa3e44228e80efcd344",
+        "5c965bf0a639b31b8f53240b1b52f4d7",
+        "7320c461ea6c1c855c0b718fb2a4b134",
+    ),
+    (18.2, 3.0),
 )
 USPS = (
     Remote(f"{_LIBSVM}usps.bz2", "ec16c51db3855ca6c91edd34d0e9b197", 6.6, "usps.bz2"),
     Remote(f"{_LIBSVM}usps.t.bz2", "8ea070ee2aca1ac39742fdd1ef5ed118", 1.8, "usps.t.bz2"),
 )
-_BATCHES = "cifar-10-python.tar.gz"
-CIFAR10 = (Remote(f"https://www.cs.toronto.edu/~kriz/{_BATCHES}", "c58f30108f718f92721af3b95e74349a", 170.5, _BATCHES),)
+_SVHN = "https://ufldl.stanford.edu/housenumbers/"
+SVHN = (
+    Remote(f"{_SVHN}train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373", 182.0, "train_32x32.mat"),
+    Remote(f"{_SVHN}test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3", 64.3, "test_32x32.mat"),
+)
+
+
+def _cifar(name: str, md5: str, mb: float) -> tuple[Remote, ...]:
+    return (Remote(f"https://www.cs.toronto.edu/~kriz/{name}", md5, mb, name),)
+
+
+CIFAR10 = _cifar("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", 170.5)
+CIFAR100 = _cifar("cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85", 169.0)
 SETS: Mapping[str, Published] = {
     "mnist": Published(MNIST, "CC BY-SA 3.0"),
+    "fashion_mnist": Published(FASHION, "MIT"),
+    "kmnist": Published(KMNIST, "CC BY-SA 4.0"),
     "usps": Published(USPS, "not stated"),
+    "svhn": Published(SVHN, "non-commercial use"),
     "cifar10": Published(CIFAR10, "not stated"),
+    "cifar100": Published(CIFAR100, "not stated"),
 }
 
 
-def here(name: str, cache: Path) -> bool:
-    """Is the data set in one of the places a run would look in?"""
+def here(name: str, cache: Path, *, whole: bool = False) -> bool:
+    """Is the data set in one of the places a run would look in? `whole`: with its training files, where a run can do
+    without."""
     try:
-        locate(name, Places(cache))
+        return "train" in locate(name, Places(cache)) or not whole
     except DataError:
         return False
-    return True
 
 
 def absent(values: Mapping[str, Any], cache: Path) -> list[str]:
@@ -71,7 +119,7 @@ def absent(values: Mapping[str, Any], cache: Path) -> list[str]:
 
 def bring(name: str, cache: Path, *, offline: bool = False, talk: Talk = lambda text: None) -> None:
     """Make sure a data set is here, from the network if need be. DataError if that is forbidden or fails."""
-    if here(name, cache):
+    if here(name, cache, whole=True):
         return
     chosen = published(name)
     if forbidden(offline):

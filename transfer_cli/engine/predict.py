@@ -1,4 +1,5 @@
-"""Predictions of a finished run for new pictures or texts: the net, head or predictor its evaluate stage scored."""
+"""Predictions of a finished run for new pictures, texts or vectors: the net, head or predictor its evaluate stage
+scored. And the features its net has of a data set."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transfer_cli.data.dataset import DataSet
+from transfer_cli.data.dataset import DataSet, Part
 from transfer_cli.data.decode import fitted, picture
 from transfer_cli.data.images import Images, placed
 from transfer_cli.data.items import Items, tokenizer_of
 from transfer_cli.data.tasks import Classification
 from transfer_cli.data.texts import Texts, flat
+from transfer_cli.data.vectors import Vectors
 from transfer_cli.engine import passes
 from transfer_cli.engine.bench import Bench, Job
 from transfer_cli.engine.evaluate import settle_head
@@ -26,13 +28,14 @@ from transfer_cli.predictors.support import as_logits
 from transfer_cli.store.store import Store
 
 Row = dict[str, Any]
+PARTS: tuple[Part, ...] = ("train", "val", "test")
 CHUNK = 64
 
 
 class Predicting:
     """Built from the evaluate stage `key` in the store; `target` is opened only for a predictor, which needs its
-    labelled rows, drawn by the run's `seed`. Called with files of pictures, or with texts by name, gives a row each:
-    path, class, probabilities [C], error. `reads` says which."""
+    labelled rows, drawn by the run's `seed`. Called with files of pictures, with texts by name or with a matrix, gives
+    a row each: path, class, probabilities [C], error. `reads` says which."""
 
     def __init__(
         self,
@@ -48,7 +51,8 @@ class Predicting:
         self.classes: list[str] = self.spec["classes"]
         self.target = target
         self.bench = Bench(store, torch.device("cpu"), cache, None, lambda: None, lambda: None)
-        self.reads = "texts" if "tokenizer" in self.spec["model"]["input"] else "pictures"
+        given = self.spec["model"]["input"]
+        self.reads = "texts" if "tokenizer" in given else "vectors" if "width" in given else "pictures"
         self.job = Job("predict", key, self.spec, (), {}, plugins=plugins, seed=seed)
         self.net = self.bench.net(self.job, self.spec["nets"][self.spec["headline"]]).eval()
         self.score = self._by_head if self.spec["predictor"]["predictor"] == "none" else self._by_predictor()
@@ -69,6 +73,31 @@ class Predicting:
             items = Texts(found, _unlabelled(len(part)), length=length, policy="none", device=self.bench.device)
             self._score(rows, items)
             yield from rows
+
+    def vectors(self, name: str, matrix: np.ndarray) -> Iterator[Row]:
+        """Rows of a matrix [N, D]; `name` is where they come from. Raises DataError for another width."""
+        self._fits(name, matrix.shape[1])
+        for start in range(0, len(matrix), CHUNK):
+            values = torch.from_numpy(matrix[start : start + CHUNK]).to(self.bench.device)
+            rows = [_row(f"{name} row {start + i + 1}") for i in range(len(values))]
+            self._score(rows, Vectors(values, _unlabelled(len(rows)), policy="none", device=self.bench.device))
+            yield from rows
+
+    def _fits(self, name: str, width: int) -> None:
+        if width != (wanted := self.spec["model"]["input"]["width"]):
+            raise DataError(Fault(name, f"has {width:,} numbers a row, the net of the run reads {wanted:,}"))
+
+    def features(self, data: DataSet) -> dict[str, np.ndarray]:
+        """`train_features` float32 [N, D], `train_labels` int64 [N], and so on for the parts there are: all rows, with
+        the labels of the data. Raises DataError for vectors of another width."""
+        job = Job("predict", self.job.key, self.spec, (), {"target": data}, plugins=self.job.plugins)
+        if read := data.raw.parts["train"].vectors:
+            self._fits(data.title, read().shape[1])
+        found: dict[str, np.ndarray] = {}
+        for part in [part for part in PARTS if data.has(part, labelled=False)]:
+            features, labels = self.bench.feed(job, "target", part, labelled=False).features(self.net)
+            found |= {f"{part}_features": features.cpu().numpy(), f"{part}_labels": labels.cpu().numpy()}
+        return found
 
     def _chunk(self, paths: Sequence[Path]) -> list[Row]:
         rows = [_row(str(path)) for path in paths]

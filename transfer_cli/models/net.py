@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import torch
@@ -80,14 +81,16 @@ class Net(nn.Module):
         kept: dict[int, tuple[Tensor, Tensor]] | None = None,
     ) -> nn.Linear:
         """A fresh head in place of any of that name; `kept` are rows (weight, bias) to start from."""
-        like = next(self.parameters())
-        head = nn.Linear(self.width, outputs).to(like.device)
+        head = nn.Linear(self.width, outputs).to(self._device())
         with torch.no_grad():
             for i, (weight, bias) in (kept or {}).items():
                 head.weight[i], head.bias[i] = weight, bias
         self.heads[name] = head
         self.classes[name] = None if classes is None else list(classes)
         return head
+
+    def _device(self) -> torch.device:
+        return next(chain(self.parameters(), self.buffers())).device
 
     def _rows(self, name: str, known: list[str] | None, classes: Sequence[str]) -> dict[int, tuple[Tensor, Tensor]]:
         if known is None:
@@ -110,8 +113,7 @@ class Net(nn.Module):
         """Grafts of a kind on every layer of the backbone that can bear one, or on those whose names end with one of
         `endings`; returns their parameters. Grafts just like these that are there already stay as they are. Raises
         ConfigError if there are others of the kind, or no such layer."""
-        like = next(self.parameters())
-        example = {name: x.to(like.device) for name, x in self.input.example().items()}
+        example = {name: x.to(self._device()) for name, x in self.input.example().items()}
         entry = {"kind": kind, "layers": grafts.places(self.backbone, example, kind, endings), **settings}
         before = next((known for known in self.grafts if known["kind"] == kind), None)
         if before is not None and before != entry:

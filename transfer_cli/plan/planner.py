@@ -25,6 +25,7 @@ READERS = {
     "vectors": ("data/dataset.py", "data/vectors.py", "metrics/classification.py"),
 }
 INPUTS = {"tokenizer": "texts", "width": "vectors"}  # the key that tells what a model reads, if not pictures
+USUAL = {"pictures": "resnet18", "texts": "embedding_bag", "vectors": "mlp_vectors"}  # models, if data name another
 RESERVED = ("method", "seed", "rule", "trainer", "feeds")
 
 
@@ -272,8 +273,8 @@ class Planner:
             spec = self.values["model"]["input"]
             if "tokenizer" in spec:
                 spec = self._tokens(spec)
-            elif spec.get("width", 0) is None:
-                spec = {"width": self._width()}
+            elif "width" in spec:
+                spec = {"width": self._width(spec["width"])}
             self.values["model"] = {**self.values["model"], "input": spec}
             self.fits = True
         return dict(self.values["model"])
@@ -284,7 +285,8 @@ class Planner:
         for data in (self.target, self.source):
             if data is not None and data.raw.kind != wants:
                 name = self.config.choices.get("model", self.values["model"]["family"])
-                do = f"model={data.view.default_model}" if data is self.target else f"another {data.word}"
+                usual = data.view.default_model if data.view.default_model != name else USUAL[data.raw.kind]
+                do = f"model={usual}" if data is self.target else f"another {data.word}"
                 raise ConfigError(Fault("model", f"reads {wants}, and {data.title} are {data.raw.kind}", name, do=do))
 
     def _tokens(self, spec: Json) -> Json:
@@ -302,10 +304,18 @@ class Planner:
         content = json.dumps(data.key("train", labelled=labelled, seed=seed), sort_keys=True)
         return fitted(spec, texts, content, self.cache)
 
-    def _width(self) -> int:
-        read = self.target.raw.parts["train"].vectors
-        assert read is not None, "checked by _check_kind"
-        return int(read().shape[1])
+    def _width(self, wanted: int | None) -> int:
+        """How many numbers the model reads: those that target and source have."""
+        for data in filter(None, (self.target, self.source)):
+            read = data.raw.parts["train"].vectors
+            assert read is not None, "checked by _check_kind"
+            found = int(read().shape[1])
+            if wanted not in (None, found):
+                text = f"has {found:,} numbers a row, the model reads {wanted:,}"
+                raise DataError(Fault(data.word, text, data.title))
+            wanted = found
+        assert wanted is not None, "there is a target"
+        return wanted
 
     def _code(
         self, *, method: str = "none", sides: Iterable[str] = (), predictor: str = "none", extra: Iterable[Path] = ()
