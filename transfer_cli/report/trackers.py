@@ -107,7 +107,7 @@ def wandb(told: Told) -> None:
     otherwise. Every stage has a step of its own."""
     import wandb as library
 
-    mode = os.environ.get("WANDB_MODE") or "offline"
+    mode: Any = os.environ.get("WANDB_MODE") or "offline"  # what the library does not know it says itself
     run = library.init(
         project="transfer",
         name=f"{told.name} {told.id}",
