@@ -2,7 +2,7 @@
 Only the architecture that is asked for is imported, and never code of a folder."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from transfer_cli.errors import ConfigError, Fault, StoreError
 from transfer_cli.models.backbone import Backbone, TokenSpec
+from transfer_cli.models.foreign import stacked
 from transfer_cli.ranges import Range
 
 MOST = {"vocab_size": 2**20, "hidden_size": 2**15, "num_hidden_layers": 512, "intermediate_size": 2**17}
@@ -73,7 +74,7 @@ class Transformers(Backbone):
 
     def blocks(self) -> list[nn.Module]:
         """Embeddings, every layer, what comes after."""
-        return list(_blocks(self.net))
+        return stacked(self.net)
 
     def renamed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Names as the bare net has them, without the architecture's prefix and buffers of older versions."""
@@ -147,27 +148,3 @@ def _class_of(config: Any) -> tuple[Any, bool]:
         text = "reads no plain texts; wants one like gpt2, llama, bert, distilbert"
         raise ConfigError(Fault("model.name", text, config.model_type))
     return kind, causal
-
-
-def _blocks(net: nn.Module) -> Iterator[nn.Module]:
-    """Modules with parameters in the order of registration, the stack of layers one by one. Those in front of the
-    stack are one block, so are those behind."""
-    stack = max((m for m in net.modules() if isinstance(m, nn.ModuleList)), key=len)
-    front, back, seen = nn.ModuleList(), nn.ModuleList(), False
-    for module in _around(net, stack):
-        seen |= module is stack
-        if module is not stack and any(True for _ in module.parameters()):
-            (back if seen else front).append(module)
-    yield front
-    yield from stack
-    if len(back):
-        yield back
-
-
-def _around(module: nn.Module, stack: nn.Module) -> Iterator[nn.Module]:
-    """Children, those that hold the stack opened."""
-    for child in module.children():
-        if child is not stack and any(inner is stack for inner in child.modules()):
-            yield from _around(child, stack)
-        else:
-            yield child
