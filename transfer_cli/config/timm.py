@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 BUILDER = re.compile(r"^@register_model\s+def (\w+)\(", re.MULTILINE)
 WANTED = ("url", "file", "hf_hub_id", "input_size", "interpolation", "crop_pct", "mean", "std")
-DEFAULTS = {"interpolation": "bicubic", "crop_pct": 0.875}  # timm's own, where a net says nothing
+DEFAULTS: dict[str, Any] = {"interpolation": "bicubic", "crop_pct": 0.875}  # timm's own, where a net says nothing
 DEFAULTS |= {"input_size": (3, 224, 224), "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 OPERATIONS = {ast.Add: operator.add, ast.Mult: operator.mul, ast.Div: operator.truediv}
 Names = Mapping[str, Any]  # what a name stands for: a value, or an expression not yet looked at
@@ -134,9 +134,8 @@ def _value(node: Any, known: Names) -> Any:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATIONS:
             return OPERATIONS[type(op)](_value(left, known), _value(right, known))
         case ast.Dict(keys=keys, values=values):
-            return _merged(
-                [(key.value if isinstance(key, ast.Constant) else None, x) for key, x in zip(keys, values)], known
-            )
+            named = [str(key.value) if isinstance(key, ast.Constant) else None for key in keys]
+            return _merged(list(zip(named, values, strict=True)), known)
         case ast.Call(func=ast.Name(id="dict"), args=args, keywords=pairs):
             return _merged([*((None, arg) for arg in args), *((pair.arg, pair.value) for pair in pairs)], known)
         case ast.Call(func=ast.Name(id="tuple"), args=[inner]):

@@ -6,7 +6,13 @@ from pathlib import Path
 from transfer_cli.data.download import Talk, forbidden
 from transfer_cli.errors import DataError, Fault
 
-FILES = ("config.json", "preprocessor_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+FILES: tuple[str, ...] = (
+    "config.json",
+    "preprocessor_config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
 FILES += ("special_tokens_map.json", "vocab.json", "vocab.txt", "merges.txt")
 
 

@@ -24,8 +24,9 @@ OLD_BUFFERS = re.compile(r"(\.attn\.(masked_)?bias|position_ids|rotary_emb\.inv_
 
 class Transformers(Backbone):
     """States of the last layer. `name` is an architecture in the library's words; those that predict the next token are
-    causal. `config`: the content of a config.json, of any such architecture, which then says all but the pooling.
-    Padding stands right of a text. Raises ConfigError for what the library does not know."""
+    causal. `places`: how many the net knows, if more than a text takes. `config`: the content of a config.json, of any
+    such architecture, which then says all but the pooling. Padding stands right of a text. Raises ConfigError for what
+    the library does not know."""
 
     reads = "texts"
     inner = "net"
@@ -41,11 +42,15 @@ class Transformers(Backbone):
         width: Annotated[int, Range(1, 32768)] = 128,
         dropout: Annotated[float, Range(0, 1)] = 0.0,
         pool: Literal["mean", "first", "last"] = "mean",
+        places: Annotated[int, Range(1, 2**20)] | None = None,
         config: dict[str, Any] | None = None,
     ) -> None:
         if width % heads and config is None:
             raise ConfigError(Fault("model.width", f"wants a multiple of heads, {heads}", str(width)))
-        made = _of_folder(config, input) if config else _of_settings(name, layers, heads, width, dropout, input)
+        if config:
+            made = _of_folder(config, input)
+        else:
+            made = _of_settings(name, layers, heads, width, dropout, input, places or input.length)
         super().__init__(int(made.hidden_size))
         kind, self.causal = _class_of(made)
         self.positions = int(getattr(made, "max_position_embeddings", None) or input.length)
@@ -61,9 +66,9 @@ class Transformers(Backbone):
         """ids [B, T] int64, mask [B, T] bool -> states [B, T, D]."""
         if self.causal:  # no token sees the padding to its right
             states: Tensor = self.net(input_ids=ids, use_cache=False).last_hidden_state
-            return states
-        states = self.net(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-        return states
+        else:
+            states = self.net(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        return states[:, -ids.shape[1] :]  # prompts stand in front
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
         """states [B, T, D] -> [B, D]: the mean over the tokens, the first (CLS) or the last of them."""
@@ -97,9 +102,9 @@ def _known() -> Any:
     return vars(configuration_auto)["CONFIG_MAPPING_NAMES"]
 
 
-def _of_settings(name: str, layers: int, heads: int, width: int, dropout: float, input: TokenSpec) -> Any:
+def _of_settings(name: str, layers: int, heads: int, width: int, dropout: float, input: TokenSpec, places: int) -> Any:
     made = _config(name, {})
-    made.vocab_size, made.max_position_embeddings = input.size, input.length
+    made.vocab_size, made.max_position_embeddings = input.size, places
     made.hidden_size, made.num_hidden_layers, made.num_attention_heads = width, layers, heads
     for key, value in (("intermediate_size", 4 * width), ("num_key_value_heads", heads), ("head_dim", width // heads)):
         if getattr(made, key, None) is not None:

@@ -51,7 +51,7 @@ def _of_timm(name: str) -> Path:
 
 def _not_here(repository: str, word: str) -> StoreError:
     do = f"transfer fetch hf:{repository} (network), or weights=FILE"
-    return StoreError(Fault("weights", f"hf:{repository} is not in the hub's cache on this machine", safe(word), do=do))
+    return StoreError(Fault("weights", f"{repository} is not in the hub's cache on this machine", safe(word), do=do))
 
 
 def _of_folder(folder: Path) -> Path:
