@@ -8,7 +8,7 @@ from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Column, Table
 
-SECONDS = 30.0  # of measuring, for training and for evaluation each
+SECONDS = 20.0  # of measuring, for training and for evaluation each
 Row = dict[str, Any]
 
 

@@ -6,7 +6,7 @@ import importlib.util
 import math
 import operator
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,23 +26,17 @@ class Published(NamedTuple):
     repository: str | None
 
 
-@cache
 def names() -> tuple[str, ...]:
     """Every net of the installed timm, sorted; none where it is not installed."""
-    return tuple(sorted(name for file in _files() for name in BUILDER.findall(file.read_text(encoding="utf-8"))))
+    return tuple(sorted(_homes()))
 
 
-@cache
 def published(name: str) -> Published:
     """Of a net of `names()`, also with the tag of one of its weights (`resnet18.a1_in1k`). Raises KeyError for
     others, and for the few of which timm says it in code."""
     stem, _, tag = name.partition(".")
-    for file in _files():
-        text = file.read_text(encoding="utf-8")
-        if stem in BUILDER.findall(text):
-            found = {key: x for key, x in _entries(ast.parse(text), _constants()) if key.partition(".")[0] == stem}
-            return _published(stem, tag, found)
-    raise KeyError(name)
+    found = {key: entry for key, entry in _entries(_homes()[stem]).items() if key.partition(".")[0] == stem}
+    return _published(stem, tag, found)
 
 
 def _published(stem: str, tag: str, entries: dict[str, dict[str, Any]]) -> Published:
@@ -77,8 +71,12 @@ def _default(tagged: Mapping[str, dict[str, Any]]) -> str:
     return order[0].strip("*")
 
 
-def _files() -> list[Path]:
-    return sorted((folder / "models").glob("*.py")) if (folder := _folder()) else []
+@cache
+def _homes() -> dict[str, Path]:
+    """The file of each net."""
+    folder = _folder()
+    files = sorted((folder / "models").glob("*.py")) if folder else []
+    return {name: file for file in files for name in BUILDER.findall(file.read_text(encoding="utf-8"))}
 
 
 @cache
@@ -108,17 +106,17 @@ def _assigned(tree: ast.Module) -> dict[str, Any]:
     return found
 
 
-def _entries(tree: ast.Module, constants: Names) -> Iterator[tuple[str, dict[str, Any]]]:
+@cache
+def _entries(file: Path) -> dict[str, dict[str, Any]]:
     """`default_cfgs` of a file: key -> what of it is wanted."""
-    known = {**constants, **_assigned(tree)}
+    known = {**_constants(), **_assigned(ast.parse(file.read_text(encoding="utf-8")))}
     table = known.get("default_cfgs")
     if isinstance(table, ast.Call):
         table = table.args[0]
     if not isinstance(table, ast.Dict):
-        return
-    for key, value in zip(table.keys, table.values, strict=True):
-        if isinstance(key, ast.Constant):
-            yield str(key.value), {name: x for name, x in _value(value, known).items() if name in WANTED}
+        return {}
+    pairs = [(str(key.value), value) for key, value in zip(table.keys, table.values) if isinstance(key, ast.Constant)]
+    return {key: {name: x for name, x in _value(value, known).items() if name in WANTED} for key, value in pairs}
 
 
 def _value(node: Any, known: Names) -> Any:

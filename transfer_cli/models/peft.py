@@ -3,6 +3,7 @@
 Tensors of the net keep their names, whatever the library puts around them: a stage stores only what it changed. The
 library is imported only when such a part is put on."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from inspect import signature
 from typing import Any, Literal
@@ -53,10 +54,12 @@ def apply(backbone: Any, entry: Mapping[str, Any]) -> list[nn.Parameter]:
     peft = extra("peft", "peft", "fine_tune", kind)
     if not hasattr(getattr(backbone, "net", None), "base_model_prefix"):
         raise _damaged()
-    if kind in PROMPTS:
-        backbone.net = _wrapped(peft, backbone.net, kind, settings["tokens"])
-    else:
-        _inject(peft, backbone.net, settings["layers"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of one library about the other
+        if kind in PROMPTS:
+            backbone.net = _wrapped(peft, backbone.net, kind, settings["tokens"])
+        else:
+            _inject(peft, backbone.net, settings["layers"])
     if not getattr(backbone, "renames", False):
         backbone.renames = True
         backbone.register_state_dict_post_hook(_shorten)

@@ -42,7 +42,7 @@ class Transformers(Backbone):
         width: Annotated[int, Range(1, 32768)] = 128,
         dropout: Annotated[float, Range(0, 1)] = 0.0,
         pool: Literal["mean", "first", "last"] = "mean",
-        places: Annotated[int, Range(1, 2**20)] | None = None,
+        places: Annotated[int, Range(1, 1048576)] | None = None,
         config: dict[str, Any] | None = None,
     ) -> None:
         if width % heads and config is None:
