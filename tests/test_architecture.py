@@ -122,7 +122,7 @@ def test_light_commands_load_nothing_heavy(argv):
         ["run", "--cfg", "data=digits"],
         ["run", "-n", "data=digits"],
         ["run", "-n", "data=digits", "model=timm/resnet18"],
-        ["run", "-n", "data=text", "model=gpt_tiny", "fine_tune=prompt"],
+        ["run", "--cfg", "data=text", "model=gpt_tiny", "fine_tune=prompt"],
     ],
 )
 def test_looking_needs_no_torch(argv, tmp_path):

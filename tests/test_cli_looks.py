@@ -209,7 +209,8 @@ def test_doctor_times_the_variants_of_a_net(model: str, words: list[str], cli: C
     from transfer_cli.cli import variants
 
     monkeypatch.setattr(variants, "SECONDS", 0.0)
-    code, out, _ = cli("doctor", f"model={model}", "trainer.batch=4", "--json")
+    size = [] if model == "mlp" else ["model.layers=1", "model.heads=2", "model.width=16", "model.input.length=8"]
+    code, out, _ = cli("doctor", f"model={model}", "trainer.batch=4", *size, "--json")
     assert code == 0
     document = json.loads(out)
     assert [row["words"] for row in document["rows"]] == words

@@ -20,7 +20,15 @@ Transfer = Callable[..., Any]
 SETTINGS = yaml.safe_load((Path(__file__).parents[1] / "conf" / "model" / "transformers.yaml").read_text())
 INPUT = {"tokenizer": "byte", "length": 12, "size": 300, "digest": "d"}
 WORDS = ("good fine great happy warm", "bad poor awful sad cold")
-SMALL = ("trainer=tiny", "runtime=cpu", "model.layers=1", "model.width=16", "model.places=40")
+SMALL = (
+    "trainer=tiny",
+    "trainer.steps=3",
+    "trainer.validations=0",
+    "runtime=cpu",
+    "model.layers=1",
+    "model.width=16",
+    "model.places=40",
+)
 TOKENS = 5
 
 

@@ -25,7 +25,7 @@ class Timm(Backbone):
         super().__init__(width_of(net, name, input))
         self.net = net
         self.classifier = classifiers[0] if len(classifiers) == 1 else ""
-        self.dropped = tuple({f"{one.partition('.')[0]}." for one in classifiers}) if len(classifiers) > 1 else ()
+        self.dropped = tuple(f"{one.partition('.')[0]}." for one in classifiers) if len(classifiers) > 1 else ()
 
     def forward(self, pixels: Tensor) -> Tensor:
         features: Tensor = self.net(pixels)
