@@ -367,6 +367,31 @@ def test_a_run_from_weights_of_others(way: str, hub: Path, transfer: Transfer, t
     assert json.loads((Path(again.out.strip()) / "results.json").read_text())["headline"] == first["headline"]
 
 
+def test_a_run_brings_what_it_names_where_it_may(
+    hub: Path, transfer: Transfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub's library is asked for configurations, tokenizers and safetensors only, and its failure is told."""
+    import huggingface_hub
+
+    asked: list[tuple[str, list[str]]] = []
+
+    def snapshot(repository: str, allow_patterns: list[str]) -> str:
+        asked.append((repository, allow_patterns))
+        raise OSError("no route to\nhost")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    monkeypatch.setenv("TRANSFER_OFFLINE", "0")
+    told = transfer("run", "-n", "weights=hf:org/name", "data=digits")
+    assert told.code == 5
+    assert "fetch=hf:org/name: cannot be fetched: no route to host" in told.err
+    assert told.errors[0] == "error: weights=hf:org/name: org/name is not in the hub's cache on this machine"
+    ((repository, patterns),) = asked
+    assert repository == "org/name"
+    assert {Path(name).suffix for name in patterns} == {".json", ".txt", ".safetensors"}
+    transfer("run", "-n", "weights=hf:org/name", "data=digits", "--offline")
+    assert len(asked) == 1
+
+
 def test_a_repository_that_would_leave_the_cache_is_none(hub: Path, transfer: Transfer) -> None:
     told = transfer("fetch", "hf:../x")
     assert (told.code, told.errors) == (2, ["error: fetch=hf:../x: wants hf:ORG/NAME, and no --from"])

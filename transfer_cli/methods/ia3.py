@@ -4,7 +4,6 @@ from typing import Annotated, ClassVar
 
 from transfer_cli.contracts import Given, Range
 from transfer_cli.methods.supervised import Supervised
-from transfer_cli.models import peft as peft  # what this stage runs on, for its key
 
 
 class Ia3(Supervised):
