@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.extras import extra
-from transfer_cli.models.backbone import Backbone
 
 Entry = dict[str, Any]  # {"kind", "layers": ends of names, and the kind's settings}
 Kind = Literal["prompt", "prefix", "p_tuning"]
@@ -23,7 +22,7 @@ WRAPPED = "net.base_model."  # what the library puts in front of the net's names
 
 
 def entry(
-    backbone: Backbone, example: Mapping[str, Tensor], kind: str, endings: Sequence[str], settings: Mapping[str, Any]
+    backbone: Any, example: Mapping[str, Tensor], kind: str, endings: Sequence[str], settings: Mapping[str, Any]
 ) -> Entry:
     """The description of a part for this net. Raises ConfigError for a net that cannot bear it."""
     net: Any = getattr(backbone, "net", None)
