@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "transfer_cli"
 FILES = sorted(PACKAGE.rglob("*.py"))
-FREE = {"errors", "ranges", "seeds", "safe", "signals", "plugins", "extras"}  # stdlib only; anyone may import them
+FREE = {"errors", "extras", "ranges", "seeds", "safe", "signals", "plugins"}  # stdlib only; anyone may import them
 MAY_IMPORT = {
     **{name: set() for name in FREE},
     "contracts": set(), "losses": {"contracts"}, "metrics": {"contracts"}, "predictors": {"contracts"},
@@ -104,20 +104,31 @@ def loaded(*argv: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "argv", [["--help"], ["run", "--help"], ["list", "strategies"], ["__complete", "run", "strategy=f"]]
+    "argv",
+    [["--help"], ["run", "--help"], ["list", "strategies"], ["list", "models"], ["__complete", "run", "strategy=f"]],
 )
 def test_light_commands_load_nothing_heavy(argv):
     assert (
-        loaded(*argv) & {"torch", "pandas", "numpy", "hydra", "omegaconf", "transformers", "yaml", "matplotlib"}
+        loaded(*argv)
+        & {"torch", "pandas", "numpy", "hydra", "omegaconf", "transformers", "yaml", "matplotlib", "timm", "peft"}
         == set()
     )
 
 
 @pytest.mark.parametrize(
-    "argv", [["show", "data=digits"], ["run", "--cfg", "data=digits"], ["run", "-n", "data=digits"]]
+    "argv",
+    [
+        ["show", "data=digits"],
+        ["run", "--cfg", "data=digits"],
+        ["run", "-n", "data=digits"],
+        ["run", "-n", "data=digits", "model=timm/resnet18"],
+        ["run", "--cfg", "data=text", "model=gpt_tiny", "fine_tune=prompt"],
+    ],
 )
 def test_looking_needs_no_torch(argv, tmp_path):
-    assert loaded(*argv, "--runs", str(tmp_path)) & {"torch", "pandas", "transformers", "matplotlib"} == set()
+    assert loaded(*argv, "--runs", str(tmp_path)) & {
+        "torch", "pandas", "transformers", "matplotlib", "timm", "peft",
+    } == set()  # fmt: skip
 
 
 def test_nothing_runs_code_from_data():

@@ -197,6 +197,49 @@ def test_doctor_reports_every_topic(cli: Cli, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("mlp", [f"model.precision={p} model.channels_last={c}" for p in ("fp32", "bf16") for c in ("false", "true")]),
+        ("gpt_tiny", ["model.precision=fp32", "model.precision=bf16"]),
+        ("bert_tiny", ["model.precision=fp32", "model.precision=bf16"]),
+    ],
+)
+def test_doctor_times_the_variants_of_a_net(model: str, words: list[str], cli: Cli, monkeypatch: Any) -> None:
+    from transfer_cli.cli import variants
+
+    monkeypatch.setattr(variants, "SECONDS", 0.0)
+    size = [] if model == "mlp" else ["model.layers=1", "model.heads=2", "model.width=16", "model.input.length=8"]
+    code, out, _ = cli("doctor", f"model={model}", "trainer.batch=4", *size, "--json")
+    assert code == 0
+    document = json.loads(out)
+    assert [row["words"] for row in document["rows"]] == words
+    assert [row["words"] for row in document["rows"] if row["take"]] == [document["take"]]
+    assert [row["words"] for row in document["rows"] if row["now"]] == words[:1]  # as their YAMLs say
+    for row in document["rows"]:
+        assert row["rounds"] == 3
+        for work in ("train", "evaluate"):
+            assert 0 < row[f"{work}_min_s"] <= row[f"{work}_median_s"]
+
+
+def test_doctor_refuses_a_net_that_is_none(cli: Cli) -> None:
+    code, _, err = cli("doctor", "model=resnet19")
+    assert code == 2
+    assert err.startswith("error: model=resnet19: unknown; nearest: resnet1")
+
+
+def test_contestants_take_turns_and_the_plainer_wins_a_tie() -> None:
+    from transfer_cli.engine.timing import fastest
+    from transfer_cli.engine.turns import turns
+
+    seen: list[str] = []
+    taken = turns({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, rounds=3, warm=2)
+    assert "".join(seen) == "ababababab"
+    assert {name: len(seconds) for name, seconds in taken.items()} == {"a": 3, "b": 3}
+    assert fastest(iter([("a", 1.04), ("b", 1.0), ("c", 1.2)])) == "a"
+    assert fastest(iter([("a", 1.06), ("b", 1.0), ("c", 0.99)])) == "b"
+
+
 def test_doctor_finds_data_and_a_folder_that_is_not_there(cli: Cli, monkeypatch: Any) -> None:
     monkeypatch.setenv("TRANSFER_DATA", "nowhere")
     assert "warn\tdata\tTRANSFER_DATA=nowhere: no such folder" in cli("doctor")[1]

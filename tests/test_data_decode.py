@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from transfer_cli.data.cache import from_array
-from transfer_cli.data.decode import fitted, grey, picture
+from transfer_cli.data.decode import Fit, fitted, grey, picture
 from transfer_cli.errors import DataError
 
 
@@ -28,11 +28,12 @@ def message(error) -> str:
 
 @pytest.mark.parametrize("shape", [(40, 50), (50, 40), (33, 33), (300, 41)])
 @pytest.mark.parametrize(("size", "crop"), [(32, 28), (40, 40), (64, 56), (27, 27)])
-def test_fitted_equals_torchvision_on_a_pil_picture(shape, size, crop):
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_fitted_equals_torchvision_on_a_pil_picture(shape, size, crop, interpolation):
     transforms = pytest.importorskip("torchvision.transforms")
-    image = Image.fromarray(noise(*shape, 3))
-    want = transforms.CenterCrop(crop)(transforms.Resize(size)(image))
-    np.testing.assert_array_equal(fitted(image, 3, size, crop), np.asarray(want).transpose(2, 0, 1))
+    image, way = Image.fromarray(noise(*shape, 3)), transforms.InterpolationMode(interpolation)
+    want = transforms.CenterCrop(crop)(transforms.Resize(size, way)(image))
+    np.testing.assert_array_equal(fitted(image, Fit(3, size, crop, interpolation)), np.asarray(want).transpose(2, 0, 1))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -40,8 +41,8 @@ def test_fitted_equals_torchvision_on_a_pil_picture(shape, size, crop):
 @pytest.mark.parametrize("size", [28, 32])
 def test_arrays_and_pictures_are_treated_alike(channels, stored, size):
     array = noise(5, *stored)
-    want = np.stack([fitted(Image.fromarray(row), channels, size, size) for row in array])
-    got = from_array(array, (channels, size, size), size)
+    want = np.stack([fitted(Image.fromarray(row), Fit(channels, size, size)) for row in array])
+    got = from_array(array, Fit(channels, size, size))
     np.testing.assert_array_equal(got, want)
     assert got.flags["C_CONTIGUOUS"]
 

@@ -19,6 +19,7 @@ CONF = Path(__file__).parents[1] / "conf" / "model"
 YAMLS = sorted(CONF.glob("*.yaml"))
 SMALL = ("mlp", "lenet", "conv4", "resnet20")
 FAMILIES = {"mlp", "lenet", "conv4", "cifar_resnet", "torchvision", "transformers", "embedding_bag", "identity"}
+FAMILIES |= {"timm", "transformers_image"}
 SOME = ("resnet18", "squeezenet1_0", "mobilenet_v3_small", "vit_b_16", "densenet121", "swin_t", "googlenet")
 
 

@@ -167,6 +167,7 @@ class Method(nn.Module):
     streams: ClassVar[dict[str, Stream]] = {}
     steps: ClassVar[bool] = True  # False: `finish` is all the work, and it draws nothing
     tasks: ClassVar[tuple[str, ...]] = ("classify", "language")  # what labels may mean
+    extra: ClassVar[str] = ""  # the optional library it needs, named as the extra of pyproject.toml is
     coupled: ClassVar[bool] = False  # True: the loss is no mean over rows, so micro-batches would change it
 
     def players(self) -> dict[str, Player]:

@@ -1,5 +1,4 @@
-"""Contestants take turns (A B A B ...) within one run, so that whatever else the machine does meets each of them.
-The minimum is what to read on a busy machine; times of different runs are not to be compared."""
+"""What benchmarks print and write of contestants that took turns."""
 
 import json
 import os
@@ -7,13 +6,14 @@ import platform
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from transfer_cli.engine.turns import Seconds
+from transfer_cli.engine.turns import turns as turns
+
 RESULTS = Path(__file__).parents[1] / "results"
-Seconds = dict[str, list[float]]
 
 
 @dataclass(frozen=True)
@@ -24,18 +24,6 @@ class Pair:
     to: str
     most: float | None = None
     most_ms: float | None = None
-
-
-def turns(contestants: Mapping[str, Callable[[], object]], rounds: int, warm: int = 1) -> Seconds:
-    """Seconds of each round of each contestant; the first `warm` rounds are not counted."""
-    taken: Seconds = {name: [] for name in contestants}
-    for number in range(warm + rounds):
-        for name, work in contestants.items():
-            start = time.perf_counter()
-            work()
-            if number >= warm:
-                taken[name].append(time.perf_counter() - start)
-    return taken
 
 
 def program(*command: str, **environment: str) -> Callable[[], None]:

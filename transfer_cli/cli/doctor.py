@@ -1,4 +1,5 @@
-"""transfer doctor: what works here. Imports no torch unless -v asks for the devices it sees; uses no network."""
+"""transfer doctor: what works here. Imports no torch unless -v asks for the devices it sees; uses no network. With
+words of a run, `model=NAME`: how fast that net is here (variants.py)."""
 
 import os
 import re
@@ -33,6 +34,10 @@ class Finding(NamedTuple):
 
 def main(options: Options) -> int:
     """Example: transfer doctor --json"""
+    if options.words:
+        from transfer_cli.cli import variants
+
+        return variants.main(options)
     failed = [0]
     rows = [finding._asdict() for check in CHECKS for finding in _guarded(check, options, failed)]
     columns = [Column("level", state=True), Column("topic"), Column("detail", wraps=True)]

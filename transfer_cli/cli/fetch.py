@@ -1,5 +1,5 @@
-"""transfer fetch NAME [--from FILE]: bring a data set or a model's ImageNet weights, checked against what is published.
-Without NAME: what can be fetched, and what is here."""
+"""transfer fetch NAME [--from FILE]: bring a data set or a model's ImageNet weights, checked against what is published,
+or a repository of the Hugging Face hub, hf:ORG/NAME. Without NAME: what can be fetched, and what is here."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ def main(options: Options) -> int:
     if not options.args:
         return _list(options, screen)
     (name,) = options.args
+    if name.startswith("hf:"):
+        return _hub(name, options, screen)
     return _take(name, options, screen) if options.from_file else _bring(name, options, screen)
 
 
@@ -41,7 +43,7 @@ def _list(options: Options, screen: Screen) -> int:
         for name, one in SETS.items()
     ]
     columns = [Column("name"), Column("state"), Column("size", "B"), Column("licence")]
-    note = "also: the ImageNet weights of any torchvision model, such as resnet18"
+    note = "also: the ImageNet weights of any torchvision model, such as resnet18; hf:ORG/NAME of the Hugging Face hub"
     screen.show(Table(columns, rows, notes=[note], next="transfer fetch mnist", schema="fetch/1"))
     return 0
 
@@ -58,6 +60,19 @@ def _bring(name: str, options: Options, screen: Screen) -> int:
     else:
         screen.say(str(fetch.bring_weights(name, cache, offline=options.offline, talk=screen.note)))
         screen.command(f"transfer run model={name} weights=imagenet data=cifar10")
+    return 0
+
+
+def _hub(name: str, options: Options, screen: Screen) -> int:
+    from transfer_cli.config.pretrained import HUB, REPOSITORY
+    from transfer_cli.data import hub
+
+    repository = name.removeprefix(HUB)
+    if not REPOSITORY.fullmatch(repository) or options.from_file:
+        do = f"weights={options.from_file}" if options.from_file else None
+        raise ConfigError(Fault("fetch", "wants hf:ORG/NAME, and no --from", name, do=do))
+    screen.say(str(hub.bring(repository, offline=options.offline, talk=screen.note)))
+    screen.command(f"transfer run weights={name} data=./pictures")
     return 0
 
 

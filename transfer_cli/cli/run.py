@@ -20,8 +20,9 @@ from transfer_cli.signals import Stop
 
 def main(options: Options) -> int:
     """Runs the words of the command line; returns the exit code."""
-    configs = load_all(options.words, multirun=options.multirun, seeds=options.seeds, config_dirs=options.config_dirs)
     screen = Screen.of(options)
+    fetch_hub(options, screen)
+    configs = load_all(options.words, multirun=options.multirun, seeds=options.seeds, config_dirs=options.config_dirs)
     if options.cfg:
         return show_settings(configs, screen)
     need_trackers(configs)
@@ -41,6 +42,23 @@ def need_trackers(configs: list[Config]) -> None:
     kinds = dict.fromkeys(config.values["runtime"]["tracker"] for config in configs)
     if faults := [fault for kind in kinds if kind != "none" for fault in absent(kind, "runtime.tracker", kind)]:
         raise ConfigError(*faults)
+
+
+def fetch_hub(options: Options, screen: Screen) -> None:
+    """Brings what `weights=hf:ORG/NAME` names if it is not here and the network may be used: its configuration decides
+    about the net. Else planning says what to do."""
+    from transfer_cli.config.pretrained import HUB, REPOSITORY, is_folder_of_weights
+    from transfer_cli.data.download import forbidden
+
+    for name in [word.removeprefix("weights=") for word in options.words if word.startswith(f"weights={HUB}")]:
+        if forbidden(options.offline) or is_folder_of_weights(name) or not REPOSITORY.fullmatch(name[len(HUB) :]):
+            continue
+        from transfer_cli.data import hub
+
+        try:
+            hub.bring(name.removeprefix(HUB), talk=screen.note)
+        except DataError as error:
+            screen.note(error.faults[0].line())
 
 
 def fetch_missing(configs: list[Config], options: Options, screen: Screen) -> None:

@@ -48,7 +48,11 @@ HELP = {
     "data": ("check DATA", "open every file; count, measure, find copies", "transfer data check ./pictures"),
     "fetch": ("NAME", "bring data or weights to the data folder", "transfer fetch usps"),
     "clean": ("", "what no run refers to; deletes with -y only", "transfer clean"),
-    "doctor": ("", "what works here: device, store, data, weights", "transfer doctor"),
+    "doctor": (
+        "[model=NAME]",
+        "what works here; which precision a net is fastest in",
+        "transfer doctor model=resnet18",
+    ),
     "completion": ("bash|zsh|fish", "print a completion script", "transfer completion bash"),
 }
 COMMANDS = tuple(HELP)
@@ -64,7 +68,7 @@ OPTIONS = (
     Option("--no-cache", "", "", "no_cache", "compute stages anew", "run"),
     Option("--wait", "", "TIME", "wait", "for a busy stage", "run resume verify"),
     Option("--strict-identity", "", "", "strict_identity", "no stage of other versions", "run resume"),
-    Option("--offline", "", "", "offline", "never use the network", "run resume show data predict verify"),
+    Option("--offline", "", "", "offline", "never use the network", "run resume show data predict fetch verify"),
     Option("--config-dir", "", "DIR", "config_dirs", "YAML files of your own", _SETUP),
     Option("--from", "", "FILE", "from_file", "take it from a file you have", "fetch"),
     Option("--features", "", "", "features", "features to -o FILE.npz, no classes", "predict"),

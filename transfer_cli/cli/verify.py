@@ -31,9 +31,10 @@ def main(options: Options) -> int:
 
 
 def _experiment(options: Options, screen: Screen) -> int:
-    from transfer_cli.cli.run import fetch_missing, need_trackers
+    from transfer_cli.cli.run import fetch_hub, fetch_missing, need_trackers
     from transfer_cli.config.compose import load
 
+    fetch_hub(options, screen)
     expect = expected(load(options.words, config_dirs=options.config_dirs))
     words = (*options.words, *expect.words)
     configs = [load((*words, f"seed={seed}"), config_dirs=options.config_dirs) for seed in range(expect.n)]

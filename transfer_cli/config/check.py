@@ -9,6 +9,7 @@ from transfer_cli.config.signatures import PACKAGE, Param, Signature, signature_
 from transfer_cli.config.synonyms import KEYS
 from transfer_cli.config.values import dotted, fit, look, plain
 from transfer_cli.errors import ConfigError, Fault, nearest
+from transfer_cli.extras import absent
 
 Json = dict[str, Any]
 NODES = ("data", "source", "model", "evaluate", "trainer", "runtime")
@@ -98,6 +99,8 @@ class Checker:
             for name in ("mean", "std"):
                 if len(made[name]) != made["channels"]:
                     self._fault(f"model.input.{name}", f"wants one number a channel, {made['channels']}", made[name])
+        if made["interpolation"] == "bilinear":  # said only where it is another, which keeps older keys of stages
+            del made["interpolation"]
         return made
 
     def _evaluate(self, node: Json) -> Json:
@@ -133,6 +136,7 @@ class Checker:
         name = node.get(field)
         try:
             found: Signature = signatures.signature(group, name if isinstance(name, str) else "", self.plugins)
+            self.faults += absent(found.extra, key, str(name)) if found.extra else []
             return found.params
         except ConfigError as error:
             fault = error.faults[0]

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transfer_cli.config import families
 from transfer_cli.config.folders import ROOT, conf_dir, find_option, options
 from transfer_cli.config.pretrained import is_folder_of_weights, model_of
-from transfer_cli.config.signatures import signature
 from transfer_cli.config.synonyms import NAMES
 from transfer_cli.config.words import Word, group_of, is_path, on_disk
 from transfer_cli.config.yamls import MAX_DATA_BYTES, chosen, read
@@ -111,21 +111,11 @@ def _option(word: str, value: str, search: Sequence[Path], plugins: Sequence[str
     if group == "data" and (is_path(value) or on_disk(value)):
         return _own_data(word, value)
     known = options(group, search)
-    for family in known if group == "model" else []:
-        names = _family_names(family, search, plugins)
-        if value in names:
-            return family, {"name": value}
-        known = known + names
+    if group == "model":
+        if settings := families.chosen(word, value, known, search, plugins):
+            return settings.pop("option"), settings
+        known = known + [name for option in known for name in families.bare(option, search, plugins)]
     raise unknown(word, value, known)
-
-
-def _family_names(option: str, search: Sequence[Path], plugins: Sequence[str]) -> list[str]:
-    """Names a model family builds, if the option is the family itself and not one of its models."""
-    path = find_option("model", option, search)
-    if path is None or read(path).get("family") != option:
-        return []
-    name = signature("model", option, plugins).params.get("name")
-    return [str(choice) for choice in name.choices] if name else []
 
 
 def _own_data(word: str, value: str) -> tuple[str, dict[str, Any]]:

@@ -62,13 +62,15 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """What pictures become before a net sees them: shorter side to `size`, centre `crop`, then (x - mean) / std."""
+    """What pictures become before a net sees them: shorter side to `size`, centre `crop`, then (x - mean) / std.
+    `interpolation` is how they are resized."""
 
     channels: Annotated[int, Range(1)]
     size: Annotated[int, Range(1)]
     crop: Annotated[int, Range(1)]
     mean: list[float]
     std: list[Annotated[float, Range(0, above=True)]]
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ FOLDERS = {"method": "methods", "data": "data", "model": "models", "predictor": 
 @dataclass(frozen=True)
 class Signature:
     """What a class takes and says of itself. `streams` {name: {labelled, views, part}}; `steps`, `coupled`,
-    `tasks` as in contracts.Method; `flags` are its other literal class attributes; `doc` the first line of its
+    `tasks`, `extra` as in contracts.Method; `flags` are its other literal class attributes; `doc` the first line of its
     docstring."""
 
     path: Path
@@ -33,6 +33,7 @@ class Signature:
     steps: bool = True
     coupled: bool = False
     tasks: tuple[str, ...] = ("classify", "language")
+    extra: str = ""
     flags: dict[str, Any] = field(default_factory=dict)
 
 
@@ -86,4 +87,5 @@ def signature_of(path: Path, class_name: str) -> Signature:
     doc = (ast.get_docstring(node) or "").partition("\n")[0]
     steps, coupled = bool(flags.pop("steps", True)), bool(flags.pop("coupled", False))
     tasks = tuple(flags.pop("tasks", Signature.tasks))
-    return Signature(path, class_name, merged["params"], doc, merged["streams"], steps, coupled, tasks, flags)
+    extra = str(flags.pop("extra", ""))
+    return Signature(path, class_name, merged["params"], doc, merged["streams"], steps, coupled, tasks, extra, flags)

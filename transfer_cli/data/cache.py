@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from transfer_cli.data.decode import fitted, grey, picture
+from transfer_cli.data.decode import Fit, fitted, grey, picture
 from transfer_cli.data.fingerprints import digests as digests
 from transfer_cli.data.fingerprints import fingerprint as fingerprint
 from transfer_cli.data.keep import mapped, name_of, put, save
@@ -21,7 +21,6 @@ from transfer_cli.data.raw import Raw, RawPart
 from transfer_cli.errors import DataError, Fault, ResourceError
 
 SLOW_S = 1.0
-Shape = tuple[int, int, int]  # channels, height, width
 LAYOUT = 1  # raise when `converted` gives other pixels from the same input
 
 
@@ -34,21 +33,18 @@ def converted(
     """All pictures of one raw part, uint8 [N, channels, crop, crop] as `input` says, in the order of its labels.
     What took over a second, and every set of files, is kept in the cache and mapped. DataError names the first bad
     file and counts the others. `poll` is called once a picture; what it raises ends the work, with nothing kept."""
-    rows, shape = raw.parts[part], _shape(input)
-    key = f"{LAYOUT} {raw.fingerprint} {part} {shape} {input['size']}"
+    rows, fit = raw.parts[part], Fit.of(input)
+    shape, way = fit.shape, "" if fit.interpolation == "bilinear" else f" {fit.interpolation}"
+    key = f"{LAYOUT} {raw.fingerprint} {part} {shape} {fit.size}{way}"
     path = cache / "arrays" / f"{name_of([key])}.npy"
     stored = mapped(path)
     if stored is not None and stored.shape == (len(rows.labels), *shape):
         return stored
     if rows.files is not None:
         files = rows.files
-        put(path, lambda tmp: _fill(tmp, raw.name, files, shape, int(input["size"]), poll))
+        put(path, lambda tmp: _fill(tmp, raw.name, files, fit, poll))
         return _mapped_or_fail(path)
-    return _timed(rows, shape, int(input["size"]), path, poll)
-
-
-def _shape(input: Mapping[str, Any]) -> Shape:
-    return int(input["channels"]), int(input["crop"]), int(input["crop"])
+    return _timed(rows, fit, path, poll)
 
 
 def _mapped_or_fail(path: Path) -> np.ndarray:
@@ -58,46 +54,46 @@ def _mapped_or_fail(path: Path) -> np.ndarray:
     return stored
 
 
-def _timed(rows: RawPart, shape: Shape, size: int, path: Path, poll: Callable[[], None]) -> np.ndarray:
+def _timed(rows: RawPart, fit: Fit, path: Path, poll: Callable[[], None]) -> np.ndarray:
     assert rows.pixels is not None, "a part has pixels or files"
     start = time.monotonic()
     pixels = rows.pixels()
     if len(pixels) != len(rows.labels):
         raise DataError(Fault(rows.names(0), f"{len(pixels):,} pictures and {len(rows.labels):,} labels"))
-    array = from_array(pixels, shape, size, poll)
+    array = from_array(pixels, fit, poll)
     if time.monotonic() - start > SLOW_S:
         put(path, lambda tmp: save(tmp, array))
     return array
 
 
-def from_array(pixels: np.ndarray, shape: Shape, size: int, poll: Callable[[], None] = _nothing) -> np.ndarray:
-    """uint8 [N, H, W] or [N, H, W, 3] as uint8 [N, *shape]; without a resize it is a copy or two of the whole."""
-    channels, crop, _ = shape
-    if pixels.shape[1:3] != (size, size) or crop != size:
-        return _resized(pixels, shape, size, poll)
-    if channels == 1:
+def from_array(pixels: np.ndarray, fit: Fit, poll: Callable[[], None] = _nothing) -> np.ndarray:
+    """uint8 [N, H, W] or [N, H, W, 3] as uint8 [N, channels, crop, crop]; without a resize it is a copy or two of the
+    whole."""
+    if pixels.shape[1:3] != (fit.size, fit.size) or fit.crop != fit.size:
+        return _resized(pixels, fit, poll)
+    if fit.channels == 1:
         return np.ascontiguousarray((pixels if pixels.ndim == 3 else grey(pixels))[:, None])
     colour = pixels[..., None].repeat(3, axis=3) if pixels.ndim == 3 else pixels
     return np.ascontiguousarray(colour.transpose(0, 3, 1, 2))
 
 
-def _resized(pixels: np.ndarray, shape: Shape, size: int, poll: Callable[[], None]) -> np.ndarray:
-    out = np.empty((len(pixels), *shape), np.uint8)
+def _resized(pixels: np.ndarray, fit: Fit, poll: Callable[[], None]) -> np.ndarray:
+    out = np.empty((len(pixels), *fit.shape), np.uint8)
     for row, image in enumerate(pixels):
         poll()
-        out[row] = fitted(Image.fromarray(image), shape[0], size, shape[1])
+        out[row] = fitted(Image.fromarray(image), fit)
     return out
 
 
-def _fill(tmp: Path, name: str, files: tuple[Path, ...], shape: Shape, size: int, poll: Callable[[], None]) -> None:
+def _fill(tmp: Path, name: str, files: tuple[Path, ...], fit: Fit, poll: Callable[[], None]) -> None:
     """Decode all files into a new .npy file. Space is taken first: a full disk under a mapping would be SIGBUS."""
-    out = np.lib.format.open_memmap(tmp, mode="w+", dtype=np.uint8, shape=(len(files), *shape))
+    out = np.lib.format.open_memmap(tmp, mode="w+", dtype=np.uint8, shape=(len(files), *fit.shape))
     with tmp.open("r+b") as file:
         _reserve(file.fileno(), tmp.stat().st_size)
 
     def decode(row: int) -> DataError | None:
         try:
-            out[row] = fitted(picture(files[row]), shape[0], size, shape[1])
+            out[row] = fitted(picture(files[row]), fit)
         except DataError as error:
             return error
         return None

@@ -2,7 +2,9 @@
 Formats by list; a picture above PIL's pixel limit is an error, never a warning."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -76,14 +78,34 @@ def _png_length(data: bytes) -> int:
     return at + 12
 
 
-def fitted(image: Image.Image, channels: int, size: int, crop: int) -> np.ndarray:
-    """uint8 [channels, crop, crop]: shorter side to `size` (bilinear, antialiased), centre crop, then grey <-> RGB
-    (ITU-R 601 luma). The same pixels as torchvision's Resize and CenterCrop on a PIL picture."""
+class Fit(NamedTuple):
+    """What pictures become: shorter side to `size` by `interpolation`, centre `crop`, grey for one channel."""
+
+    channels: int
+    size: int
+    crop: int
+    interpolation: str = "bilinear"
+
+    @classmethod
+    def of(cls, input: Mapping[str, Any]) -> "Fit":
+        """Of the `input` of a model node."""
+        return cls(**{name: input[name] for name in cls._fields if name in input})
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.channels, self.crop, self.crop
+
+
+def fitted(image: Image.Image, fit: Fit) -> np.ndarray:
+    """uint8 [channels, crop, crop]: resized (antialiased), cropped, then grey <-> RGB (ITU-R 601 luma). The same
+    pixels as torchvision's Resize and CenterCrop on a PIL picture."""
+    channels, size, crop, interpolation = fit
     image = image.convert("L" if channels == 1 else "RGB")
     width, height = image.size
     short = min(width, height)
     if short != size:
-        image = image.resize((size * width // short, size * height // short), Image.Resampling.BILINEAR)
+        way = Image.Resampling[interpolation.upper()]
+        image = image.resize((size * width // short, size * height // short), way)
     left, top = round((image.width - crop) / 2), round((image.height - crop) / 2)
     pixels = np.asarray(image.crop((left, top, left + crop, top + crop)))
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)

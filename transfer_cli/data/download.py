@@ -1,4 +1,5 @@
-"""The only place of the program that opens a network connection: one file at a time, https, checked, then renamed."""
+"""One file at a time over https, checked, then renamed. With hub.py the only place of the program that opens network
+connections."""
 
 import hashlib
 import os

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from transfer_cli.data.dataset import DataSet, Part
-from transfer_cli.data.decode import fitted, picture
+from transfer_cli.data.decode import Fit, fitted, picture
 from transfer_cli.data.images import Images, placed
 from transfer_cli.data.items import Items, tokenizer_of
 from transfer_cli.data.tasks import Classification
@@ -102,10 +102,10 @@ class Predicting:
     def _chunk(self, paths: Sequence[Path]) -> list[Row]:
         rows = [_row(str(path)) for path in paths]
         good: list[tuple[Row, np.ndarray]] = []
-        spec = self.spec["model"]["input"]
+        fit = Fit.of(self.spec["model"]["input"])
         for row, path in zip(rows, paths, strict=True):
             try:
-                good.append((row, fitted(picture(path), spec["channels"], spec["size"], spec["crop"])))
+                good.append((row, fitted(picture(path), fit)))
             except DataError as error:
                 row["error"] = error.faults[0].text
         if good:

@@ -5,7 +5,7 @@ arguments of its `__init__` are the keys of its YAML. Shapes: B rows, C channels
 D features."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transfer_cli.errors import ConfigError, Fault
 
 MOST_PIXELS = 4096
+INTERPOLATIONS = ("bilinear", "bicubic")
 MOST_CHANNELS = 64
 MOST_TOKENS = 2**20
 MOST_WIDTH = 2**20
@@ -21,14 +22,15 @@ MOST_WIDTH = 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class InputSpec:
-    """The pictures a model eats: shorter side scaled to `size`, centre cut to `crop` x `crop`, `channels` values a
-    pixel in [0, 1], then (x - mean) / std. Raises ConfigError when these cannot be."""
+    """The pictures a model eats: shorter side scaled to `size` by `interpolation`, centre cut to `crop` x `crop`,
+    `channels` values a pixel in [0, 1], then (x - mean) / std. Raises ConfigError when these cannot be."""
 
     channels: int
     size: int
     crop: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
         if faults := list(self._faults()):
@@ -43,6 +45,8 @@ class InputSpec:
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != self.channels:
                 yield _fault(name, list(values), f"wants one number a channel, {self.channels}")
+        if self.interpolation not in INTERPOLATIONS:
+            yield _fault("interpolation", self.interpolation, f"one of {', '.join(INTERPOLATIONS)}")
         if any(value <= 0 for value in self.std):
             yield _fault("std", list(self.std), "numbers > 0 only")
 
@@ -105,8 +109,8 @@ def input_spec(node: Mapping[str, Any]) -> Spec:
     given = node.get("input")
     given = given if isinstance(given, Mapping) else {}
     kind: type[Spec] = TokenSpec if "tokenizer" in given else VectorSpec if "width" in given else InputSpec
-    wanted = kind.__dataclass_fields__
-    if given.keys() != wanted.keys():
+    wanted = [name for name, field in kind.__dataclass_fields__.items() if field.default is MISSING]
+    if not set(wanted) <= given.keys() <= kind.__dataclass_fields__.keys():
         raise ConfigError(Fault("model.input", f"wants {', '.join(wanted)}"))
     try:
         return kind(**{name: _typed(value) for name, value in given.items()})
@@ -128,11 +132,13 @@ def _fault(name: str, value: Any, text: str) -> Fault:
 class Backbone(nn.Module):
     """Inputs -> features. `reads` says what: "pictures" (`forward(pixels)`), "vectors" (`forward(vectors)`), or
     "texts": `forward(ids, mask)` gives states [B, T, D], `pool` one row of features of them, and `causal` says that no
-    token sees those after it. For checkpoints of others: the net whose names they use sits at `inner` ("" is self),
-    `classifier` is the name of its last linear layer, which is no part of the backbone, and tensors whose names
-    begin with one of `dropped` are known to be left out (auxiliary heads)."""
+    token sees those after it. `extra`: the optional library it needs, as in contracts.Method. For checkpoints of
+    others: the net whose names they use sits at `inner` ("" is self), `classifier` is the name of its last linear
+    layer, which is no part of the backbone, and tensors whose names begin with one of `dropped` are known to be left
+    out (auxiliary heads)."""
 
     reads: ClassVar[str] = "pictures"
+    extra: ClassVar[str] = ""
     causal: bool = False
     inner: str = ""
     classifier: str = ""

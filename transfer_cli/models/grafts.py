@@ -172,6 +172,13 @@ def places(backbone: nn.Module, example: Mapping[str, Tensor], kind: str, ending
     return chosen
 
 
+def entry(
+    backbone: nn.Module, example: Mapping[str, Tensor], kind: str, endings: Sequence[str], settings: Mapping[str, Any]
+) -> Entry:
+    """The description of grafts of a kind for this net. Raises ConfigError as `places` does."""
+    return {"kind": kind, "layers": places(backbone, example, kind, endings), **settings}
+
+
 @torch.no_grad()
 def _passed(backbone: nn.Module, example: Mapping[str, Tensor]) -> set[nn.Module]:
     """Modules that are called when the net is evaluated."""

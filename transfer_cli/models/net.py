@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from transfer_cli.errors import ConfigError, Fault
-from transfer_cli.models import grafts
+from transfer_cli.models import grafts, peft
 from transfer_cli.models.backbone import Backbone, input_spec
 from transfer_cli.plugins import load_class
 
@@ -110,18 +110,19 @@ class Net(nn.Module):
         self.classes[name] = list(classes)
 
     def graft(self, kind: str, endings: Sequence[str] = (), **settings: Any) -> list[nn.Parameter]:
-        """Grafts of a kind on every layer of the backbone that can bear one, or on those whose names end with one of
-        `endings`; returns their parameters. Grafts just like these that are there already stay as they are. Raises
-        ConfigError if there are others of the kind, or no such layer."""
+        """Grafts of a kind, ours or peft's, on every layer of the backbone that can bear one, or on those whose names
+        end with one of `endings`; returns their parameters. Grafts just like these that are there already stay as they
+        are. Raises ConfigError if there are others of the kind, or no such layer."""
         example = {name: x.to(self._device()) for name, x in self.input.example().items()}
-        entry = {"kind": kind, "layers": grafts.places(self.backbone, example, kind, endings), **settings}
+        maker = _maker(kind)
+        entry = maker.entry(self.backbone, example, kind, endings, settings)
         before = next((known for known in self.grafts if known["kind"] == kind), None)
         if before is not None and before != entry:
-            text = f"the net has {kind}s already, made by {grafts.told(before)}"
-            raise ConfigError(Fault("fine_tune", text, grafts.told(entry), do="the same settings let them learn on"))
+            text = f"the net has {kind}s already, made by {maker.told(before)}"
+            raise ConfigError(Fault("fine_tune", text, maker.told(entry), do="the same settings let them learn on"))
         if before is not None:
-            return grafts.parameters(self.backbone, before)
-        fresh = grafts.apply(self.backbone, entry)
+            return maker.parameters(self.backbone, before)
+        fresh = maker.apply(self.backbone, entry)
         self.grafts.append(entry)
         return fresh
 
@@ -164,9 +165,14 @@ def rebuild(description: Mapping[str, Any], plugins: Sequence[str] = ()) -> Net:
         net.add_head(name, n, classes)
     net.tokens = {name for name in net.heads if name in (description.get("tokens") or ())}
     for entry in grafts.listed(description.get("grafts", [])):
-        grafts.apply(net.backbone, entry)
+        _maker(entry.get("kind") if isinstance(entry, Mapping) else None).apply(net.backbone, entry)
         net.grafts.append(dict(entry))
     return net
+
+
+def _maker(kind: Any) -> Any:
+    """Who makes grafts of a kind."""
+    return peft if kind in peft.KINDS else grafts
 
 
 def family(name: Any, plugins: Sequence[str] = ()) -> Family:

@@ -2,11 +2,11 @@
 
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.models.backbone import Backbone, InputSpec
+from transfer_cli.models.foreign import UNFIT, loose, too_odd, width_of, with_parameters
 
 # fmt: off
 Name = Literal[
@@ -38,7 +38,7 @@ class Torchvision(Backbone):
             raise ConfigError(Fault("model.input.channels", f"{name} takes 3, grey is repeated", str(input.channels)))
         net = _make(name, input.crop)
         classifier, dropped = _behead(net)
-        super().__init__(_width(net, name, input))
+        super().__init__(width_of(net, name, input))
         self.net, self.classifier, self.dropped = net, classifier, dropped
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ class Torchvision(Backbone):
         return features
 
     def blocks(self) -> list[nn.Module]:
-        return [block for block in _blocks(self.net) if any(True for _ in block.parameters())]
+        return with_parameters(_blocks(self.net))
 
 
 def _make(name: str, crop: int) -> nn.Module:
@@ -62,8 +62,8 @@ def _make(name: str, crop: int) -> nn.Module:
         options = {"input_size": (crop, crop)}
     try:
         net: nn.Module = get_model(name, weights=None, **options)
-    except (AssertionError, ValueError, RuntimeError) as error:
-        raise _too_odd(name, crop, error) from error
+    except UNFIT as error:
+        raise too_odd(name, crop, error) from error
     return net
 
 
@@ -77,30 +77,12 @@ def _behead(net: nn.Module) -> tuple[str, tuple[str, ...]]:
     return linear[-1], ("AuxLogits.", "aux1.", "aux2.")
 
 
-def _width(net: nn.Module, name: str, input: InputSpec) -> int:
-    """Feature size, seen on the meta device, where a picture costs nothing."""
-    state = {key: value.to("meta") for key, value in (*net.named_parameters(), *net.named_buffers())}
-    net.eval()
-    try:
-        out = torch.func.functional_call(net, state, (input.blank(device="meta"),))
-    except (AssertionError, RuntimeError, ValueError, IndexError) as error:
-        raise _too_odd(name, input.crop, error) from error
-    finally:
-        net.train()
-    return int(out.shape[1])
-
-
-def _too_odd(name: str, crop: int, error: Exception) -> ConfigError:
-    why = str(error).strip().partition("\n")[0][:120]
-    return ConfigError(Fault("model.input.crop", f"{name} cannot take {crop} x {crop} pixels ({why})", str(crop)))
-
-
 def _blocks(net: nn.Module) -> list[nn.Module]:
     """Input to output: stem and four stages of a ResNet; of other nets the children, sequences and encoders opened."""
     if hasattr(net, "layer1"):
         stages = (net.get_submodule(f"layer{i}") for i in (1, 2, 3, 4))
         return [nn.ModuleList([net.get_submodule("conv1"), net.get_submodule("bn1")]), *stages]
-    blocks = _loose(net)
+    blocks = [loose(net)]
     for child in net.children():
         blocks += _open(child)
     return blocks
@@ -110,10 +92,5 @@ def _open(module: nn.Module) -> list[nn.Module]:
     from torchvision.models.vision_transformer import Encoder
 
     if isinstance(module, Encoder):
-        return [*_loose(module), *module.layers, module.ln]
+        return [loose(module), *module.layers, module.ln]
     return list(module) if isinstance(module, nn.Sequential | nn.ModuleList) else [module]
-
-
-def _loose(module: nn.Module) -> list[nn.Module]:
-    """Parameters that no child holds (ViT's class token and positions), as a module."""
-    return [nn.ParameterList(module.parameters(recurse=False))]

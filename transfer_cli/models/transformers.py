@@ -2,7 +2,7 @@
 Only the architecture that is asked for is imported, and never code of a folder."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from transfer_cli.errors import ConfigError, Fault, StoreError
 from transfer_cli.models.backbone import Backbone, TokenSpec
+from transfer_cli.models.foreign import stacked
 from transfer_cli.ranges import Range
 
 MOST = {"vocab_size": 2**20, "hidden_size": 2**15, "num_hidden_layers": 512, "intermediate_size": 2**17}
@@ -23,8 +24,9 @@ OLD_BUFFERS = re.compile(r"(\.attn\.(masked_)?bias|position_ids|rotary_emb\.inv_
 
 class Transformers(Backbone):
     """States of the last layer. `name` is an architecture in the library's words; those that predict the next token are
-    causal. `config`: the content of a config.json, of any such architecture, which then says all but the pooling.
-    Padding stands right of a text. Raises ConfigError for what the library does not know."""
+    causal. `places`: how many the net knows, if more than a text takes. `config`: the content of a config.json, of any
+    such architecture, which then says all but the pooling. Padding stands right of a text. Raises ConfigError for what
+    the library does not know."""
 
     reads = "texts"
     inner = "net"
@@ -40,11 +42,15 @@ class Transformers(Backbone):
         width: Annotated[int, Range(1, 32768)] = 128,
         dropout: Annotated[float, Range(0, 1)] = 0.0,
         pool: Literal["mean", "first", "last"] = "mean",
+        places: Annotated[int, Range(1, 1048576)] | None = None,
         config: dict[str, Any] | None = None,
     ) -> None:
         if width % heads and config is None:
             raise ConfigError(Fault("model.width", f"wants a multiple of heads, {heads}", str(width)))
-        made = _of_folder(config, input) if config else _of_settings(name, layers, heads, width, dropout, input)
+        if config:
+            made = _of_folder(config, input)
+        else:
+            made = _of_settings(name, layers, heads, width, dropout, input, places or input.length)
         super().__init__(int(made.hidden_size))
         kind, self.causal = _class_of(made)
         self.positions = int(getattr(made, "max_position_embeddings", None) or input.length)
@@ -60,9 +66,9 @@ class Transformers(Backbone):
         """ids [B, T] int64, mask [B, T] bool -> states [B, T, D]."""
         if self.causal:  # no token sees the padding to its right
             states: Tensor = self.net(input_ids=ids, use_cache=False).last_hidden_state
-            return states
-        states = self.net(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-        return states
+        else:
+            states = self.net(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        return states[:, -ids.shape[1] :]  # prompts stand in front
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
         """states [B, T, D] -> [B, D]: the mean over the tokens, the first (CLS) or the last of them."""
@@ -73,7 +79,7 @@ class Transformers(Backbone):
 
     def blocks(self) -> list[nn.Module]:
         """Embeddings, every layer, what comes after."""
-        return list(_blocks(self.net))
+        return stacked(self.net)
 
     def renamed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Names as the bare net has them, without the architecture's prefix and buffers of older versions."""
@@ -96,9 +102,9 @@ def _known() -> Any:
     return vars(configuration_auto)["CONFIG_MAPPING_NAMES"]
 
 
-def _of_settings(name: str, layers: int, heads: int, width: int, dropout: float, input: TokenSpec) -> Any:
+def _of_settings(name: str, layers: int, heads: int, width: int, dropout: float, input: TokenSpec, places: int) -> Any:
     made = _config(name, {})
-    made.vocab_size, made.max_position_embeddings = input.size, input.length
+    made.vocab_size, made.max_position_embeddings = input.size, places
     made.hidden_size, made.num_hidden_layers, made.num_attention_heads = width, layers, heads
     for key, value in (("intermediate_size", 4 * width), ("num_key_value_heads", heads), ("head_dim", width // heads)):
         if getattr(made, key, None) is not None:
@@ -147,27 +153,3 @@ def _class_of(config: Any) -> tuple[Any, bool]:
         text = "reads no plain texts; wants one like gpt2, llama, bert, distilbert"
         raise ConfigError(Fault("model.name", text, config.model_type))
     return kind, causal
-
-
-def _blocks(net: nn.Module) -> Iterator[nn.Module]:
-    """Modules with parameters in the order of registration, the stack of layers one by one. Those in front of the
-    stack are one block, so are those behind."""
-    stack = max((m for m in net.modules() if isinstance(m, nn.ModuleList)), key=len)
-    front, back, seen = nn.ModuleList(), nn.ModuleList(), False
-    for module in _around(net, stack):
-        seen |= module is stack
-        if module is not stack and any(True for _ in module.parameters()):
-            (back if seen else front).append(module)
-    yield front
-    yield from stack
-    if len(back):
-        yield back
-
-
-def _around(module: nn.Module, stack: nn.Module) -> Iterator[nn.Module]:
-    """Children, those that hold the stack opened."""
-    for child in module.children():
-        if child is not stack and any(inner is stack for inner in child.modules()):
-            yield from _around(child, stack)
-        else:
-            yield child

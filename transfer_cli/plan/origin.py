@@ -5,7 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from transfer_cli.config.pretrained import is_folder_of_weights
+from transfer_cli.config import timm
+from transfer_cli.config.pretrained import HUB, folder_of, hub_file, is_folder_of_weights
 from transfer_cli.config.signatures import PACKAGE
 from transfer_cli.data.fetch import imagenet_file
 from transfer_cli.data.tokenizers import LEARNED, restore
@@ -19,13 +20,17 @@ READERS = (PACKAGE / "models" / "weights.py",)  # the code that decides how a fi
 
 def weights_file(word: str, model: dict[str, Any], cache: Path) -> Path | None:
     """The file `word` means, None if it must be a run. Of a folder of the transformers library it is
-    model.safetensors. Raises StoreError for other folders or absent ImageNet weights."""
+    model.safetensors. Raises StoreError for other folders or absent weights of imagenet and the hub."""
+    if word == "imagenet" and model["family"] == "timm":
+        return _of_timm(str(model["name"]))
     if word == "imagenet":
         return imagenet_file(model, cache)
-    path = Path(word).expanduser()
+    path = folder_of(word)
     if is_folder_of_weights(word):
         _own_tokens(model.get("input") or {})
         return _of_folder(path)
+    if word.startswith(HUB):
+        raise _not_here(word.removeprefix(HUB), word)
     if path.is_dir() and not (path / "results.json").is_file():
         raise StoreError(Fault("weights", "is a folder; name a .safetensors, .pth, .th or .pt file", safe(word)))
     return path if path.is_file() else None
@@ -37,6 +42,25 @@ def _own_tokens(spec: dict[str, Any]) -> None:
         text = "made from your texts, and the weights know tokens of their own"
         do = "take the tokenizer of the weights' folder"
         raise StoreError(Fault("model.input.tokenizer", text, str(kind), do=do))
+
+
+def _of_timm(name: str) -> Path:
+    """The weights that timm publishes of a net, where they lie in the hub's cache on this machine."""
+    try:
+        repository = timm.published(name).repository
+    except KeyError:
+        repository = None
+    if repository is None:
+        raise ConfigError(Fault("weights", f"timm publishes none of {name} on the hub", "imagenet"))
+    found = hub_file(repository, "model.safetensors")
+    if found is None:
+        raise _not_here(repository, "imagenet")
+    return found
+
+
+def _not_here(repository: str, word: str) -> StoreError:
+    do = f"transfer fetch hf:{repository} (network), or weights=FILE"
+    return StoreError(Fault("weights", f"{repository} is not in the hub's cache on this machine", safe(word), do=do))
 
 
 def _of_folder(folder: Path) -> Path:

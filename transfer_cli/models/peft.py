@@ -1,0 +1,140 @@
+"""Small trainable parts of the `peft` library on nets of the transformers library: prompts, and (IA)^3.
+
+Tensors of the net keep their names, whatever the library puts around them: a stage stores only what it changed. The
+library is imported only when such a part is put on."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from inspect import signature
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from transfer_cli.errors import ConfigError, Fault
+from transfer_cli.extras import extra
+
+Entry = dict[str, Any]  # {"kind", "layers": ends of names, and the kind's settings}
+Kind = Literal["prompt", "prefix", "p_tuning"]
+PROMPTS = {"prompt": "PromptTuningConfig", "prefix": "PrefixTuningConfig", "p_tuning": "PromptEncoderConfig"}
+KINDS = (*PROMPTS, "ia3")
+MOST = 65536
+WRAPPED = "net.base_model."  # what the library puts in front of the net's names for prompts
+
+
+def entry(
+    backbone: Any, example: Mapping[str, Tensor], kind: str, endings: Sequence[str], settings: Mapping[str, Any]
+) -> Entry:
+    """The description of a part for this net. Raises ConfigError for a net that cannot bear it."""
+    net: Any = getattr(backbone, "net", None)
+    if not hasattr(net, "base_model_prefix") or (kind in PROMPTS and backbone.reads != "texts"):
+        kinds = "a net of the transformers library" + (" that reads texts" if kind in PROMPTS else "")
+        do = "model=gpt_tiny, bert_tiny or transformers; fine_tune=lora fits any net"
+        raise ConfigError(Fault("fine_tune", f"is for {kinds}", kind, do=do))
+    if kind == "prefix" and "past_key_values" not in signature(net.forward).parameters:
+        raise ConfigError(Fault("fine_tune", f"{net.config.model_type} takes no keys and values from outside", kind))
+    if kind in PROMPTS:
+        _room(backbone, example["ids"].shape[1], int(settings["tokens"]))
+    return {"kind": kind, "layers": list(endings), **settings}
+
+
+def _room(backbone: Any, length: int, tokens: int) -> None:
+    """Prompts stand in front of a text and take places."""
+    if length + tokens > backbone.positions:
+        text = f"the net knows {backbone.positions} places, texts take {length}"
+        do = f"model.places={length + tokens}, or a shorter model.input.length"
+        raise ConfigError(Fault("fine_tune.tokens", text, str(tokens), do=do))
+
+
+def apply(backbone: Any, entry: Mapping[str, Any]) -> list[nn.Parameter]:
+    """Puts the part of a description on; returns its parameters, fresh. Raises ConfigError when it is damaged or of
+    another net."""
+    kind, settings = _checked(entry)
+    before = {id(p) for p in backbone.parameters()}
+    peft = extra("peft", "peft", "fine_tune", kind)
+    if not hasattr(getattr(backbone, "net", None), "base_model_prefix"):
+        raise _damaged()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of one library about the other
+        if kind in PROMPTS:
+            backbone.net = _wrapped(peft, backbone.net, kind, settings["tokens"])
+        else:
+            _inject(peft, backbone.net, settings["layers"])
+    if not getattr(backbone, "renames", False):
+        backbone.renames = True
+        backbone.register_state_dict_post_hook(_shorten)
+        backbone.register_load_state_dict_pre_hook(_lengthen)
+    return [p for p in backbone.parameters() if id(p) not in before]
+
+
+def _wrapped(peft: Any, net: Any, kind: str, tokens: int) -> Any:
+    """The net behind its prompts. The library holds the embeddings twice; here they stand once among the modules."""
+    width = net.config.hidden_size if kind == "prefix" else net.get_input_embeddings().weight.shape[1]
+    config = getattr(peft, PROMPTS[kind])(
+        task_type="FEATURE_EXTRACTION",
+        num_virtual_tokens=tokens,
+        token_dim=width,
+        num_layers=net.config.num_hidden_layers,
+        num_attention_heads=net.config.num_attention_heads,
+    )
+    made = peft.PeftModelForFeatureExtraction(net, config)
+    words = made._modules.pop("word_embeddings")
+    object.__setattr__(made, "word_embeddings", words)
+    return made
+
+
+def _inject(peft: Any, net: Any, layers: list[str]) -> None:
+    from peft.utils import constants as known
+
+    kind = net.config.model_type
+    ends = layers or known.TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING.get(kind)
+    if not ends:
+        raise ConfigError(Fault("fine_tune.layers", f"peft knows no layers of {kind} for ia3; name their ends", "[]"))
+    inner = [] if layers else known.TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING[kind]
+    try:
+        peft.inject_adapter_in_model(peft.IA3Config(target_modules=ends, feedforward_modules=inner), net)
+    except ValueError as error:  # no such layer, or one that it cannot scale
+        raise ConfigError(Fault("fine_tune.layers", str(error).partition(". ")[0][:160], str(ends))) from None
+
+
+def _shorten(backbone: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+    for name in [name for name in state if name.startswith(prefix)]:
+        state[prefix + _plain(name.removeprefix(prefix))] = state.pop(name)
+
+
+def _lengthen(backbone: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    own = [name for name, _ in (*backbone.named_parameters(), *backbone.named_buffers())]
+    for name in own:
+        if prefix + _plain(name) in state:
+            state[prefix + name] = state.pop(prefix + _plain(name))
+
+
+def _plain(name: str) -> str:
+    """A tensor's name as it was without the library."""
+    while name.startswith(WRAPPED):
+        name = "net." + name.removeprefix(WRAPPED)
+    return name.replace(".base_layer.", ".")
+
+
+def _checked(entry: Mapping[str, Any]) -> tuple[str, Entry]:
+    """Kind and settings of an entry, each of its type and above zero."""
+    keys = {"kind", "layers", "tokens"} if entry["kind"] in PROMPTS else {"kind", "layers"}
+    layers, tokens = entry.get("layers"), entry.get("tokens", 1)
+    sound = isinstance(layers, list) and all(isinstance(name, str) for name in layers)
+    if entry.keys() != keys or not sound or type(tokens) is not int or not 0 < tokens <= MOST:
+        raise _damaged()
+    return entry["kind"], {key: entry[key] for key in keys - {"kind"}}
+
+
+def _damaged() -> ConfigError:
+    return ConfigError(Fault("model", "the description of the net's peft parts is damaged, or of another net"))
+
+
+def parameters(backbone: nn.Module, entry: Entry) -> list[nn.Parameter]:
+    """The parameters of a part that is there."""
+    mark = ".ia3_l." if entry["kind"] == "ia3" else ".prompt_encoder."
+    return [p for name, p in backbone.named_parameters() if mark in name]
+
+
+def told(entry: Entry) -> str:
+    """The settings of an entry in words, `20 tokens`."""
+    return f"{entry['tokens']} tokens" if "tokens" in entry else f"layers {entry['layers'] or 'of its kind'}"
