@@ -8,7 +8,7 @@ TransferError 1
 ├── ResourceError 6    disk, quota, memory, killed worker
 ├── Diverged 7         non-finite loss or gradient
 ├── Busy 8             a claim held longer than --wait
-└── Stopped 128+n      a signal; state is saved
+└── Stopped 128+n      a signal; 124: runtime.max_time is over, as timeout(1) has it; state is saved
 """
 
 from collections.abc import Sequence
@@ -79,11 +79,11 @@ class Busy(TransferError):
 
 
 class Stopped(TransferError):
-    """A signal asked the work to stop; everything reached is saved."""
+    """A signal (128 + its number) or the clock asked the work to stop; everything reached is saved."""
 
-    def __init__(self, signum: int, *faults: Fault) -> None:
+    def __init__(self, code: int, *faults: Fault) -> None:
         super().__init__(*faults)
-        self.code = 128 + signum
+        self.code = code
 
 
 def nearest(word: str, known: Sequence[str]) -> str | None:

@@ -48,7 +48,9 @@ Features = Callable[["StepFeed", Any], tuple[Tensor, Tensor]]
 
 
 class StepFeed:
-    """A Feed over items: each row once an epoch, in an order drawn per epoch; a batch may span two epochs."""
+    """A Feed over items: each row once an epoch, in an order drawn per epoch; a batch may span two epochs.
+    `share` (rank, world): this process takes rows rank::world of every batch, and augments them with draws of its own.
+    `batch` is the whole."""
 
     def __init__(
         self,
@@ -60,23 +62,26 @@ class StepFeed:
         views: tuple[str, ...] = ("train",),
         key: Mapping[str, Any] | None = None,
         features: Features | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.items, self.address, self.labelled, self.policies = items, address, labelled, views
         self.rows = len(items)
         self.batch = min(batch, self.rows)
         self.steps_per_epoch = max(1, self.rows // self.batch)
         self.key = dict(key or {})
+        self.rank, self.world = share
         self._features = features
         self._orders: dict[int, Tensor] = {}
 
     def __getitem__(self, t: int) -> Batch:
-        index = self._index(t)
+        index = self._index(t) if self.world == 1 else self._index(t)[self.rank :: self.world]
         made = [self.items.gather(index, policy, self._rng(t, i)) for i, policy in enumerate(self.policies)]
         views = tuple(inputs for inputs, _ in made)
         return Batch(views[0], made[0][1] if self.labelled else None, index, views)
 
     def _rng(self, t: int, view: int) -> Callable[[], np.random.Generator]:
-        return lambda: self.address.rng(f"view {view}", t)
+        purpose = f"view {view} of rank {self.rank}" if self.rank else f"view {view}"
+        return lambda: self.address.rng(purpose, t)
 
     def _index(self, t: int) -> Tensor:
         start = t * self.batch

@@ -23,6 +23,7 @@ from transfer_cli.engine.feed import Address, StepFeed
 from transfer_cli.errors import DataError, Fault
 from transfer_cli.plugins import load_class
 from transfer_cli.predictors.support import as_logits
+from transfer_cli.signals import Stop
 from transfer_cli.store.store import Store
 
 Row = dict[str, Any]
@@ -47,7 +48,7 @@ class Predicting:
         self.spec = json.loads(store.read(key, "stage.json"))["spec"]
         self.classes: list[str] = self.spec["classes"]
         self.target = target
-        self.bench = Bench(store, torch.device("cpu"), cache, None, lambda: None, lambda: None)
+        self.bench = Bench(store, torch.device("cpu"), cache, None, Stop(), lambda: None)
         self.reads = "texts" if "tokenizer" in self.spec["model"]["input"] else "pictures"
         self.job = Job("predict", key, self.spec, (), {}, plugins=plugins, seed=seed)
         self.net = self.bench.net(self.job, self.spec["nets"][self.spec["headline"]]).eval()

@@ -1,6 +1,8 @@
 """One stage from claim to DONE: trained step by step with resume files, or finished in one go, or evaluated."""
 
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +12,13 @@ from transfer_cli.contracts import Feed, Given, Method, Task
 from transfer_cli.data.tokenizers import text_of
 from transfer_cli.engine import passes
 from transfer_cli.engine.bench import Bench, Job, model_file
-from transfer_cli.engine.device import identity, peak_bytes, reseed
+from transfer_cli.engine.device import peak_bytes, reseed
 from transfer_cli.engine.evaluate import evaluate
 from transfer_cli.engine.loop import Training
+from transfer_cli.engine.ranks import Lost, stop_code
 from transfer_cli.engine.rules import Kept, validation_steps
 from transfer_cli.engine.settings import Trainer
-from transfer_cli.errors import Diverged, Fault, Stopped, StoreError
+from transfer_cli.errors import DataError, Diverged, Fault, StoreError
 from transfer_cli.models.tensors import pack, same_bits, unpack
 from transfer_cli.models.weights import load
 from transfer_cli.seeds import seed_for
@@ -29,7 +32,7 @@ LOGGED_ROWS = 500  # a stage's loss curve has at most this many points; fixed, f
 def run_stage(job: Job, bench: Bench, claim: Claim) -> None:
     """Computes the stage under `claim` and finishes it. Raises Diverged (recorded), Stopped (saved) and the rest."""
     start = time.monotonic()
-    claim.put_json("stage.json", {"spec": job.spec, "identity": identity(bench.device)})
+    claim.put_json("stage.json", {"spec": job.spec, "identity": bench.identity(job)})
     try:
         {"train": _train, "given": _given, "evaluate": evaluate}[job.spec["kind"]](job, bench, claim)
         bench.unchanged()
@@ -37,6 +40,9 @@ def run_stage(job: Job, bench: Bench, claim: Claim) -> None:
         fault = replace(error.faults[0], key=job.name)
         claim.fail({"fault": fault.text})
         raise Diverged(fault) from error
+    except Lost as lost:
+        assert bench.ranks is not None, "alone, nobody is lost"
+        raise bench.ranks.cause(lost) from None
     finally:
         timing = {"seconds": time.monotonic() - start, "peak_bytes": peak_bytes(bench.device)}
         claim.append_timing(canonical(timing) + b"\n")
@@ -48,6 +54,7 @@ def rehearse(job: Job, bench: Bench) -> None:
     the stages that come first are computed. Every stage seeds itself, so this changes none."""
     if job.spec["kind"] == "train":
         _method(replace(job, spec=job.spec | {"net": {"init": 0}}), bench, heads=True)
+        _feeds(job, bench)
     if job.spec["kind"] == "evaluate":
         bench.items(job, "target", "test", labelled=True, seed=job.seed)
 
@@ -72,15 +79,11 @@ def _given(job: Job, bench: Bench, claim: Claim) -> None:
 
 def _train(job: Job, bench: Bench, claim: Claim) -> None:
     method, tasks = _method(job, bench)
-    batch = job.spec.get("trainer", {}).get("batch", 128)
-    feeds: dict[str, Feed] = {name: bench.stream(job, name, batch) for name in job.spec["streams"]}
+    feeds = _feeds(job, bench)
     kept = Kept(job.rules)
     trained: int | None = None
     if method.steps:
-        trainer = Trainer(**job.spec["trainer"])
-        training = Training(
-            method, feeds, trainer, seed32=seed32(job), precision=bench.precision(job), device=bench.device
-        )
+        training = _training(job, bench, method, feeds)
         trained = sum(p.numel() for p in method.parameters() if p.requires_grad)
         _Steps(job, bench, claim, training, kept, tasks).run()
     start = _Start(job.spec["net"], bench)
@@ -94,6 +97,40 @@ def _train(job: Job, bench: Bench, claim: Claim) -> None:
         claim.put_json(NEEDS, start.needs)
     _put_tokenizer(job, bench, claim)
     claim.put_json("results.json", _facts(kept.facts(), method.result()["net"], trained))
+
+
+def follow(jobs: Mapping[str, Job], bench: Bench) -> None:
+    """The work of every rank but the first: its share of each step of the stages that rank 0 names, to the end."""
+    assert bench.ranks is not None, "called by ranks only"
+    while word := bench.ranks.hear():
+        job = jobs[word["stage"]]
+        if job.key != word["key"]:
+            raise DataError(Fault(job.name, "data or code changed while the run began", do="the same command again"))
+        with suppress(Diverged):  # found by all at the same step; rank 0 tells
+            _followed(job, bench, word["step"])
+
+
+def _followed(job: Job, bench: Bench, first: int) -> None:
+    assert bench.ranks is not None, "called by ranks only"
+    training = _training(job, bench, _method(job, bench)[0], _feeds(job, bench))
+    if data := bench.ranks.share(b""):
+        training.load_state(unpack(data)[0])
+    for t in range(first, training.trainer.steps):
+        training.step(t)
+        if stop_code(bench.stop.code, bench.ranks):
+            return
+
+
+def _feeds(job: Job, bench: Bench) -> dict[str, Feed]:
+    batch = job.spec.get("trainer", {}).get("batch", 128)
+    return {name: bench.stream(job, name, batch) for name in job.spec["streams"]}
+
+
+def _training(job: Job, bench: Bench, method: Method, feeds: dict[str, Feed]) -> Training:
+    trainer, precision = Trainer(**job.spec["trainer"]), bench.precision(job)
+    return Training(
+        method, feeds, trainer, seed32=seed32(job), precision=precision, device=bench.device, ranks=bench.ranks
+    )
 
 
 def _put_tokenizer(job: Job, bench: Bench, claim: Claim) -> None:
@@ -180,7 +217,7 @@ class _Steps:
         times = training.trainer.validations if self.held_out or self.oracle else 0
         self.looks = validation_steps(self.steps, times)
         self.saved, self.cost = time.monotonic(), 0.0
-        self.identity = identity(bench.device)
+        self.identity = bench.identity(job)
 
     def _feed(self, rule: str) -> Any:
         return self.bench.feed(self.job, rule.removesuffix("_val"), "val", seed=self.job.seed)
@@ -234,13 +271,9 @@ class _Steps:
     # resume files
     def _pause(self, step: int) -> None:
         """Saves when due or when a signal asks to leave."""
-        try:
-            self.bench.stop()
-        except Stopped as stopped:
+        if code := stop_code(self.bench.stop.code, self.bench.ranks):
             self._save(step)
-            fault = stopped.faults[0]
-            text = f"{self.job.name} {step:,} of {self.steps:,}, {fault.text}"
-            raise Stopped(stopped.code - 128, replace(fault, text=text)) from None
+            raise self.bench.stop.error(code, f"{self.job.name} {step:,} of {self.steps:,}, ")
         every = self.bench.save_every
         if step < self.steps and (not every or time.monotonic() - self.saved >= max(every, 20 * self.cost)):
             self._save(step)
@@ -268,11 +301,18 @@ class _Steps:
                 continue
             self.training.load_state(tensors)
             self.kept.load(meta["kept"], tensors)
-            self._same_identity(meta["identity"])
+            self._same_identity({"processes": 1} | meta["identity"])
             self.bench.say(f"{self.job.name} goes on at step {step:,} of {self.steps:,}")
-            return int(meta["step"])
+            return self._begun(int(meta["step"]), data)
         self.claim.truncate_rows()
-        return 0
+        return self._begun(0, b"")
+
+    def _begun(self, step: int, data: bytes) -> int:
+        """Calls the other ranks, if any, to the same step and state."""
+        if ranks := self.bench.ranks:
+            ranks.tell({"stage": self.job.name, "key": self.job.key, "step": step})
+            ranks.share(data)
+        return step
 
     def _same_identity(self, before: dict[str, Any]) -> None:
         """A stage that began in another identity class may differ in its last bits: said and recorded, or refused."""
