@@ -107,7 +107,7 @@ class Ranks:
             return ResourceError(Fault("runtime.processes", text, do="the same command goes on from here"))
         note = json.loads(self._notes.get(FAILED))
         error = TransferError(Fault(f"process {note['rank'] + 1} of {self.world}", note["text"]))
-        error.code, error.__cause__ = note["code"], Lost(note["trace"])
+        error.code, lost.__cause__ = note["code"], Lost(note["trace"])
         return error
 
 

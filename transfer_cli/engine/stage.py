@@ -42,7 +42,7 @@ def run_stage(job: Job, bench: Bench, claim: Claim) -> None:
         raise Diverged(fault) from error
     except Lost as lost:
         assert bench.ranks is not None, "alone, nobody is lost"
-        raise bench.ranks.cause(lost) from None
+        raise bench.ranks.cause(lost) from lost
     finally:
         timing = {"seconds": time.monotonic() - start, "peak_bytes": peak_bytes(bench.device)}
         claim.append_timing(canonical(timing) + b"\n")
