@@ -1,4 +1,4 @@
-"""Two processes that train together, as torch's launcher would start them: forked from a server that has imported torch.
+"""Two processes that train together, as torch's launcher would start them: forked from a server that has torch loaded.
 No test framework is imported here, for the server imports this file."""
 
 import os
@@ -20,7 +20,12 @@ def places() -> list[dict[str, str]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    common = {"WORLD_SIZE": str(WORLD), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
+    common = {
+        "WORLD_SIZE": str(WORLD),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "GLOO_SOCKET_IFNAME": "lo",
+    }
     return [{"RANK": str(rank), "LOCAL_RANK": str(rank), **common} for rank in range(WORLD)]
 
 

@@ -23,6 +23,7 @@ class Points:
 
     noun = "rows"
     chunk = 16
+    home = CPU
 
     def __init__(self, rows=40, dtype=torch.float32):
         rng = np.random.default_rng(0)

@@ -26,7 +26,9 @@ PRELOADED = [
 ]
 CONTEXT = multiprocessing.get_context("forkserver")
 Place = tuple[str, int | str] | str  # (stage, step), (stage, "rename DONE") or "waiting"
-Act = tuple[str, Any]  # ("signals", [numbers]) to itself; ("pause" | "tell", FIFO); ("spoil", file); ("raise", text); ("late", seconds)
+Act = tuple[
+    str, Any
+]  # ("signals", [numbers]) to itself; ("pause" | "tell", FIFO); ("spoil", file); ("raise", text); ("late", seconds)
 KILL: Act = ("signals", [signal.SIGKILL])
 
 

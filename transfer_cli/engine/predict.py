@@ -12,8 +12,9 @@ from torch import Tensor
 
 from transfer_cli.data.dataset import DataSet
 from transfer_cli.data.decode import fitted, picture
-from transfer_cli.data.images import Images, placed
+from transfer_cli.data.images import Images
 from transfer_cli.data.items import Items, tokenizer_of
+from transfer_cli.data.placed import placed
 from transfer_cli.data.tasks import Classification
 from transfer_cli.data.texts import Texts, flat
 from transfer_cli.engine import passes
