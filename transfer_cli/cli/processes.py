@@ -3,7 +3,6 @@ rank 0 is the run, the others follow it. No torch before it is needed."""
 
 import os
 import signal
-import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 SWEEP = "TRANSFER_SWEEP"  # tells rank 0 the sweep its run belongs to
 PACKAGE = Path(__file__).resolve().parents[2]
-SHUTDOWN_S = 600  # after a signal: what a step, a validation and a save may take; a second signal ends all at once
 NOT_PASSED_ON = ("multirun", "seeds", "dry_run", "cfg", "help")
 
 
@@ -50,57 +48,36 @@ def to_start(made: Plan) -> bool:
     return world() == 1 and wanted != 1
 
 
-def launch(made: Plan, options: Options, sweep: str = "") -> int:
-    """Starts the processes of a run and waits for them; returns the exit code, which is that of rank 0. It tells what
-    it has to say; raises ResourceError if it could not."""
-    import logging
-
-    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    logging.disable()  # the launcher tells signals and exit codes in its own way
-    count = _count(made)
-    _environment(count, sweep)
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=count,
-        run_id="transfer",
-        rdzv_backend="c10d",
-        rdzv_endpoint="127.0.0.1:0",
-        local_addr="127.0.0.1",
-        max_restarts=0,
-        logs_specs=DefaultLogsSpecs(),
-        # in a sweep Ctrl-C comes by way of the sweep
-        signals_to_handle=f"SIGTERM,SIGHUP,{RELAY.name}" + ("" if sweep else ",SIGINT"),
-        shutdown_timeout=SHUTDOWN_S,
-    )
-    try:
-        elastic_launch(config, sys.executable)("-P", "-m", "transfer_cli", *_argv(made, options))
-    except ChildFailedError as error:
-        return _code({place: failure.exitcode for place, failure in _by_time(error.failures)}, count)
-    except SignalException as error:
-        return 128 + (signal.SIGINT if error.sigval == RELAY else error.sigval)
-    return 0
+def of_sweep() -> tuple[str, float | None]:
+    """The sweep that the run of these processes belongs to, and when that began; "" and None without one."""
+    sweep, _, began = os.environ.get(SWEEP, "").partition(" ")
+    return sweep, float(began) if began else None
 
 
-def _count(made: Plan) -> int:
-    import torch
+def launch(made: Plan, options: Options, sweep: str = "", began: float = 0.0) -> int:
+    """Starts the processes of a run, maybe of a sweep, and waits for them; returns the exit code, which is that of
+    rank 0. It tells what it has to say; raises ResourceError if it could not."""
+    from transfer_cli.engine.launch import places, start
 
     wanted, device = made.values["runtime"]["processes"], made.values["runtime"]["device"]
-    gpus = 0 if device == "cpu" else torch.cuda.device_count()
-    return int(wanted) if wanted != "auto" else gpus or 2
+    count = places(device) if wanted == "auto" else int(wanted)
+    _environment(count)
+    if sweep:
+        os.environ[SWEEP] = f"{sweep} {began}"
+    # in a sweep Ctrl-C comes by way of the sweep
+    signals = ("SIGTERM", "SIGHUP", RELAY.name, *([] if sweep else ["SIGINT"]))
+    ended = start(count, ["transfer_cli", *_argv(made, options)], signals)
+    if ended.signum:
+        return 128 + (signal.SIGINT if ended.signum == RELAY else ended.signum)
+    return _code(dict(ended.codes), count) if ended.codes else 0
 
 
-def _environment(count: int, sweep: str) -> None:
+def _environment(count: int) -> None:
     """For the processes: their share of the cores, the place of this package, quiet libraries."""
     share = max(1, len(os.sched_getaffinity(0)) // count)
     os.environ.setdefault("OMP_NUM_THREADS", str(share))
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH")]))
-    if sweep:
-        os.environ[SWEEP] = sweep
 
 
 def _argv(made: Plan, options: Options) -> list[str]:
@@ -116,10 +93,6 @@ def _argv(made: Plan, options: Options) -> list[str]:
 
 def _typed(value: Any) -> str:
     return f"{value:.0f}" if isinstance(value, float) else str(value)
-
-
-def _by_time(failures: dict[int, Any]) -> list[tuple[int, Any]]:
-    return sorted(failures.items(), key=lambda item: item[1].timestamp)
 
 
 def _code(ended: dict[int, int], count: int) -> int:

@@ -84,10 +84,11 @@ def run_one(made: Plan, options: Options, screen: Screen) -> int:
             return processes.launch(made, options)
     if processes.rank():
         return processes.follow(made, options)
-    stop = stop_of(made)
-    run = open_run(made, options, sweep=os.environ.get(processes.SWEEP, ""))
+    sweep, began = processes.of_sweep()
+    stop = stop_of(made, began)
+    run = open_run(made, options, sweep=sweep)
     show_run(made, run, options, screen, stop)
-    if not run.data["sweep"]:
+    if not sweep:
         screens.results(run.data, screen, run.path)
     return 0
 

@@ -129,7 +129,7 @@ def _child(words: tuple[str, ...], options: Options, sweep_id: str, began: float
     def run() -> int:
         made = plan_all([load(words, config_dirs=options.config_dirs)], options)[0]
         if to_start(made):
-            return launch(made, options, sweep=sweep_id)
+            return launch(made, options, sweep_id, began)
         stop = stop_of(made, began)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the sweep too, which passes it on
         run = open_run(made, options, sweep=sweep_id)

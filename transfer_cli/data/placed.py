@@ -20,7 +20,7 @@ def placed(array: np.ndarray, device: torch.device) -> Tensor:
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
     """The same tensor on `device`. To a GPU from pinned memory, in the order of its stream: nobody waits."""
-    if device.type != "cuda" or tensor.device.type == "cuda":
+    if tensor.device.type == device.type:
         return tensor
     return tensor.pin_memory().to(device, non_blocking=True)
 
