@@ -60,15 +60,11 @@ def _live(work: Callable[..., None], folder: str, place: dict[str, str]) -> None
 
 
 def save(name: str, tensors: dict[str, torch.Tensor], folder: Path) -> None:
-    from transfer_cli.models.tensors import pack
-
-    (folder / name).write_bytes(pack(tensors, {}))
+    (folder / name).write_bytes(pack_bytes(tensors))
 
 
 def load(name: str, folder: Path) -> dict[str, torch.Tensor]:
-    from transfer_cli.models.tensors import unpack
-
-    return unpack((folder / name).read_bytes())[0]
+    return unpack_bytes((folder / name).read_bytes())
 
 
 # what both do
@@ -87,6 +83,103 @@ def setting(kind: str, ranks: Any = None, steps: int = 6) -> Any:
     feeds = {"target": feed(dtype=torch.float64, batch=7, policy="weak" if kind == "augment" else "none", share=share)}
     trainer = Trainer(**{"steps": steps, "batch": 7, "lr": 0.1, "warmup": 0.0, "schedule": "constant", **more})
     return Training(method, feeds, trainer, seed32=77, precision="fp32", device=torch.device("cpu"), ranks=ranks)
+
+
+SHARDED = ("sharded", "sharded clip", "sharded batchnorm")
+
+
+def net(kind: str) -> Any:
+    """A small net of ours on pictures of 16 x 16; conv4 has BatchNorm."""
+    from transfer_cli.contracts import Given
+    from transfer_cli.data.tasks import Classification
+    from transfer_cli.methods.supervised import Supervised
+    from transfer_cli.models import net as nets
+
+    spec = {"channels": 1, "size": 16, "crop": 16, "mean": [0.5], "std": [0.5]}
+    family = {"family": "conv4", "filters": 6} if "batchnorm" in kind else {"family": "mlp"}
+    torch.manual_seed(3)
+    made = nets.build({**family, "input": spec, "precision": "fp32", "channels_last": False})
+    task = Classification(["0", "1", "2"])
+    task.prepare(made)
+    return Supervised(Given(net=made, tasks={"target": task}))
+
+
+class Pictures:
+    noun, chunk, home = "pictures", 16, torch.device("cpu")
+
+    def __init__(self) -> None:
+        torch.manual_seed(5)
+        self.pixels, self.labels = torch.randn(40, 1, 16, 16), torch.arange(40) % 3
+
+    def __len__(self) -> int:
+        return 40
+
+    def gather(self, index: Any, policy: str, rng: Any) -> Any:
+        return {"pixels": self.pixels[index]}, self.labels[index]
+
+    def arranged(self, order: Any, batch: int, rng: Any) -> Any:
+        return order
+
+
+def sharding(kind: str, ranks: Any = None, **trainer: Any) -> Any:
+    """Supervised training whose parameters are split if there are several processes."""
+    from transfer_cli.engine.feed import Address, StepFeed
+    from transfer_cli.engine.loop import Training
+    from transfer_cli.engine.settings import Trainer
+
+    share = (ranks.rank, ranks.world) if ranks else (0, 1)
+    feeds = {"target": StepFeed(Pictures(), Address(0, "a", "b"), batch=7, views=("none",), share=share)}
+    clip = {"clip": 0.5} if "clip" in kind else {}
+    settings = Trainer(**{"steps": 6, "batch": 7, "lr": 0.01, "optimizer": "adamw", **clip, **trainer})
+    common: dict[str, Any] = {"seed32": 77, "precision": "fp32", "device": torch.device("cpu"), "ranks": ranks}
+    return Training(net(kind), feeds, settings, **common, sharded=True)
+
+
+def shard_all(ranks: Any, folder: Path) -> None:
+    """Trains on shares; saves in the middle and goes on from there; what does not go with shares is told."""
+    from transfer_cli.errors import ConfigError
+
+    for kind in SHARDED:
+        made = sharding(kind, ranks)
+        for t in range(3):
+            made.step(t)
+        half = made.state()
+        ranks.share(b"")
+        data = pack_bytes(half) if ranks.rank == 0 else b""
+        for t in range(3, 6):
+            made.step(t)
+        made.gather()
+        end = made.state()
+        again = sharding(kind, ranks)
+        again.load_state(unpack_bytes(ranks.share(data)))
+        for t in range(3, 6):
+            again.step(t)
+        resumed = again.state()
+        if ranks.rank == 0:
+            save(kind, end, folder)
+            save(f"{kind} resumed", resumed, folder)
+            save(f"{kind} whole", made.whole.state_dict(), folder)
+        split = [p for p in made.method.parameters() if p.to_local().numel() < p.numel()]
+        assert len(split) == len(list(made.method.parameters()))
+    told = []
+    for trainer in ({"optimizer": "sgd"}, {"accumulate": 2}):
+        try:
+            sharding("sharded", ranks, **trainer)
+        except ConfigError as error:
+            told.append(str(error))
+    (folder / f"told{ranks.rank}").write_text("\n".join(told))
+
+
+def pack_bytes(tensors: dict[str, torch.Tensor]) -> bytes:
+    from transfer_cli.models.tensors import pack
+
+    return pack(tensors, {})
+
+
+def unpack_bytes(data: bytes) -> dict[str, torch.Tensor]:
+    from transfer_cli.models.tensors import unpack
+
+    return unpack(data)[0]
 
 
 KINDS = ("one_yield", "two_yields", "logging", "clip", "adamw", "accumulate", "batchnorm", "dropout", "augment")

@@ -22,7 +22,7 @@ WORDS = ("data=digits", "model=mlp", "trainer=tiny", "runtime=ddp", "runtime.dev
 
 
 def made(processes: int | str = "auto", *words: str) -> Any:
-    values = {"runtime": {"processes": processes, "device": "cpu"}}
+    values = {"runtime": {"processes": processes, "device": "cpu", "shard": False}}
     return SimpleNamespace(values=values, config=SimpleNamespace(words=words))
 
 

@@ -6,15 +6,39 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from pair import KINDS, WORLD, load, one_fails, one_is_lost, run_pair, setting, together, train_all
+from pair import (
+    KINDS,
+    SHARDED,
+    WORLD,
+    load,
+    net,
+    one_fails,
+    one_is_lost,
+    run_pair,
+    setting,
+    shard_all,
+    sharding,
+    together,
+    train_all,
+)
+from test_loop import TwoYields
 from victims import KILL, manifests, run
 
+from transfer_cli.contracts import Given
+from transfer_cli.data.tasks import Classification
+from transfer_cli.engine import shard
+from transfer_cli.engine.settings import Trainer
+from transfer_cli.errors import ConfigError
+from transfer_cli.methods.lora import Lora
+from transfer_cli.methods.supervised import Supervised
 from transfer_cli.models.tensors import unpack
 
 WORDS = ("data=digits", "model=mlp", "trainer=tiny", "runtime.threads=1", "runtime.device=cpu")
+TASKS = {"target": Classification(["0", "1", "2"])}
 State = dict[str, torch.Tensor]
 
 
@@ -91,6 +115,55 @@ def test_what_goes_wrong_at_another_process_is_told_by_the_first(here: Path) -> 
     assert (here / "failed").read_text() == "4 process 2 of 2: digits: row 17 is torn the traceback"
 
 
+# shares of parameters
+@pytest.fixture(scope="module")
+def split(memory: Path) -> Path:
+    folder = memory / "split"
+    folder.mkdir()
+    assert together(shard_all, folder) == [0, 0]
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["sharded", "sharded clip"])
+def test_a_net_split_over_two_processes_is_stored_as_that_of_one(kind: str, split: Path) -> None:
+    made = sharding(kind)
+    for t in range(6):
+        made.step(t)
+    found, one = load(kind, split), made.state()
+    assert found.keys() == one.keys()
+    for name, value in one.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("kind", SHARDED)
+def test_a_split_net_goes_on_from_its_resume_file_with_the_same_bits(kind: str, split: Path) -> None:
+    end, resumed, whole = (load(name, split) for name in (kind, f"{kind} resumed", f"{kind} whole"))
+    assert [name for name in end if not torch.equal(end[name], resumed[name])] == []
+    assert [name for name in whole if not torch.equal(whole[name], end[f"method.{name}"])] == []
+
+
+def test_what_does_not_go_with_a_split_net_is_told(split: Path) -> None:
+    told = [
+        "runtime.shard=true: sgd has no kernel for shares; trainer.optimizer=adamw",
+        "trainer.accumulate: does not go with runtime.shard; allowed: 1",
+    ]
+    assert [(split / f"told{rank}").read_text().splitlines() for rank in range(WORLD)] == [told, told]
+
+
+@pytest.mark.parametrize(
+    ("method", "text"),
+    [
+        (lambda: Supervised(Given(net=net("sharded").net, tasks=TASKS), ema=0.9), "a moving average (ema) needs"),
+        (lambda: Lora(Given(net=net("sharded").net, tasks=TASKS)), "lora, adapter and others graft on whole layers"),
+        (TwoYields, "this method trains more than the net"),
+    ],
+)
+def test_methods_that_do_not_go_with_a_split_net_are_told(method: Any, text: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        shard.check(method(), Trainer(optimizer="adamw"))
+    assert str(told.value).startswith(f"runtime.shard=true: {text}")
+
+
 # whole runs
 def words(runs: Path, *more: str) -> list[str]:
     return ["run", *WORDS, "runtime=ddp", *more, "--runs", str(runs)]
@@ -165,6 +238,24 @@ def test_a_signal_to_one_stops_all_at_the_same_step(place: int, whole: Path, her
     ended = run_pair(words(here / "runs"), here)
     assert [code for code, _ in ended] == [0, 0], ended
     assert manifests(here / "runs") == manifests(whole)
+
+
+def test_a_run_with_a_split_net_stores_what_one_process_does(here: Path) -> None:
+    more = ("trainer.optimizer=adamw", "trainer.lr=0.001", "strategy=scratch", "runtime.save_every=0")
+    argv = words(here / "runs", "runtime.shard=true", *more)
+    ended = run_pair(argv, here, {"at": ("fine_tune", 2), "act": KILL}, {})
+    assert [code for code, _ in ended] == [-signal.SIGKILL, 0], ended
+    ended = run_pair(argv, here)
+    assert [code for code, _ in ended] == [0, 0], ended
+    assert "fine_tune goes on at step 2 of 3" in ended[0][1]
+    code, text = run(["run", *WORDS, *more, "--runs", str(here / "one")], here / "out")
+    assert code == 0, text
+    (split,), (one,) = nets(here / "runs").values(), nets(here / "one").values()
+    assert split.keys() == one.keys()
+    for name, value in one.items():
+        torch.testing.assert_close(split[name], value, rtol=1e-3, atol=1e-5, msg=name)
+    for mine, theirs in zip(rows(here / "runs"), rows(here / "one"), strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-3)
 
 
 def test_what_fails_in_the_second_process_ends_the_run_with_its_line(here: Path) -> None:

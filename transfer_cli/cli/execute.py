@@ -153,6 +153,7 @@ class Execution:
                 self.wishes.strict_identity,
                 self.say,
                 place.ranks,
+                bool(self.plan.values["runtime"]["shard"]),
             )
             self._rehearse()
         return self._bench

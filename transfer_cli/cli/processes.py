@@ -43,6 +43,8 @@ def world() -> int:
 def to_start(made: Plan) -> bool:
     """Whether processes are still to be started. Raises ConfigError if torchrun started others than the words say."""
     wanted = made.values["runtime"]["processes"]
+    if world() == wanted == 1 and made.values["runtime"]["shard"]:
+        raise ConfigError(Fault("runtime.shard", "shares want several processes", "true", do="runtime=ddp"))
     if world() > 1 and wanted not in ("auto", world()):
         raise ConfigError(Fault("runtime.processes", f"{world()} were started", str(wanted), do="runtime=ddp"))
     return world() == 1 and wanted != 1
@@ -141,7 +143,9 @@ def follow(made: Plan, options: Options) -> int:
     assert ranks is not None, "a rank has others"
     stop = Stop().watch(quiet=True)  # not before: until here a signal may simply end this process
     store, cache = Store(options.runs / ".store", create=False), options.runs / ".cache"
-    bench = Bench(store, device, cache, Talk(), stop, lambda: None, ranks=ranks)
+    bench = Bench(
+        store, device, cache, Talk(), stop, lambda: None, ranks=ranks, shard=bool(made.values["runtime"]["shard"])
+    )
     try:
         steps({stage.name: job_of(made, stage) for stage in made.work}, bench)
     except Lost:

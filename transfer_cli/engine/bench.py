@@ -50,7 +50,7 @@ def model_file(ref: Json) -> str:
 class Bench:
     """Store, device and cache of a run. `stop()` raises Stopped when a signal asked for it, `unchanged()` raises
     DataError or StoreError if data or code changed since the plan was made. `say` is for what belongs in the log.
-    `ranks`: the processes that share the steps, if several."""
+    `ranks`: the processes that share the steps, if several; `shard`: and the parameters."""
 
     store: Store
     device: torch.device
@@ -62,6 +62,7 @@ class Bench:
     strict_identity: bool = False
     say: Callable[[str], None] = quiet
     ranks: Ranks | None = None
+    shard: bool = False
     _stored: dict[Any, Any] = field(default_factory=dict)
 
     def items(self, job: Job, side: str, part: Any, *, labelled: bool, seed: int) -> Items:

@@ -2,6 +2,7 @@
 
 A step is a pure function of (state, seed, role, t); state is the method's tensors and the optimisers'."""
 
+import copy
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from transfer_cli.contracts import Batch, Feed, Loss, Method, Progress
-from transfer_cli.engine import players
+from transfer_cli.engine import players, shard
 from transfer_cli.engine.device import autocast, reseed
 from transfer_cli.engine.ranks import Ranks
 from transfer_cli.engine.settings import Trainer
@@ -23,9 +24,10 @@ NOISE = 0x9E3779B9  # seeds of other ranks and of `after` lie this far apart; od
 class Training:
     """A method, its players and its feeds, moved one step at a time.
 
-    `seed32`: 32-bit seed of step 0, made from (seed, role). `ranks`: the processes that share the work, if several.
-    Raises TypeError for a parameter without an owner
-    and ConfigError for `accumulate` on a method whose loss couples rows."""
+    `seed32`: 32-bit seed of step 0, made from (seed, role). `ranks`: the processes that share the work, if several;
+    `sharded`: and the parameters. `whole` is the method for all but training: itself, or its twin after `gather`.
+    Raises TypeError for a parameter without an owner and ConfigError for `accumulate` on a method whose loss couples
+    rows."""
 
     def __init__(
         self,
@@ -37,9 +39,13 @@ class Training:
         precision: str,
         device: torch.device,
         ranks: Ranks | None = None,
+        sharded: bool = False,
     ) -> None:
         self.method, self.feeds, self.trainer, self.seed32 = method, dict(feeds), trainer, seed32
-        self.ranks = ranks
+        self.ranks, self.sharded = ranks, sharded and ranks is not None
+        self.whole = method
+        if ranks and self.sharded:
+            self.whole = self._split(ranks)
         self.cast = players.players(method, trainer)
         self.parameters = list(method.parameters())
         self.autocast = autocast(device, precision)
@@ -54,6 +60,27 @@ class Training:
         if trainer.accumulate > 1 and method.coupled:
             raise ConfigError(Fault("trainer.accumulate", "this method's loss couples the rows of a batch; allowed: 1"))
         self.set_modes()
+
+    def _split(self, ranks: Ranks) -> Method:
+        """The method becomes shares; returns a twin of what it was."""
+        shard.check(self.method, self.trainer)
+        if self.trainer.accumulate > 1:
+            raise ConfigError(Fault("trainer.accumulate", "does not go with runtime.shard; allowed: 1"))
+        twin = copy.deepcopy(self.method) if ranks.rank == 0 else self.method
+        shard.shard(self.method, ranks)
+        return twin
+
+    def gather(self) -> None:
+        """After it, `whole` of rank 0 is what the steps have made; every rank must call it. Without shares it is so."""
+        if self.sharded:
+            found = self._wholes(self.method.state_dict())
+            if self.whole is not self.method:
+                self.whole.load_state_dict(found)
+
+    def _wholes(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """At rank 0 the tensors put together, one by one and kept with the host; at the others what takes no room."""
+        first = self.ranks is not None and self.ranks.rank == 0
+        return {n: x.cpu() if first else x.new_empty(0) for n, x in ((n, shard.whole(x)) for n, x in tensors.items())}
 
     def set_modes(self) -> None:
         self.awake = self._awake()
@@ -86,6 +113,8 @@ class Training:
     def _refresh(self, at: Progress) -> None:
         self.method.refresh(self.feeds, at)
         if self.awake != self._awake():
+            if self.sharded:
+                raise ConfigError(Fault("runtime.shard", "unfreeze and head_warmup wake whole layers", "true"))
             self.set_modes()
 
     def _awake(self) -> list[bool]:
@@ -141,7 +170,7 @@ class Training:
         if self.ranks:
             like = loss.value.detach()
             numbers = torch.stack([*(x.to(like) for x in sums.values()), torch.as_tensor(total).to(like)])
-            self.ranks.add([*gradients, numbers])
+            self.ranks.add([numbers] if self.sharded else [*gradients, numbers])
             sums, total = dict(zip(sums, numbers, strict=False)), numbers[-1]
         if gradients:
             torch._foreach_mul_(gradients, 1 / total)
@@ -171,6 +200,7 @@ class Training:
             gradients = player.gradients()
             if gradients:
                 norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+                norm = shard.whole(norm) if self.sharded else norm
                 self._guard(player, loss.value, norm, t)
                 if player.clip is not None:
                     torch._foreach_mul_(gradients, (player.clip / (norm + 1e-6)).clamp(max=1.0))
@@ -196,12 +226,14 @@ class Training:
             raise diverged(int(step), None)
 
     def state(self) -> dict[str, Tensor]:
-        """Everything a step may depend on, by name."""
+        """Everything a step may depend on, by name. With shares, every rank must ask."""
         mine = {f"method.{name}": value for name, value in self.method.state_dict().items()}
-        return mine | {f"optimizer.{name}": value for name, value in players.state(self.cast)}
+        mine |= {f"optimizer.{name}": value for name, value in players.state(self.cast)}
+        return self._wholes(mine) if self.sharded else mine
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        self.method.load_state_dict(_below("method.", tensors))
+        mine = _below("method.", tensors)
+        self.method.load_state_dict(shard.shares(mine, self.method.state_dict()) if self.sharded else mine)
         players.load_state(self.cast, _below("optimizer.", tensors))
 
 

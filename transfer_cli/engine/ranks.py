@@ -115,8 +115,9 @@ def _kind(x: Tensor) -> str:
     return str(x.dtype)
 
 
-def stop_code(mine: int, ranks: Ranks | None) -> int:
-    """The exit code to stop with, 0: go on. All ranks come to the same answer at the same step."""
+def agreed(code: int, due: bool, ranks: Ranks | None) -> tuple[int, bool]:
+    """The exit code to stop with, 0: go on; and whether to save. All ranks come to the same at the same step."""
     if ranks is None:
-        return mine
-    return ranks.most(mine or (128 + signal.SIGHUP) * ranks.orphaned())[0]
+        return code, due
+    code, save = ranks.most(code or (128 + signal.SIGHUP) * ranks.orphaned(), due)
+    return code, bool(save)

@@ -15,7 +15,7 @@ from transfer_cli.engine.bench import Bench, Job, model_file
 from transfer_cli.engine.device import peak_bytes, reseed
 from transfer_cli.engine.evaluate import evaluate
 from transfer_cli.engine.loop import Training
-from transfer_cli.engine.ranks import Lost, stop_code
+from transfer_cli.engine.ranks import Lost, agreed
 from transfer_cli.engine.rules import Kept, validation_steps
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.errors import DataError, Diverged, Fault, StoreError
@@ -84,8 +84,11 @@ def _train(job: Job, bench: Bench, claim: Claim) -> None:
     trained: int | None = None
     if method.steps:
         training = _training(job, bench, method, feeds)
+        if bench.ranks and method.coupled:
+            bench.say(f"{job.name}: {job.spec['method']['method']} couples rows of a batch, each process its own share")
         trained = sum(p.numel() for p in method.parameters() if p.requires_grad)
         _Steps(job, bench, claim, training, kept, tasks).run()
+        method = training.whole
     start = _Start(job.spec["net"], bench)
     for rule in kept.handed_on(method):
         reseed((seed32(job) - 1) & 0xFFFFFFFF)
@@ -115,10 +118,23 @@ def _followed(job: Job, bench: Bench, first: int) -> None:
     training = _training(job, bench, _method(job, bench)[0], _feeds(job, bench))
     if data := bench.ranks.share(b""):
         training.load_state(unpack(data)[0])
+    looks = _looks(job, training.trainer)
     for t in range(first, training.trainer.steps):
         training.step(t)
-        if stop_code(bench.stop.code, bench.ranks):
+        if t + 1 in looks:
+            training.gather()
+        code, due = agreed(bench.stop.code, False, bench.ranks)
+        if training.sharded and (code or due):
+            training.state()  # rank 0 puts it together and saves it
+        if code:
             return
+    training.gather()
+
+
+def _looks(job: Job, trainer: Trainer) -> frozenset[int]:
+    """After which steps the net is validated."""
+    judged = "oracle" in job.spec or any(rule != "final" for rule in job.rules)
+    return validation_steps(trainer.steps, trainer.validations if judged else 0)
 
 
 def _feeds(job: Job, bench: Bench) -> dict[str, Feed]:
@@ -129,7 +145,14 @@ def _feeds(job: Job, bench: Bench) -> dict[str, Feed]:
 def _training(job: Job, bench: Bench, method: Method, feeds: dict[str, Feed]) -> Training:
     trainer, precision = Trainer(**job.spec["trainer"]), bench.precision(job)
     return Training(
-        method, feeds, trainer, seed32=seed32(job), precision=precision, device=bench.device, ranks=bench.ranks
+        method,
+        feeds,
+        trainer,
+        seed32=seed32(job),
+        precision=precision,
+        device=bench.device,
+        ranks=bench.ranks,
+        sharded=bench.shard,
     )
 
 
@@ -214,8 +237,7 @@ class _Steps:
         self.held_out = {rule: self._feed(rule) for rule in job.rules if rule != "final"}
         self.goes_by = {rule: bench.task(job, rule.removesuffix("_val")).primary for rule in self.held_out}
         self.oracle = bench.feed(job, "target", "test", seed=job.seed) if "oracle" in job.spec else None
-        times = training.trainer.validations if self.held_out or self.oracle else 0
-        self.looks = validation_steps(self.steps, times)
+        self.looks = _looks(job, training.trainer)
         self.saved, self.cost = time.monotonic(), 0.0
         self.identity = bench.identity(job)
 
@@ -234,6 +256,7 @@ class _Steps:
             self._tell(t + 1, first, begun, logs)
             self._pause(t + 1)
         self.training.check(self.steps)
+        self.training.gather()
         self.kept.keep("final", self.steps, (0.0, 0.0), {}, None)
 
     def _log(self, t: int, logs: dict[str, Tensor]) -> None:
@@ -246,6 +269,7 @@ class _Steps:
     def _look(self, step: int) -> None:
         """The selection rules look; a better snapshot is kept. Draws nothing, so training goes on as if unseen."""
         self.training.check(step)
+        self.training.gather()
         found = {rule: self._metrics(rule, feed) for rule, feed in self.held_out.items()}
         row = {f"{rule}/{name}": m[name] for rule, (task, m) in found.items() for name in task.watched}
         if self.oracle is not None:
@@ -253,11 +277,11 @@ class _Steps:
             row[f"oracle/{task.primary}"] = metrics[task.primary]
         self._row({"step": step, **row})
         for rule, (task, metrics) in found.items():
-            self.kept.keep(rule, step, task.better(metrics), row, self.training.method)
+            self.kept.keep(rule, step, task.better(metrics), row, self.training.whole)
 
     def _metrics(self, rule: str, feed: Any) -> tuple[Task, dict[str, float]]:
         task = self.bench.task(self.job, rule.removesuffix("_val"))
-        net = self.training.method.result()["net"]
+        net = self.training.whole.result()["net"]
         return task, task.metrics(passes.rows(net, task, feed, self.bench.precision(self.job)))
 
     def _tell(self, step: int, first: int, begun: float, logs: dict[str, Tensor]) -> None:
@@ -271,12 +295,13 @@ class _Steps:
     # resume files
     def _pause(self, step: int) -> None:
         """Saves when due or when a signal asks to leave."""
-        if code := stop_code(self.bench.stop.code, self.bench.ranks):
-            self._save(step)
-            raise self.bench.stop.error(code, f"{self.job.name} {step:,} of {self.steps:,}, ")
         every = self.bench.save_every
-        if step < self.steps and (not every or time.monotonic() - self.saved >= max(every, 20 * self.cost)):
+        due = step < self.steps and (not every or time.monotonic() - self.saved >= max(every, 20 * self.cost))
+        code, due = agreed(self.bench.stop.code, due, self.bench.ranks)
+        if code or due:
             self._save(step)
+        if code:
+            raise self.bench.stop.error(code, f"{self.job.name} {step:,} of {self.steps:,}, ")
 
     def _save(self, step: int) -> None:
         self.training.check(step)
