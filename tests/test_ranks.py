@@ -210,7 +210,7 @@ def test_the_number_of_processes_is_part_of_the_identity_class(whole: Path, here
     assert "pretrain: is of another identity class: processes 1 (was 2)" in text
 
 
-@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("place", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_one_of_two_is_killed_and_the_same_words_end_with_the_same_bytes(place: int, whole: Path, here: Path) -> None:
     argv = words(here / "runs", "runtime.save_every=0")
     meets = [{}, {}]
@@ -228,7 +228,7 @@ def test_one_of_two_is_killed_and_the_same_words_end_with_the_same_bytes(place: 
     assert manifests(here / "runs") == manifests(whole)
 
 
-@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("place", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_signal_to_one_stops_all_at_the_same_step(place: int, whole: Path, here: Path) -> None:
     meets = [{}, {}]
     meets[place] = {"at": ("pretrain", 1) if place == 0 else ("", 1), "act": ("signals", [signal.SIGTERM])}

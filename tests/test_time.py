@@ -1,8 +1,5 @@
 """runtime.max_time: read as people write times, stops with all saved, and the same words go on to the same bytes."""
 
-import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +9,6 @@ from transfer_cli.config.values import seconds
 from transfer_cli.signals import TIME_UP, Stop
 
 WORDS = ("data=digits", "model=mlp", "trainer=tiny", "runtime=cpu", "runtime.threads=1")
-
-
-@pytest.fixture
-def memory() -> Iterator[Path]:
-    home = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=home) as folder:
-        yield Path(folder)
 
 
 @pytest.mark.parametrize(
