@@ -75,6 +75,13 @@ def test_a_sweep_whose_time_is_over_stops_as_a_whole(tmp_path: Path, monkeypatch
     assert len(started) == 1
 
 
+def test_a_sweep_does_not_run_under_torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["run", "-m", "data=digits", "seed=0,1", "--runs", str(tmp_path)]) == 2
+    assert "error: -m: a sweep starts the processes of its runs itself" in capsys.readouterr().err
+
+
 # the whole, with a launcher
 class Launched:
     """A command line in a process of its own, whose ranks can be found."""

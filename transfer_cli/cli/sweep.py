@@ -13,9 +13,9 @@ from typing import Any
 from transfer_cli.cli.leave import leave
 from transfer_cli.cli.main import guarded
 from transfer_cli.cli.options import Options
-from transfer_cli.cli.processes import launch, to_start
+from transfer_cli.cli.processes import launch, to_start, world
 from transfer_cli.cli.work import digest_of, is_cached, open_run, quiet_threads, stop_of, work
-from transfer_cli.errors import Fault, ResourceError, Stopped, StoreError, SweepError
+from transfer_cli.errors import ConfigError, Fault, ResourceError, Stopped, StoreError, SweepError
 from transfer_cli.plan.plan import Plan
 from transfer_cli.report import screens
 from transfer_cli.report.compare import compare
@@ -41,6 +41,8 @@ STORE_WIDE = (StoreError.code, ResourceError.code)  # would befall every run: st
 
 def sweep(plans: Sequence[Plan], options: Options, screen: Screen) -> int:
     """Runs every plan in turn; returns the exit code (3: at least one failed, the others finished)."""
+    if world() > 1:
+        raise ConfigError(Fault("-m", "a sweep starts the processes of its runs itself", do="leave torchrun out"))
     stop, began = Stop().watch(), time.monotonic()
     rows = [{"words": hide_secrets(made.config.words)} for made in plans]
     ledger = SweepDir.open(options.runs, digest_of([made.values for made in plans]), words=options.words, rows=rows)
