@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "__init__": set(), "__main__": {"cli"},
 }  # fmt: skip
 TORCH_FREE = {"config", "plan", "store", "rundir", "report", "cli"}
-WITH_TORCH = {f"data/{name}.py" for name in ("augment", "images", "items", "tasks", "texts", "vectors")}
+WITH_TORCH = {f"data/{name}.py" for name in ("augment", "images", "items", "placed", "tasks", "texts", "vectors")}
 
 
 def unit(path: Path) -> str:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from transfer_cli.data.images import Images, placed
+from transfer_cli.data.images import Images
+from transfer_cli.data.placed import placed
 from transfer_cli.engine.device import peak_bytes
 from transfer_cli.engine.feed import Address, StepFeed
 

@@ -77,7 +77,7 @@ def test_a_signal_ends_the_wait(memory: Path) -> None:
     store = Store(memory / "s")
 
     def stop() -> None:
-        raise Stopped(signal.SIGTERM)
+        raise Stopped(128 + signal.SIGTERM)
 
     with store.claim(KEY, owner="me"), pytest.raises(Stopped), store.claim(KEY, owner="me too", poll=stop):
         pass

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ PRELOADED = [
 ]
 CONTEXT = multiprocessing.get_context("forkserver")
 Place = tuple[str, int | str] | str  # (stage, step), (stage, "rename DONE") or "waiting"
-Act = tuple[str, Any]  # ("signals", [numbers]) to itself; ("pause" | "tell", FIFO); ("spoil", file)
+Act = tuple[
+    str, Any
+]  # ("signals", [numbers]) to itself; ("pause" | "tell", FIFO); ("spoil", file); ("raise", text); ("late", seconds)
 KILL: Act = ("signals", [signal.SIGKILL])
 
 
@@ -92,6 +95,14 @@ def _do(what: str, with_what: Any) -> None:
     if what == "signals":
         for number in with_what:
             os.kill(os.getpid(), number)
+    elif what == "late":
+        from types import SimpleNamespace
+
+        from transfer_cli import signals
+
+        signals.time = SimpleNamespace(monotonic=lambda: time.monotonic() + with_what)  # type: ignore[assignment]
+    elif what == "raise":
+        raise ValueError(with_what)
     elif what == "spoil":
         with open(with_what, "ab") as file:
             file.write(b"\n# changed\nCHANGED = 1\n")

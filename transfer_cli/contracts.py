@@ -42,12 +42,13 @@ class Stream:
 
 class Loss(NamedTuple):
     """One optimiser step: whose parameters move (`players`), by which scalar `value` ().
-    `weight` is what micro-batches are averaged by: rows or tokens that count."""
+    `weight` is what micro-batches, and the shares of several processes, are averaged by: rows or tokens that count;
+    None: the rows of the batch."""
 
     players: str | tuple[str, ...]
     value: Tensor
     logs: Mapping[str, Tensor] = {}
-    weight: float = 1.0
+    weight: float | Tensor | None = None
 
 
 class Progress(NamedTuple):
@@ -132,8 +133,8 @@ class Task(Protocol):
     def loss(self, out: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
         """Mean loss () of outputs [B, C], or [B, T, C] for tokens."""
 
-    def weight(self, batch: Batch) -> float:
-        """How much the batch counts when losses are averaged."""
+    def weight(self, batch: Batch) -> float | Tensor:
+        """How much the batch counts when losses are averaged; a tensor () where only the device can count."""
 
     def rows(self, out: Tensor, batch: Batch) -> dict[str, Tensor]:
         """What metrics need of each row; tensors whose first axis is B, to be put together over batches."""
@@ -162,7 +163,11 @@ Player = Sequence[nn.Module | nn.Parameter | tuple[nn.Module | nn.Parameter, flo
 
 class Method(nn.Module):
     """A training procedure. State is parameters and buffers, nothing else: what is not in `state_dict`
-    is lost by a resume. Keyword-only arguments of `__init__` are the keys and defaults of its YAML."""
+    is lost by a resume. Keyword-only arguments of `__init__` are the keys and defaults of its YAML.
+
+    Several processes may train one method, each on its rows of the same batch; it need not know. Gradients and logs
+    are then means over all rows, floating buffers are averaged after each step, `step` draws other noise in each
+    process, `refresh` and `after` the same. Which parameters get a gradient must not depend on the rows."""
 
     streams: ClassVar[dict[str, Stream]] = {}
     steps: ClassVar[bool] = True  # False: `finish` is all the work, and it draws nothing

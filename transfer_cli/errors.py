@@ -9,7 +9,7 @@ TransferError 1
 ├── Diverged 7         non-finite loss or gradient
 ├── Busy 8             a claim held longer than --wait
 ├── Differs 9          checked, and it is not as it should be
-└── Stopped 128+n      a signal; state is saved
+└── Stopped 128+n      a signal; 124: runtime.max_time is over, as timeout(1) has it; state is saved
 """
 
 from collections.abc import Sequence
@@ -84,11 +84,11 @@ class Differs(TransferError):
 
 
 class Stopped(TransferError):
-    """A signal asked the work to stop; everything reached is saved."""
+    """A signal (128 + its number) or the clock asked the work to stop; everything reached is saved."""
 
-    def __init__(self, signum: int, *faults: Fault) -> None:
+    def __init__(self, code: int, *faults: Fault) -> None:
         super().__init__(*faults)
-        self.code = 128 + signum
+        self.code = code
 
 
 def nearest(word: str, known: Sequence[str]) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transfer_cli.cli.processes import job_of, join, world
 from transfer_cli.errors import DataError, Diverged, Fault, StoreError, TransferError
 from transfer_cli.plan.outcome import outcome, timing
 from transfer_cli.plan.plan import Plan, Stage
@@ -39,12 +40,16 @@ class Execution:
         self._bench: Any = None
 
     def complete(self) -> dict[str, Any]:
-        """Computes what is missing; a stage found damaged on the way is set aside and computed again."""
+        """Computes what is missing; a stage found damaged on the way is set aside and computed again. Other processes
+        of the run are called in at the beginning; who is not told the end sees our connections close."""
         start = time.monotonic()
+        self._place = join(self.plan) if world() > 1 else None
         while True:
             try:
                 for stage in self.plan.stages:
                     self._stage(stage)
+                if self._place and self._place.ranks:
+                    self._place.ranks.tell({})
                 return outcome(self.plan, self.store, self.cached, time.monotonic() - start)
             except Damaged as damaged:
                 self.store.quarantine(damaged.key, owner=shown(self.run.path), poll=self.stop, talk=self.say)
@@ -81,7 +86,7 @@ class Execution:
     def _same_identity(self, stage: Stage) -> None:
         """A hit of another identity class may differ in its last bits: said, or refused."""
         then = self.store.identity(stage.key) or {}
-        now = {name: value for name, value in self._identity().items() if name in then}
+        now = {name: value for name, value in self._identity(stage).items() if name in then}
         change = identity_change(now, {name: then[name] for name in now})
         if change is None:
             return
@@ -89,12 +94,11 @@ class Execution:
             raise other_class(stage.name, change)
         self.say(f"warning: {stage.name} was computed under {change}: not bit-identical")
 
-    def _identity(self) -> dict[str, Any]:
+    def _identity(self, stage: Stage) -> dict[str, Any]:
         """The identity class of this process; without --strict-identity only what can be known without torch."""
         if self.wishes.strict_identity:
-            from transfer_cli.engine.device import identity
-
-            return identity(self._workbench().device)
+            found: dict[str, Any] = self._workbench().identity(self._job(stage))
+            return found
         from transfer_cli.rundir.record import versions
 
         return {name: value for name, value in versions().items() if name in ("torch", "numpy")}
@@ -131,31 +135,25 @@ class Execution:
             raise
 
     def _job(self, stage: Stage) -> Any:
-        from transfer_cli.engine.bench import Job
-
-        sides = {"target": self.plan.target, "source": self.plan.source}
-        data = {side: found for side, found in sides.items() if found is not None}
-        plugins = tuple(self.plan.values["plugins"])
-        return Job(stage.name, stage.key, stage.spec, stage.rules, data, self.plan.weights, plugins, stage.seed)
+        return job_of(self.plan, stage)
 
     def _workbench(self) -> Any:
         if self._bench is None:
             from transfer_cli.engine.bench import Bench
-            from transfer_cli.engine.device import setup
-            from transfer_cli.engine.settings import Runtime
 
-            runtime = Runtime(**self.plan.values["runtime"])
-            device, cache = setup(runtime), self.wishes.runs / ".cache"
+            place = self._place or join(self.plan)
             self._bench = Bench(
                 self.store,
-                device,
-                cache,
+                place.device,
+                self.wishes.runs / ".cache",
                 self.talk,
                 self.stop,
                 self._unchanged,
-                runtime.save_every,
+                float(self.plan.values["runtime"]["save_every"]),
                 self.wishes.strict_identity,
                 self.say,
+                place.ranks,
+                bool(self.plan.values["runtime"]["shard"]),
             )
             self._rehearse()
         return self._bench

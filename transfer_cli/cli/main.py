@@ -103,6 +103,7 @@ def _options(argv: list[str]) -> "Options":
 
 
 def _print(error: "TransferError", as_json: bool) -> None:
+    from transfer_cli.errors import Stopped
     from transfer_cli.safe import safe
 
     if as_json:
@@ -111,7 +112,7 @@ def _print(error: "TransferError", as_json: bool) -> None:
         document = error.as_json() if error.faults else {"error": {"code": error.code}}
         print(json.dumps(document, ensure_ascii=True), file=sys.stderr)
         return
-    head = "" if error.code > 128 else "error: "  # who interrupts made no error
+    head = "" if isinstance(error, Stopped) else "error: "  # who interrupts made no error
     for fault in error.faults:
         print(f"{head}{safe(fault.line())}", file=sys.stderr)
         if fault.do:

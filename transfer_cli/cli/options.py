@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from transfer_cli.cli.table import COMMANDS, OPTIONS, Option, options_of
+from transfer_cli.config.values import seconds
 from transfer_cli.errors import ConfigError, Fault, nearest
 
 FORMATS = ("table", "tsv", "csv", "md", "latex", "json")
@@ -20,7 +21,6 @@ ONE_OF = {
 }
 MANY = ("config_dirs", "without")  # fields of options that may be repeated
 WORD = re.compile(r"[~+]{0,2}[A-Za-z_][\w.@/+-]*=", re.ASCII)  # `./a=b.png` is a path
-TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,22 +177,10 @@ class _Reader:
                 raise ValueError("whole number >= 1")
             return int(text)
         if option.value == "TIME":
-            return _seconds(text)
+            return seconds(text)
         if option.value in ("KEYS", "NAMES", "WORDS"):
             return tuple(part for part in re.split(r"\s+" if option.value == "WORDS" else ",", text) if part)
         allowed = ONE_OF.get(option.field)
         if allowed and text not in allowed:
             raise ValueError(f"one of {', '.join(allowed)}")
         return Path(text).expanduser() if option.value in ("FILE", "DIR") else text
-
-
-def _seconds(text: str) -> float:
-    """Seconds of a TIME.
-
-    >>> _seconds("1h30m"), _seconds("90"), _seconds("15m")
-    (5400.0, 90.0, 900.0)"""
-    found = TIME.fullmatch(text)
-    if not found or not any(found.groups()):
-        raise ValueError("a time: 90s, 15m, 1h30m")
-    hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    return float(hours * 3600 + minutes * 60 + seconds)

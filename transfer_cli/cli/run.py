@@ -2,10 +2,11 @@
 
 import os
 
+from transfer_cli.cli import processes
 from transfer_cli.cli.leave import leave
 from transfer_cli.cli.options import Options
 from transfer_cli.cli.show import show_plans
-from transfer_cli.cli.work import is_cached, open_run, quiet_threads, work
+from transfer_cli.cli.work import is_cached, open_run, quiet_threads, stop_of, work
 from transfer_cli.config.compose import Config, load_all
 from transfer_cli.errors import ConfigError, DataError, TransferError
 from transfer_cli.extras import absent
@@ -106,10 +107,16 @@ def run_one(made: Plan, options: Options, screen: Screen) -> int:
     """One run in this process, with its live display and its results."""
     if not is_cached(made, options.runs):
         quiet_threads()
-    stop = Stop().watch()
-    run = open_run(made, options)
+        if processes.to_start(made):
+            return processes.launch(made, options)
+    if processes.rank():
+        return processes.follow(made, options)
+    sweep, began = processes.of_sweep()
+    stop = stop_of(made, began)
+    run = open_run(made, options, sweep=sweep)
     show_run(made, run, options, screen, stop)
-    screens.results(run.data, screen, run.path)
+    if not sweep:
+        screens.results(run.data, screen, run.path)
     return 0
 
 

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 from transfer_cli.cli.leave import leave
 from transfer_cli.cli.main import guarded
 from transfer_cli.cli.options import Options
-from transfer_cli.cli.work import digest_of, is_cached, open_run, quiet_threads, work
-from transfer_cli.errors import Fault, ResourceError, Stopped, StoreError, SweepError
+from transfer_cli.cli.processes import launch, to_start, world
+from transfer_cli.cli.work import digest_of, is_cached, open_run, quiet_threads, stop_of, work
+from transfer_cli.errors import ConfigError, Fault, ResourceError, Stopped, StoreError, SweepError
 from transfer_cli.plan.plan import Plan
 from transfer_cli.report import screens
 from transfer_cli.report.compare import compare
@@ -22,7 +24,7 @@ from transfer_cli.report.screen import Screen
 from transfer_cli.rundir.rundir import RunDir, SweepDir
 from transfer_cli.rundir.runs import read_json
 from transfer_cli.safe import hide_secrets, shown
-from transfer_cli.signals import RELAY, Stop
+from transfer_cli.signals import RELAY, TIME_UP, Stop
 
 PRELOADED = [
     "transfer_cli.engine.stage",
@@ -39,24 +41,28 @@ STORE_WIDE = (StoreError.code, ResourceError.code)  # would befall every run: st
 
 def sweep(plans: Sequence[Plan], options: Options, screen: Screen) -> int:
     """Runs every plan in turn; returns the exit code (3: at least one failed, the others finished)."""
-    stop = Stop().watch()
+    if world() > 1:
+        raise ConfigError(Fault("-m", "a sweep starts the processes of its runs itself", do="leave torchrun out"))
+    stop, began = Stop().watch(), time.monotonic()
     rows = [{"words": hide_secrets(made.config.words)} for made in plans]
     ledger = SweepDir.open(options.runs, digest_of([made.values for made in plans]), words=options.words, rows=rows)
     screen.note(f"sweep {ledger.id}: {len(plans)} runs{', goes on' if ledger.continued else ''}")
     try:
         for number, made in enumerate(plans):
             stop()
-            _next(number, made, ledger, options, screen, stop)
+            _next(number, made, ledger, options, screen, stop, began)
             if options.fail_fast and ledger.data["runs"][number]["code"]:
                 break
         return _finish(ledger, options, screen)
-    except Stopped:
-        ledger.close("interrupted", 130)
+    except Stopped as stopped:
+        ledger.close("interrupted", stopped.code)
         screen.command(f"transfer resume {ledger.id}")
         raise
 
 
-def _next(number: int, made: Plan, ledger: SweepDir, options: Options, screen: Screen, stop: Stop) -> None:
+def _next(
+    number: int, made: Plan, ledger: SweepDir, options: Options, screen: Screen, stop: Stop, began: float
+) -> None:
     """One run of the sweep: skipped if the ledger has it done, else computed; the ledger says how it ended."""
     if _is_done(ledger.data["runs"][number], options):
         return
@@ -67,13 +73,15 @@ def _next(number: int, made: Plan, ledger: SweepDir, options: Options, screen: S
         code = guarded(lambda: _cached(made, run, options, stop), debug=options.debug, as_json=options.json)
     else:
         run.release()
-        code = _in_child(made, options, ledger.id, stop)
+        code = _in_child(made, options, ledger.id, stop, began)
     found = read_json(run.path / "results.json") or {}
     state = found.get("status", "failed") if code else "done"
     ledger.set(
         number, {"state": "died" if state == "running" else state, "code": code, "headline": found.get("headline")}
     )
     screen.note(screens.ended(found, code, run.path))
+    if code == TIME_UP:
+        raise Stopped(code, Fault(f"sweep {ledger.id}", "the time is over", do="the same command goes on from here"))
     if code in STORE_WIDE:
         ledger.close("failed", code)
         raise (StoreError if code == StoreError.code else ResourceError)(
@@ -92,12 +100,12 @@ def _is_done(row: dict[str, Any], options: Options) -> bool:
     return row["state"] == "done" and results is not None and results.get("status") == "done"
 
 
-def _in_child(made: Plan, options: Options, sweep_id: str, stop: Stop) -> int:
+def _in_child(made: Plan, options: Options, sweep_id: str, stop: Stop, began: float) -> int:
     """Exit code of the run in its own process; a child that died by a signal gives 128 + its number."""
     quiet_threads()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    child = context.Process(target=_child, args=(tuple(made.config.words), options, sweep_id))
+    child = context.Process(target=_child, args=(tuple(made.config.words), options, sweep_id, began))
     child.start()
     _wait(child, stop)
     code = child.exitcode or 0
@@ -114,20 +122,24 @@ def _wait(child: BaseProcess, stop: Stop) -> None:
             os.kill(child.pid or 0, RELAY)
 
 
-def _child(words: tuple[str, ...], options: Options, sweep_id: str) -> None:
-    """The whole of a run in a fresh process: compose, plan, compute. Exits with its code."""
+def _child(words: tuple[str, ...], options: Options, sweep_id: str, began: float) -> None:
+    """The whole of a run in a fresh process: compose, plan, compute. Exits with its code. The time of runtime.max_time
+    is that of the sweep, which `began` then."""
     from transfer_cli.cli.run import plan_all, show_run
     from transfer_cli.config.compose import load
 
     def run() -> int:
         made = plan_all([load(words, config_dirs=options.config_dirs)], options)[0]
+        if to_start(made):
+            return launch(made, options, sweep_id, began)
+        stop = stop_of(made, began)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the sweep too, which passes it on
         run = open_run(made, options, sweep=sweep_id)
         show_run(made, run, options, Screen.of(options), stop)
         return 0
 
-    stop = Stop().watch()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the sweep too, which passes it on
-
+    Stop().watch()  # until the plan is made
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(guarded(run, debug=options.debug, as_json=options.json))
 
 

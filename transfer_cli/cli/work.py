@@ -11,6 +11,7 @@ from typing import Any
 
 from transfer_cli.cli.execute import Execution, Wishes
 from transfer_cli.cli.options import Options
+from transfer_cli.config.values import seconds
 from transfer_cli.errors import Fault, ResourceError, Stopped, TransferError
 from transfer_cli.plan.plan import Plan
 from transfer_cli.report.live import Talk
@@ -20,6 +21,12 @@ from transfer_cli.signals import Stop
 from transfer_cli.store.store import Store
 
 BUSY_SHARE = 0.6  # of the cores: above it, other programs are using them
+
+
+def stop_of(made: Plan, began: float | None = None) -> Stop:
+    """What tells this run to stop: signals, and runtime.max_time since `began` (time.monotonic), else from now."""
+    stop, limit = Stop().watch(), made.values["runtime"]["max_time"]
+    return stop.limit(seconds(limit), f"runtime.max_time={limit}", began) if limit else stop
 
 
 def quiet_threads() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from transfer_cli.config import signatures
 from transfer_cli.config.signatures import PACKAGE, Param, Signature, signature_of
 from transfer_cli.config.synonyms import KEYS
-from transfer_cli.config.values import dotted, fit, look, plain
+from transfer_cli.config.values import dotted, fit, look, plain, seconds
 from transfer_cli.errors import ConfigError, Fault, nearest
 from transfer_cli.extras import absent
 
@@ -66,8 +66,10 @@ class Checker:
             return self._data(key, node)
         if key == "model":
             return self._model(node)
-        if key in ("trainer", "runtime"):
-            return self.bind(settings(key.title()), node, key, key)
+        if key == "trainer":
+            return self.bind(settings("Trainer"), node, key, key)
+        if key == "runtime":
+            return self._runtime(node)
         return self._evaluate(node) if key == "evaluate" else self._stage(key, node)
 
     def _data(self, key: str, node: Json) -> Json:
@@ -114,6 +116,15 @@ class Checker:
         if own is None:
             return made
         return made | {"predictor": {"predictor": name, **self.bind(own, _without(inner, "predictor"), at, str(name))}}
+
+    def _runtime(self, node: Json) -> Json:
+        made = self.bind(settings("Runtime"), node, "runtime", "runtime")
+        try:
+            if isinstance(made["max_time"], str):
+                seconds(made["max_time"])
+        except ValueError as error:
+            self._fault("runtime.max_time", str(error), made["max_time"])
+        return made
 
     def _stage(self, key: str, node: Json) -> Json:
         method = node.get("method")

@@ -18,6 +18,7 @@ SYNONYMS = {  # first part of a word -> our word, or a whole `key=value`
     "way": "evaluate.way", "ways": "evaluate.way", "n_way": "evaluate.way", "queries": "evaluate.queries",
     "draws": "evaluate.draws", "episodes": "evaluate.draws", "eval": "evaluate", "test": "evaluate",
     "device": "runtime.device", "gpu": "runtime=gpu", "cpu": "runtime=cpu", "cuda": "runtime=gpu",
+    "ddp": "runtime=ddp", "processes": "runtime.processes", "max_time": "runtime.max_time",
     "threads": "runtime.threads", "adapter": "predictor", "classifier": "predictor", "head": "predictor",
     "train": "fine_tune", "finetune": "fine_tune", "tune": "fine_tune", "adapt": "align", "adaptation": "align",
     "pretraining": "pretrain", "recipe": "experiment", "preset": "experiment", "config": "experiment",
@@ -31,6 +32,7 @@ KEYS = {  # last part of a dotted key -> ours
     "grad_clip": "clip",
     "grad_accum": "accumulate", "shot": "shots", "k": "shots", "n_shot": "shots", "ways": "way", "n_way": "way",
     "augmentation": "augment", "gamma": "weight", "lambda": "weight", "num_threads": "threads", "episodes": "draws",
+    "world_size": "processes",
 }  # fmt: skip
 
 NAMES = {  # a value of a group -> ours

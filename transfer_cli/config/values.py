@@ -1,6 +1,7 @@
 """Values of a configuration: whether one fits a setting, where it stands, how it is spelt, what is never allowed."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ from transfer_cli.errors import Fault
 
 Json = dict[str, Any]
 GAP = "has no value"
+TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
 
 def fit(param: Param, value: Any) -> Any:
@@ -44,6 +46,18 @@ def _require(holds: bool, value: Any) -> Any:
 
 def _scalar(value: Any) -> Any:
     return _require(isinstance(value, str | int | float) and not isinstance(value, bool), value)
+
+
+def seconds(text: str) -> float:
+    """Seconds of a time as people write it. Raises ValueError.
+
+    >>> seconds("1h30m"), seconds("90"), seconds("15m")
+    (5400.0, 90.0, 900.0)"""
+    found = TIME.fullmatch(text)
+    if not found or not any(found.groups()):
+        raise ValueError("a time: 90s, 15m, 1h30m")
+    hours, minutes, rest = (int(part or 0) for part in found.groups())
+    return float(hours * 3600 + minutes * 60 + rest)
 
 
 def look(values: Json, key: str) -> Any:

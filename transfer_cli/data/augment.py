@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transfer_cli.data.placed import sent
+
 POLICIES = ("none", "weak", "strong")
 JITTER = 0.4  # factors lie in 1 - JITTER .. 1 + JITTER, as in torchvision's usual recipe
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
@@ -20,7 +22,7 @@ def augment(pixels: Tensor, policy: str, rng: np.random.Generator, *, flip: bool
         raise ValueError(f"policy {policy!r}, allowed {', '.join(POLICIES)}")
     if policy == "none":
         return pixels
-    draws = torch.from_numpy(rng.random((DRAWS, len(pixels)), dtype=np.float64)).to(pixels.device, torch.float32)
+    draws = sent(torch.from_numpy(rng.random((DRAWS, len(pixels)), dtype=np.float64)).float(), pixels.device)
     pixels = _shift(
         pixels, draws[0], draws[1], draws[2] < 0.5 if flip else torch.zeros_like(draws[2], dtype=torch.bool)
     )

@@ -1,6 +1,5 @@
 """Pictures as items: gathered from one uint8 array, augmented as a batch, normalised as the model wants them."""
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,16 +10,7 @@ from torch import Tensor
 from transfer_cli.contracts import Inputs
 from transfer_cli.data.augment import augment
 from transfer_cli.data.describe import Rows
-
-GPU_SHARE = 4  # pictures that fill more than 1 / GPU_SHARE of what is free on a GPU stay with the host
-
-
-def placed(pixels: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 pixels where batches are gathered: on the GPU, once for all feeds, if they leave room for the net."""
-    tensor = _tensor(pixels)
-    if device.type == "cuda" and tensor.nbytes > torch.cuda.mem_get_info(device)[0] // GPU_SHARE:
-        return tensor
-    return tensor.to(device)
+from transfer_cli.data.placed import sent
 
 
 class Images:
@@ -35,7 +25,8 @@ class Images:
     ) -> None:
         self.pixels, self.device = pixels, device
         self.flat = pixels.view(len(pixels), -1)
-        self.rows = torch.from_numpy(rows.index.astype(np.int64)).to(pixels.device)
+        self.home = pixels.device
+        self.rows = torch.from_numpy(rows.index.astype(np.int64)).to(self.home)
         self.labels = torch.from_numpy(rows.labels.astype(np.int64)).to(device)
         self.policy, self.flip = policy, flip
         spec = model["input"]
@@ -53,23 +44,18 @@ class Images:
         return order
 
     def in_order(self) -> Tensor:
-        return torch.arange(len(self), device=self.labels.device)
+        return torch.arange(len(self), device=self.home)
 
     def gather(self, index: Tensor, policy: str, rng: Callable[[], np.random.Generator]) -> tuple[Inputs, Tensor]:
-        chosen = self.flat.index_select(0, self.rows.index_select(0, index.to(self.rows.device)))
-        pixels = chosen.to(self.device).view(len(index), *self.pixels.shape[1:])
+        chosen = self.flat.index_select(0, self.rows.index_select(0, index))
+        pixels = sent(chosen, self.device).view(len(index), *self.pixels.shape[1:])
         policy = self.policy if policy == "train" else policy
         if policy != "none":
             pixels = augment(pixels, policy, rng(), flip=self.flip)
         pixels = pixels.to(torch.float32, memory_format=self.layout)
-        return {"pixels": pixels.sub_(self.mean).mul_(self.scale)}, self.labels.index_select(0, index)
+        labels = self.labels.index_select(0, sent(index, self.device))
+        return {"pixels": pixels.sub_(self.mean).mul_(self.scale)}, labels
 
 
 def _per_channel(values: list[float], shape: tuple[int, ...], device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=torch.float32, device=device).view(1, -1, 1, 1).expand(shape)
-
-
-def _tensor(pixels: np.ndarray) -> Tensor:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # read-only memory map: it is only read
-        return torch.from_numpy(pixels)

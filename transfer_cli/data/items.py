@@ -9,7 +9,8 @@ import torch
 
 from transfer_cli.data.cache import converted
 from transfer_cli.data.dataset import DataSet, Rows
-from transfer_cli.data.images import Images, placed
+from transfer_cli.data.images import Images
+from transfer_cli.data.placed import placed
 from transfer_cli.data.raw import Raw
 from transfer_cli.data.texts import Blocks, Texts, tokens_of
 from transfer_cli.data.tokenizers import Tokenizer, load
@@ -32,7 +33,7 @@ def stored(raw: Raw, part: str, model: Model, cache: Path, device: torch.device,
         tokenizer = load(spec["digest"], cache)
         return tokens_of(raw, part, tokenizer, spec["digest"], cache)
     if rows.vectors is not None:
-        return torch.from_numpy(np.ascontiguousarray(rows.vectors(), np.float32)).to(device)
+        return placed(np.ascontiguousarray(rows.vectors(), np.float32), device)
     return placed(converted(raw, part, spec, cache, poll=poll), device)
 
 

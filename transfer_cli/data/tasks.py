@@ -110,8 +110,8 @@ class Language:
             out.float().flatten(0, 1), batch.target().flatten(), ignore_index=self.PADDING, label_smoothing=smoothing
         )
 
-    def weight(self, batch: Batch) -> float:
-        return float((batch.target() != self.PADDING).sum())
+    def weight(self, batch: Batch) -> Tensor:
+        return (batch.target() != self.PADDING).sum().float()
 
     def rows(self, out: Tensor, batch: Batch) -> Rows:
         """Of each row: `nll` in nats, `tokens` and `chars` predicted, all [B]."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from transfer_cli.contracts import Inputs
 from transfer_cli.data.dataset import Rows
 from transfer_cli.data.keep import remember
+from transfer_cli.data.placed import placed, sent
 from transfer_cli.data.raw import Raw
 from transfer_cli.data.tokenizers import Tokenizer
 
@@ -61,6 +62,9 @@ class Texts:
 
     def __init__(self, tokens: Tokens, rows: Rows, *, length: int, policy: str, device: torch.device) -> None:
         self.ids, self.device, self.policy = tokens.ids, device, policy
+        self.home = (
+            tokens.ids.device
+        )  # with the host: a batch is as wide as its longest text, which only the host knows
         self.starts = torch.from_numpy(tokens.starts[:-1][rows.index])
         lengths = (tokens.starts[1:] - tokens.starts[:-1])[rows.index]
         self.cut = int((lengths > length).sum())
@@ -82,10 +86,9 @@ class Texts:
 
     def in_order(self) -> Tensor:
         """Short rows first: padding costs as much as tokens."""
-        return torch.argsort(self.lengths, stable=True).to(self.device)
+        return torch.argsort(self.lengths, stable=True)
 
     def gather(self, index: Tensor, policy: str, rng: Rng) -> tuple[Inputs, Tensor]:
-        index = index.cpu()
         lengths, starts = self.lengths[index], self.starts[index]
         places = torch.arange(max(1, int(lengths.max())))
         mask = places < lengths[:, None]
@@ -93,8 +96,8 @@ class Texts:
         policy = self.policy if policy == "train" else policy
         if policy != "none":
             ids, mask = _thinned(ids, mask, DROPPED[policy], rng())
-        inputs = {"ids": ids.to(self.device), "mask": mask.to(self.device)}
-        return inputs, self.labels.index_select(0, index.to(self.device))
+        inputs = {"ids": sent(ids, self.device), "mask": sent(mask, self.device)}
+        return inputs, self.labels.index_select(0, sent(index, self.device))
 
 
 def _thinned(ids: Tensor, mask: Tensor, share: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -114,12 +117,13 @@ class Blocks:
     def __init__(self, tokens: Tokens, rows: Rows, *, length: int, policy: str, device: torch.device) -> None:
         self.device, self.policy, self.length = device, policy, length
         spans = [tokens.ids[tokens.starts[i] : tokens.starts[i + 1]] for i in rows.index]
-        self.ids = torch.cat(spans).long().to(device)
+        self.ids = placed(torch.cat(spans).long().numpy(), device)
+        self.home = self.ids.device
         count = max(1, -(-(len(self.ids) - 1) // length))
         self.noun = f"blocks of {length} tokens"
         self.labels = torch.zeros(count, dtype=torch.int64, device=device)
         self.chunk = max(1, 4096 // length)
-        self.places = torch.arange(length, device=device)
+        self.places = torch.arange(length, device=self.home)
         self.cut = 0
 
     def __len__(self) -> int:
@@ -129,16 +133,17 @@ class Blocks:
         return order
 
     def in_order(self) -> Tensor:
-        return torch.arange(len(self), device=self.labels.device)
+        return torch.arange(len(self), device=self.home)
 
     def gather(self, index: Tensor, policy: str, rng: Rng) -> tuple[Inputs, Tensor]:
         starts = index * self.length
         last = len(self.ids) - 1
         if (self.policy if policy == "train" else policy) != "none" and last > self.length:
-            shift = torch.from_numpy(rng().integers(0, self.length, len(index))).to(self.device)
+            shift = sent(torch.from_numpy(rng().integers(0, self.length, len(index))), self.home)
             starts = (starts + shift) % (last - self.length + 1)
         places = starts[:, None] + self.places
         mask = places < last
         ids = self.ids[places.clamp(max=last)]
         labels = self.ids[(places + 1).clamp(max=last)].masked_fill(~mask, PADDING)
-        return {"ids": ids, "mask": mask}, labels
+        inputs = {"ids": sent(ids, self.device), "mask": sent(mask, self.device)}
+        return inputs, sent(labels, self.device)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from transfer_cli.contracts import Inputs
 from transfer_cli.data.dataset import Rows
+from transfer_cli.data.placed import sent
 
 NOISE = {"weak": 0.05, "strong": 0.2}  # standard deviation of added noise, in units of a column's own
 
@@ -21,8 +22,8 @@ class Vectors:
     def __init__(self, matrix: Tensor, rows: Rows, *, policy: str, device: torch.device) -> None:
         self.matrix = matrix.index_select(0, torch.from_numpy(rows.index.astype(np.int64)).to(matrix.device))
         self.labels = torch.from_numpy(rows.labels.astype(np.int64)).to(device)
-        self.policy, self.device = policy, device
-        self.spread = self.matrix.std(0, correction=0)
+        self.policy, self.device, self.home = policy, device, self.matrix.device
+        self.spread = self.matrix.std(0, correction=0).to(device)
         self.cut = 0
 
     def __len__(self) -> int:
@@ -32,12 +33,12 @@ class Vectors:
         return order
 
     def in_order(self) -> Tensor:
-        return torch.arange(len(self), device=self.labels.device)
+        return torch.arange(len(self), device=self.home)
 
     def gather(self, index: Tensor, policy: str, rng: Callable[[], np.random.Generator]) -> tuple[Inputs, Tensor]:
-        rows = self.matrix.index_select(0, index)
+        rows = sent(self.matrix.index_select(0, index), self.device)
         policy = self.policy if policy == "train" else policy
         if policy != "none":
-            noise = torch.from_numpy(rng().standard_normal(rows.shape, np.float32)).to(self.device)
+            noise = sent(torch.from_numpy(rng().standard_normal(rows.shape, np.float32)), self.device)
             rows = rows + NOISE[policy] * self.spread * noise
-        return {"vectors": rows}, self.labels.index_select(0, index)
+        return {"vectors": rows}, self.labels.index_select(0, sent(index, self.device))

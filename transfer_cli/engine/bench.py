@@ -12,13 +12,16 @@ from transfer_cli.contracts import Given, Method, Task
 from transfer_cli.data.describe import DataSet
 from transfer_cli.data.items import Items, items, stored, tokenizer_of
 from transfer_cli.data.tasks import task_of
-from transfer_cli.engine.device import reseed
+from transfer_cli.engine.device import identity, reseed
 from transfer_cli.engine.features import FeatureCache
 from transfer_cli.engine.feed import Address, StepFeed
+from transfer_cli.engine.ranks import Ranks
+from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.models import net as nets
 from transfer_cli.models.tensors import unpack
 from transfer_cli.plugins import load_class
 from transfer_cli.seeds import seed_for
+from transfer_cli.signals import Stop
 from transfer_cli.store.store import Store, quiet
 
 Json = dict[str, Any]
@@ -46,17 +49,20 @@ def model_file(ref: Json) -> str:
 @dataclass
 class Bench:
     """Store, device and cache of a run. `stop()` raises Stopped when a signal asked for it, `unchanged()` raises
-    DataError or StoreError if data or code changed since the plan was made. `say` is for what belongs in the log."""
+    DataError or StoreError if data or code changed since the plan was made. `say` is for what belongs in the log.
+    `ranks`: the processes that share the steps, if several; `shard`: and the parameters."""
 
     store: Store
     device: torch.device
     cache: Path
     talk: Any
-    stop: Callable[[], None]
+    stop: Stop
     unchanged: Callable[[], None]
     save_every: float = 60.0
     strict_identity: bool = False
     say: Callable[[str], None] = quiet
+    ranks: Ranks | None = None
+    shard: bool = False
     _stored: dict[Any, Any] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
 
@@ -104,18 +110,29 @@ class Bench:
         )
 
     def stream(self, job: Job, name: str, batch: int) -> StepFeed:
-        """The feed of one stream of a training stage."""
+        """The feed of one stream of a training stage, for this process. Raises ConfigError if there are more processes
+        than rows in a batch."""
         view, seed = job.spec["streams"][name], job.seed
         items = self.items(job, view["side"], view["part"], labelled=view["labelled"], seed=seed)
+        share = (self.ranks.rank, self.ranks.world) if self.ranks and "trainer" in job.spec else (0, 1)
+        if share[1] > (rows := min(len(items), view.get("batch", batch))):
+            text = f"a batch of stream {name} of {job.name} has {rows} rows"
+            raise ConfigError(Fault("runtime.processes", text, str(share[1])))
         return StepFeed(
             items,
             Address(seed, job.spec["role"], name),
+            share=share,
             batch=view.get("batch", batch),
             labelled=view["labelled"],
             views=tuple(view["views"]),
             key={"data": view["data"], "input": job.spec["model"]["input"]},
             features=FeatureCache(self.cache, self.precision(job), job.spec["code"]),
         )
+
+    def identity(self, job: Job) -> Json:
+        """The identity class a stage is computed in. What is no training by steps, rank 0 does alone."""
+        shared = self.ranks is not None and "trainer" in job.spec
+        return identity(self.device) | {"processes": self.ranks.world if shared and self.ranks else 1}
 
     def precision(self, job: Job) -> str:
         trainer = job.spec.get("trainer", {})

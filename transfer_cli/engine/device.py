@@ -16,14 +16,22 @@ from transfer_cli.errors import ConfigError, Fault
 ISA_VARIABLES = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS")
 
 
-def setup(runtime: Runtime) -> torch.device:
-    """The device of a run, with its threads set. Raises ConfigError where `device: gpu` finds none."""
+def setup(runtime: Runtime, place: int = 0, places: int = 1) -> torch.device:
+    """The device of a run, with its threads set; of `places` processes on this machine, for the one at `place`. Raises
+    ConfigError where `device: gpu` finds none, or too few."""
     if runtime.threads != "auto":
         torch.set_num_threads(runtime.threads)
     if runtime.device == "gpu" and not torch.cuda.is_available():
         raise ConfigError(Fault("runtime.device", "no CUDA device here", "gpu", do="runtime=cpu"))
-    use_gpu = runtime.device != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if use_gpu else "cpu")
+    if runtime.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    if places > (gpus := torch.cuda.device_count()):
+        text = f"one GPU a process, and there are {gpus}"
+        raise ConfigError(Fault("runtime.processes", text, str(places), do="runtime.processes=auto, or device=cpu"))
+    if places > 1:
+        torch.cuda.set_device(place)
+        return torch.device("cuda", place)
+    return torch.device("cuda")
 
 
 def identity(device: torch.device) -> dict[str, Any]:

@@ -10,13 +10,16 @@ import torch
 from torch import Tensor
 
 from transfer_cli.contracts import Batch, Inputs
+from transfer_cli.data.placed import sent
 from transfer_cli.seeds import seed_for
 
 
 class Items(Protocol):
-    """Rows of one view, gathered by position. `labels` [N] are those of whole rows."""
+    """Rows of one view, gathered by position. `labels` [N] are those of whole rows, on the device that computes;
+    positions are wanted at `home`."""
 
     labels: Tensor
+    home: torch.device
     noun: str  # what a row is called
     chunk: int  # rows that pass through a net together when nothing is learnt
 
@@ -48,7 +51,9 @@ Features = Callable[["StepFeed", Any], tuple[Tensor, Tensor]]
 
 
 class StepFeed:
-    """A Feed over items: each row once an epoch, in an order drawn per epoch; a batch may span two epochs."""
+    """A Feed over items: each row once an epoch, in an order drawn per epoch; a batch may span two epochs.
+    `share` (rank, world): this process takes rows rank::world of every batch, and augments them with draws of its own.
+    `batch` is the whole."""
 
     def __init__(
         self,
@@ -60,23 +65,26 @@ class StepFeed:
         views: tuple[str, ...] = ("train",),
         key: Mapping[str, Any] | None = None,
         features: Features | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.items, self.address, self.labelled, self.policies = items, address, labelled, views
         self.rows = len(items)
         self.batch = min(batch, self.rows)
         self.steps_per_epoch = max(1, self.rows // self.batch)
         self.key = dict(key or {})
+        self.rank, self.world = share
         self._features = features
         self._orders: dict[int, Tensor] = {}
 
     def __getitem__(self, t: int) -> Batch:
-        index = self._index(t)
+        index = self._index(t) if self.world == 1 else self._index(t)[self.rank :: self.world]
         made = [self.items.gather(index, policy, self._rng(t, i)) for i, policy in enumerate(self.policies)]
         views = tuple(inputs for inputs, _ in made)
-        return Batch(views[0], made[0][1] if self.labelled else None, index, views)
+        return Batch(views[0], made[0][1] if self.labelled else None, sent(index, self.items.labels.device), views)
 
     def _rng(self, t: int, view: int) -> Callable[[], np.random.Generator]:
-        return lambda: self.address.rng(f"view {view}", t)
+        purpose = f"view {view} of rank {self.rank}" if self.rank else f"view {view}"
+        return lambda: self.address.rng(purpose, t)
 
     def _index(self, t: int) -> Tensor:
         start = t * self.batch
@@ -91,14 +99,14 @@ class StepFeed:
             self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1}
             rng = self.address.rng("order", epoch)
             order = self.items.arranged(rng.permutation(self.rows), self.batch, rng)
-            self._orders[epoch] = torch.from_numpy(order).to(self.items.labels.device)
+            self._orders[epoch] = sent(torch.from_numpy(order), self.items.home)
         return self._orders[epoch]
 
     def whole(self, batch: int | None = None) -> Iterator[Batch]:
         """Every row once, without augmentation; `index` says which, for rows of like length come together."""
         for index in self.items.in_order().split(batch or self.items.chunk):
             inputs, labels = self.items.gather(index, "none", self._rng(0, 0))
-            yield Batch(inputs, labels if self.labelled else None, index, (inputs,))
+            yield Batch(inputs, labels if self.labelled else None, sent(index, self.items.labels.device), (inputs,))
 
     def features(self, net: Any) -> tuple[Tensor, Tensor]:
         """Features [N, D] and labels [N] of every row, in order, by way of the feature cache."""

@@ -2,6 +2,7 @@
 
 A step is a pure function of (state, seed, role, t); state is the method's tensors and the optimisers'."""
 
+import copy
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -10,19 +11,23 @@ import torch
 from torch import Tensor
 
 from transfer_cli.contracts import Batch, Feed, Loss, Method, Progress
-from transfer_cli.engine import players
+from transfer_cli.engine import players, shard
 from transfer_cli.engine.device import autocast, reseed
+from transfer_cli.engine.ranks import Ranks
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.errors import ConfigError, Diverged, Fault
 
 Logs = dict[str, Tensor]
+NOISE = 0x9E3779B9  # seeds of other ranks and of `after` lie this far apart; odd, so that none meets another soon
 
 
 class Training:
     """A method, its players and its feeds, moved one step at a time.
 
-    `seed32`: 32-bit seed of step 0, made from (seed, role). Raises TypeError for a parameter without an owner
-    and ConfigError for `accumulate` on a method whose loss couples rows."""
+    `seed32`: 32-bit seed of step 0, made from (seed, role). `ranks`: the processes that share the work, if several;
+    `sharded`: and the parameters. `whole` is the method for all but training: itself, or its twin after `gather`.
+    Raises TypeError for a parameter without an owner and ConfigError for `accumulate` on a method whose loss couples
+    rows."""
 
     def __init__(
         self,
@@ -33,21 +38,49 @@ class Training:
         seed32: int,
         precision: str,
         device: torch.device,
+        ranks: Ranks | None = None,
+        sharded: bool = False,
     ) -> None:
         self.method, self.feeds, self.trainer, self.seed32 = method, dict(feeds), trainer, seed32
+        self.ranks, self.sharded = ranks, sharded and ranks is not None
+        self.whole = method
+        if ranks and self.sharded:
+            self.whole = self._split(ranks)
         self.cast = players.players(method, trainer)
         self.parameters = list(method.parameters())
         self.autocast = autocast(device, precision)
         self.device = device
+        self.waits_not = device.type == "cuda"
         self.alone = len(self.cast) == 1
         self.refreshes = type(method).refresh is not Method.refresh
         self.listens = type(method).after is not Method.after
         self.nan_at = int(os.environ.get("TRANSFER_TEST_NAN_AT", -1))
         self.last_finite: tuple[float, int] | None = None
-        self.overflow = torch.zeros((), device=device)
+        self.bad_at = torch.full((), math.inf, device=device)  # the first step whose update was skipped there
         if trainer.accumulate > 1 and method.coupled:
             raise ConfigError(Fault("trainer.accumulate", "this method's loss couples the rows of a batch; allowed: 1"))
         self.set_modes()
+
+    def _split(self, ranks: Ranks) -> Method:
+        """The method becomes shares; returns a twin of what it was."""
+        shard.check(self.method, self.trainer)
+        if self.trainer.accumulate > 1:
+            raise ConfigError(Fault("trainer.accumulate", "does not go with runtime.shard; allowed: 1"))
+        twin = copy.deepcopy(self.method) if ranks.rank == 0 else self.method
+        shard.shard(self.method, ranks)
+        return twin
+
+    def gather(self) -> None:
+        """After it, `whole` of rank 0 is what the steps have made; every rank must call it. Without shares it is so."""
+        if self.sharded:
+            found = self._wholes(self.method.state_dict())
+            if self.whole is not self.method:
+                self.whole.load_state_dict(found)
+
+    def _wholes(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """At rank 0 the tensors put together, one by one and kept with the host; at the others what takes no room."""
+        first = self.ranks is not None and self.ranks.rank == 0
+        return {n: x.cpu() if first else x.new_empty(0) for n, x in ((n, shard.whole(x)) for n, x in tensors.items())}
 
     def set_modes(self) -> None:
         self.awake = self._awake()
@@ -62,14 +95,26 @@ class Training:
         batch = {name: feed[t] for name, feed in self.feeds.items()}
         for player in self.cast.values():
             player.set_rate(players.rate(self.trainer, t))
+        if self.ranks:
+            self._reseed(t, self.ranks.rank)
         logs = self._micro_batches(batch, at) if self.trainer.accumulate > 1 else self._yields(batch, at)
+        if self.ranks:
+            self._reseed(t, self.ranks.world)
         if self.listens:
             self.method.after(batch, at, logs)
+        if self.ranks:
+            self.ranks.average([x for x in self.method.buffers() if x.is_floating_point()])
         return logs
+
+    def _reseed(self, t: int, place: int) -> None:
+        """Each rank draws noise of its own within a step; what all do alike has the place after the last."""
+        reseed((self.seed32 + t + place * NOISE) & 0xFFFFFFFF)
 
     def _refresh(self, at: Progress) -> None:
         self.method.refresh(self.feeds, at)
         if self.awake != self._awake():
+            if self.sharded:
+                raise ConfigError(Fault("runtime.shard", "unfreeze and head_warmup wake whole layers", "true"))
             self.set_modes()
 
     def _awake(self) -> list[bool]:
@@ -78,7 +123,10 @@ class Training:
     def _yields(self, batch: dict[str, Batch], at: Progress) -> Logs:
         logs: Logs = {}
         for loss in self._losses(batch, at):
-            self._backward(loss.value, loss.players)
+            if self.ranks:
+                loss = self._together(loss, batch)
+            else:
+                self._backward(loss.value, loss.players)
             self._update(loss, at.step)
             name = "loss" if "loss" not in logs else f"loss/{_names(loss)[0]}"
             logs |= {name: loss.value.detach(), **{k: v.detach() for k, v in loss.logs.items()}}
@@ -110,24 +158,41 @@ class Training:
                 ) from error
             raise
 
+    def _together(self, loss: Loss, batch: dict[str, Batch]) -> Loss:
+        """Backward on the rows of this rank; gradients, value and logs become means over the rows of all."""
+        weight = _weight(loss, batch)
+        self._backward(loss.value * weight, loss.players)
+        return self._averaged(loss, _weighted(loss, weight), weight)
+
+    def _averaged(self, loss: Loss, sums: Logs, total: float | Tensor) -> Loss:
+        """Weighted sums of gradients and logs made means, over all ranks if there are several."""
+        gradients = [g for name in _names(loss) for g in self.cast[name].gradients()]
+        if self.ranks:
+            like = loss.value.detach()
+            numbers = torch.stack([*(x.to(like) for x in sums.values()), torch.as_tensor(total).to(like)])
+            self.ranks.add([numbers] if self.sharded else [*gradients, numbers])
+            sums, total = dict(zip(sums, numbers, strict=False)), numbers[-1]
+        if gradients:
+            torch._foreach_mul_(gradients, 1 / total)
+        logs = {name: value / total for name, value in sums.items()}
+        return loss._replace(value=logs.pop("loss"), logs=logs)
+
     def _micro_batches(self, batch: dict[str, Batch], at: Progress) -> Logs:
         """One optimiser step from several backward passes: gradients averaged by each loss's weight."""
-        total = 0.0
-        logs: Logs = {}
+        total: float | Tensor = 0.0
+        sums: Logs = {}
         for part in _split(batch, self.trainer.accumulate):
             losses = self._losses(part, at)
             loss = next(losses)
-            self._backward(loss.value * loss.weight, loss.players)
+            weight = _weight(loss, part)
+            self._backward(loss.value * weight, loss.players)
             if next(losses, None) is not None:
                 raise ConfigError(Fault("trainer.accumulate", "this method yields more than one loss; allowed: 1"))
-            total += loss.weight
-            for name, value in {"loss": loss.value, **loss.logs}.items():
-                logs[name] = logs.get(name, torch.zeros_like(value)) + value.detach() * loss.weight
-        for name in _names(loss):
-            torch._foreach_mul_(self.cast[name].gradients(), 1 / total)
-        logs = {name: value / total for name, value in logs.items()}
-        self._update(loss._replace(value=logs["loss"]), at.step)
-        return logs
+            total = total + weight
+            sums = {name: sums.get(name, 0) + value for name, value in _weighted(loss, weight).items()}
+        loss = self._averaged(loss, sums, total)
+        self._update(loss, at.step)
+        return {"loss": loss.value, **loss.logs}
 
     def _update(self, loss: Loss, t: int) -> None:
         for name in _names(loss):
@@ -135,6 +200,7 @@ class Training:
             gradients = player.gradients()
             if gradients:
                 norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+                norm = shard.whole(norm) if self.sharded else norm
                 self._guard(player, loss.value, norm, t)
                 if player.clip is not None:
                     torch._foreach_mul_(gradients, (player.clip / (norm + 1e-6)).clamp(max=1.0))
@@ -144,10 +210,10 @@ class Training:
     def _guard(self, player: players.Player, value: Tensor, norm: Tensor, t: int) -> None:
         """No non-finite number reaches the weights. On a GPU the update is skipped there, without waiting for it;
         `check` raises at the next log point, before anything is saved."""
-        if self.device.type == "cuda":
-            bad = (~torch.isfinite(norm + value.detach())).float()
-            player.optimizer.found_inf = bad  # type: ignore[attr-defined]  # read by fused kernels
-            self.overflow += bad
+        if self.waits_not:
+            bad = ~torch.isfinite(norm + value.detach())
+            player.optimizer.found_inf = bad.float()  # type: ignore[attr-defined]  # read by fused kernels
+            self.bad_at = torch.minimum(self.bad_at, torch.where(bad, t, math.inf))
             return
         number = float(value.detach())
         if not (math.isfinite(number) and math.isfinite(float(norm))):
@@ -155,23 +221,33 @@ class Training:
         self.last_finite = (number, t)
 
     def check(self, t: int) -> None:
-        """Raises Diverged if an update was skipped since the last look (GPU only)."""
-        if self.device.type == "cuda" and float(self.overflow):
-            raise diverged(t, self.last_finite)
+        """Raises Diverged if an update was skipped (GPU only); `t` is where the loop stands."""
+        if self.waits_not and math.isfinite(step := float(self.bad_at)):
+            raise diverged(int(step), None)
 
     def state(self) -> dict[str, Tensor]:
-        """Everything a step may depend on, by name."""
+        """Everything a step may depend on, by name. With shares, every rank must ask."""
         mine = {f"method.{name}": value for name, value in self.method.state_dict().items()}
-        return mine | {f"optimizer.{name}": value for name, value in players.state(self.cast)}
+        mine |= {f"optimizer.{name}": value for name, value in players.state(self.cast)}
+        return self._wholes(mine) if self.sharded else mine
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        self.method.load_state_dict(_below("method.", tensors))
+        mine = _below("method.", tensors)
+        self.method.load_state_dict(shard.shares(mine, self.method.state_dict()) if self.sharded else mine)
         players.load_state(self.cast, _below("optimizer.", tensors))
 
 
 def diverged(t: int, last: tuple[float, int] | None) -> Diverged:
     before = f" (last finite {last[0]:.4g} at {last[1]})" if last else ""
     return Diverged(Fault("training", f"non-finite loss at step {t}{before}; not retried, use --retry-failed"))
+
+
+def _weight(loss: Loss, batch: dict[str, Batch]) -> float | Tensor:
+    return float(sum(map(len, batch.values()))) if loss.weight is None else loss.weight
+
+
+def _weighted(loss: Loss, weight: float | Tensor) -> Logs:
+    return {name: value.detach() * weight for name, value in {"loss": loss.value, **loss.logs}.items()}
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from transfer_cli.contracts import Method
 from transfer_cli.engine.settings import Trainer
+from transfer_cli.engine.shard import share
 
 
 class Player:
@@ -125,5 +126,6 @@ def load_state(cast: dict[str, Player], tensors: dict[str, Tensor]) -> None:
         name, i, slot = key.rsplit(".", 2)
         player = cast[name]
         p = player.parameters[int(i)]
-        mine = torch.empty_like(p).copy_(value) if value.shape == p.shape else value.clone().to(p.device)
+        same = value.shape == p.shape
+        mine = torch.empty_like(p).copy_(share(value, p)) if same else value.clone().to(p.device)
         player.optimizer.state[p][slot] = mine.detach()

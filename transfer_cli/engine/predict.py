@@ -13,8 +13,9 @@ from torch import Tensor
 
 from transfer_cli.data.dataset import DataSet, Part
 from transfer_cli.data.decode import Fit, fitted, picture
-from transfer_cli.data.images import Images, placed
+from transfer_cli.data.images import Images
 from transfer_cli.data.items import Items, tokenizer_of
+from transfer_cli.data.placed import placed
 from transfer_cli.data.tasks import Classification
 from transfer_cli.data.texts import Texts, flat
 from transfer_cli.data.vectors import Vectors
@@ -25,6 +26,7 @@ from transfer_cli.engine.feed import Address, StepFeed
 from transfer_cli.errors import DataError, Fault
 from transfer_cli.plugins import load_class
 from transfer_cli.predictors.support import as_logits
+from transfer_cli.signals import Stop
 from transfer_cli.store.store import Store
 
 Row = dict[str, Any]
@@ -50,7 +52,7 @@ class Predicting:
         self.spec = json.loads(store.read(key, "stage.json"))["spec"]
         self.classes: list[str] = self.spec["classes"]
         self.target = target
-        self.bench = Bench(store, torch.device("cpu"), cache, None, lambda: None, lambda: None)
+        self.bench = Bench(store, torch.device("cpu"), cache, None, Stop(), lambda: None)
         given = self.spec["model"]["input"]
         self.reads = "texts" if "tokenizer" in given else "vectors" if "width" in given else "pictures"
         self.job = Job("predict", key, self.spec, (), {}, plugins=plugins, seed=seed)

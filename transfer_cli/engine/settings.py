@@ -36,9 +36,13 @@ class Evaluate:
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """Where and how carefully, never what: not part of any key."""
+    """Where and how carefully, never what: not part of any key. `processes` auto: one a GPU, without GPU 2.
+    `max_time` is a time as people write it, 2h or 90m."""
 
     device: Literal["auto", "cpu", "gpu"] = "auto"
     threads: Annotated[int, Range(1)] | Literal["auto"] = "auto"
+    processes: Annotated[int, Range(1)] | Literal["auto"] = 1
+    shard: bool = False
     save_every: Annotated[float, Range(0)] = 60.0
+    max_time: str | None = None
     tracker: Literal["none", "tensorboard", "mlflow", "wandb"] = "none"

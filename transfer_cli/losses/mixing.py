@@ -39,7 +39,7 @@ def cutmix(inputs: dict[str, Tensor], alpha: float) -> Mixed:
 def _partners(inputs: dict[str, Tensor], alpha: float) -> tuple[Tensor, float]:
     first = next(iter(inputs.values()))
     share = float(torch.distributions.Beta(alpha, alpha).sample())
-    return torch.randperm(len(first)).to(first.device), share
+    return torch.randperm(len(first), device=first.device), share
 
 
 def _span(length: int, side: float) -> tuple[int, int]:

@@ -25,7 +25,10 @@ PACKAGE = Path(__file__).resolve().parents[1]
 # relative to the package; `__init__` files are empty (tested) but the root's version
 HUB_FOLDERS = ("cli", "config", "engine", "plan", "report", "rundir", "store")
 # and every file of the package's top level
-HUB_FILES = ("models/net.py", "models/grafts.py", "models/peft.py", "data/tasks.py", "data/images.py", "data/items.py")
+HUB_FILES = (
+    "models/net.py", "models/grafts.py", "models/peft.py", "data/tasks.py", "data/images.py", "data/items.py",
+    "data/placed.py",
+)  # fmt: skip
 TOKENS = 1  # raise when tokens.py changes: cached hashes are then made anew
 _RECENT_S = 2.0
 CACHE_FILE = "closure.json"

@@ -199,7 +199,7 @@ class Claim:
 def stored_identity(folder: Path) -> dict[str, Any] | None:
     """`identity` of a stage.json, or None."""
     try:
-        return dict(json.loads(read_file(folder / "stage.json"))["identity"])
+        return {"processes": 1, **json.loads(read_file(folder / "stage.json"))["identity"]}
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 

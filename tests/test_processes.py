@@ -1,0 +1,189 @@
+"""Processes started by `transfer run ... runtime=ddp` itself, through torch's launcher."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from transfer_cli.cli import processes, sweep
+from transfer_cli.cli.main import main
+from transfer_cli.cli.options import read
+from transfer_cli.errors import ConfigError, ResourceError
+from transfer_cli.signals import TIME_UP
+
+WORDS = ("data=digits", "model=mlp", "trainer=tiny", "runtime=ddp", "runtime.device=cpu", "runtime.threads=1")
+
+
+def made(processes: int | str = "auto", *words: str) -> Any:
+    values = {"runtime": {"processes": processes, "device": "cpu", "shard": False}}
+    return SimpleNamespace(values=values, config=SimpleNamespace(words=words))
+
+
+def test_processes_are_started_only_by_who_was_not_started_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert processes.to_start(made("auto"))
+    assert processes.to_start(made(2))
+    assert not processes.to_start(made(1))
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert not processes.to_start(made("auto"))
+    assert not processes.to_start(made(2))
+    assert (processes.rank(), processes.world()) == (1, 2)
+    for wrong in (1, 3):
+        with pytest.raises(ConfigError, match=f"runtime.processes={wrong}: 2 were started"):
+            processes.to_start(made(wrong))
+
+
+def test_the_command_line_of_a_process_means_the_same() -> None:
+    argv = ["run", "-q", "data=digits", "--wait", "90", "--runs", "r s", "--retry-failed", "-m", "--seeds=3", "seed=1"]
+    options = read(argv)
+    again = read(processes._argv(made(2, *options.words), options))
+    assert (again.words, again.wait, again.runs, again.quiet) == (options.words, 90.0, Path("r s"), True)
+    assert again.retry_failed
+    assert not again.multirun
+    assert again.seeds is None
+    assert again.config_dirs == options.config_dirs
+
+
+@pytest.mark.parametrize(
+    ("ended", "code"),
+    [({0: 7}, 7), ({0: 143, 1: -9}, 143), ({1: -9, 0: 6}, 6), ({1: 4, 0: -15}, 4)],
+)
+def test_the_exit_code_is_that_of_the_process_that_ended_the_run(ended: dict[int, int], code: int) -> None:
+    assert processes._code(ended, 2) == code
+
+
+@pytest.mark.parametrize("ended", [{0: -9}, {0: -9, 1: -15}])
+def test_the_launcher_tells_what_the_first_process_cannot(ended: dict[int, int]) -> None:
+    with pytest.raises(ResourceError, match="process 1 of 2: was killed by SIGKILL, probably out of memory"):
+        processes._code(ended, 2)
+
+
+def test_a_sweep_whose_time_is_over_stops_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr(sweep, "_in_child", lambda *_: started.append(1) or TIME_UP)
+    words = ("-m", "data=digits", "model=mlp", "trainer=tiny", "seed=0,1", "runtime.max_time=1h")
+    assert main(["run", *words, "--runs", str(tmp_path)]) == TIME_UP
+    (ledger,) = tmp_path.glob("sweeps/*/sweep.json")
+    assert [json.loads(ledger.read_text())[key] for key in ("status", "code")] == ["interrupted", TIME_UP]
+    assert len(started) == 1
+
+
+def test_a_sweep_does_not_run_under_torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["run", "-m", "data=digits", "seed=0,1", "--runs", str(tmp_path)]) == 2
+    assert "error: -m: a sweep starts the processes of its runs itself" in capsys.readouterr().err
+
+
+# the whole, with a launcher
+class Launched:
+    """A command line in a process of its own, whose ranks can be found."""
+
+    def __init__(self, runs: Path, *words: str) -> None:
+        argv = [sys.executable, "-m", "transfer_cli", "run", *WORDS, *words, "--runs", str(runs)]
+        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def rank(self, place: int) -> int:
+        pid = self.process.pid
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            if f"RANK={place}" in Path(f"/proc/{child}/environ").read_text().split("\0"):
+                return int(child)
+        raise AssertionError(f"no rank {place}")
+
+    def ended(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=300)
+        return self.process.returncode, out, err
+
+
+def saved(runs: Path) -> bool:
+    """Waits until there is a resume file."""
+    while not list(runs.glob(".store/*/resume-*")):
+        time.sleep(0.05)
+    return True
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that nobody has buried does not."""
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.slow
+def test_one_command_starts_its_processes_and_answers_like_one(tmp_path: Path) -> None:
+    code, out, err = Launched(tmp_path / "runs", "--json").ended()
+    assert code == 0, err
+    answer = json.loads(out)
+    assert answer["schema"] == "results/1"
+    assert "torch" not in err.replace("torchvision", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_killed_process_ends_the_command_with_a_line(place: int, tmp_path: Path) -> None:
+    launched = Launched(tmp_path / "runs", "trainer.steps=100000", "runtime.save_every=0")
+    assert saved(tmp_path / "runs")
+    os.kill(launched.rank(place), signal.SIGKILL)
+    code, _, err = launched.ended()
+    assert code == 6, err
+    told = ["process 1 of 2: was killed by SIGKILL", "runtime.processes: one of the 2 processes was killed"][place]
+    assert [line for line in err.splitlines() if line.startswith("error: ")] == [
+        f"error: {told}, probably out of memory"
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_command_saves_and_the_same_words_go_on(number: signal.Signals, tmp_path: Path) -> None:
+    words = ("trainer.steps=300", "runtime.save_every=0")
+    launched = Launched(tmp_path / "runs", *words)
+    assert saved(tmp_path / "runs")
+    launched.process.send_signal(number)
+    code, _, err = launched.ended()
+    assert code == 128 + number, err
+    assert ", saved" in err
+    assert not err.startswith("error")
+    code, _, err = Launched(tmp_path / "runs", "trainer.steps=300").ended()
+    assert code == 0, err
+    assert "goes on at step" in err
+
+
+@pytest.mark.slow
+def test_processes_whose_launcher_died_save_and_end(tmp_path: Path) -> None:
+    launched = Launched(tmp_path / "runs", "trainer.steps=100000", "runtime.save_every=0")
+    assert saved(tmp_path / "runs")
+    ranks = [launched.rank(0), launched.rank(1)]
+    launched.process.kill()
+    _, _, err = launched.ended()  # until the last of them has closed its stderr
+    assert "stopped by SIGHUP" in err
+    while any(map(alive, ranks)):
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_run_of_a_sweep_may_have_processes(tmp_path: Path) -> None:
+    code, _, err = Launched(tmp_path / "runs", "-m", "seed=0,1").ended()
+    assert code == 0, err
+    (ledger,) = tmp_path.glob("runs/sweeps/*/sweep.json")
+    found = json.loads(ledger.read_text())
+    assert [row["state"] for row in found["runs"]] == ["done", "done"]
+    results = [json.loads((tmp_path / "runs" / row["path"] / "results.json").read_text()) for row in found["runs"]]
+    assert [result["sweep"] for result in results] == [found["id"]] * 2
+
+
+@pytest.mark.slow
+def test_torchrun_starts_them_too(tmp_path: Path) -> None:
+    argv = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "transfer_cli", "run", *WORDS, "-q"]
+    done = subprocess.run([sys.executable, "-m", *argv, "--runs", str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (stage, *_) = tmp_path.glob(".store/*/stage.json")
+    identities = {json.loads(p.read_text())["identity"]["processes"] for p in stage.parents[1].glob("*/stage.json")}
+    assert identities == {1, 2}
