@@ -14,8 +14,9 @@ from toystage import Child, in_child
 
 from transfer_cli.errors import ConfigError, ResourceError, StoreError
 from transfer_cli.rundir import rundir
-from transfer_cli.rundir.rundir import RunDir, SweepDir, find, listing, new_id
+from transfer_cli.rundir.rundir import RunDir, find, listing, new_id
 from transfer_cli.rundir.runs import ago
+from transfer_cli.rundir.sweepdir import SweepDir
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from transfer_cli.errors import Fault, Stopped
 
 WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 RELAY = signal.SIGUSR1
+TIME_UP = signal.SIGUSR2  # of a cluster, before it kills
 
 
 class Stop:
@@ -22,7 +23,8 @@ class Stop:
     def watch(self) -> "Stop":
         for number in WATCHED:
             signal.signal(number, self._handle)
-        signal.signal(RELAY, self._relayed)
+        for number in (RELAY, TIME_UP):
+            signal.signal(number, self._relayed)
         return self
 
     def _relayed(self, signum: int, frame: FrameType | None) -> None:

@@ -20,13 +20,14 @@ from transfer_cli.store.store import Damaged, Store
 
 @dataclass(frozen=True)
 class Wishes:
-    """What of the command line decides how stages are computed."""
+    """What of the command line decides how stages are computed; `at_once`: runs that share the cores."""
 
     runs: Path
     wait: float | None = None
     no_cache: bool = False
     retry_failed: bool = False
     strict_identity: bool = False
+    at_once: int = 1
 
 
 class Execution:
@@ -145,7 +146,7 @@ class Execution:
             from transfer_cli.engine.settings import Runtime
 
             runtime = Runtime(**self.plan.values["runtime"])
-            device, cache = setup(runtime), self.wishes.runs / ".cache"
+            device, cache = setup(runtime, self.wishes.at_once), self.wishes.runs / ".cache"
             self._bench = Bench(
                 self.store,
                 device,

@@ -38,6 +38,7 @@ class Options:
     seeds: int | None = None
     dry_run: bool = False
     cfg: bool = False
+    jobs: int = 1
     fail_fast: bool = False
     retry_failed: bool = False
     no_cache: bool = False

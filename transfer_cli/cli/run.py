@@ -8,6 +8,7 @@ from transfer_cli.cli.show import show_plans
 from transfer_cli.cli.work import is_cached, open_run, quiet_threads, work
 from transfer_cli.config.compose import Config, load_all
 from transfer_cli.errors import DataError, TransferError
+from transfer_cli.launch.launcher import check
 from transfer_cli.plan.plan import Plan
 from transfer_cli.plan.planner import plan
 from transfer_cli.report import screens
@@ -27,11 +28,16 @@ def main(options: Options) -> int:
     plans = plan_all(configs, options)
     if options.dry_run:
         return show_plans(plans, options, screen)
-    if options.multirun:
-        from transfer_cli.cli.sweep import sweep
+    return compute(plans, options, screen)
 
-        return sweep(plans, options, screen)
-    return run_one(plans[0], options, screen)
+
+def compute(plans: list[Plan], options: Options, screen: Screen) -> int:
+    """One run works in this process; several, or one for a cluster, are a sweep."""
+    if not options.multirun and plans[0].values["runtime"]["launcher"] == "local":
+        return run_one(plans[0], options, screen)
+    from transfer_cli.cli.sweep import sweep
+
+    return sweep(plans, options, screen)
 
 
 def fetch_missing(configs: list[Config], options: Options, screen: Screen) -> None:
@@ -54,6 +60,7 @@ def plan_all(configs: list[Config], options: Options) -> list[Plan]:
     errors: list[TransferError] = []
     for config in configs:
         try:
+            check(config.values["runtime"])
             found.append(plan(config, runs=options.runs))
         except TransferError as error:
             errors.append(error)
@@ -90,7 +97,7 @@ def show_run(made: Plan, run: RunDir, options: Options, screen: Screen, stop: St
     """Computes `made` in `run` with its live display, then its figures."""
     shown = talk(screen)
     shown.note(screens.header(run.data))
-    if run.continued and not run.data["sweep"]:  # a sweep makes the directory, its child goes on in it
+    if run.continued:
         shown.note(f"goes on in {run.path}")
     for stage in made.stages:
         shown.stage(stage.name, "to do" if stage.key else "none", stage.what)

@@ -45,6 +45,7 @@ OPTIONS = (
     Option("--dry-run", "-n", "", "dry_run", "only the plan", "run resume"),
     Option("--seeds", "", "N", "seeds", "seeds 0 to N-1, with -m", "run show"),
     Option("--cfg", "", "", "cfg", "only the settings", "run"),
+    Option("--jobs", "-j", "N", "jobs", "runs at a time", "run resume"),
     Option("--fail-fast", "", "", "fail_fast", "stop at first failure", "run resume"),
     Option("--retry-failed", "", "", "retry_failed", "diverged ones too", "run resume"),
     Option("--no-cache", "", "", "no_cache", "compute stages anew", "run"),

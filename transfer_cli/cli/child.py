@@ -1,0 +1,47 @@
+"""One run of a sweep, in the process that a launcher gave it: the same words are read, planned and computed there.
+What it prints goes to the log of the run; how far it is, the sweep reads from a file of the run's directory."""
+
+import multiprocessing
+import os
+import signal
+import sys
+from pathlib import Path
+
+from transfer_cli.cli.leave import leave
+from transfer_cli.cli.main import guarded
+from transfer_cli.cli.options import Options
+from transfer_cli.cli.run import plan_all
+from transfer_cli.cli.work import open_run, work
+from transfer_cli.config.compose import load
+from transfer_cli.report.relay import Relay
+from transfer_cli.signals import Stop
+
+
+def child(words: tuple[str, ...], options: Options, sweep: str, home: Path) -> int:
+    """Computes the run whose directory `home` the sweep has made; returns its exit code."""
+    _print_to(home / "log.txt")
+    stop = Stop().watch()
+    if multiprocessing.parent_process() is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the sweep too, which passes it on
+
+    def run() -> int:
+        made = plan_all([load(words, config_dirs=options.config_dirs)], options)[0]
+        run = open_run(made, options, sweep=sweep)
+        work(made, run, options, Relay(run.path), stop)
+        leave(run)
+        return 0
+
+    try:
+        return guarded(run, debug=options.debug, as_json=False)
+    except SystemExit:  # of a method: no code of ours
+        return 1
+
+
+def _print_to(log: Path) -> None:
+    """Whatever this process prints: a library's warnings, an error before the run began, the last words of a crash."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    os.dup2(fd, 1)
+    os.dup2(fd, 2)
+    os.close(fd)
