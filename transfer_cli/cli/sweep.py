@@ -69,8 +69,8 @@ class Crew:
             self._leave("interrupted", 130)
             self.screen.command(f"transfer resume {self.ledger.id}")
             raise
-        except TransferError as error:
-            self._leave("failed", error.code)
+        except BaseException as error:
+            self._leave("failed", error.code if isinstance(error, TransferError) else 1)
             raise
         finally:
             self.board.close()

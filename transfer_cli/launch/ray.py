@@ -2,11 +2,11 @@
 Of several machines the folder of runs is shared, on a file system where file locks work."""
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from transfer_cli.errors import Fault, ResourceError
 from transfer_cli.launch.launcher import DIED, Task
 
 
@@ -17,20 +17,23 @@ class Ray:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # we do not report on our users
         import ray
 
-        path = os.pathsep.join(entry for entry in sys.path if entry)
         if not ray.is_initialized():
-            ray.init(
-                include_dashboard=False,
-                log_to_driver=False,
-                configure_logging=False,
-                runtime_env={"env_vars": {"PYTHONPATH": path}},
-            )
+            self._connect(ray)
         threads = runtime["threads"]
         # a worker serves one task, so that a run leaves nothing to the next; a lost run is ours to repeat, not Ray's
         once: dict[str, Any] = {"max_calls": 1, "max_retries": 0}
         self._remote = ray.remote(num_cpus=1 if threads == "auto" else threads, num_gpus=runtime["gpus"] or 0, **once)(
             _enter
         )
+
+    @staticmethod
+    def _connect(ray: Any) -> None:
+        alone = {"include_dashboard": False} if "RAY_ADDRESS" not in os.environ else {}
+        try:
+            ray.init(log_to_driver=False, configure_logging=False, **alone)
+        except Exception as error:  # it has no class of its own for this
+            reason = str(error).strip().splitlines()
+            raise ResourceError(Fault("runtime", f"Ray did not start: {reason[0] if reason else ''}", "ray")) from error
 
     def start(self, task: Task) -> "RayJob":
         return RayJob(self._remote.remote(task, os.getcwd()))
