@@ -16,7 +16,7 @@ from transfer_cli.cli.work import digest_of, is_cached, open_run, quiet_threads,
 from transfer_cli.errors import Fault, ResourceError, Stopped, StoreError, SweepError, TransferError
 from transfer_cli.launch.launcher import Job, Launcher, launcher
 from transfer_cli.plan.plan import Plan
-from transfer_cli.report.board import board, label
+from transfer_cli.report.board import board
 from transfer_cli.report.compare import compare
 from transfer_cli.report.live import Talk
 from transfer_cli.report.screen import Screen
@@ -49,7 +49,7 @@ class Crew:
         self.ledger, self.plan_of, self.options, self.screen = ledger, plan_of, options, screen
         self.store = Store(options.runs / ".store")
         self.stop = Stop().watch()
-        self.board = board(screen, ledger.id, options.runs, options.jobs)
+        self.board = board(screen, ledger.id, options.runs)
         self.jobs: dict[int, Job] = {}
         self.tried: set[int] = set()  # a run that this terminal has ended is not begun again by it
         self._launchers: dict[str, Launcher] = {}
@@ -147,7 +147,7 @@ class Crew:
         made = self.plan_of(number)
         run = open_run(made, self.options, sweep=self.ledger.id)
         self.ledger.start(number, run.path)
-        self.board.note(f"{number + 1}/{len(self.ledger.rows)}  {label(self.ledger.rows, number)}  run {run.id}")
+        self.board.begun(self.ledger.rows, number)
         if is_cached(made, self.options.runs) and not self.options.no_cache:
             self._ended(number, guarded(lambda: self._cached(made, run), debug=self.options.debug, as_json=False))
             return
