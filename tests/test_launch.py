@@ -48,7 +48,7 @@ def test_a_sweep_of_six_jobs_with_one_that_fails(tmp_path: Path, capsys: Any) ->
     assert main(argv) == 3  # what is done is not done again, what diverged is told again
     again = capsys.readouterr().err
     assert "failed [7]" in again
-    assert "accuracy" not in again
+    assert "done  accuracy" not in again
     assert [len((stage / "timing.jsonl").read_text().splitlines()) for stage in stages] == [1] * 12
 
 

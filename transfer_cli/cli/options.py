@@ -39,6 +39,8 @@ class Options:
     dry_run: bool = False
     cfg: bool = False
     jobs: int = 1
+    search: int | None = None
+    metric: str | None = None
     fail_fast: bool = False
     retry_failed: bool = False
     no_cache: bool = False
@@ -134,7 +136,7 @@ class _Reader:
                 self.faults.append(Fault(option.name, "given twice", text))
             else:
                 values[option.field] = value
-        values["multirun"] = values.get("multirun", False) or "seeds" in values
+        values["multirun"] = values.get("multirun", False) or bool({"seeds", "search"} & values.keys())
         return values | {"config_dirs": self._config_dirs(values["config_dirs"])}
 
     def _config_dirs(self, given: Sequence[Path]) -> tuple[Path, ...]:

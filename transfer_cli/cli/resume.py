@@ -23,6 +23,10 @@ def main(options: Options) -> int:
         return 0
     if any("***" in word for row in rows for word in row["words"]):
         raise ConfigError(Fault(f"run {safe(found['id'])}", "a secret was left out of its words; give them again"))
+    if found.get("search"):
+        from transfer_cli.cli.search import resumed, search
+
+        return search(resumed(options, found), screen)
     configs = [load(row["words"], config_dirs=options.config_dirs) for row in rows]
     return compute(plan_all(configs, options), replace(options, multirun="runs" in found), screen)
 

@@ -7,7 +7,7 @@ from transfer_cli.cli.options import Options
 from transfer_cli.cli.show import show_plans
 from transfer_cli.cli.work import is_cached, open_run, quiet_threads, work
 from transfer_cli.config.compose import Config, load_all
-from transfer_cli.errors import DataError, TransferError
+from transfer_cli.errors import ConfigError, DataError, Fault, TransferError
 from transfer_cli.launch.launcher import check
 from transfer_cli.plan.plan import Plan
 from transfer_cli.plan.planner import plan
@@ -20,6 +20,12 @@ from transfer_cli.signals import Stop
 
 def main(options: Options) -> int:
     """Runs the words of the command line; returns the exit code."""
+    if options.search is not None:
+        from transfer_cli.cli.search import search
+
+        return search(options, Screen.of(options))
+    if options.metric is not None:
+        raise ConfigError(Fault("--metric", "says what --search looks for", options.metric, do="add --search 20"))
     configs = load_all(options.words, multirun=options.multirun, seeds=options.seeds, config_dirs=options.config_dirs)
     screen = Screen.of(options)
     if options.cfg:

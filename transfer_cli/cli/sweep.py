@@ -20,6 +20,7 @@ from transfer_cli.report.board import board
 from transfer_cli.report.compare import compare
 from transfer_cli.report.live import Talk
 from transfer_cli.report.screen import Screen
+from transfer_cli.report.tables import Table
 from transfer_cli.rundir.rundir import RunDir
 from transfer_cli.rundir.runs import read_json
 from transfer_cli.rundir.sweepdir import OPEN, Row, SweepDir
@@ -130,7 +131,7 @@ class Crew:
             later = number if later is None else later
         if later is not None and not self.jobs:
             return later if self.ledger.take(later) else None
-        return len(self.ledger.rows) - 1 if later is None and more() else None
+        return self._next(more) if later is None and more() else None
 
     def _next_stage(self, number: int) -> str:
         """Key of the first stage of a run that is not there; "" of a run whose stages all are."""
@@ -178,6 +179,8 @@ class Crew:
         state = found.get("status", "failed")
         if state == "running":  # nothing of ours wrote its end
             state = "interrupted" if self.stop.signum else "died" if code > 128 or not code else "failed"
+        elif state != "done":
+            code = found.get("code") or code  # what the run says itself counts, also where its process was cut off
         code = code or (0 if state == "done" else 1)
         facts = {"headline": found.get("headline"), "fault": found.get("fault")}
         self.ledger.set(number, {"state": state, "code": code, **facts})
@@ -221,8 +224,10 @@ class Crew:
         self.ledger.close(status, code)
 
 
-def finish(ledger: SweepDir, options: Options, screen: Screen) -> int:
-    """The table of what is done, then what failed. Raises SweepError if anything is not done."""
+def finish(
+    ledger: SweepDir, options: Options, screen: Screen, answer: Callable[[list[dict[str, Any]]], Table] = compare
+) -> int:
+    """The table of what is done, made of the results, then what failed. Raises SweepError if anything is not done."""
     rows = ledger.rows
     failed = [row for row in rows if row["state"] != "done"]
     results = [
@@ -230,7 +235,7 @@ def finish(ledger: SweepDir, options: Options, screen: Screen) -> int:
     ]
     ledger.close(*(("failed", SweepError.code) if failed else ("done", 0)))
     if any(found["status"] == "done" for found in results):
-        screen.show(compare(results))
+        screen.show(answer(results))
     if not failed:
         return 0
     text = f"{len(rows) - len(failed)} of {len(rows)} done, {len(failed)} failed"

@@ -46,6 +46,8 @@ OPTIONS = (
     Option("--seeds", "", "N", "seeds", "seeds 0 to N-1, with -m", "run show"),
     Option("--cfg", "", "", "cfg", "only the settings", "run"),
     Option("--jobs", "-j", "N", "jobs", "runs at a time", "run resume"),
+    Option("--search", "", "N", "search", "N runs, each chosen by those before", "run"),
+    Option("--metric", "", "NAME", "metric", "what --search looks for", "run"),
     Option("--fail-fast", "", "", "fail_fast", "stop at first failure", "run resume"),
     Option("--retry-failed", "", "", "retry_failed", "diverged ones too", "run resume"),
     Option("--no-cache", "", "", "no_cache", "compute stages anew", "run"),

@@ -91,9 +91,10 @@ class Live(Board):
         self._finished += 1
         if rows[number]["state"] != "done":
             self.note(_ending(rows, number, results, self._runs))
-        self._draw(rows)
+        self.show(rows)
 
     def show(self, rows: Sequence[Row]) -> None:
+        self._rows = rows
         if self._clock() >= self._next:
             self._draw(rows)
 
@@ -103,7 +104,7 @@ class Live(Board):
         self._frame.close()
 
     def _draw(self, rows: Sequence[Row]) -> None:
-        self._rows, self._next = rows, self._clock() + FRAME_S
+        self._next = self._clock() + FRAME_S
         now = [{**row, **_now(row, self._runs)} for row in rows]
         room = _height() - SPARE
         self._frame.draw(lambda look: standing(self._name, now, self._left(now), look, room))
