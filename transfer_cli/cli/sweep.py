@@ -228,6 +228,7 @@ def finish(
     ledger: SweepDir, options: Options, screen: Screen, answer: Callable[[list[dict[str, Any]]], Table] = compare
 ) -> int:
     """The table of what is done, made of the results, then what failed. Raises SweepError if anything is not done."""
+    ledger.keep()  # the terminal that kept it may have gone
     rows = ledger.rows
     failed = [row for row in rows if row["state"] != "done"]
     results = [
