@@ -4,6 +4,7 @@ rows and of the number of the run, so a search that was stopped, killed or share
 Test rows choose nothing."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -122,13 +123,13 @@ class Asker:
             Column("value", "%" if share else "", self.metric + " %" * share),
             Column("state", state=True),
         ]
-        words = self.space.words(best) if best else []
+        words = [word for word in self.space.words(best) if not word.startswith("seed=")] if best else []
         return Table(
             columns,
             rows,
             title=f"search {self.ledger.id}: {len(rows)} runs, best {self.metric} first",
             notes=["test was not looked at; the best of many on validation rows flatters: judge it by new seeds"],
-            next=f"transfer run {' '.join(words)} --seeds 5" if best else "",
+            next=shlex.join(["transfer", "run", *words, "--seeds", "5"]) if best else "",
             schema="search/1",
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transfer_cli.config.words import parse, repeated, values
+from transfer_cli.config.words import Word, parse, repeated, values
 from transfer_cli.errors import ConfigError, Fault
 
 NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
@@ -59,8 +59,14 @@ def _ends(axis: Interval | Choice) -> list[Value]:
 
 def space(words: Sequence[str], search: Sequence[Path] = ()) -> Space:
     """The space that `words` span; `search` are user folders with options. Raises ConfigError."""
-    parsed = [parse(text) for text in words]
-    faults, fixed, axes = repeated(parsed), list[str](), dict[str, Interval | Choice]()
+    faults, parsed = list[Fault](), list[Word]()
+    for text in words:
+        try:
+            parsed.append(parse(text))
+        except ConfigError as error:
+            faults += error.faults
+    faults += repeated(parsed)
+    fixed, axes = list[str](), dict[str, Interval | Choice]()
     for word in parsed:
         span = SPAN.fullmatch(word.value)
         if span and float(span[1]) >= float(span[2]):
