@@ -12,8 +12,8 @@ from transfer_cli.report import board as boards
 from transfer_cli.report.board import Board, Changes, Live, board, label
 from transfer_cli.report.relay import Relay, seen
 from transfer_cli.report.screen import Screen
-from transfer_cli.report.standing import standing
-from transfer_cli.report.tables import Look
+from transfer_cli.report.standing import failures, standing
+from transfer_cli.report.tables import Look, lines
 from transfer_cli.store.lock import Lock
 
 FAULT = "align: non-finite loss at step 212"
@@ -83,6 +83,16 @@ def test_never_taller_than_the_window_and_what_matters_stays(height: int, width:
         assert FAULT in text_of(frame)
     if height == 7 and width == 100:
         assert frame[-1] == "not shown: 1 done, 1 to do"
+
+
+def test_failures_stand_in_a_table_with_their_logs() -> None:
+    rows = [*ROWS[:5], row("mcd", 1, "failed", code=7, fault=FAULT), row("mcd", 4, "died", code=137)]
+    table = failures(rows, {"r/mcd1": "runs/r/mcd1/log.txt", "r/mcd4": "runs/r/mcd4/log.txt"})
+    assert [line.split() for line in lines(table, Look(120))] == [
+        ["run", "words", "state", "log", "why"],
+        ["k00001", "strategy=mcd", "seed=1", "failed", "[7]", "runs/r/mcd1/log.txt", *FAULT.split()],
+        ["k00004", "strategy=mcd", "seed=4", "died", "[137]", "runs/r/mcd4/log.txt"],
+    ]
 
 
 def test_a_thousand_runs_fit_too() -> None:

@@ -42,7 +42,8 @@ def test_a_sweep_of_six_jobs_with_one_that_fails(tmp_path: Path, capsys: Any) ->
     assert [len((stage / "timing.jsonl").read_text().splitlines()) for stage in stages] == [1] * 12  # 1 + 6 + 5
     log = tmp_path / ledger["runs"][1]["path"] / "log.txt"
     out, err = capsys.readouterr()
-    assert f"failed [7]: {log}\n" in err
+    assert f"{ledger['runs'][1]['id']}  fine_tune.trainer.lr=1e30  failed [7]" in err
+    assert f"log {log}" in " ".join(err.split())
     assert "5 of 6 done, 1 failed" in err
     assert len([line for line in out.splitlines() if "\t" in line]) == 7  # the table and its head
     assert main(argv) == 3  # what is done is not done again, what diverged is told again

@@ -20,6 +20,7 @@ from transfer_cli.report.board import board
 from transfer_cli.report.compare import compare
 from transfer_cli.report.live import Talk
 from transfer_cli.report.screen import Screen
+from transfer_cli.report.standing import failures
 from transfer_cli.report.tables import Table
 from transfer_cli.rundir.rundir import RunDir
 from transfer_cli.rundir.runs import read_json
@@ -239,12 +240,18 @@ def finish(
         screen.show(answer(results))
     if not failed:
         return 0
-    text = f"{len(rows) - len(failed)} of {len(rows)} done, {len(failed)} failed"
-    total = Fault(f"sweep {ledger.id}", text, do=f"transfer resume {ledger.id} --retry-failed")
-    raise SweepError(*(_failed(row, options) for row in failed), total)
+    logs = {row["path"]: shown(options.runs / row["path"] / "log.txt") for row in failed if row["path"]}
+    total = Fault(
+        f"sweep {ledger.id}",
+        f"{len(rows) - len(failed)} of {len(rows)} done, {len(failed)} failed",
+        do=f"transfer resume {ledger.id} --retry-failed",
+    )
+    if not screen.json:
+        screen.tell(failures(rows, logs))
+        raise SweepError(total)
+    raise SweepError(total, *(_failed(row, logs) for row in failed))
 
 
-def _failed(row: Row, options: Options) -> Fault:
-    where = f": {shown(options.runs / row['path'] / 'log.txt')}" if row["path"] else ""
-    code = "" if row["code"] is None else f" [{row['code']}]"
-    return Fault(" ".join(row["words"]), f"{row['state']}{code}{where}")
+def _failed(row: Row, logs: dict[str, str]) -> Fault:
+    """A failed run for a machine."""
+    return Fault(" ".join(row["words"]), f"{row['state']} [{row['code']}]: {logs.get(row['path'], row.get('fault'))}")

@@ -33,6 +33,23 @@ def standing(name: str, rows: Sequence[Row], left_s: float | None, look: Look, h
     return (top + _rest(entries, look))[:height]
 
 
+def failures(rows: Sequence[Row], logs: Mapping[str, str]) -> Table:
+    """The runs that are not done: their words, how they ended, where the log is (`logs`: by path), and why."""
+    columns = [Column("run"), Column("words"), Column("state", state=True), Column("log"), Column("why", wraps=True)]
+    found = [
+        {
+            "run": row.get("id"),
+            "words": " ".join(own),
+            "state": row["state"] if row["code"] is None else f"{row['state']} [{row['code']}]",
+            "log": logs.get(row["path"]),
+            "why": row.get("fault"),
+        }
+        for row, own in zip(rows, own_words(rows))
+        if row["state"] != "done"
+    ]
+    return Table(columns, found)
+
+
 def _head(name: str, rows: Sequence[Row], left_s: float | None) -> str:
     """`sweep swp4hd: 30 runs, 23 done, 1 failed, 1 running, 5 to do, ~11m 20s left`."""
     counts = {state: sum(row["state"] == state for row in rows) for state in ("done", *BAD, *LEFT)}
