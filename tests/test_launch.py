@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from transfer_cli.cli.main import main
+from transfer_cli.errors import ConfigError
 from transfer_cli.launch import launcher
 from transfer_cli.launch.ray import RayJob
 from transfer_cli.launch.slurm import _parameters
@@ -89,6 +90,19 @@ def test_submitit_knows_these_names(tmp_path: Path) -> None:
     executor.update_parameters(**_parameters({**RUNTIME, "partition": "gpu", "memory": 16.0, "gpus": 1}))
     with pytest.raises(NameError):
         executor.update_parameters(no_such_setting=1)
+
+
+def test_what_sbatch_refuses_is_one_line(tmp_path: Path, monkeypatch: Any) -> None:
+    submitit = pytest.importorskip("submitit")
+
+    def refused(*args: Any, **kwargs: Any) -> None:
+        raise submitit.core.utils.FailedJobError("sbatch: error:\n invalid partition specified: gpux")
+
+    made = launcher.launcher({**RUNTIME, "cluster": "local"}, tmp_path)
+    monkeypatch.setattr(submitit.AutoExecutor, "submit", refused)
+    with pytest.raises(ConfigError) as caught:
+        made.start(lambda: 0)
+    assert caught.value.faults[0].line() == "runtime=slurm: sbatch: error: invalid partition specified: gpux"
 
 
 class FakeRay:

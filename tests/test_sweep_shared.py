@@ -170,9 +170,10 @@ def test_bad_runs_of_every_kind_take_nobody_along(tmp_path: Path, odd: Path, cap
     assert [row["path"] for row in ledger(runs)["runs"]] == [row["path"] for row in found["runs"]]
 
 
-def test_fail_fast_stops_at_the_first_failure(tmp_path: Path, odd: Path) -> None:
+def test_fail_fast_stops_at_the_first_failure(tmp_path: Path, odd: Path, capsys: Any) -> None:
     assert main([*argv(tmp_path / "runs", "fine_tune.how=well,raise,value"), "--fail-fast"]) == 3
     assert [row["state"] for row in ledger(tmp_path / "runs")["runs"]] == ["done", "failed", "to do"]
+    assert "1 of 3 done, 1 failed, 1 to do" in capsys.readouterr().err
 
 
 def test_two_at_a_time_share_the_cores_and_do_not_wait_for_each_other(

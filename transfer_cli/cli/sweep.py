@@ -240,10 +240,11 @@ def finish(
         screen.show(answer(results))
     if not failed:
         return 0
+    left = sum(row["state"] == "to do" for row in rows)
     logs = {row["path"]: shown(options.runs / row["path"] / "log.txt") for row in failed if row["path"]}
     total = Fault(
         f"sweep {ledger.id}",
-        f"{len(rows) - len(failed)} of {len(rows)} done, {len(failed)} failed",
+        f"{len(rows) - len(failed)} of {len(rows)} done, {len(failed) - left} failed" + f", {left} to do" * bool(left),
         do=f"transfer resume {ledger.id} --retry-failed",
     )
     if not screen.json:

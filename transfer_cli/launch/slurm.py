@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.launch.launcher import DIED, Task
 
 WARNING_S = 90  # before the time is up: enough to save and leave
@@ -29,9 +30,14 @@ class Slurm:
         self._executor.update_parameters(**_parameters(runtime))
 
     def start(self, task: Task) -> "SlurmJob":
+        from submitit.core.utils import FailedJobError
+
         self._count += 1
         end = self._home / f"{self._count}.code"
-        return SlurmJob(self._executor.submit(_enter, task, end, os.getcwd()), end, self.here)
+        try:
+            return SlurmJob(self._executor.submit(_enter, task, end, os.getcwd()), end, self.here)
+        except FailedJobError as error:  # what sbatch said: no such partition, over a limit
+            raise ConfigError(Fault("runtime", " ".join(str(error).split()), "slurm")) from error
 
 
 class SlurmJob:
