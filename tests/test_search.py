@@ -82,6 +82,12 @@ def test_a_missing_extra_and_a_metric_alone_are_told(transfer: Any, monkeypatch:
     assert told.errors == ["error: --search: needs an extra: pip install 'transfer-cli[hpo]'"]
 
 
+def test_another_grammar_of_intervals_is_told_ours(transfer: Any) -> None:
+    told = transfer("run", *SMALL, "trainer.lr=interval(0.001,0.1)", "strategy=scratch,fine_tune", "--search", "3", *BY)
+    text = "trainer.lr=interval(0.001,0.1): an interval is written 0.001..0.1, with --search"
+    assert (told.code, told.errors) == (2, [f"error: {text}"])
+
+
 @pytest.mark.parametrize("word", ["trainer.lr=-1..0.1", "model=mlp,nosuch"])
 def test_every_end_is_checked_before_the_first_run(word: str, transfer: Any) -> None:
     told = transfer("run", "data=digits", "trainer=tiny", word, RATE.replace("lr", "momentum"), "--search", "3", *BY)

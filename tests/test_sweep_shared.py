@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Literal
 
 from transfer_cli.contracts import Given
-from transfer_cli.errors import ConfigError, Fault
+from transfer_cli.errors import ConfigError, Fault, ResourceError
 from transfer_cli.methods.supervised import Supervised
 
 HERE = Path(__file__).parent
@@ -40,7 +40,7 @@ class Odd(Supervised):
         self,
         given: Given,
         *,
-        how: Literal["well", "raise", "exit", "kill", "value", "meet", "hold"] = "well",
+        how: Literal["well", "raise", "exit", "kill", "value", "disk", "memory", "meet", "hold"] = "well",
         me: int = 0,
     ) -> None:
         super().__init__(given)
@@ -67,6 +67,12 @@ class Odd(Supervised):
 
     def value(self):
         raise ConfigError(Fault("fine_tune.k", "larger than the batch", "9"))
+
+    def disk(self):
+        raise ResourceError(Fault("runs/.store", "no space: need 52 MB, have 9 MB"))
+
+    def memory(self):
+        raise MemoryError
 
     def meet(self):
         """Goes on when another run stands here, too."""
@@ -174,6 +180,22 @@ def test_fail_fast_stops_at_the_first_failure(tmp_path: Path, odd: Path, capsys:
     assert main([*argv(tmp_path / "runs", "fine_tune.how=well,raise,value"), "--fail-fast"]) == 3
     assert [row["state"] for row in ledger(tmp_path / "runs")["runs"]] == ["done", "failed", "to do"]
     assert "1 of 3 done, 1 failed, 1 to do" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "states"),
+    [
+        ("disk", 6, [("failed", 6), ("to do", None)]),  # every run would meet it
+        ("memory", 3, [("failed", 6), ("done", 0)]),  # another run may need less
+    ],
+)
+def test_a_full_disk_stops_a_sweep_and_a_full_memory_one_run(
+    how: str, code: int, states: list[tuple[str, int | None]], tmp_path: Path, odd: Path
+) -> None:
+    assert main(argv(tmp_path / "runs", f"fine_tune.how={how},well")) == code
+    found = ledger(tmp_path / "runs")
+    assert [(row["state"], row["code"]) for row in found["runs"]] == states
+    assert (found["status"], found["code"]) == ("failed", code)
 
 
 def test_two_at_a_time_share_the_cores_and_do_not_wait_for_each_other(
