@@ -65,6 +65,13 @@ def test_groups_take_a_line_and_running_and_failed_runs_one_each() -> None:
     ]
 
 
+def test_a_search_shows_what_it_looks_for() -> None:
+    heads = [{"name": "target_val/nll", "value": value, "ci95": None, "over": "validation"} for value in (0.25, 0.5)]
+    rows = [row("dann", seed, "done", code=0, headline=head) for seed, head in enumerate(heads)]
+    assert standing("s1", rows[:1], None, Look(100), 9)[1].split()[-2:] == ["target_val/nll", "at"]
+    assert standing("s1", rows[:1], None, Look(100), 9)[2].split()[-3:] == ["0.250", "1", "run"]
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_every_fact_at_every_width(width: int) -> None:
     frame = standing("swp4hd", ROWS, None, Look(width), 60)

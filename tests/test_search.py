@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,9 @@ def test_a_search_that_was_stopped_makes_the_same_choices(transfer: Any, tmp_pat
     assert len(values) == 4
     assert "test was not looked at" in told.err
     assert "test/accuracy" not in told.out
+    scores = re.findall(r"done  target_val/accuracy (\S+) %", told.err)  # nor on the way
+    assert sorted(scores, reverse=True) == [f"{100 * value:.1f}" for value in values]
+    assert not re.search(r"done  accuracy", told.err)
     (path,) = Path("runs/sweeps").glob("*/sweep.json")
     whole = json.loads(path.read_text())
     shutil.copytree("runs", "again")  # where it was killed after two runs

@@ -46,7 +46,7 @@ def search(options: Options, screen: Screen) -> int:
         options.runs, digest_of([*options.words, wanted]), words=options.words, rows=[], search=wanted
     )
     asker = Asker(spanned, options, ledger)
-    Crew(ledger, asker.plan_of, options, screen).complete(asker.more)
+    Crew(ledger, asker.plan_of, options, screen, asker.view).complete(asker.more)
     return finish(ledger, options, screen, lambda found: asker.table())
 
 
@@ -106,6 +106,17 @@ class Asker:
         if row["path"] not in self._values:
             self._values[row["path"]] = reached(self.options.runs / row["path"], self.metric)
         return self._values[row["path"]]
+
+    def view(self, folder: Path, results: dict[str, Any]) -> dict[str, Any]:
+        """Results with the validation metric as their headline: who sees test scores on the way may choose by them."""
+        if results.get("status") != "done":
+            return results
+        try:
+            value = reached(folder, self.metric)
+        except ConfigError:  # told when the next run is to be chosen
+            return results | {"headline": None}
+        head = {"name": self.metric, "rule": "validation", "value": value, "ci95": None, "n": 0, "over": "validation"}
+        return results | {"headline": head, "metrics": {"validation": {self.metric: value}}}
 
     def table(self) -> Table:
         """The runs, best first, by what chose them."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
 
 from transfer_cli.cli.child import child
@@ -31,6 +32,7 @@ from transfer_cli.store.store import Store
 
 STORE_WIDE = (StoreError.code, ResourceError.code)  # would befall every run: stop at once
 OF_ONE = "out of memory"  # but this
+Results = dict[str, Any]
 LOOK_S, FAR_LOOK_S = 0.2, 0.5  # between two looks at the runs: at ours, at those of other terminals
 
 
@@ -45,9 +47,18 @@ def sweep(plans: Sequence[Plan], options: Options, screen: Screen) -> int:
 
 
 class Crew:
-    """This terminal's part in a sweep: the runs it has going. `plan_of` gives the plan of a row."""
+    """This terminal's part in a sweep: the runs it has going. `plan_of` gives the plan of a row; `view` is what of a
+    run's results may be seen on the way."""
 
-    def __init__(self, ledger: SweepDir, plan_of: Callable[[int], Plan], options: Options, screen: Screen) -> None:
+    def __init__(
+        self,
+        ledger: SweepDir,
+        plan_of: Callable[[int], Plan],
+        options: Options,
+        screen: Screen,
+        view: Callable[[Path, Results], Results] = lambda folder, results: results,
+    ) -> None:
+        self.view = view
         self.ledger, self.plan_of, self.options, self.screen = ledger, plan_of, options, screen
         self.store = Store(options.runs / ".store")
         self.stop = Stop().watch()
@@ -176,7 +187,7 @@ class Crew:
         """Writes how a run of ours ended, tells it, and gives the run back."""
         self.tried.add(number)
         row = self.ledger.rows[number]
-        found = self._results(row) or {}
+        found = self.view(self.options.runs / row["path"], self._results(row) or {})
         state = found.get("status", "failed")
         if state == "running":  # nothing of ours wrote its end
             state = "interrupted" if self.stop.signum else "died" if code > 128 or not code else "failed"
