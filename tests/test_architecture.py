@@ -22,10 +22,11 @@ MAY_IMPORT = {
     "plan": {"config", "data", "store", "rundir"},
     "engine": {"contracts", "data", "models", "methods", "predictors", "metrics", "store"},
     "report": {"rundir", "store"},
-    "cli": {"config", "data", "engine", "plan", "report", "rundir", "store", "__init__"},
+    "launch": set(),
+    "cli": {"config", "data", "engine", "launch", "plan", "report", "rundir", "store", "__init__"},
     "__init__": set(), "__main__": {"cli"},
 }  # fmt: skip
-TORCH_FREE = {"config", "plan", "store", "rundir", "report", "cli"}
+TORCH_FREE = {"config", "plan", "store", "rundir", "report", "launch", "cli"}
 WITH_TORCH = {f"data/{name}.py" for name in ("augment", "images", "items", "placed", "tasks", "texts", "vectors")}
 
 

@@ -14,8 +14,9 @@ from toystage import Child, in_child
 
 from transfer_cli.errors import ConfigError, ResourceError, StoreError
 from transfer_cli.rundir import rundir
-from transfer_cli.rundir.rundir import RunDir, SweepDir, find, listing, new_id
+from transfer_cli.rundir.rundir import RunDir, find, listing, new_id
 from transfer_cli.rundir.runs import ago
+from transfer_cli.rundir.sweepdir import SweepDir
 
 
 @pytest.fixture
@@ -395,3 +396,48 @@ def test_a_sweep_file_cannot_lead_out_of_the_runs(runs: Path, tmp_path: Path) ->
     sweep = SweepDir.open(runs, "s1", words=[], rows=[{"path": "../outside"}, {"path": str(outside)}])
     with pytest.raises(ConfigError, match="this sweep has no runs yet"):
         find(runs, sweep.id)
+
+
+def test_terminals_share_a_sweep_row_by_row(runs: Path) -> None:
+    rows = [{"words": [f"seed={seed}"]} for seed in range(3)]
+    first = SweepDir.open(runs, "s1", words=["seed=0..2"], rows=rows)
+    second = SweepDir.open(runs, "s1", words=["seed=0..2"], rows=rows)
+    assert (second.path, first.keeps, second.keeps, second.continued) == (first.path, True, False, True)
+    assert first.take(0)
+    assert (second.is_taken(0), second.take(0), second.take(1)) == (True, False, True)
+    first.set(0, {"state": "failed", "code": 7})
+    second.set(1, {"state": "done", "code": 0})  # neither change is lost
+    first.give(0)
+    assert not second.take(0)  # it failed a moment ago: not tried again by those who are at it
+    second.refresh()
+    assert [row["state"] for row in second.rows] == ["failed", "done", "to do"]
+    second.close("interrupted", 130)  # who does not keep it says nothing
+    assert json.loads((first.path / "sweep.json").read_text())["status"] == "running"
+    third = SweepDir.open(runs, "s1", words=["seed=0..2"], rows=rows)
+    first.close("interrupted", 130)
+    third.keep()
+    assert (third.keeps, third.data["status"], third.data["code"]) == (True, "running", None)
+    with third.changing() as now:
+        now.append({"path": None, "state": "to do", "code": None, "words": ["seed=3"]})
+    third.close("failed", 3)
+    again = SweepDir.open(runs, "s1", words=["seed=0..2"], rows=rows)  # nobody is at it: what failed is to do
+    assert [row["state"] for row in again.rows] == ["to do", "done", "to do", "to do"]
+    again.close("done", 0)
+
+
+def test_a_run_whose_process_outlives_its_terminal_is_taken(runs: Path) -> None:
+    sweep = SweepDir.open(runs, "s1", words=[], rows=[{"words": ["seed=0"]}])
+    run = start(runs, "dann-usps", "d0", sweep=sweep.id)
+    sweep.start(0, run.path)
+    assert sweep.is_open(0)
+    assert (sweep.is_taken(0), sweep.take(0)) == (True, False)
+    run.release()
+    assert sweep.take(0)
+
+
+def test_a_run_of_a_sweep_is_continued_by_that_sweep_alone(runs: Path) -> None:
+    run = start(runs, "dann-usps", "d0", sweep="s00000")
+    run.release()
+    assert start(runs, "dann-usps", "d0").path != run.path
+    assert start(runs, "dann-usps", "d0", sweep="s11111").path != run.path
+    assert start(runs, "dann-usps", "d0", sweep="s00000").path == run.path

@@ -133,10 +133,8 @@ def test_the_first_line_says_what_was_taken() -> None:
 
 
 def test_how_a_run_of_a_sweep_ended() -> None:
-    assert screens.ended(RESULTS, 0, Path("r")) == "done  accuracy 90.9 ±1.3 %  6m 22s"
-    assert screens.ended({"status": "failed"}, 7, Path("runs/r")) == "failed [7]  runs/r/log.txt"
-    assert screens.ended({"status": "running"}, 137, Path("runs/r")) == "died [137]  runs/r/log.txt"
-    assert screens.ended(RESULTS | {"headline": None}, 0, Path("r")) == "done  no evaluation"
+    assert screens.scored(RESULTS) == "done  accuracy 90.9 ±1.3 %  6m 22s"
+    assert screens.scored(RESULTS | {"headline": None}) == "done  no evaluation"
 
 
 def test_the_plan_says_what_is_cached_and_what_it_will_take() -> None:

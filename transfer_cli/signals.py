@@ -15,6 +15,7 @@ from transfer_cli.errors import Fault, Stopped
 WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 RELAY = signal.SIGUSR1
 TIME_UP = 124  # the exit code that timeout(1) made known
+CLUSTER = signal.SIGUSR2  # the time of a cluster's job is up, before it is killed
 
 
 class Stop:
@@ -30,7 +31,8 @@ class Stop:
         self._quiet = quiet
         for number in WATCHED:
             signal.signal(number, self._handle)
-        signal.signal(RELAY, self._relayed)
+        for number in (RELAY, CLUSTER):
+            signal.signal(number, self._relayed)
         return self
 
     def limit(self, seconds: float, words: str, began: float | None = None) -> "Stop":

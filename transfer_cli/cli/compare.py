@@ -28,7 +28,7 @@ def _table(options: Options, screen: Screen) -> Table:
 
 
 def _ask(options: Options) -> Ask:
-    return Ask(options.metric, options.rule, options.by, options.baseline, options.interval)
+    return Ask(options.metric or "", options.rule, options.by, options.baseline, options.interval)
 
 
 def _readable(options: Options, screen: Screen) -> list[dict[str, Any]]:

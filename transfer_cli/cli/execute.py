@@ -21,13 +21,14 @@ from transfer_cli.store.store import Damaged, Store
 
 @dataclass(frozen=True)
 class Wishes:
-    """What of the command line decides how stages are computed."""
+    """What of the command line decides how stages are computed; `at_once`: runs that share the cores."""
 
     runs: Path
     wait: float | None = None
     no_cache: bool = False
     retry_failed: bool = False
     strict_identity: bool = False
+    at_once: int = 1
 
 
 class Execution:
@@ -141,7 +142,7 @@ class Execution:
         if self._bench is None:
             from transfer_cli.engine.bench import Bench
 
-            place = self._place or join(self.plan)
+            place = self._place or join(self.plan, self.wishes.at_once)
             self._bench = Bench(
                 self.store,
                 place.device,

@@ -44,6 +44,9 @@ class Options:
     seeds: int | None = None
     dry_run: bool = False
     cfg: bool = False
+    jobs: int = 1
+    search: int | None = None
+    metric: str | None = None
     fail_fast: bool = False
     retry_failed: bool = False
     no_cache: bool = False
@@ -54,7 +57,6 @@ class Options:
     from_file: Path | None = None
     features: bool = False
     yes: bool = False
-    metric: str = ""
     rule: str = ""
     by: tuple[str, ...] = ()
     baseline: tuple[str, ...] = ()
@@ -152,7 +154,7 @@ class _Reader:
                 self.faults.append(Fault(option.name, "given twice", text))
             else:
                 values[option.field] = value
-        values["multirun"] = values.get("multirun", False) or "seeds" in values
+        values["multirun"] = values.get("multirun", False) or bool({"seeds", "search"} & values.keys())
         return values | {
             "config_dirs": self._config_dirs(values["config_dirs"]),
             "without": tuple(values["without"]),

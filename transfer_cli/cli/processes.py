@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SWEEP = "TRANSFER_SWEEP"  # tells rank 0 the sweep its run belongs to
 PACKAGE = Path(__file__).resolve().parents[2]
-NOT_PASSED_ON = ("multirun", "seeds", "dry_run", "cfg", "help")
+NOT_PASSED_ON = ("multirun", "seeds", "dry_run", "cfg", "help", "jobs", "search", "metric", "fail_fast")
 
 
 class Place(NamedTuple):
@@ -108,15 +108,15 @@ def _code(ended: dict[int, int], count: int) -> int:
     raise ResourceError(Fault(f"process {place + 1} of {count}", text, do="the same command goes on from here"))
 
 
-def join(made: Plan) -> Place:
-    """The device of this process, and the other processes of its run, if any."""
+def join(made: Plan, at_once: int = 1) -> Place:
+    """The device of this process, one of `at_once` runs here, and the other processes of its run, if any."""
     from transfer_cli.engine.device import setup
     from transfer_cli.engine.ranks import Ranks
     from transfer_cli.engine.settings import Runtime
 
     runtime = Runtime(**made.values["runtime"])
     if world() == 1:
-        return Place(setup(runtime), None)
+        return Place(setup(runtime, at_once=at_once), None)
     local = (int(os.environ.get("LOCAL_RANK", rank())), int(os.environ.get("LOCAL_WORLD_SIZE", world())))
     device = setup(runtime, *local)
     return Place(device, Ranks(device))

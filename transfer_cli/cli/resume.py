@@ -4,7 +4,7 @@ import shlex
 from dataclasses import replace
 
 from transfer_cli.cli.options import Options
-from transfer_cli.cli.run import plan_all, run_one
+from transfer_cli.cli.run import compute, plan_all
 from transfer_cli.config.compose import load
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.report.screen import Screen
@@ -23,12 +23,12 @@ def main(options: Options) -> int:
         return 0
     if any("***" in word for row in rows for word in row["words"]):
         raise ConfigError(Fault(f"run {safe(found['id'])}", "a secret was left out of its words; give them again"))
-    if "runs" in found:
-        from transfer_cli.cli.sweep import sweep
+    if found.get("search"):
+        from transfer_cli.cli.search import resumed, search
 
-        configs = [load(row["words"], config_dirs=options.config_dirs) for row in found["runs"]]
-        return sweep(plan_all(configs, options), replace(options, multirun=True), screen)
-    return run_one(plan_all([load(found["words"], config_dirs=options.config_dirs)], options)[0], options, screen)
+        return search(resumed(options, found), screen)
+    configs = [load(row["words"], config_dirs=options.config_dirs) for row in rows]
+    return compute(plan_all(configs, options), replace(options, multirun="runs" in found), screen)
 
 
 def _only_plugins(options: Options, name: str, words: set[str]) -> None:

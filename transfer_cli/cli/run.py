@@ -1,6 +1,8 @@
 """transfer run: words become runs, all checked before the first starts. One works here, several in children."""
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from transfer_cli.cli import processes
 from transfer_cli.cli.leave import leave
@@ -8,8 +10,9 @@ from transfer_cli.cli.options import Options
 from transfer_cli.cli.show import show_plans
 from transfer_cli.cli.work import is_cached, open_run, quiet_threads, stop_of, work
 from transfer_cli.config.compose import Config, load_all
-from transfer_cli.errors import ConfigError, DataError, TransferError
+from transfer_cli.errors import ConfigError, DataError, Fault, TransferError
 from transfer_cli.extras import absent
+from transfer_cli.launch.launcher import check
 from transfer_cli.plan.plan import Plan
 from transfer_cli.plan.planner import plan
 from transfer_cli.report import screens
@@ -21,28 +24,31 @@ from transfer_cli.signals import Stop
 
 def main(options: Options) -> int:
     """Runs the words of the command line; returns the exit code."""
+    if options.search is not None:
+        from transfer_cli.cli.search import search
+
+        return search(options, Screen.of(options))
+    if options.metric is not None:
+        raise ConfigError(Fault("--metric", "says what --search looks for", options.metric, do="add --search 20"))
     screen = Screen.of(options)
     fetch_hub(options, screen)
     configs = load_all(options.words, multirun=options.multirun, seeds=options.seeds, config_dirs=options.config_dirs)
     if options.cfg:
         return show_settings(configs, screen)
-    need_trackers(configs)
     fetch_missing(configs, options, screen)
     plans = plan_all(configs, options)
     if options.dry_run:
         return show_plans(plans, options, screen)
-    if options.multirun:
-        from transfer_cli.cli.sweep import sweep
-
-        return sweep(plans, options, screen)
-    return run_one(plans[0], options, screen)
+    return compute(plans, options, screen)
 
 
-def need_trackers(configs: list[Config]) -> None:
-    """Raises ConfigError for a tracker whose library is not installed, before anything is computed."""
-    kinds = dict.fromkeys(config.values["runtime"]["tracker"] for config in configs)
-    if faults := [fault for kind in kinds if kind != "none" for fault in absent(kind, "runtime.tracker", kind)]:
-        raise ConfigError(*faults)
+def compute(plans: list[Plan], options: Options, screen: Screen) -> int:
+    """One run works in this process; several, or one for a cluster, are a sweep."""
+    if not options.multirun and plans[0].values["runtime"]["launcher"] == "local":
+        return run_one(plans[0], options, screen)
+    from transfer_cli.cli.sweep import sweep
+
+    return sweep(plans, options, screen)
 
 
 def fetch_hub(options: Options, screen: Screen) -> None:
@@ -82,6 +88,7 @@ def plan_all(configs: list[Config], options: Options) -> list[Plan]:
     errors: list[TransferError] = []
     for config in configs:
         try:
+            _installed(config.values["runtime"])
             found.append(plan(config, runs=options.runs))
         except TransferError as error:
             errors.append(error)
@@ -89,6 +96,14 @@ def plan_all(configs: list[Config], options: Options) -> list[Plan]:
         kind = type(min(errors, key=lambda error: error.code))  # a wrong word is told as such, whatever else is wrong
         raise kind(*dict.fromkeys(fault for error in errors for fault in error.faults))
     return found
+
+
+def _installed(runtime: Mapping[str, Any]) -> None:
+    """Raises ConfigError if the launcher or the tracker wants an extra that is not here."""
+    check(runtime)
+    kind = runtime["tracker"]
+    if kind != "none" and (faults := absent(kind, "runtime.tracker", kind)):
+        raise ConfigError(*faults)
 
 
 def show_settings(configs: list[Config], screen: Screen) -> int:
@@ -124,7 +139,7 @@ def show_run(made: Plan, run: RunDir, options: Options, screen: Screen, stop: St
     """Computes `made` in `run` with its live display, then its figures."""
     shown = talk(screen)
     shown.note(screens.header(run.data))
-    if run.continued and not run.data["sweep"]:  # a sweep makes the directory, its child goes on in it
+    if run.continued:
         shown.note(f"goes on in {run.path}")
     for stage in made.stages:
         shown.stage(stage.name, "to do" if stage.key else "none", stage.what)

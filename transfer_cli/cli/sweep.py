@@ -1,164 +1,274 @@
-"""Several runs: each in a child of a fork server that has torch loaded, so that a run which dies takes nobody along.
-The ledger is sweep.json; the same command again runs only what is missing. Runs that are all cached need no child."""
+"""Several runs: each in a process of its own, so that one that dies takes nobody along; those all cached need none.
+The ledger (sweep.json) says what is left, so the same command again runs only that, and several terminals share it."""
 
-import multiprocessing
-import os
-import signal
-import sys
 import time
-from collections.abc import Sequence
-from multiprocessing.process import BaseProcess
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
 
+from transfer_cli.cli.child import child
 from transfer_cli.cli.leave import leave
 from transfer_cli.cli.main import guarded
 from transfer_cli.cli.options import Options
-from transfer_cli.cli.processes import launch, to_start, world
-from transfer_cli.cli.work import digest_of, is_cached, open_run, quiet_threads, stop_of, work
-from transfer_cli.errors import ConfigError, Fault, ResourceError, Stopped, StoreError, SweepError
+from transfer_cli.cli.processes import world
+from transfer_cli.cli.work import digest_of, is_cached, open_run, quiet_threads, work
+from transfer_cli.errors import ConfigError, Fault, ResourceError, Stopped, StoreError, SweepError, TransferError
+from transfer_cli.launch.launcher import Job, Launcher, launcher
 from transfer_cli.plan.plan import Plan
-from transfer_cli.report import screens
+from transfer_cli.report.board import board
 from transfer_cli.report.compare import compare
 from transfer_cli.report.live import Talk
 from transfer_cli.report.screen import Screen
-from transfer_cli.rundir.rundir import RunDir, SweepDir
-from transfer_cli.rundir.runs import read_json
+from transfer_cli.report.standing import failures
+from transfer_cli.report.tables import Table
+from transfer_cli.rundir.rundir import RunDir
+from transfer_cli.rundir.runs import read_json, summary
+from transfer_cli.rundir.sweepdir import OPEN, Row, SweepDir
 from transfer_cli.safe import hide_secrets, shown
-from transfer_cli.signals import RELAY, TIME_UP, Stop
+from transfer_cli.signals import TIME_UP, Stop
+from transfer_cli.store.store import Store
 
-PRELOADED = [
-    "transfer_cli.engine.stage",
-    "transfer_cli.config.compose",
-    "transfer_cli.cli.run",
-    "transfer_cli.methods.supervised",
-    "transfer_cli.report.figures",
-    "matplotlib.backends.backend_agg",
-    "hydra.core.override_parser.overrides_parser",
-    "torch._dynamo",  # 1.7 s; the first optimiser imports it
-]
 STORE_WIDE = (StoreError.code, ResourceError.code)  # would befall every run: stop at once
+OF_ONE = "out of memory"  # but this
+Results = dict[str, Any]
+LOOK_S, FAR_LOOK_S = 0.2, 0.5  # between two looks at the runs: at ours, at those of other terminals
 
 
 def sweep(plans: Sequence[Plan], options: Options, screen: Screen) -> int:
-    """Runs every plan in turn; returns the exit code (3: at least one failed, the others finished)."""
-    if world() > 1:
-        raise ConfigError(Fault("-m", "a sweep starts the processes of its runs itself", do="leave torchrun out"))
-    stop, began = Stop().watch(), time.monotonic()
+    """Runs every plan; returns the exit code (SweepError, 3: at least one failed, the others finished)."""
+    plans = list({digest_of(made.values): made for made in plans}.values())
     rows = [{"words": hide_secrets(made.config.words)} for made in plans]
     ledger = SweepDir.open(options.runs, digest_of([made.values for made in plans]), words=options.words, rows=rows)
-    screen.note(f"sweep {ledger.id}: {len(plans)} runs{', goes on' if ledger.continued else ''}")
-    try:
-        for number, made in enumerate(plans):
-            stop()
-            _next(number, made, ledger, options, screen, stop, began)
-            if options.fail_fast and ledger.data["runs"][number]["code"]:
-                break
-        return _finish(ledger, options, screen)
-    except Stopped as stopped:
-        ledger.close("interrupted", stopped.code)
-        screen.command(f"transfer resume {ledger.id}")
-        raise
+    crew = Crew(ledger, plans.__getitem__, options, screen)
+    crew.complete()
+    return finish(ledger, options, screen)
 
 
-def _next(
-    number: int, made: Plan, ledger: SweepDir, options: Options, screen: Screen, stop: Stop, began: float
-) -> None:
-    """One run of the sweep: skipped if the ledger has it done, else computed; the ledger says how it ended."""
-    if _is_done(ledger.data["runs"][number], options):
-        return
-    run = open_run(made, options, sweep=ledger.id)
-    ledger.start(number, run.path)
-    screen.note(f"{number + 1}/{len(ledger.data['runs'])}  {' '.join(made.config.words)}  run {run.id}")
-    if is_cached(made, options.runs) and not options.no_cache:
-        code = guarded(lambda: _cached(made, run, options, stop), debug=options.debug, as_json=options.json)
-    else:
-        run.release()
-        code = _in_child(made, options, ledger.id, stop, began)
-    found = read_json(run.path / "results.json") or {}
-    state = found.get("status", "failed") if code else "done"
-    ledger.set(
-        number, {"state": "died" if state == "running" else state, "code": code, "headline": found.get("headline")}
-    )
-    screen.note(screens.ended(found, code, run.path))
-    if code == TIME_UP:
-        raise Stopped(code, Fault(f"sweep {ledger.id}", "the time is over", do="the same command goes on from here"))
-    if code in STORE_WIDE:
-        ledger.close("failed", code)
-        raise (StoreError if code == StoreError.code else ResourceError)(
-            Fault(f"sweep {ledger.id}", f"stopped, every run would meet this: {shown(run.path)}/log.txt")
+class Crew:
+    """This terminal's part in a sweep: the runs it has going. `plan_of` gives the plan of a row; `view` is what of a
+    run's results may be seen on the way."""
+
+    def __init__(
+        self,
+        ledger: SweepDir,
+        plan_of: Callable[[int], Plan],
+        options: Options,
+        screen: Screen,
+        view: Callable[[Path, Results], Results] = lambda folder, results: results,
+    ) -> None:
+        if world() > 1:
+            raise ConfigError(Fault("-m", "a sweep starts the processes of its runs itself", do="leave torchrun out"))
+        self.view = view
+        self.ledger, self.plan_of, self.options, self.screen = ledger, plan_of, options, screen
+        self.store = Store(options.runs / ".store")
+        self.stop, self.begun = Stop().watch(), time.monotonic()
+        self.board = board(screen, ledger.id, options.runs)
+        self.jobs: dict[int, Job] = {}
+        self.tried: set[int] = set()  # a run that this terminal has ended is not begun again by it
+        self._launchers: dict[str, Launcher] = {}
+        self._done: set[str] = set()  # stages
+        self._wide: TransferError | None = None
+
+    def complete(self, more: Callable[[], bool] = lambda: False) -> None:
+        """Until every run is finished, by whomever. `more` may add a row when there is room for another run."""
+        self._still_there()
+        rows = self.ledger.rows
+        joins = "" if self.ledger.keeps else ", with another terminal"
+        self.screen.note(f"sweep {self.ledger.id}: {len(rows)} runs{', goes on' * self.ledger.continued}{joins}")
+        try:
+            while self._turn(more):
+                self._pause()
+        except Stopped as stopped:
+            self._leave("interrupted", stopped.code)
+            self.screen.command(f"transfer resume {self.ledger.id}")
+            raise
+        except BaseException as error:
+            self._leave("failed", error.code if isinstance(error, TransferError) else 1)
+            raise
+        finally:
+            self.board.close()
+
+    def _still_there(self) -> None:
+        """A row that says done while its results have gone is to do again."""
+        for number, row in enumerate(self.ledger.rows):
+            if row["state"] == "done" and (self._results(row) or {}).get("status") != "done":
+                self.ledger.set(number, {"state": "to do"})
+
+    def _turn(self, more: Callable[[], bool]) -> bool:
+        """Sees what has ended, begins what there is room for; False when nothing is left."""
+        self._go_on()
+        self.ledger.keep()
+        self.ledger.refresh()
+        for number, job in list(self.jobs.items()):
+            if (code := job.code()) is not None:
+                del self.jobs[number]
+                self._ended(number, code)
+        self._go_on()
+        failed = any(self.ledger.rows[number]["code"] for number in self.tried)
+        if self.options.fail_fast and failed:
+            self._recall()
+            return False
+        while len(self.jobs) < self.options.jobs and (chosen := self._next(more)) is not None:
+            self._begin(chosen)
+            self._go_on()
+        self.board.show(self.ledger.rows)
+        return bool(self.jobs) or any(
+            row["state"] in OPEN for number, row in enumerate(self.ledger.rows) if number not in self.tried
         )
 
+    def _pause(self) -> None:
+        ends = [job.sentinel for job in self.jobs.values() if job.sentinel is not None]
+        if ends:
+            wait(ends, LOOK_S)
+        else:
+            time.sleep(LOOK_S if self.jobs else FAR_LOOK_S)
 
-def _cached(made: Plan, run: RunDir, options: Options, stop: Stop) -> int:
-    work(made, run, options, Talk(), stop)
-    leave(run)
-    return 0
+    # which run next
+    def _next(self, more: Callable[[], bool]) -> int | None:
+        """A run to begin: the first whose next stage nobody computes. One that would only wait for a stage begins
+        only if nothing of ours is at work."""
+        found: dict[str, bool] = {}
+        working = {self._next_stage(number) for number in self.jobs} - {""}
+        later = None
+        for number in range(len(self.ledger.rows)):
+            if number in self.tried or number in self.jobs or not self.ledger.is_open(number):
+                continue
+            if self.ledger.is_taken(number):
+                continue
+            key = self._next_stage(number)
+            if key and key not in found:
+                found[key] = key in working or self.store.state(key) == "running"
+            if not key or not found[key]:
+                return number if self.ledger.take(number) else None
+            later = number if later is None else later
+        if later is not None and not self.jobs:
+            return later if self.ledger.take(later) else None
+        return self._next(more) if later is None and more() else None
 
+    def _next_stage(self, number: int) -> str:
+        """Key of the first stage of a run that is not there; "" of a run whose stages all are."""
+        for stage in self.plan_of(number).work:
+            if stage.key not in self._done and self.store.done(stage.key):
+                self._done.add(stage.key)
+            if stage.key not in self._done:
+                return stage.key
+        return ""
 
-def _is_done(row: dict[str, Any], options: Options) -> bool:
-    results = read_json(options.runs / str(row.get("path")) / "results.json") if row.get("path") else None
-    return row["state"] == "done" and results is not None and results.get("status") == "done"
+    # one run
+    def _begin(self, number: int) -> None:
+        """Begins a run that is ours; one whose stages are all there is over at once."""
+        made = self.plan_of(number)
+        run = open_run(made, self.options, sweep=self.ledger.id)
+        self.ledger.start(number, run.path)
+        self.board.begun(self.ledger.rows, number)
+        if is_cached(made, self.options.runs) and not self.options.no_cache:
+            self._ended(number, guarded(lambda: self._cached(made, run), debug=self.options.debug, as_json=False))
+            return
+        run.release()
+        chosen = self._launcher(made)
+        theirs = self.options if chosen.here else replace(self.options, jobs=1)
+        began = self.begun if chosen.here else None  # another machine has another clock
+        task = partial(child, tuple(made.config.words), theirs, self.ledger.id, run.path.resolve(), began)
+        self.jobs[number] = chosen.start(task)
 
-
-def _in_child(made: Plan, options: Options, sweep_id: str, stop: Stop, began: float) -> int:
-    """Exit code of the run in its own process; a child that died by a signal gives 128 + its number."""
-    quiet_threads()
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    child = context.Process(target=_child, args=(tuple(made.config.words), options, sweep_id, began))
-    child.start()
-    _wait(child, stop)
-    code = child.exitcode or 0
-    return 128 - code if code < 0 else code
-
-
-def _wait(child: BaseProcess, stop: Stop) -> None:
-    """Until the child ends; a signal is passed on, for it may have reached only us."""
-    told = False
-    while child.is_alive():
-        child.join(0.2)
-        if stop.signum and not told:
-            told = True
-            os.kill(child.pid or 0, RELAY)
-
-
-def _child(words: tuple[str, ...], options: Options, sweep_id: str, began: float) -> None:
-    """The whole of a run in a fresh process: compose, plan, compute. Exits with its code. The time of runtime.max_time
-    is that of the sweep, which `began` then."""
-    from transfer_cli.cli.run import plan_all, show_run
-    from transfer_cli.config.compose import load
-
-    def run() -> int:
-        made = plan_all([load(words, config_dirs=options.config_dirs)], options)[0]
-        if to_start(made):
-            return launch(made, options, sweep_id, began)
-        stop = stop_of(made, began)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the sweep too, which passes it on
-        run = open_run(made, options, sweep=sweep_id)
-        show_run(made, run, options, Screen.of(options), stop)
+    def _cached(self, made: Plan, run: RunDir) -> int:
+        work(made, run, self.options, Talk(), self.stop)
+        leave(run)
         return 0
 
-    Stop().watch()  # until the plan is made
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.exit(guarded(run, debug=options.debug, as_json=options.json))
+    def _launcher(self, made: Plan) -> Launcher:
+        runtime = made.values["runtime"]
+        key = digest_of(runtime)
+        if key not in self._launchers:
+            quiet_threads(self.options.jobs)
+            self._launchers[key] = launcher(runtime, self.ledger.path)
+        return self._launchers[key]
+
+    def _ended(self, number: int, code: int) -> None:
+        """Writes how a run of ours ended, tells it, and gives the run back."""
+        self.tried.add(number)
+        row = self.ledger.rows[number]
+        found = self.view(self.options.runs / row["path"], self._results(row) or {})
+        state = found.get("status", "failed")
+        if state == "running":  # nothing of ours wrote its end
+            state = "interrupted" if self.stop.signum else "died" if code > 128 or not code else "failed"
+        elif state != "done":
+            code = found.get("code") or code  # what the run says itself counts, also where its process was cut off
+        code = code or (0 if state == "done" else 1)
+        facts = {"headline": found.get("headline"), "fault": found.get("fault")}
+        self.ledger.set(number, {"state": state, "code": code, **facts})
+        self.ledger.give(number)
+        self.board.ended(self.ledger.rows, number, found)
+        if state == "interrupted" and not self.stop.signum and self._may_go_on(number):
+            self.tried.discard(number)
+        if code == TIME_UP and not self._may_go_on(number):
+            text = "the time is over"
+            self._wide = Stopped(code, Fault(f"sweep {self.ledger.id}", text, do="the same command goes on from here"))
+        if code in STORE_WIDE and not str(facts["fault"]).startswith(OF_ONE):
+            kind = StoreError if code == StoreError.code else ResourceError
+            log = shown(self.options.runs / str(row["path"]) / "log.txt")
+            self._wide = kind(Fault(f"sweep {self.ledger.id}", f"stopped, every run would meet this: {log}"))
+
+    def _go_on(self) -> None:
+        """Raises what ends the whole sweep: a signal, a fault that no run would escape."""
+        self.stop()
+        if self._wide is not None:
+            raise self._wide
+
+    def _may_go_on(self, number: int) -> bool:
+        """Whether the time of a cluster's job was up, and not somebody who stopped this one run."""
+        return not self._launcher(self.plan_of(number)).here
+
+    def _results(self, row: Row) -> dict[str, Any] | None:
+        return read_json(self.options.runs / row["path"] / "results.json") if row["path"] else None
+
+    # the end
+    def _recall(self) -> None:
+        """Stops what is running; each saves, and its end is written."""
+        for job in self.jobs.values():
+            job.stop()
+        while self.jobs:
+            for number, job in list(self.jobs.items()):
+                if (code := job.code()) is not None:
+                    del self.jobs[number]
+                    self._ended(number, code)
+            if self.jobs:
+                self._pause()
+
+    def _leave(self, status: str, code: int) -> None:
+        self._recall()
+        self.ledger.close(status, code)
 
 
-def _finish(ledger: SweepDir, options: Options, screen: Screen) -> int:
-    rows = ledger.data["runs"]
+def finish(
+    ledger: SweepDir, options: Options, screen: Screen, answer: Callable[[list[dict[str, Any]]], Table] = compare
+) -> int:
+    """The table of what is done, made of the results, then what failed. Raises SweepError if anything is not done."""
+    ledger.keep()  # the terminal that kept it may have gone
+    rows = ledger.rows
     failed = [row for row in rows if row["state"] != "done"]
-    results = [
-        found for row in rows if row["path"] and (found := read_json(options.runs / row["path"] / "results.json"))
-    ]
+    results = [summary(options.runs / row["path"]) for row in rows if row["path"]]
     ledger.close(*(("failed", SweepError.code) if failed else ("done", 0)))
     if any(found["status"] == "done" for found in results):
-        screen.show(compare(results))
+        screen.show(answer(results))
     if not failed:
         return 0
-    text = f"{len(rows) - len(failed)} of {len(rows)} done, {len(failed)} failed"
-    total = Fault(f"sweep {ledger.id}", text, do=f"transfer resume {ledger.id} --retry-failed")
-    raise SweepError(*(_failed(row, options) for row in failed), total)
+    left = sum(row["state"] == "to do" for row in rows)
+    logs = {row["path"]: shown(options.runs / row["path"] / "log.txt") for row in failed if row["path"]}
+    total = Fault(
+        f"sweep {ledger.id}",
+        f"{len(rows) - len(failed)} of {len(rows)} done, {len(failed) - left} failed" + f", {left} to do" * bool(left),
+        do=f"transfer resume {ledger.id} --retry-failed",
+    )
+    if not screen.json:
+        screen.tell(failures(rows, logs))
+        raise SweepError(total)
+    raise SweepError(total, *(_failed(row, logs) for row in failed))
 
 
-def _failed(row: dict[str, Any], options: Options) -> Fault:
-    where = f": {shown(options.runs / row['path'] / 'log.txt')}" if row["path"] else ""
-    return Fault(" ".join(row["words"]), f"{row['state']} [{row['code']}]{where}")
+def _failed(row: Row, logs: dict[str, str]) -> Fault:
+    """A failed run for a machine."""
+    return Fault(" ".join(row["words"]), f"{row['state']} [{row['code']}]: {logs.get(row['path'], row.get('fault'))}")

@@ -31,14 +31,13 @@ def main(options: Options) -> int:
 
 
 def _experiment(options: Options, screen: Screen) -> int:
-    from transfer_cli.cli.run import fetch_hub, fetch_missing, need_trackers
+    from transfer_cli.cli.run import fetch_hub, fetch_missing
     from transfer_cli.config.compose import load
 
     fetch_hub(options, screen)
     expect = expected(load(options.words, config_dirs=options.config_dirs))
     words = (*options.words, *expect.words)
     configs = [load((*words, f"seed={seed}"), config_dirs=options.config_dirs) for seed in range(expect.n)]
-    need_trackers(configs)
     fetch_missing(configs, options, screen)
     values = [_reached(run.data, expect) for run in _runs(configs, options, screen)]
     return _told(expect, values, options, screen)

@@ -16,7 +16,7 @@ from transfer_cli.errors import Fault, ResourceError, Stopped, TransferError
 from transfer_cli.plan.plan import Plan
 from transfer_cli.report.live import Talk
 from transfer_cli.rundir.rundir import RunDir
-from transfer_cli.safe import scrub
+from transfer_cli.safe import hide_places, safe, scrub
 from transfer_cli.signals import Stop
 from transfer_cli.store.store import Store
 
@@ -29,9 +29,11 @@ def stop_of(made: Plan, began: float | None = None) -> Stop:
     return stop.limit(seconds(limit), f"runtime.max_time={limit}", began) if limit else stop
 
 
-def quiet_threads() -> None:
-    """Before torch is imported: on a busy machine OpenMP threads must not spin while they wait. Changes no bit."""
-    if "torch" not in sys.modules and os.getloadavg()[0] > BUSY_SHARE * (os.cpu_count() or 1):
+def quiet_threads(at_once: int = 1) -> None:
+    """Before torch is imported: on a busy machine, or beside other runs, OpenMP threads must not spin while they wait.
+    Changes no bit."""
+    busy = at_once > 1 or os.getloadavg()[0] > BUSY_SHARE * (os.cpu_count() or 1)
+    if "torch" not in sys.modules and busy:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
@@ -93,7 +95,9 @@ def _planned(stage: Any) -> dict[str, Any]:
 
 
 def wishes(options: Options) -> Wishes:
-    return Wishes(options.runs, options.wait, options.no_cache, options.retry_failed, options.strict_identity)
+    return Wishes(
+        options.runs, options.wait, options.no_cache, options.retry_failed, options.strict_identity, options.jobs
+    )
 
 
 @contextmanager
@@ -111,7 +115,15 @@ def _record(run: RunDir, error: BaseException) -> None:
     with suppress(TransferError):  # a full disk must not hide the error that matters
         run.log_error(error)
         code = error.code if isinstance(error, TransferError) else 1
+        run.update({"fault": _fault(error)})
         run.close("interrupted" if isinstance(error, Stopped) else "failed", code)
+
+
+def _fault(error: BaseException) -> str:
+    """One line for those who look from outside; the log has the rest."""
+    if isinstance(error, TransferError) and error.faults:
+        return safe(hide_places(error.faults[0].line()))
+    return safe(hide_places(f"{type(error).__name__}: {' '.join(str(error).split())}"))
 
 
 def _rows(made: Plan, store: Store) -> list[dict[str, Any]]:

@@ -84,6 +84,8 @@ def parse_value(key: str, text: str) -> Any:
         return text
     if not override.is_sweep_override():
         return override.value()
+    if text.startswith("interval("):
+        raise ConfigError(Fault(key, "an interval is written 0.001..0.1, with --search", text))
     if "(" in text:
         raise ConfigError(Fault(key, "several values are written a,b or 0..4, with -m", text))
     return text

@@ -16,11 +16,14 @@ from transfer_cli.errors import ConfigError, Fault
 ISA_VARIABLES = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS")
 
 
-def setup(runtime: Runtime, place: int = 0, places: int = 1) -> torch.device:
-    """The device of a run, with its threads set; of `places` processes on this machine, for the one at `place`. Raises
-    ConfigError where `device: gpu` finds none, or too few."""
+def setup(runtime: Runtime, place: int = 0, places: int = 1, at_once: int = 1) -> torch.device:
+    """The device of a run, with its threads set: `auto` is torch's number, shared out among the runs that go on
+    `at_once`; of `places` processes on this machine, for the one at `place`. Raises ConfigError where `device: gpu`
+    finds none, or too few."""
     if runtime.threads != "auto":
         torch.set_num_threads(runtime.threads)
+    elif at_once > 1:
+        torch.set_num_threads(max(1, torch.get_num_threads() // at_once))
     if runtime.device == "gpu" and not torch.cuda.is_available():
         raise ConfigError(Fault("runtime.device", "no CUDA device here", "gpu", do="runtime=cpu"))
     if runtime.device == "cpu" or not torch.cuda.is_available():

@@ -37,7 +37,8 @@ class Evaluate:
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
     """Where and how carefully, never what: not part of any key. `processes` auto: one a GPU, without GPU 2.
-    `max_time` is a time as people write it, 2h or 90m."""
+    `max_time` is a time as people write it, 2h or 90m. `launcher`: what starts the runs of a sweep; `cluster` and what
+    follows are for a cluster's jobs, `time` in minutes, `memory` in GB, null: as the cluster has it."""
 
     device: Literal["auto", "cpu", "gpu"] = "auto"
     threads: Annotated[int, Range(1)] | Literal["auto"] = "auto"
@@ -46,3 +47,9 @@ class Runtime:
     save_every: Annotated[float, Range(0)] = 60.0
     max_time: str | None = None
     tracker: Literal["none", "tensorboard", "mlflow", "wandb"] = "none"
+    launcher: Literal["local", "slurm", "ray"] = "local"
+    cluster: Literal["slurm", "local"] = "slurm"
+    partition: str | None = None
+    time: Annotated[int, Range(1)] = 240
+    memory: Annotated[float, Range(0, above=True)] | None = None
+    gpus: Annotated[int, Range(0)] | None = None

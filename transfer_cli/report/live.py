@@ -8,8 +8,9 @@ from typing import Any
 
 from transfer_cli.report import names, numbers
 from transfer_cli.report.progress import Curve, Pace, paced
-from transfer_cli.report.screen import Screen, look_of, terminal
-from transfer_cli.report.tables import Column, Look, Table, lines
+from transfer_cli.report.redraw import Redrawn
+from transfer_cli.report.screen import Screen, terminal
+from transfer_cli.report.tables import Column, Table, lines
 from transfer_cli.report.text import clean, wrap
 
 Clock = Callable[[], float]
@@ -110,24 +111,12 @@ class Live(Talk):
     """A table of stages that is drawn again in place, at most 4 times a second."""
 
     def __init__(self, screen: Screen, clock: Clock = time.monotonic) -> None:
-        from rich.console import Console
-        from rich.live import Live as Frame
-
-        self._err, self._look, self._clock = screen.err, screen.talk, clock
+        self._frame, self._clock = Redrawn(screen), clock
         self._rows: dict[str, dict[str, Any]] = {}
         self._seconds: dict[str, float | None] = {}
         self._curve, self._below = Curve(), list[str]()
         self._pace: Pace | None = None
         self._next = clock()
-        self._console = Console(
-            file=screen.err,
-            force_terminal=True,
-            markup=False,
-            emoji=False,
-            highlight=False,
-            no_color=not self._look.color,
-        )
-        self._frame = Frame(console=self._console, auto_refresh=False, redirect_stdout=False)
 
     def stage(self, name: str, state: str, what: str = "", seconds: float | None = None) -> None:
         row = self._rows.setdefault(name, {"stage": name, "what": "", "loss": ""})
@@ -156,7 +145,7 @@ class Live(Talk):
         if now < self._next:
             return
         row = self._rows.setdefault(name, {"stage": name, "state": "running", "what": ""})
-        row |= {"loss": self._curve.text(self._look.encoding), "time": f"{100 * step // steps} %"}
+        row |= {"loss": self._curve.text(self._frame.look.encoding), "time": f"{100 * step // steps} %"}
         self._below = self._status(best, samples_per_s, now)
         self._draw()
 
@@ -173,25 +162,18 @@ class Live(Talk):
         ]
 
     def note(self, text: str) -> None:
-        self._console.print(clean(text, self._look.encoding), soft_wrap=True)
+        self._frame.note(text)
 
     def close(self) -> None:
         self._below = []
-        if self._frame.is_started:
+        if self._frame.started:
             self._draw()
-            self._frame.stop()
+        self._frame.close()
 
     def _draw(self) -> None:
-        from rich.text import Text
-
         self._next = self._clock() + FRAME_S
-        look = look_of(self._err)
-        look = Look(look.width, self._look.encoding, self._look.color)
-        frame = lines(Table(COLUMNS, list(self._rows.values())), look) + wrap(self._below, look.width, between="    ")
-        self._console.width = look.width
-        if not self._frame.is_started:
-            self._frame.start()
-        self._frame.update(Text.from_ansi("\n".join(frame)), refresh=True)
+        table = Table(COLUMNS, list(self._rows.values()))
+        self._frame.draw(lambda look: lines(table, look) + wrap(self._below, look.width, between="    "))
 
 
 def _best(name: str, value: float) -> str:

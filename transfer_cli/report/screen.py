@@ -11,7 +11,7 @@ from typing import Any, Protocol, TextIO, cast
 
 from transfer_cli.errors import Fault, StoreError
 from transfer_cli.report.faces import SUFFIXES, Format, document, render
-from transfer_cli.report.tables import Look, Table, prose
+from transfer_cli.report.tables import Look, Table, lines, prose
 from transfer_cli.report.text import clean
 
 
@@ -107,6 +107,12 @@ class Screen:
         """Talk: stderr, silent with -q."""
         if text and not self.quiet:
             self.err.write("".join(line + "\n" for line in prose(text, self.talk)))
+            self.err.flush()
+
+    def tell(self, table: Table) -> None:
+        """A table as talk."""
+        if not self.quiet:
+            self.err.write("".join(line + "\n" for line in lines(table, self.talk)))
             self.err.flush()
 
     def command(self, text: str) -> None:

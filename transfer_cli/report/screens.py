@@ -157,17 +157,14 @@ def _notes(results: Results, path: Path | None) -> list[str]:
     ]
 
 
-def ended(results: Results, code: int, path: Path) -> str:
-    """How one run of a sweep ended: `done  accuracy 90.9 ±1.3 %  6m 22s`, `failed [7]  runs/.../log.txt`."""
+def scored(results: Results) -> str:
+    """How a run that is done ended: `done  accuracy 90.9 ±1.3 %  6m 22s`."""
     head = results.get("headline")
-    if code:
-        state = "died" if results.get("status") == "running" else results.get("status", "failed")
-        return f"{state} [{code}]  {path}/log.txt"
     if not head:
         return "done  no evaluation"
     unit = " %" if names.is_share(head["name"]) else ""
-    scored = cell(results["metrics"][head["rule"]], head["name"], head["rule"])
-    return f"done  {names.label(head['name'])} {scored}{unit}  {numbers.duration(results['cost']['seconds'])}"
+    value = cell(results["metrics"][head["rule"]], head["name"], head["rule"])
+    return f"done  {names.label(head['name'])} {value}{unit}  {numbers.duration(results['cost']['seconds'])}"
 
 
 def cost(cost: Mapping[str, Any]) -> str:

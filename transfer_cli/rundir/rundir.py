@@ -1,7 +1,7 @@
-"""What a run leaves for people and for compare: `runs/<strategy>-<data>/<UTC time>-<id>/`, sweeps in `runs/sweeps/`.
+"""What a run leaves for people and for compare: `runs/<strategy>-<data>/<UTC time>-<id>/`.
 
 Owns every path under runs/ but the store. results.json is there from the start and says how far the run is; the run's
-lock says whether somebody is at it. Reading back: runs.py."""
+lock says whether somebody is at it. Reading back: runs.py; sweeps: sweepdir.py."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from transfer_cli.errors import Fault, StoreError
 from transfer_cli.rundir.record import env, versions
-from transfer_cli.rundir.runs import RESULTS, SWEEP, SWEEPS, append_order, read_json, run_id
+from transfer_cli.rundir.runs import RESULTS, append_order, read_json, run_id
 from transfer_cli.rundir.runs import find as find
 from transfer_cli.rundir.runs import folders as folders
 from transfer_cli.rundir.runs import listing as listing
@@ -47,7 +47,7 @@ def as_json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode("utf-8", "replace")
 
 
-def _make(folder: Path, first: str) -> Path:
+def make(folder: Path, first: str) -> Path:
     """A directory nobody else has: same second and same id must not share one."""
     with explained(folder):
         folder.mkdir(mode=0o775, parents=True, exist_ok=True)
@@ -76,16 +76,17 @@ class Record:
         self._lines: dict[str, Lines] = {}
 
     @classmethod
-    def _open(cls, runs: Path, name: str, digest: str) -> Self:
-        """The newest unfinished directory of this digest that nobody works on, else a new one; its lock is held."""
-        for path in reversed(folders(runs, sweeps=name == SWEEPS)):
-            if path.parent.name == name and _unfinished(path / cls.FILE, digest):
+    def _open(cls, runs: Path, name: str, digest: str, sweep: str) -> Self:
+        """The newest unfinished directory of this digest that nobody works on, else a new one; its lock is held.
+        A run that a sweep has begun is that sweep's, also while it waits in a queue."""
+        for path in reversed(folders(runs)):
+            if path.parent.name == name and unfinished(path / cls.FILE, digest, sweep):
                 lock = Lock(path / ".lock")
                 if lock.take(shown(path), tries=1):
-                    if _unfinished(path / cls.FILE, digest):
+                    if unfinished(path / cls.FILE, digest, sweep):
                         return cls(runs, path, lock, continued=True)
                     lock.release()
-        path = _make(runs / check_name(name, "run name"), cls.FIRST)
+        path = make(runs / check_name(name, "run name"), cls.FIRST)
         lock = Lock(path / ".lock")
         lock.take(shown(path))
         return cls(runs, path, lock, continued=False)
@@ -162,9 +163,10 @@ class Record:
         self._lock.release()
 
 
-def _unfinished(path: Path, digest: str) -> bool:
-    found = read_json(path)
-    return found is not None and found.get("digest") == digest and found.get("status") != "done"
+def unfinished(path: Path, digest: str, sweep: str = "") -> bool:
+    """Whether the document at `path` is of this digest and sweep, and not done."""
+    found = read_json(path) or {"status": "done"}
+    return found["status"] != "done" and found.get("digest") == digest and (found.get("sweep") or "") == sweep
 
 
 class RunDir(Record):
@@ -188,7 +190,7 @@ class RunDir(Record):
 
         `digest` is the sha256 of the resolved configuration and plugins; `config_text` becomes config.yaml. A run of a
         sweep names its id. Raises StoreError or ResourceError if it cannot be written."""
-        run = cls._open(runs, name, digest)
+        run = cls._open(runs, name, digest, sweep)
         shown_words = hide_secrets(words)
         run.write("config.yaml", hide_places(config_text))
         run.write("overrides.txt", "transfer run " + " ".join(shown_words) + "\n")
@@ -205,31 +207,3 @@ class RunDir(Record):
         }
         run._begin({**head, **shown_config, **empty, "versions": versions(), "identity": {}}, sweep)
         return run
-
-
-class SweepDir(Record):
-    """One sweep's directory, locked. `data` is sweep.json, with a row a run."""
-
-    FILE = SWEEP
-    FIRST = "s"
-
-    @classmethod
-    def open(cls, runs: Path, digest: str, *, words: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Self:
-        """The newest unfinished sweep of this digest, else a new one; `rows` describe its runs, in order."""
-        sweep = cls._open(runs, SWEEPS, digest)
-        todo = [{"path": None, "state": "to do", "code": None, **row} for row in rows]
-        before = (read_json(sweep.path / SWEEP) or {}).get("runs") or []
-        kept = before if len(before) == len(todo) else todo
-        sweep._begin({"schema": "sweep/1", "digest": digest, "words": hide_secrets(words), "runs": kept})
-        return sweep
-
-    def set(self, number: int, changes: Mapping[str, Any]) -> None:
-        """Changes the row of run `number` and writes sweep.json."""
-        rows = list(self.data["runs"])
-        rows[number] = {**rows[number], **changes}
-        self.update({"runs": rows})
-
-    def start(self, number: int, run: Path) -> None:
-        """Notes where run `number` is, and links to it."""
-        self.set(number, {"path": str(run.relative_to(self.runs)), "id": run_id(run), "state": "running"})
-        self.link(f"{number:04d}-{run_id(run)}", run, folder="runs")
