@@ -5,6 +5,7 @@ from typing import Any
 
 from transfer_cli.cli.options import Options
 from transfer_cli.errors import ConfigError, Fault
+from transfer_cli.plan.precision import resolved
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Column, Table
 
@@ -19,7 +20,9 @@ def main(options: Options) -> int:
     from transfer_cli.engine.settings import Runtime, Trainer
 
     values = load(options.words, config_dirs=options.config_dirs).values
-    node, trainer = _sized(values["model"], options), Trainer(**{**values["trainer"], "steps": 10**6})
+    precision = resolved(values["model"]["precision"], values["runtime"]["device"])
+    node = _sized(values["model"] | {"precision": precision}, options)
+    trainer = Trainer(**{**values["trainer"], "steps": 10**6})
     screen, device = Screen.of(options), setup(Runtime(**values["runtime"]))
     screen.note(f"random rows, {trainer.batch} at a time; about a minute")
     rows = _timed(node, trainer, device)

@@ -53,10 +53,11 @@ class Feed:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """Keys of every model beside its family's own."""
+    """Keys of every model beside its family's own. `precision` auto: bf16 where the machine has it,
+    see plan/precision.py."""
 
     input: dict[str, Any]
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
     channels_last: bool = False
 
 

@@ -16,6 +16,7 @@ from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.plan import closure, origin
 from transfer_cli.plan.episodes import enough_for_episodes
 from transfer_cli.plan.plan import Json, Plan, Stage, key_of, stamp_of
+from transfer_cli.plan.precision import resolved
 
 AUGMENT = PACKAGE / "data" / "augment.py"
 # what every stage that reads data runs on, by kind of row: rows, how they reach a net, metrics of validation and test
@@ -54,6 +55,9 @@ class Planner:
         self.fits = False  # the model's input knows its tokenizer or width
 
     def plan(self) -> Plan:
+        model = self.values["model"]
+        precision = resolved(model["precision"], self.values["runtime"]["device"])
+        self.values["model"] = {**model, "precision": precision}
         self.target, self.source = describe_pair(self.values, self.cache)
         self.readers = [PACKAGE / name for name in READERS[self.target.raw.kind]]
         inherited = self._inherited()
