@@ -320,7 +320,7 @@ defaults:
 seed: 7
 weights: none
 align: {weight: 0.5, trainer: {steps: 5}}
-expect: {test/accuracy: 0.9, n: 5}
+expect: {metric: test/accuracy, rule: final, value: 0.9, tolerance: 0.02, n: 5, source: a paper}
 """
 
 
@@ -330,7 +330,10 @@ def test_an_experiment_sets_values_and_words_win(write: Write, mine: Path) -> No
     assert config.choices.items() >= {"strategy": "coral", "source": "mnist", "data": "usps", "model": "lenet"}.items()
     assert config.values["seed"] == 7
     assert config.values["align"]["weight"] == 0.5
-    assert config.values["expect"] == {"test/accuracy": 0.9, "n": 5}
+    assert config.values["expect"] == {
+        "metric": "test/accuracy", "rule": "final", "value": 0.9, "tolerance": 0.02, "n": 5, "source": "a paper",
+        "words": [],
+    }  # fmt: skip
     assert load(["experiment=recipe", "seed=1", "data=mnist"], config_dirs=[mine]).values["seed"] == 1
 
 

@@ -342,10 +342,10 @@ def _run_as_nobody(stderr: int, runs: Path) -> int:
 def test_no_secret_reaches_the_run_directory(transfer: Transfer, tmp_path: Path, monkeypatch: Any) -> None:
     for name in ("MY_TOKEN", "TRANSFER_API_TOKEN", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "canary")
-    words = ["expect.api_key=canary", "expect={auth_token: canary, n: 5}", "expect.url=https://me:canary@host/x"]
-    for word in words:
-        assert transfer("run", "data=digits", "strategy=scratch", *MLP, word).code == 0
-    assert transfer("run", "-m", "data=digits", "strategy=scratch", *MLP, "seed=0", words[0]).code == 0
+    number = "metric: test/accuracy, rule: final, value: 1, tolerance: 1, n: 1"
+    word = f"expect={{{number}, source: 'https://me:canary@host/x'}}"
+    assert transfer("run", "data=digits", "strategy=scratch", *MLP, word).code == 0
+    assert transfer("run", "-m", "data=digits", "strategy=scratch", *MLP, "seed=0", word).code == 0
     written = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
     assert len(written) > 20
     assert [str(path) for path in written if b"canary" in path.read_bytes()] == []

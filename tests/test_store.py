@@ -112,7 +112,7 @@ def test_the_identity_class_is_kept_beside_the_result(root: Path) -> None:
     train(root)
     assert Store(root).identity(KEY) == IDENTITY
     assert identity_change(IDENTITY, Store(root).identity(KEY)) is None
-    now = {"torch": "2.15", "threads": 2}
+    now = {"torch": "2.15", "threads": 2, "processes": 1}
     assert identity_change(now, IDENTITY) == "threads 2 (was 1), torch 2.15 (was 2.14.1)"
     assert identity_change(now, None) is None
 

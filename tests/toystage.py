@@ -13,7 +13,7 @@ from transfer_cli.store.store import Store
 
 KEY = "0123456789abcdef" * 2
 STEPS = 6
-IDENTITY = {"torch": "2.14.1", "threads": 1}
+IDENTITY = {"torch": "2.14.1", "threads": 1, "processes": 1}
 
 
 def step_once(state: str, step: int) -> str:

@@ -84,7 +84,7 @@ def _live(argv: list[str], out: str, at: Place | None, act: Act, environment: di
     from transfer_cli.cli import run as command
     from transfer_cli.cli.main import main
 
-    command.leave = lambda made: None  # type: ignore[attr-defined]  # figures would take most of the time
+    command.leave = lambda *_: None  # type: ignore[attr-defined]  # figures would take most of the time
     code = main(argv)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -37,7 +37,7 @@ HELP = {
     "note": ("RUN [TEXT]", "write a line about a run, or read it", "transfer note last 'wrong normalisation'"),
     "verify": (
         "experiment=NAME or [RUN]",
-        "an experiment against the number it should reach, a run's files against their checksums",
+        "an experiment against its number, a run's files against their checksums",
         "transfer verify experiment=hello",
     ),
     "predict": (
@@ -75,7 +75,7 @@ OPTIONS = (
     Option("--from", "", "FILE", "from_file", "take it from a file you have", "fetch"),
     Option("--features", "", "", "features", "features to -o FILE.npz, no classes", "predict"),
     Option("--yes", "-y", "", "yes", "delete without asking", "clean"),
-    Option("--metric", "", "NAME", "metric", "accuracy, f1, nll ...; target_val/accuracy of --search", "run compare"),
+    Option("--metric", "", "NAME", "metric", "accuracy, f1, nll, target_val/accuracy ...", "run compare"),
     Option("--rule", "", "RULE", "rule", "final, source_val, target_val, oracle", "compare"),
     Option("--by", "", "KEYS", "by", "words that make the groups: a,b", "compare"),
     Option("--baseline", "", "WORDS", "baseline", "compare with this group", "compare"),
