@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-slow check bench format
+.PHONY: help demo test test-slow check verify bench format
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -28,6 +28,9 @@ check: $(READY)  ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+verify: $(READY)  ## experiments against the numbers they should reach, those of minutes
+	for name in hello shakespeare_char; do $(BIN)/transfer verify experiment=$$name --format table || exit 1; done
 
 bench: $(READY)  ## the measured ratios of the README, into benchmarks/results
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

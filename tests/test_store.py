@@ -294,3 +294,21 @@ def test_clean_in_words(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_clean_takes_no_words(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="takes no words"):
         clean.main(read(["clean", "data=usps"]))
+
+
+def test_a_run_that_names_its_stages_waits_until_the_cleaning_is_over(root: Path) -> None:
+    """The run's own words are on disk before it waits, so whoever cleans next sees them."""
+    train(root)
+    store, looks = Store(root), []
+
+    def poll() -> None:
+        looks.append(store.done(KEY))
+        if len(looks) == 2:
+            cleaning.__exit__(None, None, None)
+
+    cleaning = store.cleaning()
+    cleaning.__enter__()
+    assert store.remove(KEY)
+    Store(root).after_cleaning(poll)
+    assert looks == [False, False]
+    Store(root).after_cleaning(lambda: pytest.fail("nobody cleans"))

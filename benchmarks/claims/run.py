@@ -22,6 +22,15 @@ COMMANDS = {
     "few_shot": "transfer run strategy=few_shot data=cifar10",
     "few_shot_untrained": "transfer run strategy=few_shot data=cifar10 pretrain=none",
     "resnet20": f"transfer run strategy=none data=cifar10 model=resnet20 weights={RESNET20}",
+    "shakespeare": "transfer run experiment=shakespeare_char",
+    "language": "transfer run experiment=language strategy=scratch,fine_tune data.shots=20,100,400 --seeds 3",
+    "peft_pictures": "transfer run strategy=linear_probe,fine_tune,lora,adapter,bitfit data=cifar10 data.shots=50"
+    " model.precision=fp32 pretrain.trainer.steps=600 pretrain.trainer.batch=64 trainer.steps=100 trainer.batch=64"
+    " --seeds 3",
+    "peft_texts": "transfer run strategy=linear_probe,fine_tune,lora,adapter,bitfit data=amazon_reviews"
+    " data.domain=kitchen source=amazon_reviews source.domain=books model=bert_tiny data.shots=8"
+    " trainer.optimizer=adamw trainer.lr=0.001 trainer.weight_decay=0.01 trainer.steps=60 trainer.batch=16"
+    " pretrain.trainer.steps=600 pretrain.trainer.batch=32 --seeds 10",
     "ants": f"transfer run strategy=linear_probe data={ANTS} model=squeezenet1_0 weights={SQUEEZENET}",
 }
 

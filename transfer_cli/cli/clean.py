@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,9 +46,10 @@ def main(options: Options) -> int:
         raise ConfigError(Fault("clean", "takes no words; it shows what no run uses, and deletes that with -y"))
     root = options.runs / ".store"
     store = Store(root, create=options.yes and root.exists())
-    items = list(_items(store, options.runs))
-    if options.yes:
-        items = [_deleted(store, item) for item in items]
+    with store.cleaning() if options.yes and root.exists() else nullcontext():
+        items = list(_items(store, options.runs))
+        if options.yes:
+            items = [_deleted(store, item) for item in items]
     screen = Screen.of(options)
     table = _table(items, deleted=options.yes)
     # keys say nothing to people

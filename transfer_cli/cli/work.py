@@ -76,6 +76,7 @@ def work(made: Plan, run: RunDir, options: Options, talk: Talk, stop: Stop) -> d
     """Computes `made` in `run`; returns results.json. An error is recorded in the directory, then raised."""
     try:
         run.write_json("plan.json", [_planned(stage) for stage in made.stages])
+        Store(options.runs / ".store").after_cleaning(stop)
         with _memory():
             run.update(Execution(made, run, wishes(options), talk, stop).complete())
         rows = _rows(made, Store(options.runs / ".store"))

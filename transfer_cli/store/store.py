@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -28,6 +29,7 @@ from transfer_cli.store.lock import Lock, check_locks, is_held
 
 FORMAT = 1
 NEEDS = "needs.json"
+CLEANING = "clean"  # a lock beside those of stages
 Needs = list[tuple[str, str, str]]  # stage, file, sha256
 State = Literal["done", "failed", "running", "partial", "absent"]
 
@@ -254,6 +256,23 @@ class Store:
             self.path(key).rename(target)
         sync_folder(self.root)
         return target
+
+    @contextmanager
+    def cleaning(self, poll: Callable[[], None] = quiet) -> Iterator[None]:
+        """Held while somebody looks which stages no run names and deletes those: see `after_cleaning`."""
+        lock = Lock(self._locks / CLEANING)
+        lock.wait("transfer clean", "the store", None, poll, quiet)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def after_cleaning(self, poll: Callable[[], None] = quiet) -> None:
+        """Returns when nobody is cleaning. A run that has written down which stages it names and then waits here finds
+        them either kept, or gone before it looks."""
+        while is_held(self._locks / CLEANING):
+            poll()
+            time.sleep(0.05)
 
     def remove(self, key: str) -> bool:
         """Deletes a stage unless somebody has its claim (False). Never follows links."""
