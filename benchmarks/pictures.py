@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure.training import CLASSES, TRAINER, data, feed, model, training
+from measure.training import CLASSES, TRAINER, feed, model, training
 from measure.turns import Pair, report, turns
 from PIL import Image
 from torch import Tensor, nn
@@ -18,10 +18,14 @@ from torchvision.transforms import v2
 from transfer_cli.contracts import Given
 from transfer_cli.data.tasks import Classification
 from transfer_cli.engine.features import FeatureCache
+from transfer_cli.engine.timing import pixels
 from transfer_cli.methods.linear_probe import LinearProbe
 from transfer_cli.models import net as nets
+from transfer_cli.plan.precision import resolved
 
-LENET = model("lenet", 28, channels=1, precision="fp32")
+LENET = model("lenet", 28, channels=1, precision=resolved("auto", "cpu")) | {
+    "channels_last": True
+}  # as its YAML has it
 RESNET20 = model("cifar_resnet", 32, name="resnet20", precision="fp32")
 Step = Callable[[], object]
 
@@ -60,8 +64,8 @@ class Pictures(Dataset[tuple[Tensor, int]]):
     """One PIL picture at a time, as torchvision's own data sets hand them out."""
 
     def __init__(self) -> None:
-        pixels, labels = data(LENET, 60_000)
-        self.pixels, self.labels = pixels[:, 0], labels
+        made, labels = pixels(LENET, 60_000)
+        self.pixels, self.labels = made[:, 0], labels
         crop, normal = v2.RandomCrop(28, padding=3), v2.Normalize([0.5], [0.5])
         self.change = v2.Compose([crop, v2.ToImage(), v2.ToDtype(torch.float32, scale=True), normal])
 

@@ -7,13 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transfer_cli.contracts import Given
 from transfer_cli.data.tasks import Classification, Language
 from transfer_cli.data.texts import Blocks, Texts, Tokens, flat
+from transfer_cli.engine import timing
 from transfer_cli.engine.feed import Address, StepFeed
 from transfer_cli.engine.loop import Training
 from transfer_cli.engine.settings import Trainer
-from transfer_cli.methods.supervised import Supervised
 from transfer_cli.models import net as nets
 
 CPU = torch.device("cpu")
@@ -63,6 +62,4 @@ def language(net: nets.Net, batches: StepFeed) -> Training:
 
 
 def _training(net: nets.Net, batches: StepFeed, task: Any, trainer: Trainer) -> Training:
-    task.prepare(net)
-    method = Supervised(Given(net=net, tasks={"target": task}))
-    return Training(method, {"target": batches}, trainer, seed32=1, precision="fp32", device=CPU)
+    return timing.training(net.recipe, net, batches, trainer, task)

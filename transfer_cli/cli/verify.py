@@ -86,7 +86,11 @@ def _told(expect: Expect, values: list[float], options: Options, screen: Screen)
     short = f", short version: {' '.join(expect.words)}" if expect.words else ""
     rows = [
         {"what": "expected", "number": _shown(expect.value, expect.tolerance, expect), "of": expect.source},
-        {"what": "got", "number": _got(got, expect), "of": f"{len(values)} seeds, {expect.rule}{short}"},
+        {
+            "what": "got",
+            "number": _got(got, expect),
+            "of": f"{len(values)} seed{'s' * (len(values) > 1)}, {expect.rule}{short}",
+        },
         {"what": "difference", "number": _shown(difference, None, expect), "of": "AGREES" if agrees else "DIFFERS"},
     ]
     columns = [Column("what"), Column("number", head=expect.metric, align="right"), Column("of", head="")]
