@@ -82,13 +82,11 @@ def markdown(found: dict[str, list[dict[str, Any]]]) -> str:
 
 
 def pick(rows: list[dict[str, Any]], model: str, strategy: str) -> dict[str, Any] | None:
+    """The row of a model ("": the one with ready weights) and a strategy, that with most draws."""
     named = {"bert_tiny", "embedding_bag"}
-    fits = [
-        r
-        for r in rows
-        if r["strategy"] == strategy and (r["model"] == model or (not model and r["model"] not in named))
-    ]
-    return fits[0] if fits else None
+    fits = [row for row in rows if row["strategy"] == strategy and row["mean"] is not None]
+    fits = [row for row in fits if row["model"] == model or (not model and row["model"] not in named)]
+    return max(fits, key=lambda row: row["n"], default=None)
 
 
 def main() -> None:

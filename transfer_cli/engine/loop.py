@@ -203,9 +203,14 @@ class Training:
                 norm = shard.whole(norm) if self.sharded else norm
                 self._guard(player, loss.value, norm, t)
                 if player.clip is not None:
-                    torch._foreach_mul_(gradients, (player.clip / (norm + 1e-6)).clamp(max=1.0))
+                    self._clip(gradients, (player.clip / (norm + 1e-6)).clamp(max=1.0))
                 player.optimizer.step()
             player.forget()
+
+    def _clip(self, gradients: list[Tensor], scale: Tensor) -> None:
+        """Times `scale` (); where looking at it costs no wait, nothing is multiplied by one."""
+        if self.waits_not or float(scale) < 1.0:
+            torch._foreach_mul_(gradients, scale)
 
     def _guard(self, player: players.Player, value: Tensor, norm: Tensor, t: int) -> None:
         """No non-finite number reaches the weights. On a GPU the update is skipped there, without waiting for it;
