@@ -77,6 +77,14 @@ def test_words_without_an_experiment_have_no_number(transfer: Any) -> None:
     assert "verify: wants the experiment whose number is to be reached" in err
 
 
+def test_a_run_on_texts_is_whole(transfer: Any, tmp_path: Path) -> None:
+    """Its plan also names a tokenizer, by a digest as long as a key."""
+    (tmp_path / "r.csv").write_text("text,label\n" + "good thing,pos\nbad thing,neg\n" * 20)
+    words = (f"data={tmp_path / 'r.csv'}", "strategy=scratch", "trainer=tiny")
+    assert transfer("run", *words, "-q")[0] == 0
+    assert transfer("verify", "last")[0] == 0
+
+
 def test_the_files_of_a_run(transfer: Any, tmp_path: Path) -> None:
     run = Path(transfer("run", "experiment=hello", "trainer=tiny", "-q")[1].strip())
     code, out, _ = transfer("verify", "last")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,12 +71,7 @@ def used_keys(runs: Path) -> set[str]:
     """Keys that the plans and results of all run directories mention."""
     from transfer_cli.rundir.rundir import folders
 
-    return keys_of(folders(runs))
-
-
-def keys_of(paths: Iterable[Path]) -> set[str]:
-    """Keys that the plans and results of these run directories mention."""
-    files = [path / name for path in paths for name in ("plan.json", "results.json")]
+    files = [folder / name for folder in folders(runs) for name in ("plan.json", "results.json")]
     return {key.decode() for file in files if file.is_file() for key in KEY.findall(file.read_bytes())}
 
 

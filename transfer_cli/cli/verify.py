@@ -120,13 +120,15 @@ def _got(got: Interval, expect: Expect) -> str:
 
 def _files(options: Options, screen: Screen) -> int:
     """Every stored file that a run rests on, against its checksum."""
-    from transfer_cli.cli.clean import keys_of, with_needs
-    from transfer_cli.rundir.rundir import find
+    from transfer_cli.cli.clean import with_needs
+    from transfer_cli.rundir.rundir import find, summary
     from transfer_cli.store.store import Store
 
     paths = find(options.runs, options.args[0] if options.args else "last")
     store = Store(options.runs / ".store", create=False)
-    keys = sorted(with_needs(store, keys_of(paths)))
+    runs = [summary(path) for path in paths]
+    stages = {str(stage["key"]) for run in runs for stage in run.get("stages", ()) if stage.get("key")}
+    keys = sorted(with_needs(store, stages))
     bad = [key for key in keys if not store.verify(key)]
     files = sum(len(store.files(key)) for key in keys if key not in bad)
     if bad:
