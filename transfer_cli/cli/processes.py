@@ -87,7 +87,7 @@ def _argv(made: Plan, options: Options) -> list[str]:
     given = []
     for option in options_of("run"):
         value = getattr(options, option.field, None)
-        if option.field not in NOT_PASSED_ON and value:
+        if option.field not in NOT_PASSED_ON and value not in (None, False, (), ""):
             values = value if isinstance(value, tuple) else (value,)
             given += [f"{option.name}={_typed(v)}" for v in values] if option.value else [option.name]
     return ["run", *made.config.words, *given]

@@ -57,7 +57,8 @@ def fetch_hub(options: Options, screen: Screen) -> None:
     from transfer_cli.config.pretrained import HUB, REPOSITORY, is_folder_of_weights
     from transfer_cli.data.download import forbidden
 
-    for name in [word.removeprefix("weights=") for word in options.words if word.startswith(f"weights={HUB}")]:
+    given = [word.removeprefix("weights=").split(",") for word in options.words if word.startswith("weights=")]
+    for name in [name for names in given for name in names if name.startswith(HUB)]:
         if forbidden(options.offline) or is_folder_of_weights(name) or not REPOSITORY.fullmatch(name[len(HUB) :]):
             continue
         from transfer_cli.data import hub

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from transfer_cli.cli.options import Options
-from transfer_cli.cli.run import fetch_missing, plan_all
+from transfer_cli.cli.run import fetch_hub, fetch_missing, plan_all, show_settings
 from transfer_cli.cli.show import show_plans
-from transfer_cli.cli.sweep import Crew, finish
+from transfer_cli.cli.sweep import Crew, finish, refuse_torchrun
 from transfer_cli.cli.work import digest_of
 from transfer_cli.config.compose import load
 from transfer_cli.config.loader import search_path
@@ -34,9 +34,13 @@ EXTRA = "optuna"
 
 def search(options: Options, screen: Screen) -> int:
     """Runs `options.search` runs, one after the other chosen; shows them best first. Returns the exit code."""
+    refuse_torchrun()
+    fetch_hub(options, screen)
     spanned = space(options.words, search_path(options.words, options.config_dirs))
     _check(options)
     corners = [load(words, config_dirs=options.config_dirs) for words in spanned.corners()]
+    if options.cfg:
+        return show_settings(corners, screen)
     fetch_missing(corners, options, screen)
     plans = plan_all(corners, options)
     if options.dry_run:

@@ -32,19 +32,26 @@ from transfer_cli.signals import TIME_UP, Stop
 from transfer_cli.store.store import Store
 
 STORE_WIDE = (StoreError.code, ResourceError.code)  # would befall every run: stop at once
-OF_ONE = "out of memory"  # but this
+OF_ONE = ("out of memory", "process ")  # but these, of one run: the second of one of its processes
 Results = dict[str, Any]
 LOOK_S, FAR_LOOK_S = 0.2, 0.5  # between two looks at the runs: at ours, at those of other terminals
 
 
 def sweep(plans: Sequence[Plan], options: Options, screen: Screen) -> int:
     """Runs every plan; returns the exit code (SweepError, 3: at least one failed, the others finished)."""
+    refuse_torchrun()
     plans = list({digest_of(made.values): made for made in plans}.values())
     rows = [{"words": hide_secrets(made.config.words)} for made in plans]
     ledger = SweepDir.open(options.runs, digest_of([made.values for made in plans]), words=options.words, rows=rows)
     crew = Crew(ledger, plans.__getitem__, options, screen)
     crew.complete()
     return finish(ledger, options, screen)
+
+
+def refuse_torchrun() -> None:
+    """Raises ConfigError under torchrun: each of its processes would run the whole sweep."""
+    if world() > 1:
+        raise ConfigError(Fault("-m", "a sweep starts the processes of its runs itself", do="leave torchrun out"))
 
 
 class Crew:
@@ -59,8 +66,6 @@ class Crew:
         screen: Screen,
         view: Callable[[Path, Results], Results] = lambda folder, results: results,
     ) -> None:
-        if world() > 1:
-            raise ConfigError(Fault("-m", "a sweep starts the processes of its runs itself", do="leave torchrun out"))
         self.view = view
         self.ledger, self.plan_of, self.options, self.screen = ledger, plan_of, options, screen
         self.store = Store(options.runs / ".store")
@@ -207,7 +212,7 @@ class Crew:
         if code == TIME_UP and not self._may_go_on(number):
             text = "the time is over"
             self._wide = Stopped(code, Fault(f"sweep {self.ledger.id}", text, do="the same command goes on from here"))
-        if code in STORE_WIDE and not str(facts["fault"]).startswith(OF_ONE):
+        if code in STORE_WIDE and facts["fault"] and not facts["fault"].startswith(OF_ONE):
             kind = StoreError if code == StoreError.code else ResourceError
             log = shown(self.options.runs / str(row["path"]) / "log.txt")
             self._wide = kind(Fault(f"sweep {self.ledger.id}", f"stopped, every run would meet this: {log}"))

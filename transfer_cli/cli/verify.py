@@ -54,13 +54,17 @@ def expected(config: Config) -> Expect:
 
 def _runs(configs: Sequence[Config], options: Options, screen: Screen) -> list[RunDir]:
     """Every run, one after the other, in this process."""
+    from transfer_cli.cli.processes import to_start
     from transfer_cli.cli.run import plan_all, show_run
-    from transfer_cli.cli.work import open_run, quiet_threads
-    from transfer_cli.signals import Stop
+    from transfer_cli.cli.work import open_run, quiet_threads, stop_of
 
+    plans = plan_all(list(configs), options)
+    if any(to_start(made) for made in plans):
+        raise ConfigError(Fault("runtime.processes", "verify computes in one process", do="runtime.processes=1"))
     quiet_threads()
-    stop, done = Stop().watch(), []
-    for made in plan_all(list(configs), options):
+    done = []
+    for made in plans:
+        stop = stop_of(made)
         run = open_run(made, options)
         show_run(made, run, options, screen, stop)
         done.append(run)
