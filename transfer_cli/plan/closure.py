@@ -6,11 +6,13 @@ golden test shows that a hub edit changed numbers; edits that change none keep e
 
 import ast
 import json
+import os
 import sys
 import time
 import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -33,11 +35,18 @@ TOKENS = 1  # raise when tokens.py changes: cached hashes are then made anew
 _RECENT_S = 2.0
 CACHE_FILE = "closure.json"
 Cache = dict[str, list[Any]]  # file -> [mtime_ns, size, hash, imports]
+# closures found by this process: many runs of a sweep have the same, and a look at the files is cheaper than a search
+_FOUND: dict[tuple[Path, ...], tuple[dict[Path, str], list[tuple[int, int]]]] = {}
 
 
 def hash_of(closure: Mapping[Path, str]) -> str:
     """Hash of a closure by the names and contents of its files, wherever they lie."""
-    return sha256(json.dumps([HUB, sorted(named(closure).items())]).encode()).hexdigest()
+    return _hash(tuple(closure.items()))
+
+
+@lru_cache
+def _hash(files: tuple[tuple[Path, str], ...]) -> str:
+    return sha256(json.dumps([HUB, sorted(named(dict(files)).items())]).encode()).hexdigest()
 
 
 def named(closure: Mapping[Path, str]) -> dict[str, str]:
@@ -48,6 +57,25 @@ def named(closure: Mapping[Path, str]) -> dict[str, str]:
 def closure_of(files: Sequence[Path], cache: Path | None = None) -> dict[Path, str]:
     """The given files and ours that they import, at any depth, but the hub: hash by file. `cache` is a folder that
     saves reading what did not change. Raises ConfigError if a file does not parse."""
+    asked = tuple(sorted(files))
+    if asked in _FOUND and _stamps(_FOUND[asked][0]) == _FOUND[asked][1]:
+        return dict(_FOUND[asked][0])
+    found = _search(asked, cache)
+    _FOUND[asked] = dict(found), _stamps(found)
+    return found
+
+
+def _stamps(files: Mapping[Path, str]) -> list[tuple[int, int]]:
+    """Time and size of each file; of one that is gone, nothing that a file can have."""
+    found = []
+    for file in files:
+        with suppress(OSError):
+            facts = os.stat(file)
+            found.append((facts.st_mtime_ns, facts.st_size))
+    return found
+
+
+def _search(files: Sequence[Path], cache: Path | None) -> dict[Path, str]:
     known = _load(cache)
     fresh = dict(known)
     found: dict[Path, str] = {}

@@ -98,8 +98,8 @@ class Record:
         self._save()
         append_order(self.runs, self.path, sweep)
 
-    def _save(self) -> None:
-        put(self.path / self.FILE, as_json(self.data))
+    def _save(self, *, durable: bool = False) -> None:
+        put(self.path / self.FILE, as_json(self.data), durable=durable)
 
     def update(self, changes: Mapping[str, Any]) -> None:
         """Changes top-level entries of the document and writes it. Raises ValueError on NaN."""
@@ -107,10 +107,11 @@ class Record:
         self._save()
 
     def write(self, name: str, content: str | bytes) -> Path:
-        """Writes one file of the directory, whole or not at all; returns its path."""
+        """Writes one file of the directory, whole or not at all; returns its path. It holds nothing that the store or
+        the same words would not give again, so only the end of a run waits for the disk."""
         data = content if isinstance(content, bytes) else content.encode("utf-8", "replace")
         path = self.path / check_name(name, "file")
-        put(path, data)
+        put(path, data, durable=False)
         return path
 
     def write_json(self, name: str, value: Any) -> Path:
@@ -152,7 +153,8 @@ class Record:
 
     def close(self, status: str, code: int) -> None:
         """The end of the work: status done, failed or interrupted, with the exit code; gives up the lock."""
-        self.update({"status": status, "code": code, "ended": iso(utc_now())})
+        self.data = {**self.data, "status": status, "code": code, "ended": iso(utc_now())}
+        self._save(durable=True)
         self.release()
 
     def release(self) -> None:
@@ -163,10 +165,17 @@ class Record:
         self._lock.release()
 
 
+_DONE: set[Path] = set()  # documents that this process saw done: they stay so, and a sweep asks for each of its runs
+
+
 def unfinished(path: Path, digest: str, sweep: str = "") -> bool:
     """Whether the document at `path` is of this digest and sweep, and not done."""
-    found = read_json(path) or {"status": "done"}
-    return found["status"] != "done" and found.get("digest") == digest and (found.get("sweep") or "") == sweep
+    if path in _DONE:
+        return False
+    found = read_json(path) or {"status": "none"}
+    if found["status"] == "done":
+        _DONE.add(path)
+    return found["status"] not in ("done", "none") and found.get("digest") == digest and (found.get("sweep") or "") == sweep
 
 
 class RunDir(Record):

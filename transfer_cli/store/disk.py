@@ -36,8 +36,9 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def put(path: Path, data: bytes) -> None:
+def put(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Makes `path` hold `data`, durably, or leaves what was there: temporary file, fsync, rename, fsync of the folder.
+    Not `durable`: without the two fsyncs; for what a computer that loses power may forget.
 
     Raises ResourceError on a full disk or a limit, StoreError on all else; the temporary file is gone then."""
     tmp = path.with_name(f"{path.name}.tmp.{secrets.token_hex(4)}")
@@ -47,7 +48,7 @@ def put(path: Path, data: bytes) -> None:
         point("open", path.name)
         fd = os.open(tmp, os.O_WRONLY | NEW, 0o666)
         try:
-            _fill(fd, data, path.name)
+            _fill(fd, data, path.name, durable)
             point("rename", path.name)
             os.replace(tmp, path)
         except OSError:
@@ -55,14 +56,16 @@ def put(path: Path, data: bytes) -> None:
             with suppress(OSError):
                 os.unlink(tmp)
             raise
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
 
 
-def _fill(fd: int, data: bytes, name: str) -> None:
+def _fill(fd: int, data: bytes, name: str, durable: bool) -> None:
     try:
         write_all(fd, data, name)
-        point("fsync", name)
-        os.fsync(fd)
+        if durable:
+            point("fsync", name)
+            os.fsync(fd)
     finally:
         os.close(fd)
 
