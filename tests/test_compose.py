@@ -183,9 +183,9 @@ def test_a_path_that_is_not_there_is_a_fault_of_the_data() -> None:
 
 
 def test_chains_of_stages() -> None:
-    words = ["stages=[pretrain,align,align_2,evaluate]", "align=coral", "align_2=coral", "align_2.weight=3"]
+    words = ["stages=[pretrain,align,align_2,evaluate]", "align=coral", "align_2=coral", "align_2.weight=0.3"]
     values = load([*words, "source=mnist", "data=usps"]).values
-    assert (values["align"]["weight"], values["align_2"]["weight"]) == (100.0, 3.0)
+    assert (values["align"]["weight"], values["align_2"]["weight"]) == (0.5, 0.3)
     assert values["align_2"].items() >= {"seed": None, "rule": "final", "trainer": {}, "feeds": {}}.items()
     assert lines(words[0], "align=coral")[0].endswith("align_2 has no method; say align_2=METHOD")
 
@@ -267,8 +267,8 @@ def test_misspelt_key() -> None:
     found = error("strategy=coral", "source=mnist", "data=usps", "align.wieght=0.1", "align.weight=-1")
     assert found.code == 2
     assert [fault.line() for fault in found.faults] == [
-        "align.weight=-1: number >= 0, now 100",
-        "align.wieght: coral has no such key; nearest: weight (number >= 0, now 100)",
+        "align.weight=-1: number 0 to 1, now 0.5",
+        "align.wieght: discrepancy has no such key; nearest: weight (number 0 to 1, now 0.5)",
     ]
 
 
@@ -282,7 +282,7 @@ def test_faults_of_one_run_of_a_sweep_are_found_before_it_starts() -> None:
         (["fine_tune=fine_tune"], "fine_tune=fine_tune: unknown; nearest: full; see transfer list method"),
         (
             ["fine_tune=coral", "source=mnist", "data=usps"],
-            "fine_tune=coral: aligns source and target; say align=coral",
+            "fine_tune=discrepancy: aligns source and target; say align=discrepancy",
         ),
         (["data=base"], "data=base: stands for a source only; say source=base"),
         (["model=squezenet1_0"], "model=squezenet1_0: unknown; nearest: squeezenet1_0; see transfer list model"),
@@ -319,7 +319,7 @@ defaults:
   - override /strategy: coral
 seed: 7
 weights: none
-align: {weight: 0.5, trainer: {steps: 5}}
+align: {weight: 0.7, trainer: {steps: 5}}
 expect: {metric: test/accuracy, rule: final, value: 0.9, tolerance: 0.02, n: 5, source: a paper}
 """
 
@@ -329,7 +329,7 @@ def test_an_experiment_sets_values_and_words_win(write: Write, mine: Path) -> No
     config = load(["experiment=recipe", "data.shots=3"], config_dirs=[mine])
     assert config.choices.items() >= {"strategy": "coral", "source": "mnist", "data": "usps", "model": "lenet"}.items()
     assert config.values["seed"] == 7
-    assert config.values["align"]["weight"] == 0.5
+    assert config.values["align"]["weight"] == 0.7
     assert config.values["expect"] == {
         "metric": "test/accuracy", "rule": "final", "value": 0.9, "tolerance": 0.02, "n": 5, "source": "a paper",
         "words": [],
@@ -348,7 +348,7 @@ def test_a_key_that_a_file_misspells_names_the_file(write: Write, mine: Path) ->
     write("experiment/recipe", EXPERIMENT.replace("{weight", "{wait"))
     path = write("trainer/mine", "# mine\nsteps: 3\nlearning_rate: 1\n")
     assert lines("experiment=recipe", "trainer=mine", config_dirs=[mine]) == [
-        "align.wait: coral has no such key; nearest: weight (number >= 0, now 100); in experiment=recipe",
+        "align.wait: discrepancy has no such key; nearest: weight (number 0 to 1, now 0.5); in experiment=recipe",
         f"trainer.learning_rate: trainer has no such key; nearest: lr (number >= 0, now 0.05); in {path}",
     ]
 

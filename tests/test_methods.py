@@ -17,7 +17,7 @@ from transfer_cli.losses import mixing
 from transfer_cli.losses.coral import coral
 from transfer_cli.methods import linear_probe
 from transfer_cli.methods.adabn import Adabn
-from transfer_cli.methods.coral import Coral
+from transfer_cli.methods.discrepancy import Discrepancy
 from transfer_cli.methods.linear_probe import LinearProbe, best_l2
 from transfer_cli.methods.supervised import Supervised
 from transfer_cli.models.net import build
@@ -191,8 +191,8 @@ def test_adabn_refuses_a_net_without_batch_norm():
 def test_coral_reduces_its_own_distance():
     source, target = pictures(), pictures(seed=1, shift=1.5)
     distances = {}
-    for weight in (0.0, 1.0):
-        method = Coral(given(), weight=weight)
+    for weight in (0.0, 0.5):
+        method = Discrepancy(given(), distance="coral", weight=weight, ramp=0.0)
         optimizer = torch.optim.SGD(method.parameters(), 0.05, 0.9)
         for _ in range(30):
             (loss,) = method.step({"source": source, "target": target}, Progress(0, 1))
@@ -200,14 +200,16 @@ def test_coral_reduces_its_own_distance():
             loss.value.backward()
             optimizer.step()
         distances[weight] = loss.logs["coral"].item()
-    assert distances[1.0] < 0.5 * distances[0.0]
+    assert distances[0.5] < 0.5 * distances[0.0]
 
 
 def test_coral_adds_the_weighted_distance_of_features():
-    method, source, target = Coral(given(), weight=3.0).eval(), pictures(), pictures(seed=1)
+    method = Discrepancy(given(), distance="coral", weight=0.75, scale=2.0, ramp=0.0).eval()
+    source, target = pictures(), pictures(seed=1)
     (loss,) = method.step({"source": source, "target": target}, Progress(0, 1))
     near, far = method.net.features(source.inputs), method.net.features(target.inputs)
-    expected = nn.functional.cross_entropy(method.net(source.inputs), source.labels) + 3.0 * coral(near, far)
+    label_loss = nn.functional.cross_entropy(method.net(source.inputs), source.labels)
+    expected = 0.25 * label_loss + 0.75 * 2.0 * coral(near, far)
     torch.testing.assert_close(loss.value, expected, rtol=1e-4, atol=1e-5)
 
 

@@ -18,7 +18,11 @@ from transfer_cli.config.yamls import read
 STRATEGIES = sorted(path.stem for path in (conf_dir() / "strategy").glob("*.yaml"))
 METHODS = sorted(path.stem for path in (PACKAGE / "methods").glob("[!_]*.py"))
 SMALL = ("data=digits", "trainer=tiny", "runtime=cpu")
-SAME_CLASSES = {"coral": ["source=digits"], "adabn": ["source=digits"], "none": ["source=digits"]}
+ADAPT = (
+    "adabn", "adda", "afn", "bsp", "cdan", "coral", "dan", "dann", "jan", "mcc", "mcd", "mdd", "none",
+    "shot", "source_only",
+)  # fmt: skip
+SAME_CLASSES = {name: ["source=digits"] for name in ADAPT}
 FEW = {"few_shot": ["evaluate={way: 3, shots: 2, queries: 4, draws: 20}"]}
 FILES = (
     "config.yaml", "overrides.txt", "plan.json", "env.json", "log.txt", "rows.jsonl", "metrics.csv", "results.json",
@@ -69,7 +73,7 @@ def test_the_list_is_complete() -> None:
     assert set(STRATEGIES) >= {
         "none", "scratch", "fine_tune", "partial", "linear_probe", "knn", "few_shot", "adabn", "coral",
     }  # fmt: skip
-    assert set(METHODS) >= {"supervised", "linear_probe", "adabn", "coral"}
+    assert set(METHODS) >= {"supervised", "linear_probe", "adabn", "discrepancy"}
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

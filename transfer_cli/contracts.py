@@ -32,12 +32,16 @@ def _even(x: Tensor, y: Tensor) -> list[Tensor]:
 @dataclass(frozen=True)
 class Stream:
     """A feed a method reads. `views` names augmentation policies: "train" is the data set's own (`augment`),
-    "none", "weak", "strong" are fixed; the first fills `batch.inputs`. Plan reads this from the syntax tree:
-    write it as literals."""
+    "none", "weak", "strong" are fixed; the first fills `batch.inputs`. `side` is whose rows: "source" or "target", by
+    the stream's name unless said. `optional`: labelled rows of the target beside unlabelled ones, there only where the
+    run says how many (`shots`, `fraction`); else neither task nor batch has the stream. Plan reads this from the
+    syntax tree: write it as literals."""
 
     labelled: bool = True
     views: tuple[str, ...] = ("train",)
     part: str = "train"
+    side: str = ""
+    optional: bool = False
 
 
 class Loss(NamedTuple):

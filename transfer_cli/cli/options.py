@@ -11,12 +11,13 @@ from typing import Any, Literal
 from transfer_cli.cli.table import COMMANDS, OPTIONS, Option, options_of
 from transfer_cli.config.values import seconds
 from transfer_cli.errors import ConfigError, Fault, nearest
+from transfer_cli.rules import RULES
 
 FORMATS = ("table", "tsv", "csv", "md", "latex", "json")
 ONE_OF = {
     "format": FORMATS,
     "color": ("auto", "always", "never"),
-    "rule": ("final", "source_val", "target_val", "oracle"),
+    "rule": RULES,
     "interval": ("t", "bootstrap"),
 }
 MANY = ("config_dirs", "without")  # fields of options that may be repeated

@@ -76,7 +76,7 @@ OPTIONS = (
     Option("--features", "", "", "features", "features to -o FILE.npz, no classes", "predict"),
     Option("--yes", "-y", "", "yes", "delete without asking", "clean"),
     Option("--metric", "", "NAME", "metric", "accuracy, nll ...; a search: target_val/accuracy", "run compare"),
-    Option("--rule", "", "RULE", "rule", "final, source_val, target_val, oracle", "compare"),
+    Option("--rule", "", "RULE", "rule", "final, source_val, target_val, information ..., oracle", "compare"),
     Option("--by", "", "KEYS", "by", "words that make the groups: a,b", "compare"),
     Option("--baseline", "", "WORDS", "baseline", "compare with this group", "compare"),
     Option("--interval", "", "KIND", "interval", "t or bootstrap", "compare"),

@@ -10,7 +10,8 @@ from transfer_cli.config.syntax import Param, last_name, literal, read_param
 from transfer_cli.errors import ConfigError, Fault
 
 PACKAGE = Path(__file__).parents[1]
-STREAM = {"labelled": True, "views": ["train"], "part": "train"}  # defaults of contracts.Stream
+# defaults of contracts.Stream
+STREAM = {"labelled": True, "views": ["train"], "part": "train", "side": "", "optional": False}
 
 
 class Module:

@@ -6,6 +6,10 @@ from typing import Annotated, Any, Literal
 
 from transfer_cli.ranges import Range
 
+Rule = Literal[
+    "final", "source_val", "target_val", "entropy", "information", "bnm", "snd", "dev", "knn", "mmd"
+]  # rules.py, but the oracle
+
 
 @dataclass(frozen=True, kw_only=True)
 class Root:
@@ -26,7 +30,7 @@ class Expect:
     `tolerance`; `source` says where the number comes from. `words` are laid over the experiment: its short version."""
 
     metric: str
-    rule: Literal["final", "source_val", "target_val"]
+    rule: Rule
     value: float
     tolerance: Annotated[float, Range(0)]
     n: Annotated[int, Range(1)]
@@ -39,7 +43,7 @@ class Stage:
     """Reserved keys of every stage. `seed` null and `same`: the run's. `trainer` and `feeds` change this stage only."""
 
     seed: Annotated[int, Range(0)] | Literal["same"] | None = None
-    rule: Literal["final", "source_val", "target_val"] = "final"
+    rule: Rule = "final"
     trainer: dict[str, Any] = field(default_factory=dict)
     feeds: dict[str, Any] = field(default_factory=dict)
 

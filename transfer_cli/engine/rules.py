@@ -1,6 +1,6 @@
 """Selection rules: which snapshot of a stage is handed on. `final` is the last state; `source_val` and `target_val`
-the best by the task's first metric on validation rows (of classes: accuracy, ties: lower NLL, then the earlier).
-None of them can see test rows."""
+the best by the task's first metric on validation rows (of classes: accuracy, ties: lower NLL, then the earlier); the
+label-free ones are the best by a validator of metrics/label_free.py. None of them can see test rows."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -22,6 +22,7 @@ class Kept:
         self.rules = rules
         self._facts: dict[str, dict[str, Any]] = {}
         self._states: dict[str, dict[str, Tensor]] = {}
+        self._newest: tuple[int, dict[str, Tensor]] = (-1, {})  # rules that choose one step share its snapshot
 
     def keep(
         self, rule: str, step: int, score: tuple[float, float], row: Mapping[str, float], method: Method | None
@@ -32,7 +33,12 @@ class Kept:
             return
         self._facts[rule] = {"step": step, "score": list(score), **dict(row)}
         if method is not None:
-            self._states[rule] = {name: value.detach().clone() for name, value in method.state_dict().items()}
+            self._states[rule] = self._snapshot(step, method)
+
+    def _snapshot(self, step: int, method: Method) -> dict[str, Tensor]:
+        if self._newest[0] != step:
+            self._newest = step, {name: value.detach().clone() for name, value in method.state_dict().items()}
+        return self._newest[1]
 
     def best(self, metrics: Mapping[str, str]) -> dict[str, float]:
         """Best validation so far, for the screen: `source_val/accuracy` of the metric that each rule goes by."""

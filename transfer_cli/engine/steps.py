@@ -8,11 +8,13 @@ from torch import Tensor
 from transfer_cli.contracts import Task
 from transfer_cli.engine import passes
 from transfer_cli.engine.bench import Bench, Job
+from transfer_cli.engine.label_free import LabelFree
 from transfer_cli.engine.loop import Training
 from transfer_cli.engine.ranks import agreed
 from transfer_cli.engine.rules import Kept, validation_steps
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.models.tensors import pack, unpack
+from transfer_cli.rules import LABELLED
 from transfer_cli.store.claim import Claim, identity_change, other_class
 from transfer_cli.store.commit import canonical
 
@@ -41,7 +43,8 @@ class Steps:
         )
         self.steps = training.trainer.steps
         self.stride = -(-self.steps // LOGGED_ROWS)
-        self.held_out = {rule: self._feed(rule) for rule in job.rules if rule != "final"}
+        self.held_out = {rule: self._feed(rule) for rule in job.rules if rule in LABELLED}
+        self.label_free = LabelFree(job, bench)
         self.goes_by = {rule: bench.task(job, rule.removesuffix("_val")).primary for rule in self.held_out}
         self.oracle = bench.feed(job, "target", "test", seed=job.seed) if "oracle" in job.spec else None
         self.looks = looks_of(job, training.trainer)
@@ -82,7 +85,11 @@ class Steps:
         if self.oracle is not None:
             task, metrics = self._metrics("target_val", self.oracle)
             row[f"oracle/{task.primary}"] = metrics[task.primary]
+        guesses = self.label_free(self.training.whole.result()["net"])
+        row |= {f"{rule}/score": value for rule, value in guesses.items()}
         self._row({"step": step, **row})
+        for rule, value in guesses.items():
+            self.kept.keep(rule, step, (value, 0.0), row, self.training.whole)
         for rule, (task, metrics) in found.items():
             self.kept.keep(rule, step, task.better(metrics), row, self.training.whole)
 

@@ -17,6 +17,7 @@ from transfer_cli.plan import closure, origin
 from transfer_cli.plan.episodes import enough_for_episodes
 from transfer_cli.plan.plan import Json, Plan, Stage, key_of, stamp_of
 from transfer_cli.plan.precision import resolved
+from transfer_cli.rules import LABEL_FREE
 
 AUGMENT = PACKAGE / "data" / "augment.py"
 # what every stage that reads data runs on, by kind of row: rows, how they reach a net, metrics of validation and test
@@ -99,7 +100,8 @@ class Planner:
         if node["method"] == "given":
             return self._given(name, inherited)
         chosen = signature("method", node["method"], self.plugins)
-        sides = {stream: bound(_slot(name), stream, chosen.streams) for stream in chosen.streams}
+        chosen = self._asked_for(chosen)
+        sides = {s: wants["side"] or bound(_slot(name), s, chosen.streams) for s, wants in chosen.streams.items()}
         self._need_source(name, node["method"], sides)
         self._can_learn(name, node["method"], chosen, sides)
         self._closed_set(name, node["method"], chosen, sides)
@@ -168,10 +170,25 @@ class Planner:
             count = len(data.rows(wants["part"], labelled=wants["labelled"], seed=seed).index)
             yield f"{data.title} {count:,}" + ("" if wants["labelled"] else " no label")
 
+    def _asked_for(self, chosen: Signature) -> Signature:
+        """Without its optional streams, unless the run says how many labels of the target there are."""
+        if self.target.view.shots is not None or self.target.view.fraction is not None:
+            return chosen
+        return replace(chosen, streams={s: wants for s, wants in chosen.streams.items() if not wants["optional"]})
+
     def _rules(self, chosen: Signature, sides: Mapping[str, str]) -> list[str]:
-        """Rules that could choose a snapshot: validation labels count as used only where training labels are."""
+        """Rules that could choose a snapshot: validation labels count as used only where training labels are, and
+        target rows without labels where training reads such."""
         labelled = {side for stream, side in sides.items() if chosen.streams[stream]["labelled"]}
-        return [f"{side}_val" for side in ("source", "target") if side in labelled and self._data(side).has("val")]
+        found = [f"{side}_val" for side in ("source", "target") if side in labelled and self._data(side).has("val")]
+        unlabelled = {side for stream, side in sides.items() if not chosen.streams[stream]["labelled"]}
+        if "target" not in unlabelled or not self._knows(labelled) or not self.target.has("val", labelled=False):
+            return found
+        return [*found, *(rule for rule, source in LABEL_FREE.items() if not source or "source_val" in found)]
+
+    def _knows(self, labelled: set[str]) -> bool:
+        """Whether the net predicts classes in this stage: it learns them, or an earlier stage taught them."""
+        return self.target.raw.task == "classify" and (bool(labelled) or self.classes is not None)
 
     def _knows_target(self, chosen: Signature, sides: Mapping[str, str]) -> bool:
         """Whether the head that this stage trains is one for the target's classes."""
@@ -179,7 +196,10 @@ class Planner:
         return all(self._data(side).classes == self.target.classes for side in labelled)
 
     def _held_out(self, rule: str, seed: int) -> Json:
-        return self._data(rule.removesuffix("_val")).key("val", labelled=True, seed=seed)
+        if rule not in LABEL_FREE:
+            return self._data(rule.removesuffix("_val")).key("val", labelled=True, seed=seed)
+        source = {"source": self._data("source").key("val", labelled=True, seed=seed)} if LABEL_FREE[rule] else {}
+        return {"target": self.target.key("val", labelled=False, seed=seed), **source}
 
     def _rule(self, name: str, node: Json, rules: Sequence[str]) -> str:
         rule = str(node["rule"])

@@ -9,9 +9,9 @@ from transfer_cli.report import names, numbers
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.statistics import Interval, inside, measured
 from transfer_cli.report.tables import Column, Table
+from transfer_cli.rules import RULES
 
 Results = Mapping[str, Any]
-RULES = ("final", "source_val", "target_val", "oracle")
 METRICS = ("accuracy", "top5", "f1", "nll", "ece", "bits_per_char", "perplexity")  # on the screen; machines get all
 EMPTY = {"what": "", "size": None, "seconds": None}  # of a slot without a method
 STAGES = ("pretrain", "align", "fine_tune")

@@ -175,7 +175,9 @@ def unfinished(path: Path, digest: str, sweep: str = "") -> bool:
     found = read_json(path) or {"status": "none"}
     if found["status"] == "done":
         _DONE.add(path)
-    return found["status"] not in ("done", "none") and found.get("digest") == digest and (found.get("sweep") or "") == sweep
+    if found["status"] in ("done", "none"):
+        return False
+    return found.get("digest") == digest and (found.get("sweep") or "") == sweep
 
 
 class RunDir(Record):

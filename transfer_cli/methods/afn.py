@@ -1,0 +1,38 @@
+"""Adaptive feature norm: features of both sides are made longer, step by step."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from torch import Tensor
+
+from transfer_cli.contracts import Batch, Given, Loss, Progress, Range
+from transfer_cli.losses.certainty import entropies
+from transfer_cli.methods._aligned import Aligned
+
+
+class Afn(Aligned):
+    """Xu et al. 2019, arXiv:1811.07456, eq. 8 (stepwise): source cross-entropy + weight * (|f| - |f as it is| -
+    longer)^2 on both sides + entropy * mean entropy of target predictions."""
+
+    def __init__(
+        self,
+        given: Given,
+        *,
+        weight: Annotated[float, Range(0)] = 0.05,
+        longer: Annotated[float, Range(0)] = 1.0,
+        entropy: Annotated[float, Range(0)] = 0.1,
+    ) -> None:
+        super().__init__(given)
+        self.weight, self.longer, self.entropy = weight, longer, entropy
+
+    def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
+        both = self.both(batch)
+        norms = self._stretch(both.source) + self._stretch(both.target)
+        unsure = entropies(both.target_scores).mean()
+        value = both.label_loss + self.weight * norms + self.entropy * unsure
+        logs = {"label": both.label_loss, "entropy": unsure, "norm": both.target.norm(dim=1).mean()}
+        yield Loss("net", value, logs, weight=len(batch["source"]))
+
+    def _stretch(self, features: Tensor) -> Tensor:
+        norms = features.norm(dim=1)
+        return (norms - norms.detach() - self.longer).square().mean()

@@ -1,0 +1,72 @@
+"""Source-free adaptation: the source's head stays, features move until it is sure of the target."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor, nn
+
+from transfer_cli.contracts import Batch, Feed, Given, Loss, Method, Player, Progress, Range, Stream
+from transfer_cli.losses.certainty import information
+from transfer_cli.methods._whole import features_of
+
+
+class Shot(Method):
+    """SHOT, Liang et al. 2020, arXiv:2002.08546, eq. 7: the head is frozen; the backbone raises the information of its
+    predictions (eq. 3) and learns pseudo-labels, the nearest of class centroids (eqs. 4 to 6), renewed `renewals`
+    times over training. Sees no source rows: wants a net that knows the source. `pseudo`: weight of the
+    pseudo-labels."""
+
+    streams = {"target": Stream(labelled=False)}
+    coupled = True
+    tasks = ("classify",)
+
+    labels: Tensor  # pseudo-labels [N], 0 before the first renewal
+
+    def __init__(
+        self,
+        given: Given,
+        *,
+        pseudo: Annotated[float, Range(0)] = 0.3,
+        renewals: Annotated[int, Range(1)] = 15,
+    ) -> None:
+        super().__init__()
+        self.net: Any = given.net
+        self.task = given.tasks["target"]
+        self.pseudo, self.renewals = pseudo, renewals
+        self.net.heads.requires_grad_(False)
+        self.register_buffer("labels", torch.zeros(given.rows["target"], dtype=torch.int64))
+
+    def players(self) -> dict[str, Player]:
+        return {"net": [self.net.backbone]}
+
+    @torch.no_grad()
+    def refresh(self, feeds: dict[str, Feed], at: Progress) -> None:
+        if self.pseudo and at.step % max(1, at.steps // self.renewals) == 0:
+            features = features_of(self.net, feeds["target"])
+            self.labels.copy_(pseudo_labels(features, self.head(features)))
+
+    def head(self, features: Tensor) -> Tensor:
+        scores: Tensor = self.net.heads[self.task.head](features)
+        return scores
+
+    def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
+        target = batch["target"]
+        scores = self.head(self.net.features(target.inputs)).float()
+        gained = information(scores)
+        guessed = nn.functional.cross_entropy(scores, self.labels.index_select(0, target.index))
+        yield Loss("net", self.pseudo * guessed - gained, {"information": gained, "pseudo": guessed})
+
+
+@torch.no_grad()
+def pseudo_labels(features: Tensor, scores: Tensor, rounds: int = 2) -> Tensor:
+    """Labels [N] of features [N, D]: the nearest centroid by cosine. Centroids are means weighted by softmax(scores
+    [N, C]) at first, then of the rows so labelled. A class that nobody is nearest to keeps no centroid."""
+    rows = nn.functional.normalize(torch.cat([features, torch.ones_like(features[:, :1])], 1), dim=1)
+    share = scores.softmax(1)
+    for _ in range(rounds):
+        weight = share.sum(0)
+        centroids = nn.functional.normalize((share.T @ rows) / weight.clamp_min(1e-8)[:, None], dim=1)
+        labels = (rows @ centroids.T).masked_fill(weight == 0, -torch.inf).argmax(1)
+        share = nn.functional.one_hot(labels, scores.shape[1]).to(rows.dtype)
+    return labels
