@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from transfer_cli.config.check import Checker
+from transfer_cli.config.classes import STREAM
 from transfer_cli.config.folders import find_option, options
 from transfer_cli.config.nodes import Feed, Input, Model, Root, Stage
 from transfer_cli.config.signatures import PACKAGE, Param, signature, signature_of
@@ -80,8 +81,8 @@ def test_streams_and_settings_are_inherited(toy: Path) -> None:
     child = signature_of(toy, "Child")
     assert child.params == signature_of(toy, "Toy").params
     assert child.streams == {
-        "source": {"labelled": True, "views": ["train"], "part": "train"},
-        "target": {"labelled": False, "views": ["weak", "strong"], "part": "train"},
+        "source": STREAM,
+        "target": {**STREAM, "labelled": False, "views": ["weak", "strong"]},
     }
 
 
@@ -290,7 +291,7 @@ def test_empty_slots_have_only_reserved_keys() -> None:
         ),
         ("model", {"family": "lenet", "input": INPUT | {"crop": 29}}, "model.input.crop=29: allowed 1 to size, 28"),
         ("colour", "red", "colour: the configuration has no such key"),
-        ("fine_tune", {"method": "coral"}, "fine_tune=coral: aligns source and target; say align=coral"),
+        ("fine_tune", {"method": "dann"}, "fine_tune=dann: aligns source and target; say align=dann"),
     ],
 )
 def test_each_fault_has_its_line(node: str, value: Any, line: str) -> None:

@@ -198,7 +198,7 @@ def test_a_strategy_of_ones_own_may_chain_stages(write: Write, mine: Path) -> No
     )
     words = ["strategy=twice", "source=mnist", "data=usps"]
     assert methods(load(words, config_dirs=[mine]))["align_2"] == "adabn"
-    assert methods(load([*words, "align_2=coral"], config_dirs=[mine]))["align_2"] == "coral"
+    assert methods(load([*words, "align_2=dann"], config_dirs=[mine]))["align_2"] == "dann"
 
 
 # values

@@ -31,18 +31,25 @@ GOLDEN: dict[str, dict[str, float]] = {
     "mlp": {
         "align/0/coral": 1.167016e-06,
         "align/0/label": 2.226638,
-        "align/0/loss": 2.226755,
-        "align/1/coral": 1.018113e-06,
-        "align/1/label": 2.274837,
-        "align/1/loss": 2.274939,
-        "align/2/coral": 1.645764e-06,
-        "align/2/label": 2.168747,
-        "align/2/loss": 2.168912,
-        "align/3/source_val/accuracy": 0.2256267,
-        "align/3/source_val/nll": 2.178641,
-        "final/test/accuracy": 0.2479109,
-        "final/test/ece": 0.1099855,
-        "final/test/nll": 2.176636,
+        "align/0/loss": 2.226638,
+        "align/1/coral": 1.019522e-06,
+        "align/1/label": 2.274801,
+        "align/1/loss": 1.137452,
+        "align/2/coral": 1.432323e-06,
+        "align/2/label": 2.186866,
+        "align/2/loss": 1.093505,
+        "align/3/bnm/score": 0.380605,
+        "align/3/dev/score": -2.193409,
+        "align/3/entropy/score": -2.289913,
+        "align/3/information/score": 0.002999067,
+        "align/3/knn/score": 0.1977716,
+        "align/3/mmd/score": -0.0,
+        "align/3/snd/score": 5.877481,
+        "align/3/source_val/accuracy": 0.1977716,
+        "align/3/source_val/nll": 2.193409,
+        "final/test/accuracy": 0.2089136,
+        "final/test/ece": 0.06997834,
+        "final/test/nll": 2.191346,
         "pretrain/0/loss": 2.27171,
         "pretrain/1/loss": 2.299779,
         "pretrain/2/loss": 2.236672,
@@ -126,7 +133,10 @@ def test_a_tiny_stage_keeps_its_numbers(name: str, tmp_path: Path) -> None:
     found = computed(name, tmp_path)
     # other CPUs sum in another order: last digits, and now and then one picture of 359
     same = found.keys() == GOLDEN.get(name, {}).keys() and all(
-        value == pytest.approx(GOLDEN[name][key], rel=1e-4, abs=0.003 if "accuracy" in key or "ece" in key else 1e-7)
+        value
+        == pytest.approx(
+            GOLDEN[name][key], rel=1e-4, abs=0.003 if "accuracy" in key or "ece" in key or "knn" in key else 1e-6
+        )
         for key, value in found.items()
     )
     if not same:

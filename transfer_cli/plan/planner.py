@@ -20,6 +20,7 @@ from transfer_cli.plan.precision import resolved
 from transfer_cli.rules import LABEL_FREE
 
 AUGMENT = PACKAGE / "data" / "augment.py"
+VALIDATORS = PACKAGE / "metrics" / "label_free.py"
 # what every stage that reads data runs on, by kind of row: rows, how they reach a net, metrics of validation and test
 READERS = {
     "pictures": ("data/dataset.py", "data/cache.py", "data/decode.py", "metrics/classification.py"),
@@ -124,6 +125,7 @@ class Planner:
         streams = {s: self._view(chosen, s, side, node, seed) for s, side in sides.items()}
         pictures = self.target.raw.kind == "pictures"
         drawn = any(view != "none" for stream in streams.values() for view in stream["views"])
+        guessed = any(rule in LABEL_FREE for rule in rules)
         spec: Json = {
             "kind": "train",
             "method": {k: v for k, v in node.items() if k not in RESERVED or k == "method"},
@@ -134,7 +136,7 @@ class Planner:
             "code": self._code(
                 method=node["method"],
                 sides=sides.values(),
-                extra=[*self.readers, *([AUGMENT] if drawn and pictures else [])],
+                extra=[*self.readers, *([AUGMENT] if drawn and pictures else []), *([VALIDATORS] if guessed else [])],
             ),
         }
         if chosen.steps:  # a method without steps draws nothing and reads no trainer
