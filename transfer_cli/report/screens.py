@@ -13,6 +13,7 @@ from transfer_cli.rules import RULES
 
 Results = Mapping[str, Any]
 METRICS = ("accuracy", "top5", "f1", "nll", "ece", "bits_per_char", "perplexity")  # on the screen; machines get all
+ACROSS = 4  # selection rules side by side; more stand below each other
 EMPTY = {"what": "", "size": None, "seconds": None}  # of a slot without a method
 STAGES = ("pretrain", "align", "fine_tune")
 
@@ -91,12 +92,14 @@ def long(results: Results) -> Table:
 
 def side_by_side(results: Results, path: Path | None = None) -> Table:
     """The table for people; the headline's rule bears a star, and an oracle stands in brackets: it is no result."""
-    head, rules = results["headline"] or {}, by_rule(results)
+    rules = by_rule(results)
+    shown = [f"test/{name}" for name in METRICS if any(f"test/{name}" in found for found in rules.values())]
+    if len(rules) > ACROSS:
+        return _a_line_a_rule(results, shown, path)
     columns = [
         Column("metric", head=_title(results)),
-        *(Column(rule, head=rule + "*" * (rule == head.get("rule")), align="right") for rule in rules),
+        *(Column(rule, head=_starred(rule, results), align="right") for rule in rules),
     ]
-    shown = [f"test/{name}" for name in METRICS if any(f"test/{name}" in found for found in rules.values())]
     rows = [
         {"metric": names.heading(name), **{rule: cell(found, name, rule) for rule, found in rules.items()}}
         for name in shown
@@ -105,6 +108,28 @@ def side_by_side(results: Results, path: Path | None = None) -> Table:
         steps = {rule: numbers.count(found["step"]) for rule, found in rules.items() if "step" in found}
         rows.append({"metric": "at step", **steps})
     return Table(columns, rows, notes=_notes(results, path), next=next_command(results), schema="results/1")
+
+
+def _a_line_a_rule(results: Results, shown: Sequence[str], path: Path | None) -> Table:
+    """The same with more rules than a screen is wide."""
+    columns = [
+        Column("rule", head=_title(results)),
+        *(Column(name, head=names.heading(name), align="right") for name in shown),
+        Column("step", head="at step", align="right"),
+    ]
+    rows = [
+        {
+            "rule": _starred(rule, results),
+            **{name: cell(found, name, rule) for name in shown},
+            "step": numbers.count(found["step"]) if "step" in found else "",
+        }
+        for rule, found in by_rule(results).items()
+    ]
+    return Table(columns, rows, notes=_notes(results, path), next=next_command(results), schema="results/1")
+
+
+def _starred(rule: str, results: Results) -> str:
+    return rule + "*" * (rule == (results["headline"] or {}).get("rule"))
 
 
 def by_rule(results: Results) -> dict[str, Mapping[str, Any]]:
