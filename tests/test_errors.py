@@ -251,7 +251,7 @@ def test_bad_weights(name: str, text: str, transfer: Transfer, weights: Path, tm
 
 
 def test_a_run_whose_classes_do_not_fit(transfer: Transfer) -> None:
-    assert transfer("run", "data=digits", "strategy=none", "source=digits", "data.classes=[0,1]", *MLP).code == 4
+    assert transfer("run", "data=digits", "strategy=none", "source=digits", "source.classes=[0,1]", *MLP).code == 4
     assert transfer("run", "data=digits", "strategy=scratch", *MLP, "-q").code == 0
     told = transfer("run", "data=digits", "strategy=none", "weights=last", *MLP)
     assert (told.code, told.out) == (4, "")

@@ -20,9 +20,13 @@ METHODS = sorted(path.stem for path in (PACKAGE / "methods").glob("[!_]*.py"))
 SMALL = ("data=digits", "trainer=tiny", "runtime=cpu")
 ADAPT = (
     "adabn", "adda", "afn", "bsp", "cdan", "coral", "dan", "dann", "jan", "mcc", "mcd", "mdd", "none",
-    "shot", "source_only",
+    "shot", "source_only", "mean_teacher", "pseudo_label", "tent",
 )  # fmt: skip
-SAME_CLASSES = {name: ["source=digits"] for name in ADAPT}
+SAME_CLASSES = {
+    **{name: ["source=digits"] for name in ADAPT},
+    "pada": ["source=digits", "data.classes=[2,3,7]"],
+    "osbp": ["source=digits", "source.classes=[2,3,7]"],
+}
 FEW = {"few_shot": ["evaluate={way: 3, shots: 2, queries: 4, draws: 20}"]}
 FILES = (
     "config.yaml", "overrides.txt", "plan.json", "env.json", "log.txt", "rows.jsonl", "metrics.csv", "results.json",

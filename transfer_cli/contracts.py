@@ -33,9 +33,9 @@ def _even(x: Tensor, y: Tensor) -> list[Tensor]:
 class Stream:
     """A feed a method reads. `views` names augmentation policies: "train" is the data set's own (`augment`),
     "none", "weak", "strong" are fixed; the first fills `batch.inputs`. `side` is whose rows: "source" or "target", by
-    the stream's name unless said. `optional`: labelled rows of the target beside unlabelled ones, there only where the
-    run says how many (`shots`, `fraction`); else neither task nor batch has the stream. Plan reads this from the
-    syntax tree: write it as literals."""
+    the stream's name unless said. `optional`: there only where there is something for it, else neither task nor batch
+    has the stream: rows of a source if there is one; labelled rows of the target beside unlabelled ones if the run says
+    how many (`shots`, `fraction`). Plan reads this from the syntax tree: write it as literals."""
 
     labelled: bool = True
     views: tuple[str, ...] = ("train",)
@@ -177,6 +177,9 @@ class Method(nn.Module):
     steps: ClassVar[bool] = True  # False: `finish` is all the work, and it draws nothing
     tasks: ClassVar[tuple[str, ...]] = ("classify", "language")  # what labels may mean
     extra: ClassVar[str] = ""  # the optional library it needs, named as the extra of pyproject.toml is
+    # how the classes of a labelled source and an unlabelled target may differ. partial: the source may have more;
+    # open: the target may, and to both streams' tasks those are one last class, "unknown"
+    classes: ClassVar[str] = "same"
     coupled: ClassVar[bool] = False  # True: the loss is no mean over rows, so micro-batches would change it
 
     def players(self) -> dict[str, Player]:

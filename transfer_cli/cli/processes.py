@@ -127,7 +127,7 @@ def job_of(made: Plan, stage: Stage) -> Any:
     from transfer_cli.engine.bench import Job
 
     sides = {"target": made.target, "source": made.source}
-    data = {side: found for side, found in sides.items() if found is not None}
+    data = {side: found.seen_as(stage.names) for side, found in sides.items() if found is not None}
     plugins = tuple(made.values["plugins"])
     return Job(stage.name, stage.key, stage.spec, stage.rules, data, made.weights, plugins, stage.seed)
 

@@ -21,9 +21,9 @@ FOLDERS = {"method": "methods", "data": "data", "model": "models", "predictor": 
 
 @dataclass(frozen=True)
 class Signature:
-    """What a class takes and says of itself. `streams` {name: {labelled, views, part}}; `steps`, `coupled`,
-    `tasks`, `extra` as in contracts.Method; `flags` are its other literal class attributes; `doc` the first line of its
-    docstring."""
+    """What a class takes and says of itself. `streams` {name: {labelled, views, part, ...}}; `steps`, `coupled`,
+    `tasks`, `classes`, `extra` as in contracts.Method; `flags` are its other literal class attributes; `doc` the first
+    line of its docstring."""
 
     path: Path
     name: str
@@ -34,6 +34,7 @@ class Signature:
     coupled: bool = False
     tasks: tuple[str, ...] = ("classify", "language")
     extra: str = ""
+    classes: str = "same"
     flags: dict[str, Any] = field(default_factory=dict)
 
 
@@ -87,5 +88,6 @@ def signature_of(path: Path, class_name: str) -> Signature:
     doc = (ast.get_docstring(node) or "").partition("\n")[0]
     steps, coupled = bool(flags.pop("steps", True)), bool(flags.pop("coupled", False))
     tasks = tuple(flags.pop("tasks", Signature.tasks))
-    extra = str(flags.pop("extra", ""))
-    return Signature(path, class_name, merged["params"], doc, merged["streams"], steps, coupled, tasks, extra, flags)
+    extra, classes = str(flags.pop("extra", "")), str(flags.pop("classes", "same"))
+    params, streams = merged["params"], merged["streams"]
+    return Signature(path, class_name, params, doc, streams, steps, coupled, tasks, extra, classes, flags)

@@ -1,8 +1,8 @@
 """DataSet: an opened data set under one view, and which rows of it anybody may see. No torch, no pixels.
 Test rows are handed out under their own name only; what is drawn is drawn here, by seed."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from transfer_cli.data.describe import View
 
 Part = Literal["train", "val", "test"]
+UNKNOWN = "unknown"  # the class of all rows whose own class a net does not know
 
 
 @dataclass(frozen=True)
 class Rows:
     """Rows of a view: `part` is the raw part to read pixels from, `index` [N] rows of it, `labels` int64 [N]
-    numbered as DataSet.classes."""
+    numbered as DataSet.names."""
 
     part: str
     index: np.ndarray
@@ -35,7 +36,8 @@ class Rows:
 
 @dataclass(frozen=True)
 class DataSet:
-    """An opened data set under one view. `parts`: part -> (raw part, ascending rows of the classes chosen)."""
+    """An opened data set under one view. `parts`: part -> (raw part, ascending rows of the classes chosen). `known`:
+    classes of a net by which labels are numbered in place of the data's own."""
 
     name: str
     title: str
@@ -44,6 +46,17 @@ class DataSet:
     view: "View"
     parts: Mapping[str, tuple[str, np.ndarray]] = field(repr=False)
     word: str = "data"
+    known: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the numbers of labels stand for."""
+        return self.known or self.classes
+
+    def seen_as(self, names: Sequence[str]) -> "DataSet":
+        """The same rows with labels numbered as in `names`, by name; a class that is not there is UNKNOWN, which must
+        then be. Empty `names`: numbered as the data's own classes."""
+        return replace(self, known=() if tuple(names) == self.classes else tuple(names))
 
     @property
     def fingerprint(self) -> str:
@@ -85,7 +98,7 @@ class DataSet:
             index, labels = index[kept], labels[kept]
         if labelled and (noise := self._noise(part)):
             labels = noisy(labels, self.classes, **noise)
-        return Rows(raw_part, index, labels, self.raw)
+        return Rows(raw_part, index, self._by_name(labels), self.raw)
 
     def key(self, part: Part, *, labelled: bool, seed: int) -> dict[str, Any]:
         """JSON: all that decides the content of `rows(part, ...)`, and nothing else: the draw's seed only where
@@ -102,6 +115,7 @@ class DataSet:
             "split": split,
             "draw": {**limits, "seed": seed} if limits else {},
             **({"noise": noise} if noise else {}),
+            **({"known": list(self.known)} if self.known else {}),
         }
 
     def sizes(self) -> dict[str, int]:
@@ -123,6 +137,13 @@ class DataSet:
         lookup = np.full(len(self.raw.classes), -1, np.int64)
         lookup[[self.raw.classes.index(name) for name in self.classes]] = np.arange(len(self.classes))
         return np.asarray(lookup[self.raw.parts[raw_part].labels[index]])
+
+    def _by_name(self, labels: np.ndarray) -> np.ndarray:
+        if not self.known:
+            return labels
+        place = {name: number for number, name in enumerate(self.known)}
+        lookup = [place[name if name in place else UNKNOWN] for name in self.classes]
+        return np.asarray(np.array(lookup, np.int64)[labels])
 
     def _limits(self, part: str) -> dict[str, Any]:
         view = self.view

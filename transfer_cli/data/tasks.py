@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from transfer_cli.contracts import Batch, Task
-from transfer_cli.data.dataset import DataSet
+from transfer_cli.data.dataset import UNKNOWN, DataSet
 from transfer_cli.data.tokenizers import Tokenizer
 from transfer_cli.errors import ConfigError, DataError, Fault
-from transfer_cli.metrics.classification import classification, half_width
+from transfer_cli.metrics.classification import classification, half_width, open_set
 from transfer_cli.metrics.language import bits_half_width, language
 
 NEW_HEAD = "strategy=linear_probe or fine_tune gives it a new head"
@@ -22,7 +22,7 @@ def task_of(data: DataSet, tokenizer: Tokenizer | None) -> Task:
     if data.raw.task == "language":
         assert tokenizer is not None, "checked by the plan: the model reads texts"
         return Language(tokenizer)
-    return Classification(data.classes)
+    return Classification(data.names)
 
 
 class Classification:
@@ -67,6 +67,8 @@ class Classification:
     def metrics(self, rows: Rows) -> dict[str, float]:
         """Metrics of scores [N, C] against labels [N]; those of one class are named `f1/<class>`."""
         found = classification(rows["scores"], rows["labels"])
+        if self.classes[-1] == UNKNOWN:
+            found |= open_set(rows["scores"], rows["labels"])
         return {_renamed(name, self.classes): value for name, value in found.items()}
 
     def better(self, metrics: dict[str, float]) -> tuple[float, float]:

@@ -1,5 +1,7 @@
 """BatchNorm statistics of the target in place of the source's."""
 
+from typing import ClassVar
+
 import torch
 from torch import nn
 
@@ -14,13 +16,14 @@ class Adabn(Method):
 
     streams = {"target": Stream(labelled=False, views=("none",))}
     steps = False
+    name: ClassVar[str] = "adabn"
 
     def __init__(self, given: Given) -> None:
         super().__init__()
         self.net = given.net
         self.norms = [m for m in self.net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         if not self.norms:
-            raise ConfigError(Fault("align", "the net has no BatchNorm layer", "adabn", do="model=conv4 or resnet20"))
+            raise ConfigError(Fault("align", "the net has no BatchNorm layer", self.name, do="model=conv4 or resnet20"))
 
     @torch.no_grad()
     def finish(self, feeds: dict[str, Feed]) -> None:

@@ -47,6 +47,19 @@ def ece(scores: Tensor, labels: Tensor) -> float:
     return gaps.abs().sum().item() / len(labels)
 
 
+def open_set(scores: Tensor, labels: Tensor) -> dict[str, float]:
+    """Of scores whose last class stands for all unknown ones: `os_star`, the mean recall of the known classes that
+    occur in labels; `unknown`, the recall of the unknown; `hos`, their harmonic mean. Bucci et al. 2020,
+    arXiv:2007.12107, section 2. Nothing where one of the two does not occur."""
+    matrix = confusion(scores, labels)
+    hits, rows = matrix.diagonal().double(), matrix.sum(1)
+    occurs = rows[:-1] > 0
+    if not occurs.any() or not rows[-1]:
+        return {}
+    known, unknown = (hits[:-1] / rows[:-1])[occurs].mean().item(), (hits[-1] / rows[-1]).item()
+    return {"os_star": known, "unknown": unknown, "hos": 2 * known * unknown / max(known + unknown, 1e-12)}
+
+
 def _by_class(matrix: Tensor) -> dict[str, float]:
     """precision = hits / predicted, recall = hits / rows, f1 = 2 hits / (predicted + rows); 0 where nothing counts."""
     hits, rows, predicted = matrix.diagonal().double(), matrix.sum(1).double(), matrix.sum(0).double()

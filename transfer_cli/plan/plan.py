@@ -18,8 +18,9 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a run. `spec` is what is hashed into `key`; `rules` are the snapshots it can hand on and `rule`
-    the one it does; `what` is for people. `key` "" is an empty slot."""
+    """One stage of a run. `spec` is what is hashed into `key`; `rules` are the snapshots it can hand on and `rule` the
+    one it does; `what` is for people. `key` "" is an empty slot. `names`: classes that labels are numbered by, where
+    they are not the data's own."""
 
     name: str
     method: str
@@ -29,6 +30,7 @@ class Stage:
     rule: str = "final"
     rules: tuple[str, ...] = ("final",)
     seed: int = 0
+    names: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:

@@ -13,7 +13,7 @@ from transfer_cli.data.dataset import DataSet
 from transfer_cli.data.describe import describe_pair
 from transfer_cli.data.tokenizers import fitted
 from transfer_cli.errors import ConfigError, DataError, Fault
-from transfer_cli.plan import closure, origin
+from transfer_cli.plan import classes, closure, origin
 from transfer_cli.plan.episodes import enough_for_episodes
 from transfer_cli.plan.plan import Json, Plan, Stage, key_of, stamp_of
 from transfer_cli.plan.precision import resolved
@@ -51,6 +51,8 @@ class Planner:
         self.seed = int(self.values["seed"])
         self.net: Json = {}
         self.classes: tuple[str, ...] | None = None  # of the net's head, as far as known
+        self.open = False  # the last of them stands for all that it does not know
+        self.names: tuple[str, ...] = ()  # classes that labels are numbered by in this stage, if not the data's own
         self.last: Stage | None = None
         self.weights: Path | None = None
         self.code: set[Path] = set()  # files in any key
@@ -105,7 +107,7 @@ class Planner:
         sides = {s: wants["side"] or bound(_slot(name), s, chosen.streams) for s, wants in chosen.streams.items()}
         self._need_source(name, node["method"], sides)
         self._can_learn(name, node["method"], chosen, sides)
-        self._closed_set(name, node["method"], chosen, sides)
+        self.names = self._numbered_by(name, node["method"], chosen, sides)
         stage = self._train(name, node, chosen, sides)
         self._hand_on(stage, chosen, sides)
         return stage
@@ -143,10 +145,10 @@ class Planner:
             effective = trainer | {"precision": trainer["precision"] or self.values["model"]["precision"]}
             spec |= {"seed": seed, "trainer": effective, "validation": {r: self._held_out(r, seed) for r in rules}}
             if self.values["oracle"] and self._knows_target(chosen, sides):
-                spec["oracle"] = self.target.key("test", labelled=True, seed=seed)
+                spec["oracle"] = self._data("target").key("test", labelled=True, seed=seed)
         rule = self._rule(name, node, ("final", *rules))
         what = f"{self.config.choices.get(name, node['method'])}, " + " + ".join(self._reads(chosen, sides, seed))
-        return Stage(name, node["method"], what, spec, key_of(spec), rule, ("final", *rules), seed)
+        return Stage(name, node["method"], what, spec, key_of(spec), rule, ("final", *rules), seed, self.names)
 
     def _seed(self, node: Json) -> int:
         return self.seed if node["seed"] in (None, "same") else int(node["seed"])
@@ -158,7 +160,7 @@ class Planner:
             "side": side,
             "part": wants["part"],
             "data": data.key(wants["part"], labelled=wants["labelled"], seed=seed),
-            "classes": list(data.classes),
+            "classes": list(data.names),
             "labelled": wants["labelled"],
             "views": [data.augment if view == "train" else view for view in wants["views"]]
             if chosen.steps
@@ -173,10 +175,16 @@ class Planner:
             yield f"{data.title} {count:,}" + ("" if wants["labelled"] else " no label")
 
     def _asked_for(self, chosen: Signature) -> Signature:
-        """Without its optional streams, unless the run says how many labels of the target there are."""
-        if self.target.view.shots is not None or self.target.view.fraction is not None:
-            return chosen
-        return replace(chosen, streams={s: wants for s, wants in chosen.streams.items() if not wants["optional"]})
+        """Without the optional streams for which there is nothing."""
+        kept = {s: w for s, w in chosen.streams.items() if not w["optional"] or self._offers(w["side"] or s, w)}
+        return replace(chosen, streams=kept)
+
+    def _offers(self, side: str, wants: Json) -> bool:
+        """Whether there is a source, or the run says how many labels of the target there are."""
+        if side == "source":
+            return self.source is not None
+        view = self.target.view
+        return not wants["labelled"] or view.shots is not None or view.fraction is not None
 
     def _rules(self, chosen: Signature, sides: Mapping[str, str]) -> list[str]:
         """Rules that could choose a snapshot: validation labels count as used only where training labels are, and
@@ -195,7 +203,7 @@ class Planner:
     def _knows_target(self, chosen: Signature, sides: Mapping[str, str]) -> bool:
         """Whether the head that this stage trains is one for the target's classes."""
         labelled = [side for stream, side in sides.items() if chosen.streams[stream]["labelled"]]
-        return all(self._data(side).classes == self.target.classes for side in labelled)
+        return all(self._data(side).names == self._data("target").names for side in labelled)
 
     def _held_out(self, rule: str, seed: int) -> Json:
         if rule not in LABEL_FREE:
@@ -215,13 +223,13 @@ class Planner:
         self.last, self.net = stage, {"key": stage.key, "rule": stage.rule, "part": "net"}
         labelled = [side for stream, side in sides.items() if chosen.streams[stream]["labelled"]]
         if labelled:
-            self.classes = self._data(labelled[-1]).classes
+            self.classes, self.open = self._data(labelled[-1]).names, chosen.classes == "open"
 
     # checks
     def _data(self, side: str) -> DataSet:
         data = self.source if side == "source" else self.target
         assert data is not None, "checked by _need_source"
-        return data
+        return data.seen_as(self.names)
 
     def _need_source(self, name: str, method: str, sides: Mapping[str, str]) -> None:
         if "source" in sides.values() and self.source is None:
@@ -234,17 +242,13 @@ class Planner:
                 text = f"cannot learn {task}, and that is the task of {self._data(side).title}"
                 raise ConfigError(Fault(name, text, method, do="fine_tune=full or partial"))
 
-    def _closed_set(self, name: str, method: str, chosen: Signature, sides: Mapping[str, str]) -> None:
+    def _numbered_by(self, name: str, method: str, chosen: Signature, sides: Mapping[str, str]) -> tuple[str, ...]:
+        """Classes that labels are numbered by, where the method allows source and target to differ; else ()."""
         kinds = {(side, chosen.streams[stream]["labelled"]) for stream, side in sides.items()}
-        if {("source", True), ("target", False)} <= kinds:
-            assert self.source is not None
-            self._same_classes(f"{name}={method} needs the same classes", self.source.title, self.source.classes)
-
-    def _same_classes(self, fault: str, title: str, classes: Sequence[str]) -> None:
-        mine, shared = self.target.classes, len(set(classes) & set(self.target.classes))
-        if tuple(classes) != tuple(mine):
-            text = f"{title} {len(classes)}, {self.target.title} {len(mine)}, {shared} shared"
-            raise DataError(Fault(fault, text, do="strategy=fine_tune, or choose classes with data.classes"))
+        if not {("source", True), ("target", False)} <= kinds:
+            return ()
+        assert self.source is not None
+        return classes.learned(f"{name}={method}", chosen.classes, self.source, self.target)
 
     # evaluation
     def _evaluate(self) -> Stage:
@@ -255,6 +259,8 @@ class Planner:
             text = f"scores classes, and the task of {self.target.title} is {self.target.raw.task}"
             raise ConfigError(Fault("predictor", text, predictor["predictor"], do="strategy=fine_tune or partial"))
         self._check_evaluation(node, few_label)
+        self.names = () if few_label else classes.scored(self.classes, self.open, self.target)
+        target = self._data("target")
         rules = self.last.rules if self.last else ("final",)
         headline = self.last.rule if self.last else "final"
         # the headline's snapshot is the one that was handed on; the others stand beside it
@@ -264,8 +270,8 @@ class Planner:
             "nets": nets,
             "headline": headline,
             "model": self._model(),
-            "test": self.target.key("test", labelled=True, seed=self.seed),
-            "classes": list(self.target.classes),
+            "test": target.key("test", labelled=True, seed=self.seed),
+            "classes": list(target.names),
             "predictor": predictor,
             "code": self._code(sides=["target"], predictor=predictor["predictor"], extra=self.readers),
         }
@@ -275,9 +281,13 @@ class Planner:
             spec |= {"episodes": {k: node[k] for k in ("way", "shots", "queries", "draws")}, "seed": self.seed}
         count = len(self.target.rows("test", seed=self.seed).index)
         what = f"{self.target.title} test {count:,}"
+        if self.names:
+            what += f", over the net's {len(self.names)} classes"
         if "episodes" in spec:
             what += f", {node['draws']} draws of {node['way']}-way {node['shots']}-shot"
-        return Stage("evaluate", predictor["predictor"], what, spec, key_of(spec), headline, tuple(rules), self.seed)
+        return Stage(
+            "evaluate", predictor["predictor"], what, spec, key_of(spec), headline, tuple(rules), self.seed, self.names
+        )
 
     def _check_evaluation(self, node: Json, few_label: bool) -> None:
         if not few_label:
@@ -285,8 +295,6 @@ class Planner:
                 raise ConfigError(
                     Fault("evaluate.way", "episodes need a predictor", str(node["way"]), do="predictor=prototypes")
                 )
-            if self.classes is not None:
-                self._same_classes("evaluate: the net's classes are not the target's", "the net's", self.classes)
             return
         if node["way"]:
             enough_for_episodes(self.target, node, self.seed)

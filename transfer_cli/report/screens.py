@@ -12,7 +12,8 @@ from transfer_cli.report.tables import Column, Table
 from transfer_cli.rules import RULES
 
 Results = Mapping[str, Any]
-METRICS = ("accuracy", "top5", "f1", "nll", "ece", "bits_per_char", "perplexity")  # on the screen; machines get all
+OPEN_SET = ("os_star", "unknown", "hos")
+METRICS = ("accuracy", "top5", *OPEN_SET, "f1", "nll", "ece", "bits_per_char", "perplexity")  # machines get all
 ACROSS = 4  # selection rules side by side; more stand below each other
 EMPTY = {"what": "", "size": None, "seconds": None}  # of a slot without a method
 STAGES = ("pretrain", "align", "fine_tune")

@@ -1,0 +1,35 @@
+"""Open-set adaptation: a last class takes what the source does not know."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from transfer_cli.contracts import Batch, Given, Loss, Progress, Range
+from transfer_cli.losses.adversarial import reverse, rise
+from transfer_cli.losses.open_set import boundary
+from transfer_cli.methods._aligned import Aligned
+
+
+class Osbp(Aligned):
+    """Open set domain adaptation by backpropagation, Saito et al. 2018, arXiv:1804.10427, eqs. 1 to 5: the head has one
+    class more, unknown, which no source row has. It learns to give target rows that class with chance `threshold`;
+    behind a gradient reversal, whose strength rises over the first `ramp` of training, the backbone moves each row away
+    from that boundary: to a known class, or to the unknown. The head is linear, as every head here."""
+
+    classes = "open"
+
+    def __init__(
+        self,
+        given: Given,
+        *,
+        weight: Annotated[float, Range(0)] = 1.0,
+        threshold: Annotated[float, Range(0, 1)] = 0.5,
+        ramp: Annotated[float, Range(0, 1)] = 0.1,
+    ) -> None:
+        super().__init__(given)
+        self.weight, self.threshold, self.ramp = weight, threshold, ramp
+
+    def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
+        both = self.both(batch)
+        edge = boundary(self.head(reverse(both.target, rise(at.fraction, self.ramp))), self.threshold)
+        value = both.label_loss + self.weight * edge
+        yield Loss("net", value, {"label": both.label_loss, "boundary": edge}, weight=len(batch["source"]))

@@ -1,0 +1,46 @@
+"""Contrastive pretraining: two views of a row are alike, views of different rows are not."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import torch
+from torch import nn
+
+from transfer_cli.contracts import Batch, Given, Loss, Player, Progress, Range, Stream
+from transfer_cli.losses.contrast import nt_xent
+from transfer_cli.methods._pretext import Pretext, together
+
+
+class Simclr(Pretext):
+    """SimCLR, Chen et al. 2020, arXiv:2002.05709: NT-Xent (eq. 1) over projections of two strong views, by a head of
+    one hidden layer as wide as the features and `width` outputs, which is not handed on. Source and target share
+    batches, but not contrasts: a row is told from rows of its own side, else telling the sides apart would pay. Strong
+    views here shift, mirror, recolour and cut out; the paper's crops of random size and its blur are not among them."""
+
+    streams = {
+        "source": Stream(labelled=False, views=("strong", "strong"), optional=True),
+        "target": Stream(labelled=False, views=("strong", "strong"), side="target"),
+    }
+    coupled = True
+
+    def __init__(
+        self,
+        given: Given,
+        *,
+        width: Annotated[int, Range(1)] = 128,
+        temperature: Annotated[float, Range(0, above=True)] = 0.5,
+    ) -> None:
+        super().__init__(given)
+        self.temperature = temperature
+        features = given.net.width
+        self.project = nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, width))
+
+    def players(self) -> dict[str, Player]:
+        return {"net": [self.net.backbone, self.project]}
+
+    def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
+        views = [view for rows in batch.values() for view in rows.views]
+        sizes = [len(rows) for rows in batch.values() for _ in rows.views]
+        seen = self.project(self.net.features(together(views))).split(sizes)
+        losses = {name: nt_xent(seen[2 * i], seen[2 * i + 1], self.temperature) for i, name in enumerate(batch)}
+        yield Loss("net", torch.stack(list(losses.values())).mean(), losses)
