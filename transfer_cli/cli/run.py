@@ -17,6 +17,7 @@ from transfer_cli.plan.plan import Plan
 from transfer_cli.plan.planner import plan
 from transfer_cli.report import screens
 from transfer_cli.report.live import talk
+from transfer_cli.report.relay import Relay
 from transfer_cli.report.screen import Screen
 from transfer_cli.rundir.rundir import RunDir
 from transfer_cli.signals import Stop
@@ -129,10 +130,19 @@ def run_one(made: Plan, options: Options, screen: Screen) -> int:
         return processes.follow(made, options)
     sweep, began = processes.of_sweep()
     stop = stop_of(made, began)
-    run = open_run(made, options, sweep=sweep)
+    if sweep:
+        return run_watched(made, options, sweep, stop)
+    run = open_run(made, options)
     show_run(made, run, options, screen, stop)
-    if not sweep:
-        screens.results(run.data, screen, run.path)
+    screens.results(run.data, screen, run.path)
+    return 0
+
+
+def run_watched(made: Plan, options: Options, sweep: str, stop: Stop) -> int:
+    """One run of a sweep, whose terminal shows how far it is."""
+    run = open_run(made, options, sweep=sweep)
+    work(made, run, options, Relay(run.path), stop)
+    leave(run)
     return 0
 
 

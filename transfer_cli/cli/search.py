@@ -15,7 +15,7 @@ from transfer_cli.cli.options import Options
 from transfer_cli.cli.run import fetch_hub, fetch_missing, plan_all, show_settings
 from transfer_cli.cli.show import show_plans
 from transfer_cli.cli.sweep import Crew, finish, refuse_torchrun
-from transfer_cli.cli.work import digest_of
+from transfer_cli.cli.work import digest_of, fault_of
 from transfer_cli.config.compose import load
 from transfer_cli.config.loader import search_path
 from transfer_cli.config.space import Interval, Space, Value, space
@@ -99,7 +99,7 @@ class Asker:
             try:
                 self._plans[len(rows)] = self._planned(words)
             except TransferError as error:  # values that are right alone may not go together
-                row |= {"state": "failed", "code": error.code, "fault": error.faults[0].line()}
+                row |= {"state": "failed", "code": error.code, "fault": fault_of(error)}
             rows.append(row)
             return True
 

@@ -32,7 +32,7 @@ from transfer_cli.signals import TIME_UP, Stop
 from transfer_cli.store.store import Store
 
 STORE_WIDE = (StoreError.code, ResourceError.code)  # would befall every run: stop at once
-OF_ONE = ("out of memory", "process ")  # but these, of one run: the second of one of its processes
+OF_ONE = ("out of memory", "process ", "runtime.processes")  # but these, of one run: the others of its processes
 Results = dict[str, Any]
 LOOK_S, FAR_LOOK_S = 0.2, 0.5  # between two looks at the runs: at ours, at those of other terminals
 
