@@ -13,7 +13,7 @@ from typing import Any, Self
 from transfer_cli.rundir.rundir import Record, make, unfinished
 from transfer_cli.rundir.runs import SWEEP, SWEEPS, folders, read_json, run_id
 from transfer_cli.safe import hide_secrets, shown
-from transfer_cli.store.disk import make_folder, put
+from transfer_cli.store.disk import make_folder
 from transfer_cli.store.diskerrors import explained
 from transfer_cli.store.lock import Lock, is_held
 
@@ -80,9 +80,8 @@ class SweepDir(Record):
         if (now := self._version()) != self._seen:
             self.data, self._seen = read_json(self.path / SWEEP) or self.data, now
 
-    def _save(self) -> None:
-        put(self.path / SWEEP, (QUICK.encode(self.data) + "\n").encode("utf-8", "replace"))
-        self._seen = self._version()
+    def _text(self) -> bytes:
+        return (QUICK.encode(self.data) + "\n").encode("utf-8", "replace")
 
     def _version(self) -> tuple[int, ...]:
         """Other for each file that a name has had: each is written anew and renamed."""
@@ -99,6 +98,7 @@ class SweepDir(Record):
             self._seen = ()  # what is not written counts for nothing
             yield self.rows
             self._save()
+            self._seen = self._version()
 
     def update(self, changes: Mapping[str, Any]) -> None:
         """Changes top-level entries of sweep.json."""
