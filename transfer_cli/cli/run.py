@@ -34,13 +34,21 @@ def main(options: Options) -> int:
     screen = Screen.of(options)
     fetch_hub(options, screen)
     configs = load_all(options.words, multirun=options.multirun, seeds=options.seeds, config_dirs=options.config_dirs)
+    plans = looked_at(configs, options, screen)
+    return compute(plans, options, screen) if plans else 0
+
+
+def looked_at(configs: list[Config], options: Options, screen: Screen) -> list[Plan]:
+    """The plan of every run, with data brought that are missing; none where settings or plans were only to be shown."""
     if options.cfg:
-        return show_settings(configs, screen)
+        show_settings(configs, screen)
+        return []
     fetch_missing(configs, options, screen)
     plans = plan_all(configs, options)
     if options.dry_run:
-        return show_plans(plans, options, screen)
-    return compute(plans, options, screen)
+        show_plans(plans, options, screen)
+        return []
+    return plans
 
 
 def compute(plans: list[Plan], options: Options, screen: Screen) -> int:
@@ -108,16 +116,15 @@ def _installed(runtime: Mapping[str, Any]) -> None:
         raise ConfigError(*faults)
 
 
-def show_settings(configs: list[Config], screen: Screen) -> int:
+def show_settings(configs: list[Config], screen: Screen) -> None:
     """The resolved settings, YAML for people and files, JSON for --json."""
     import yaml
 
     if screen.json:
         screen.answer({"schema": "config/1", "runs": [config.values for config in configs]})
-        return 0
+        return
     texts = [yaml.safe_dump(config.values, sort_keys=False, allow_unicode=True) for config in configs]
     screen.write("---\n".join(texts))
-    return 0
 
 
 def run_one(made: Plan, options: Options, screen: Screen) -> int:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer_cli.cli.options import Options
-from transfer_cli.cli.run import fetch_hub, fetch_missing, plan_all, show_settings
-from transfer_cli.cli.show import show_plans
+from transfer_cli.cli.run import fetch_hub, looked_at, plan_all
 from transfer_cli.cli.sweep import Crew, finish, refuse_torchrun
 from transfer_cli.cli.work import digest_of, fault_of
 from transfer_cli.config.compose import load
@@ -39,12 +38,8 @@ def search(options: Options, screen: Screen) -> int:
     spanned = space(options.words, search_path(options.words, options.config_dirs))
     _check(options)
     corners = [load(words, config_dirs=options.config_dirs) for words in spanned.corners()]
-    if options.cfg:
-        return show_settings(corners, screen)
-    fetch_missing(corners, options, screen)
-    plans = plan_all(corners, options)
-    if options.dry_run:
-        return show_plans(plans, options, screen)
+    if not looked_at(corners, options, screen):
+        return 0
     wanted = {"runs": options.search, "metric": options.metric}
     ledger = SweepDir.open(
         options.runs, digest_of([*options.words, wanted]), words=options.words, rows=[], search=wanted
