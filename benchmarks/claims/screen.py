@@ -1,7 +1,7 @@
 """What a terminal of 80 columns shows of a sweep: halfway and at the end, into benchmarks/results/sweep.txt. The
 program is given a pseudo-terminal, and what it writes there is drawn as a terminal would.
 
-python benchmarks/claims/screen.py      (two minutes on two cores, no data needed)"""
+python benchmarks/claims/screen.py      (a minute on two cores, no data needed)"""
 
 import fcntl
 import os
@@ -16,7 +16,7 @@ import termios
 from pathlib import Path
 
 RESULTS = Path(__file__).parents[1] / "results"
-COMMAND = "transfer run strategy=scratch,linear_probe,fine_tune data=digits data.shots=5 --seeds 3 -j 2"
+COMMAND = "transfer run strategy=scratch,fine_tune data=digits data.shots=5 trainer.steps=200 --seeds 3 -j 2"
 ROWS, COLUMNS = 24, 80
 REDRAWN = "\r\x1b[2K"  # how rich begins to draw anew
 PART = re.compile(r"\x1b\[(\d*)([A-Z])|\x1b\[[?\d;]*[a-z]|[\r\n]|[^\x1b\r\n]+")
