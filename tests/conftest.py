@@ -46,11 +46,27 @@ def transfer(tmp_path: Path, capsys: Any, monkeypatch: Any) -> Callable[..., Tol
     return call
 
 
+IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # hundreds of fsyncs then cost nothing
+
+
 @pytest.fixture
 def memory() -> Iterator[Path]:
-    """A directory in memory where there is one: hundreds of fsyncs then cost nothing."""
-    home = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=home) as folder:
+    """A directory in memory where there is one."""
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def shelf() -> Iterator[Path]:
+    """The same for the tests of a file together."""
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def here(shelf: Path) -> Iterator[Path]:
+    """A directory of one test on the `shelf`."""
+    with tempfile.TemporaryDirectory(dir=shelf) as folder:
         yield Path(folder)
 
 

@@ -131,7 +131,10 @@ def test_strategies_are_listed_as_what_they_choose(cli: Cli) -> None:
     ("words", "line"),
     [
         (("list", "stategies"), "error: list=stategies: no such group; nearest: strategies"),
-        (("list", "data", "models"), "error: list=models: takes one group: runs, data, experiments, methods, models"),
+        (
+            ("list", "data", "models"),
+            "error: list=models: takes one group: runs, sweeps, data, experiments, methods, models",
+        ),
         (("compare", "data=usps"), "error: run last: no runs in"),
         (("compare",), "error: run last: no runs in"),
         (("compare", "k8q"), "error: run k8q: none begins so"),

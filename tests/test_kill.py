@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,20 +26,6 @@ STEPS: dict[str, list[Place]] = {
     "lora": [("fine_tune", 1), ("fine_tune", 2), ("evaluate", 0)],
 }
 SAMPLED = 5  # I/O points a strategy in the fast test
-
-
-@pytest.fixture(scope="module")
-def memory() -> Iterator[Path]:
-    """A directory in memory where there is one: thousands of fsyncs then cost nothing."""
-    home = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=home) as folder:
-        yield Path(folder)
-
-
-@pytest.fixture
-def here(memory: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Path(folder)
 
 
 def words(strategy: str, runs: Path, *more: str) -> list[str]:
@@ -68,9 +52,9 @@ class Whole:
 
 
 @pytest.fixture(scope="module")
-def whole(memory: Path) -> Whole:
-    (memory / "whole").mkdir()
-    return Whole(memory / "whole")
+def whole(shelf: Path) -> Whole:
+    (shelf / "whole").mkdir()
+    return Whole(shelf / "whole")
 
 
 def ended(runs: Path) -> list[tuple[str, int | None]]:

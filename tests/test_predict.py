@@ -193,6 +193,18 @@ def test_resume_goes_on_in_the_same_directory(transfer: Transfer, pictures: Path
     assert json.loads(record.read_text())["status"] == "done"
 
 
+def test_resume_takes_a_query_that_means_one_run(transfer: Transfer, pictures: Path) -> None:
+    first, second = (run(transfer, "strategy=scratch", f"seed={seed}") for seed in (0, 1))
+    told = transfer("resume", "strategy=scratch")
+    assert told.code == 2
+    assert told.errors[0] == f"error: strategy=scratch: means 2: {first.name[-6:]}, {second.name[-6:]}"
+    assert "finished: nothing to do" in transfer("resume", "seed=1").err
+    record = second / "results.json"
+    record.write_text(record.read_text().replace('"status": "done"', '"status": "interrupted"'))
+    assert transfer("resume", "strategy=scratch", "-q").out.strip() == str(second)  # the one that is unfinished
+    assert json.loads(record.read_text())["status"] == "done"
+
+
 def test_clean_deletes_what_no_run_uses_and_only_when_told(transfer: Transfer, pictures: Path, tmp_path: Path) -> None:
     kept = run(transfer, "strategy=scratch")
     gone = run(transfer, "strategy=scratch", "seed=1")

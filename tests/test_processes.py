@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,12 +13,15 @@ from typing import Any
 
 import pytest
 
-from transfer_cli.cli import processes, sweep
+from transfer_cli.cli import processes, run, sweep
 from transfer_cli.cli.main import main
 from transfer_cli.cli.options import read
+from transfer_cli.engine import launch
 from transfer_cli.errors import ConfigError, ResourceError
+from transfer_cli.report import relay
 from transfer_cli.signals import TIME_UP
 
+ALONE = ("data=digits", "model=mlp", "trainer=tiny", "runtime=cpu", "runtime.threads=1")
 WORDS = ("data=digits", "model=mlp", "trainer=tiny", "runtime=ddp", "runtime.device=cpu", "runtime.threads=1")
 
 
@@ -63,6 +67,41 @@ def test_the_exit_code_is_that_of_the_process_that_ended_the_run(ended: dict[int
 def test_the_launcher_tells_what_the_first_process_cannot(ended: dict[int, int]) -> None:
     with pytest.raises(ResourceError, match="process 1 of 2: was killed by SIGKILL, probably out of memory"):
         processes._code(ended, 2)
+
+
+@pytest.mark.parametrize(("jobs", "threads"), [(1, "4"), (2, "2"), (16, "1")])
+def test_runs_that_go_on_at_once_share_the_cores_among_their_processes(
+    jobs: int, threads: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(launch, "start", lambda *_: seen.append(os.environ["OMP_NUM_THREADS"]) or launch.Ended())
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    for name in ("PYTHONPATH", "TORCH_CPP_LOG_LEVEL", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, "")  # so that what is set is taken back
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert processes.launch(made(2), read(["run", "data=digits", "-j", str(jobs)])) == 0
+    assert seen == [threads]
+
+
+def test_the_first_process_of_a_run_of_a_sweep_tells_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    class Watched(relay.Relay):
+        def _put(self, said: dict[str, Any]) -> None:
+            super()._put(said)
+            told.append(relay.told(self._path.parent))
+
+    monkeypatch.setattr(relay, "PAUSE_S", 0.0)
+    monkeypatch.setattr(run, "Relay", Watched)
+    monkeypatch.setenv(processes.SWEEP, "sabc12 0.0")
+    assert main(["run", *ALONE, "strategy=scratch", "--runs", str(tmp_path)]) == 0
+    assert told[0] == "fine_tune"
+    assert re.fullmatch(r"fine_tune \d+ %, \d\S*", told[1])
+    (results,) = tmp_path.glob("scratch-digits/*/results.json")
+    assert json.loads(results.read_text())["sweep"] == "sabc12"
+    assert not list(tmp_path.glob("scratch-digits/*/.now*"))
 
 
 class Late:
@@ -195,6 +234,46 @@ def test_a_run_of_a_sweep_may_have_processes(tmp_path: Path) -> None:
     assert [row["state"] for row in found["runs"]] == ["done", "done"]
     results = [json.loads((tmp_path / "runs" / row["path"] / "results.json").read_text()) for row in found["runs"]]
     assert [result["sweep"] for result in results] == [found["id"]] * 2
+
+
+DEADLY = """
+import os
+import signal
+
+from transfer_cli.contracts import Given
+from transfer_cli.methods.supervised import Supervised
+
+
+class Deadly(Supervised):
+    def __init__(self, given: Given, *, place: int | None = None) -> None:
+        super().__init__(given)
+        self.place = place
+
+    def step(self, batch, at):
+        if int(os.environ["RANK"]) == self.place:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield from super().step(batch, at)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_killed_process_of_one_run_ends_that_run_and_not_its_sweep(
+    place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "lib" / "deadly_package"
+    (package / "conf" / "method").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "deadly.py").write_text(DEADLY)
+    (package / "conf" / "method" / "deadly.yaml").write_text("# Dies.\nmethod: deadly\nplace: null\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(package.parent), *sys.path]))
+    words = ("-m", "strategy=scratch", "fine_tune=deadly", f"fine_tune.place={place},null", "plugins=[deadly_package]")
+    code, _, err = Launched(tmp_path / "runs", *words).ended()
+    assert code == 3, err
+    (ledger,) = tmp_path.glob("runs/sweeps/*/sweep.json")
+    found = json.loads(ledger.read_text())["runs"]
+    assert [(row["state"], row["code"]) for row in found] == [("failed", 6), ("done", 0)]
+    assert "killed" in err
 
 
 @pytest.mark.slow

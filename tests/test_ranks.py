@@ -1,10 +1,7 @@
 """Several processes train one run: the weights of one, to rounding; who is lost, fails or is told to stop."""
 
 import json
-import os
 import signal
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,22 +40,9 @@ State = dict[str, torch.Tensor]
 
 
 @pytest.fixture(scope="module")
-def memory() -> Iterator[Path]:
-    home = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=home) as folder:
-        yield Path(folder)
-
-
-@pytest.fixture
-def here(memory: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Path(folder)
-
-
-@pytest.fixture(scope="module")
-def trained(memory: Path) -> Path:
+def trained(shelf: Path) -> Path:
     """What two processes made of every kind of training; one pair for all."""
-    folder = memory / "trained"
+    folder = shelf / "trained"
     folder.mkdir()
     assert together(train_all, folder) == [0, 0]
     return folder
@@ -117,8 +101,8 @@ def test_what_goes_wrong_at_another_process_is_told_by_the_first(here: Path) -> 
 
 # shares of parameters
 @pytest.fixture(scope="module")
-def split(memory: Path) -> Path:
-    folder = memory / "split"
+def split(shelf: Path) -> Path:
+    folder = shelf / "split"
     folder.mkdir()
     assert together(shard_all, folder) == [0, 0]
     return folder
@@ -181,13 +165,13 @@ def rows(runs: Path) -> list[dict[str, float]]:
 
 
 @pytest.fixture(scope="module")
-def whole(memory: Path) -> Path:
+def whole(shelf: Path) -> Path:
     """A run of two processes that nobody disturbed."""
-    (memory / "whole").mkdir()
-    ended = run_pair(words(memory / "whole" / "runs"), memory / "whole")
+    (shelf / "whole").mkdir()
+    ended = run_pair(words(shelf / "whole" / "runs"), shelf / "whole")
     assert [code for code, _ in ended] == [0, 0], ended
     assert ended[1][1] == ""  # the other process says nothing
-    return memory / "whole" / "runs"
+    return shelf / "whole" / "runs"
 
 
 def test_a_run_of_two_processes_is_that_of_one_to_rounding(whole: Path, here: Path) -> None:

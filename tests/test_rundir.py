@@ -441,3 +441,17 @@ def test_a_run_of_a_sweep_is_continued_by_that_sweep_alone(runs: Path) -> None:
     assert start(runs, "dann-usps", "d0").path != run.path
     assert start(runs, "dann-usps", "d0", sweep="s11111").path != run.path
     assert start(runs, "dann-usps", "d0", sweep="s00000").path == run.path
+
+
+def test_terminals_see_each_other_and_only_what_is_written(runs: Path) -> None:
+    rows = [{"words": [f"seed={n}"]} for n in range(3)]
+    first = SweepDir.open(runs, "s1", words=["seed=0..2"], rows=rows)
+    second = SweepDir.open(runs, "s1", words=["seed=0..2"], rows=rows)
+    for number, terminal in enumerate((first, second, first)):
+        terminal.set(number, {"state": "done", "code": 0})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        second.set(0, {"headline": float("nan")})
+    for terminal in (first, second):
+        terminal.refresh()
+        assert terminal.rows == json.loads((first.path / "sweep.json").read_text())["runs"]
+        assert [row["state"] for row in terminal.rows] == ["done"] * 3

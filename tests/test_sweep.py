@@ -166,6 +166,27 @@ def test_compare_groups_a_sweep_over_its_seeds(
     assert "one seed" in out + err or "single" in out + err
 
 
+def test_a_sweep_is_found_listed_and_told_as_its_ledger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def told(*argv: str) -> tuple[int, str, str]:
+        code = main([*argv, "--runs", str(tmp_path)])
+        return code, *capsys.readouterr()
+
+    words = ("run", "-m", *SMALL, "strategy=scratch", "trainer.lr=0.05,1e30")
+    code, out, err = told(*words, "--json")
+    (ledger,) = ledgers(tmp_path)
+    assert code == 3
+    assert json.loads(out) == ledger
+    assert ledger["schema"] == "sweep/1"
+    assert json.loads(err.splitlines()[-1])["error"]["code"] == 3
+    (row,) = json.loads(told("list", "sweeps", "--json")[1])["rows"]
+    assert (row["sweep"], row["runs"], row["done"], row["state"]) == (ledger["id"], 2, 1, "failed [3]")
+    assert row["words"] == " ".join(words[2:])
+    assert told("list", "sweeps", "--format", "table")[1].splitlines()[-1] == f"next  transfer resume {ledger['id']}"
+    code, _, err = told("resume", "strategy=scratch", "data=digits")  # its runs mean the sweep
+    assert code == 3
+    assert f"sweep {ledger['id']}: 1 of 2 done, 1 failed" in err
+
+
 # children that die, signals
 @pytest.fixture
 def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -127,6 +127,9 @@ def begun(odd: Path) -> list[str]:
     return lines
 
 
+MEASURED = ("run", "cost_s", "peak_bytes", "pareto")  # columns that differ from run to run
+
+
 def until(met: Callable[[], bool]) -> None:
     for _ in range(12000):
         if met():
@@ -139,7 +142,7 @@ def table(out: str) -> list[dict[str, str]]:
     """Rows of compare's TSV without what differs from run to run."""
     lines = [line.split("\t") for line in out.splitlines() if "\t" in line]
     rows = [dict(zip(lines[0], line)) for line in lines[1:]]
-    return [{name: value for name, value in row.items() if name not in ("run", "cost_s")} for row in rows]
+    return [{name: value for name, value in row.items() if name not in MEASURED} for row in rows]
 
 
 @pytest.mark.slow

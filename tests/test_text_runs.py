@@ -103,6 +103,19 @@ WRONG = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("model", [BERT, BAG])
+@pytest.mark.parametrize("where", [["strategy=scratch", "data=B"], ["data=T", "source=B"]])
+def test_a_model_that_sees_ahead_is_refused_before_the_run_begins(
+    transfer: Transfer, tmp_path: Path, model: list[str], where: list[str]
+) -> None:
+    places = {"data=T": f"data={reviews(tmp_path / 't.csv', 0)}", "data=B": f"data={book(tmp_path / 'b.txt')}"}
+    places["source=B"] = places["data=B"].replace("data=", "source=")
+    told = transfer("run", "-n", *[places.get(word, word) for word in where], *model, *SMALL)
+    assert told.code == 2, told.err
+    assert "language wants a causal model" in told.errors[0]
+    assert not list((tmp_path / "runs").glob("fine_tune-*"))
+
+
 @pytest.mark.parametrize("case", WRONG, ids=str)
 def test_what_does_not_go_together_is_told(transfer: Transfer, tmp_path: Path, case: str) -> None:
     words, code, text = WRONG[case]

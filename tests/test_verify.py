@@ -71,10 +71,10 @@ def test_wrong_expectations(transfer: Any, words: tuple[str, ...], text: str) ->
     assert text in err
 
 
-def test_words_without_an_experiment_have_no_number(transfer: Any) -> None:
+def test_words_without_an_experiment_are_a_query(transfer: Any) -> None:
     code, _, err = transfer("verify", "data=digits")
     assert code == 2
-    assert "verify: wants the experiment whose number is to be reached" in err
+    assert "no runs in " in err
 
 
 def test_a_run_on_texts_is_whole(transfer: Any, tmp_path: Path) -> None:
@@ -90,6 +90,9 @@ def test_the_files_of_a_run(transfer: Any, tmp_path: Path) -> None:
     code, out, _ = transfer("verify", "last")
     assert code == 0
     assert out.endswith("stages are as they were written\n")
+    assert transfer("verify", "strategy=fine_tune", "seed=0..4")[:2] == (0, out)
+    code, _, err = transfer("verify", "strategy=fine_tune", "seed=7")
+    assert (code, "seed=7 0" in err) == (2, True)
     damaged = next(run.glob("checkpoints/fine_tune-*")).resolve()
     damaged.chmod(0o644)
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")

@@ -46,6 +46,17 @@ def test_a_word_without_value_is_an_error() -> None:
     assert lines("data=", "trainer.lr=") == ["data: has no value", "trainer.lr: has no value"]
 
 
+@pytest.mark.parametrize("word", ["model=mlp,", "seed=,1", "trainer.lr=0.1,,0.2", "weights=,"])
+@pytest.mark.parametrize("multirun", [True, False])
+def test_a_comma_with_nothing_beside_it_is_an_error(word: str, multirun: bool) -> None:
+    assert lines(word, multirun=multirun) == [f"{word}: a value is missing beside a comma"]
+
+
+def test_a_comma_of_a_path_a_list_or_a_text_is_no_missing_value() -> None:
+    kept = ["data=./pictures,", "plugins=[a,]", "expect.source='a,'"]
+    assert one(*kept) == kept
+
+
 def test_values_multiply_and_the_last_word_changes_fastest() -> None:
     runs = expand(["strategy=knn,coral", "seed=0..2", "data=usps"], multirun=True, seeds=None)
     wanted = [[f"strategy={s}", f"seed={n}", "data=usps"] for s in ("knn", "coral") for n in (0, 1, 2)]

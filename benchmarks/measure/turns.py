@@ -42,8 +42,14 @@ def installed(name: str) -> str:
     return str(Path(sys.executable).parent / name)
 
 
-def report(benchmark: str, taken: Mapping[str, Seconds], pairs: Mapping[str, list[Pair]]) -> None:
-    """Prints the ratios of each group of contestants and writes them to results/BENCHMARK.json."""
+def report(
+    benchmark: str,
+    taken: Mapping[str, Seconds],
+    pairs: Mapping[str, list[Pair]],
+    facts: Mapping[str, float] | None = None,
+) -> None:
+    """Prints the ratios of each group of contestants and what else was worked out (`facts`); writes them to
+    results/BENCHMARK.json."""
     found = {group: _group(seconds, pairs[group]) for group, seconds in taken.items()}
     for group, (times, ratios) in found.items():
         print(f"{benchmark}: {group}")
@@ -51,10 +57,13 @@ def report(benchmark: str, taken: Mapping[str, Seconds], pairs: Mapping[str, lis
             print(f"  {name:<28} {row['min_ms']:>10.3f} ms   median {row['median_ms']:>10.3f}   of {row['rounds']}")
         for row in ratios:
             print("  " + _told(row))
+    for name, value in (facts or {}).items():
+        print(f"{benchmark}: {name}: {value}")
     document = {
         "benchmark": benchmark,
         "machine": machine(),
         "groups": {group: {"times": times, "ratios": ratios} for group, (times, ratios) in found.items()},
+        **(facts or {}),
     }
     write(benchmark, document)
 

@@ -8,14 +8,12 @@ import sys
 import time
 from pathlib import Path
 
-from transfer_cli.cli.leave import leave
 from transfer_cli.cli.main import guarded
 from transfer_cli.cli.options import Options
 from transfer_cli.cli.processes import launch, to_start
-from transfer_cli.cli.run import plan_all
-from transfer_cli.cli.work import open_run, stop_of, work
+from transfer_cli.cli.run import plan_all, run_watched
+from transfer_cli.cli.work import stop_of
 from transfer_cli.config.compose import load
-from transfer_cli.report.relay import Relay
 from transfer_cli.signals import Stop
 
 
@@ -33,10 +31,7 @@ def child(words: tuple[str, ...], options: Options, sweep: str, home: Path, bega
             return launch(made, options, sweep, since)
         stop = stop_of(made, since)
         _leave_interrupts()
-        run = open_run(made, options, sweep=sweep)
-        work(made, run, options, Relay(run.path), stop)
-        leave(run)
-        return 0
+        return run_watched(made, options, sweep, stop)
 
     try:
         return guarded(run, debug=options.debug, as_json=False)

@@ -30,6 +30,7 @@ def main(options: Options) -> int:
     screen, group = Screen.of(options), _group(options)
     made: dict[str, Callable[[], Table]] = {
         "runs": lambda: runs(options, screen),
+        "sweeps": lambda: sweeps(options, screen),
         "strategy": lambda: strategies(options),
     }
     make = made.get(group, lambda: plain(group, options))
@@ -43,14 +44,14 @@ def _group(options: Options) -> str:
     stray = [*options.args[1:], *(options.words if group != "runs" else ())]
     if stray:
         raise ConfigError(Fault("list", "takes one group: " + ", ".join(groups()), stray[-1]))
-    if group not in (*folders.GROUPS, "runs"):
+    if group not in (*folders.GROUPS, "runs", "sweeps"):
         raise ConfigError(Fault("list", "no such group", asked, tuple(groups()), nearest(asked, groups())))
     return group
 
 
 def groups() -> list[str]:
     """What may stand after `transfer list`."""
-    return ["runs", *sorted(PLURALS)]
+    return ["runs", "sweeps", *sorted(PLURALS)]
 
 
 def plain(group: str, options: Options) -> Table:
@@ -94,7 +95,7 @@ def _example(rows: list[dict[str, Any]], word: str) -> str:
 def runs(options: Options, screen: Screen) -> Table:
     """Newest first; the newest 20 on a terminal, all of them for machines and with --all. Words choose among them."""
     paths = rundir.folders(options.runs)[::-1]
-    every = options.all or options.sort or options.limit is not None or screen.format != "table"
+    every = _every(options, screen)
     asked = options.words or options.without
     found = queried([rundir.summary(path) for path in (paths if every or asked else paths[:NEWEST])], options.words,
                     options.without)  # fmt: skip
@@ -123,9 +124,51 @@ def runs(options: Options, screen: Screen) -> Table:
     return Table(columns, [_row(run, now) for run in shown], notes=notes, next=last, schema="list/1")
 
 
+def sweeps(options: Options, screen: Screen) -> Table:
+    """Newest first; the newest 20 on a terminal."""
+    limit = None if _every(options, screen) else NEWEST
+    found, now = rundir.listing(options.runs, sweeps=True, limit=limit), datetime.now(UTC)
+    columns = [
+        Column("sweep"),
+        Column("started", only="screen"),
+        Column("time", only="machine"),
+        Column("runs", "n"),
+        Column("done", "n"),
+        Column("state", state=True),
+        Column("words", wraps=True),
+        Column("path", only="machine"),
+    ]
+    notes = [] if found else [f"no sweeps in {options.runs} yet"]
+    do = "compare" if found and found[0]["status"] == "done" else "resume"
+    last = f"transfer {do} {found[0]['id']}" if found else ""
+    return Table(columns, [_sweep(sweep, now) for sweep in found], notes=notes, next=last, schema="list/1")
+
+
+def _sweep(sweep: dict[str, Any], now: datetime) -> dict[str, Any]:
+    rows, started = sweep.get("runs") or [], sweep.get("started")
+    return {
+        "sweep": sweep["id"],
+        "started": _when(lambda: numbers.ago(numbers.utc(str(started)), now)),
+        "time": started,
+        "runs": len(rows),
+        "done": sum(row.get("state") == "done" for row in rows),
+        "state": _state(sweep),
+        "words": " ".join(sweep.get("words") or []),
+        "path": sweep["path"],
+    }
+
+
+def _every(options: Options, screen: Screen) -> bool:
+    return bool(options.all or options.sort or options.limit is not None or screen.format != "table")
+
+
+def _state(record: dict[str, Any]) -> str:
+    return f"{record['status']} [{record['code']}]" if record.get("code") else str(record["status"])
+
+
 def _row(run: dict[str, Any], now: datetime) -> dict[str, Any]:
     choices, started = run.get("choices") or {}, run.get("started")
-    head, code = run.get("headline") or {}, run.get("code")
+    head = run.get("headline") or {}
     value = measured(head["value"], head.get("ci95"), head) if head else None
     return {
         "run": run["id"],
@@ -133,7 +176,7 @@ def _row(run: dict[str, Any], now: datetime) -> dict[str, Any]:
         "time": started,
         "strategy": choices.get("strategy", run["name"]),
         "data": names.data(run) if choices else "",
-        "state": f"{run['status']} [{code}]" if code else run["status"],
+        "state": _state(run),
         "metric": head.get("name"),
         "headline": f"{names.label(head['name'])} {_shown(value, head['name'])}" if value else "",
         "value": inside(value) if value and names.is_share(head["name"]) else value,

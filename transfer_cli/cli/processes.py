@@ -63,7 +63,7 @@ def launch(made: Plan, options: Options, sweep: str = "", began: float = 0.0) ->
 
     wanted, device = made.values["runtime"]["processes"], made.values["runtime"]["device"]
     count = places(device) if wanted == "auto" else int(wanted)
-    _environment(count)
+    _environment(count * options.jobs)
     if sweep:
         os.environ[SWEEP] = f"{sweep} {began}"
     # in a sweep Ctrl-C comes by way of the sweep
@@ -74,9 +74,9 @@ def launch(made: Plan, options: Options, sweep: str = "", began: float = 0.0) ->
     return _code(dict(ended.codes), count) if ended.codes else 0
 
 
-def _environment(count: int) -> None:
-    """For the processes: their share of the cores, the place of this package, quiet libraries."""
-    share = max(1, len(os.sched_getaffinity(0)) // count)
+def _environment(at_once: int) -> None:
+    """For the processes: their share of the cores among `at_once`, the place of this package, quiet libraries."""
+    share = max(1, len(os.sched_getaffinity(0)) // at_once)
     os.environ.setdefault("OMP_NUM_THREADS", str(share))
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH")]))

@@ -1,9 +1,11 @@
-"""transfer resume RUN: the run or sweep goes on where it stopped, from the words it was started with."""
+"""transfer resume RUN: the run or sweep goes on where it stopped, from the words it was started with. Words in place of
+a RUN are a query."""
 
 import shlex
 from dataclasses import replace
 
 from transfer_cli.cli.options import Options
+from transfer_cli.cli.refs import one
 from transfer_cli.cli.run import compute, plan_all
 from transfer_cli.config.compose import load
 from transfer_cli.errors import ConfigError, Fault
@@ -14,7 +16,7 @@ from transfer_cli.safe import safe
 
 def main(options: Options) -> int:
     """Goes on with one unfinished run or sweep; a finished one has nothing to do. Raises ConfigError for several."""
-    found = started(options.runs, options.args[0] if options.args else "last")
+    found = started(options.runs, _asked(options))
     screen = Screen.of(options)
     rows = found.get("runs") or [found]
     _only_plugins(options, found["id"], {word for row in rows for word in row["words"]})
@@ -31,11 +33,16 @@ def main(options: Options) -> int:
     return compute(plan_all(configs, options), replace(options, multirun="runs" in found), screen)
 
 
+def _asked(options: Options) -> str:
+    """The RUN of the command line, or the one that its query means. Raises ConfigError for both."""
+    query = [word for word in options.words if not word.startswith("plugins=")]
+    if query and options.args:
+        raise ConfigError(Fault(query[0], "resume takes a RUN; its own words decide", do="transfer run WORDS"))
+    return one(options.runs, query) if query else (options.args or ("last",))[0]
+
+
 def _only_plugins(options: Options, name: str, words: set[str]) -> None:
     """The run's own words decide, but a package that a record names is loaded only if the user names it, too."""
-    for word in options.words:
-        if not word.startswith("plugins="):
-            raise ConfigError(Fault(word, "resume takes a RUN; its own words decide", do="transfer run WORDS"))
     for word in sorted(word for word in words - set(options.words) if word.startswith("plugins=")):
         do = f"say it, too: transfer resume {safe(name)} {shlex.quote(safe(word))}"
         raise ConfigError(Fault(safe(word), "is named by the record of the run", do=do))

@@ -17,6 +17,7 @@ from transfer_cli.plan.plan import Plan
 from transfer_cli.plan.planner import plan
 from transfer_cli.report import screens
 from transfer_cli.report.live import talk
+from transfer_cli.report.relay import Relay
 from transfer_cli.report.screen import Screen
 from transfer_cli.rundir.rundir import RunDir
 from transfer_cli.signals import Stop
@@ -33,13 +34,21 @@ def main(options: Options) -> int:
     screen = Screen.of(options)
     fetch_hub(options, screen)
     configs = load_all(options.words, multirun=options.multirun, seeds=options.seeds, config_dirs=options.config_dirs)
+    plans = looked_at(configs, options, screen)
+    return compute(plans, options, screen) if plans else 0
+
+
+def looked_at(configs: list[Config], options: Options, screen: Screen) -> list[Plan]:
+    """The plan of every run, with data brought that are missing; none where settings or plans were only to be shown."""
     if options.cfg:
-        return show_settings(configs, screen)
+        show_settings(configs, screen)
+        return []
     fetch_missing(configs, options, screen)
     plans = plan_all(configs, options)
     if options.dry_run:
-        return show_plans(plans, options, screen)
-    return compute(plans, options, screen)
+        show_plans(plans, options, screen)
+        return []
+    return plans
 
 
 def compute(plans: list[Plan], options: Options, screen: Screen) -> int:
@@ -107,16 +116,15 @@ def _installed(runtime: Mapping[str, Any]) -> None:
         raise ConfigError(*faults)
 
 
-def show_settings(configs: list[Config], screen: Screen) -> int:
+def show_settings(configs: list[Config], screen: Screen) -> None:
     """The resolved settings, YAML for people and files, JSON for --json."""
     import yaml
 
     if screen.json:
         screen.answer({"schema": "config/1", "runs": [config.values for config in configs]})
-        return 0
+        return
     texts = [yaml.safe_dump(config.values, sort_keys=False, allow_unicode=True) for config in configs]
     screen.write("---\n".join(texts))
-    return 0
 
 
 def run_one(made: Plan, options: Options, screen: Screen) -> int:
@@ -129,10 +137,19 @@ def run_one(made: Plan, options: Options, screen: Screen) -> int:
         return processes.follow(made, options)
     sweep, began = processes.of_sweep()
     stop = stop_of(made, began)
-    run = open_run(made, options, sweep=sweep)
+    if sweep:
+        return run_watched(made, options, sweep, stop)
+    run = open_run(made, options)
     show_run(made, run, options, screen, stop)
-    if not sweep:
-        screens.results(run.data, screen, run.path)
+    screens.results(run.data, screen, run.path)
+    return 0
+
+
+def run_watched(made: Plan, options: Options, sweep: str, stop: Stop) -> int:
+    """One run of a sweep, whose terminal shows how far it is."""
+    run = open_run(made, options, sweep=sweep)
+    work(made, run, options, Relay(run.path), stop)
+    leave(run)
     return 0
 
 

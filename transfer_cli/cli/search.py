@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from transfer_cli.cli.options import Options
-from transfer_cli.cli.run import fetch_hub, fetch_missing, plan_all, show_settings
-from transfer_cli.cli.show import show_plans
+from transfer_cli.cli.run import fetch_hub, looked_at, plan_all
 from transfer_cli.cli.sweep import Crew, finish, refuse_torchrun
-from transfer_cli.cli.work import digest_of
+from transfer_cli.cli.work import digest_of, fault_of
 from transfer_cli.config.compose import load
 from transfer_cli.config.loader import search_path
 from transfer_cli.config.space import Interval, Space, Value, space
@@ -39,12 +38,8 @@ def search(options: Options, screen: Screen) -> int:
     spanned = space(options.words, search_path(options.words, options.config_dirs))
     _check(options)
     corners = [load(words, config_dirs=options.config_dirs) for words in spanned.corners()]
-    if options.cfg:
-        return show_settings(corners, screen)
-    fetch_missing(corners, options, screen)
-    plans = plan_all(corners, options)
-    if options.dry_run:
-        return show_plans(plans, options, screen)
+    if not looked_at(corners, options, screen):
+        return 0
     wanted = {"runs": options.search, "metric": options.metric}
     ledger = SweepDir.open(
         options.runs, digest_of([*options.words, wanted]), words=options.words, rows=[], search=wanted
@@ -99,7 +94,7 @@ class Asker:
             try:
                 self._plans[len(rows)] = self._planned(words)
             except TransferError as error:  # values that are right alone may not go together
-                row |= {"state": "failed", "code": error.code, "fault": error.faults[0].line()}
+                row |= {"state": "failed", "code": error.code, "fault": fault_of(error)}
             rows.append(row)
             return True
 

@@ -32,7 +32,7 @@ from transfer_cli.signals import TIME_UP, Stop
 from transfer_cli.store.store import Store
 
 STORE_WIDE = (StoreError.code, ResourceError.code)  # would befall every run: stop at once
-OF_ONE = ("out of memory", "process ")  # but these, of one run: the second of one of its processes
+OF_ONE = ("out of memory", "process ", "runtime.processes")  # but these, of one run: the others of its processes
 Results = dict[str, Any]
 LOOK_S, FAR_LOOK_S = 0.2, 0.5  # between two looks at the runs: at ours, at those of other terminals
 
@@ -251,13 +251,16 @@ class Crew:
 def finish(
     ledger: SweepDir, options: Options, screen: Screen, answer: Callable[[list[dict[str, Any]]], Table] = compare
 ) -> int:
-    """The table of what is done, made of the results, then what failed. Raises SweepError if anything is not done."""
+    """The table of what is done, made of the results, or the ledger (--json); then what failed. Raises SweepError if
+    anything is not done."""
     ledger.keep()  # the terminal that kept it may have gone
     rows = ledger.rows
     failed = [row for row in rows if row["state"] != "done"]
     results = [summary(options.runs / row["path"]) for row in rows if row["path"]]
     ledger.close(*(("failed", SweepError.code) if failed else ("done", 0)))
-    if any(found["status"] == "done" for found in results):
+    if screen.json:
+        screen.answer(ledger.data)
+    elif any(found["status"] == "done" for found in results):
         screen.show(answer(results))
     if not failed:
         return 0

@@ -18,7 +18,7 @@ class Option(NamedTuple):
 # command -> (arguments, what it does, an example)
 HELP = {
     "run": ("[WORD ...]", "run an experiment, or several with -m", "transfer run experiment=hello"),
-    "resume": ("[RUN]", "go on with a run or sweep that stopped", "transfer resume last"),
+    "resume": ("[RUN] or [WORD ...]", "go on with a run or sweep that stopped", "transfer resume last"),
     "show": (
         "[WORD ...] or [RUN ...]",
         "settings and plan of words, or what a run did",
@@ -26,7 +26,7 @@ HELP = {
     ),
     "list": (
         "[GROUP] or [WORD ...]",
-        "runs, or strategies, methods, models, data, experiments",
+        "runs, sweeps, or strategies, methods, models, data, experiments",
         "transfer list strategies",
     ),
     "compare": (
@@ -36,7 +36,7 @@ HELP = {
     ),
     "note": ("RUN [TEXT]", "write a line about a run, or read it", "transfer note last 'wrong normalisation'"),
     "verify": (
-        "experiment=NAME or [RUN]",
+        "experiment=NAME, [RUN] or [WORD ...]",
         "an experiment against its number, a run's files against their checksums",
         "transfer verify experiment=hello",
     ),

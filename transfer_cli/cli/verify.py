@@ -24,9 +24,6 @@ def main(options: Options) -> int:
     screen = Screen.of(options)
     if any(word.startswith("experiment=") for word in options.words):
         return _experiment(options, screen)
-    if options.words:
-        text = "wants the experiment whose number is to be reached"
-        raise ConfigError(Fault("verify", text, do="transfer verify experiment=hello"))
     return _files(options, screen)
 
 
@@ -123,20 +120,18 @@ def _got(got: Interval, expect: Expect) -> str:
 
 
 def _files(options: Options, screen: Screen) -> int:
-    """Every stored file that a run rests on, against its checksum."""
+    """Every stored file that a run rests on, against its checksum; of the runs of a query, of each."""
     from transfer_cli.cli.clean import with_needs
-    from transfer_cli.rundir.rundir import find, summary
+    from transfer_cli.cli.refs import chosen
     from transfer_cli.store.store import Store
 
-    paths = find(options.runs, options.args[0] if options.args else "last")
-    store = Store(options.runs / ".store", create=False)
-    runs = [summary(path) for path in paths]
+    store, runs = Store(options.runs / ".store", create=False), chosen(options)
     stages = {str(stage["key"]) for run in runs for stage in run.get("stages", ()) if stage.get("key")}
     keys = sorted(with_needs(store, stages))
     bad = [key for key in keys if not store.verify(key)]
     files = sum(len(store.files(key)) for key in keys if key not in bad)
     if bad:
         text = f"{len(bad)} of {len(keys)} stages are damaged or gone: {', '.join(key[:12] for key in bad)}"
-        raise Differs(Fault(" ".join(path.name for path in paths), text, do="run its words again"))
+        raise Differs(Fault(" ".join(run["id"] for run in runs), text, do="run its words again"))
     screen.write(f"{files} files of {len(keys)} stages are as they were written\n")
     return 0

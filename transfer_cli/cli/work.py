@@ -117,11 +117,11 @@ def _record(run: RunDir, error: BaseException) -> None:
     with suppress(TransferError):  # a full disk must not hide the error that matters
         run.log_error(error)
         code = error.code if isinstance(error, TransferError) else 1
-        run.update({"fault": _fault(error)})
+        run.update({"fault": fault_of(error)})
         run.close("interrupted" if isinstance(error, Stopped) else "failed", code)
 
 
-def _fault(error: BaseException) -> str:
+def fault_of(error: BaseException) -> str:
     """One line for those who look from outside; the log has the rest."""
     if isinstance(error, TransferError) and error.faults:
         return safe(hide_places(error.faults[0].line()))

@@ -48,7 +48,11 @@ def parse(text: str) -> Word:
         raise ConfigError(Fault(key, hint, see=HELP))
     if not value:  # an unset $VARIABLE of the shell
         raise ConfigError(Fault(key, "has no value"))
-    return Word(key, value)
+    word = Word(key, value)
+    if "" in (parts := split(value)) and not _is_literal(word):
+        said = ",".join(filter(None, parts))
+        raise ConfigError(Fault(key, "a value is missing beside a comma", value, do=f"{key}={said}" if said else None))
+    return word
 
 
 def group_of(key: str) -> str:
@@ -146,10 +150,10 @@ def _joined(found: Sequence[str]) -> str:
 
 def values(word: Word, search: Sequence[Path] = ()) -> list[str]:
     """The single values a word stands for: `a,b`, `0..4`, `'res*'`; a path that exists is one value."""
-    whole = word.key in LITERAL and on_disk(word.value)
-    if whole or (word.key in LITERAL and is_path(word.value)):
+    if _is_literal(word):
         parts = split(word.value)
-        return [word.value] if whole or not all(map(_names_something, parts)) else list(dict.fromkeys(parts))
+        whole = on_disk(word.value) or not all(map(_names_something, parts))
+        return [word.value] if whole else list(dict.fromkeys(parts))
     found: list[str] = []
     for part in split(word.value):
         if span := SPAN.fullmatch(part):
@@ -160,6 +164,10 @@ def values(word: Word, search: Sequence[Path] = ()) -> list[str]:
         else:
             found.append(part)
     return list(dict.fromkeys(found))
+
+
+def _is_literal(word: Word) -> bool:
+    return word.key in LITERAL and (on_disk(word.value) or is_path(word.value))
 
 
 def is_path(value: str) -> bool:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from transfer_cli.contracts import Batch, Task
 from transfer_cli.data.dataset import UNKNOWN, DataSet
+from transfer_cli.data.text import wants_causal
 from transfer_cli.data.tokenizers import Tokenizer
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.metrics.classification import classification, half_width, open_set
@@ -99,8 +100,7 @@ class Language:
     def prepare(self, net: Any) -> None:
         """Gives `net` a head of all tokens. Raises ConfigError for a net that sees what it should predict."""
         if not net.backbone.causal:
-            text = "sees the words it would have to predict; language wants a causal model"
-            raise ConfigError(Fault("model", text, net.recipe.get("name"), do="model=gpt_tiny"))
+            raise ConfigError(wants_causal(net.recipe.get("name")))
         net.set_token_head(self.head, self.size)
 
     def settle(self, net: Any, title: str) -> None:

@@ -155,3 +155,9 @@ def _of_module(path: Path) -> Iterator[str]:
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     texts = (ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, documented))
     yield from filter(None, texts)
+
+
+def wants_causal(model: str | None) -> Fault:
+    """What is wrong with a model that sees the tokens it would have to predict."""
+    text = "sees the words it would have to predict; language wants a causal model"
+    return Fault("model", text, model, do="model=gpt_tiny")

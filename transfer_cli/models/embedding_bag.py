@@ -15,6 +15,7 @@ class EmbeddingBag(Backbone):
     tokens and, with `pairs`, of its pairs of neighbours, hashed into that many embeddings."""
 
     reads = "texts"
+    masked = ("embedding_bag",)
 
     def __init__(
         self,

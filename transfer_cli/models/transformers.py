@@ -24,12 +24,13 @@ OLD_BUFFERS = re.compile(r"(\.attn\.(masked_)?bias|position_ids|rotary_emb\.inv_
 
 class Transformers(Backbone):
     """States of the last layer. `name` is an architecture in the library's words; those that predict the next token are
-    causal. `places`: how many the net knows, if more than a text takes. `config`: the content of a config.json, of any
-    such architecture, which then says all but the pooling. Padding stands right of a text. Raises ConfigError for what
-    the library does not know."""
+    causal, `masked` are some that are not. `places`: how many the net knows, if more than a text takes. `config`: the
+    content of a config.json, of any such architecture, which then says all but the pooling. Padding stands right of a
+    text. Raises ConfigError for what the library does not know."""
 
     reads = "texts"
     inner = "net"
+    masked = ("bert", "distilbert", "electra")
     dropped = HEADS
 
     def __init__(

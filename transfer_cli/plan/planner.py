@@ -11,6 +11,7 @@ from transfer_cli.config.signatures import PACKAGE, Signature, signature
 from transfer_cli.data.cache import digests
 from transfer_cli.data.dataset import DataSet
 from transfer_cli.data.describe import describe_pair
+from transfer_cli.data.text import wants_causal
 from transfer_cli.data.tokenizers import fitted
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.plan import classes, closure, origin
@@ -322,6 +323,15 @@ class Planner:
                 usual = data.view.default_model if data.view.default_model != name else USUAL[data.raw.kind]
                 do = f"model={usual}" if data is self.target else f"another {data.word}"
                 raise ConfigError(Fault("model", f"reads {wants}, and {data.title} are {data.raw.kind}", name, do=do))
+            if data is not None and data.raw.task == "language" and self._is_masked():
+                raise ConfigError(wants_causal(self.config.choices.get("model")))
+
+    def _is_masked(self) -> bool:
+        """Whether the model's family says of this architecture that it sees the tokens it would have to predict; of
+        others the engine finds out."""
+        node = self.values["model"]
+        name = (node.get("config") or {}).get("model_type") or node.get("name") or node["family"]
+        return name in signature("model", node["family"], self.plugins).flags.get("masked", ())
 
     def _tokens(self, spec: Json) -> Json:
         """The tokenizer, learned from the source's training texts, else from those of the target that may be read."""

@@ -99,7 +99,10 @@ class Record:
         append_order(self.runs, self.path, sweep)
 
     def _save(self, *, durable: bool = False) -> None:
-        put(self.path / self.FILE, as_json(self.data), durable=durable)
+        put(self.path / self.FILE, self._text(), durable=durable)
+
+    def _text(self) -> bytes:
+        return as_json(self.data)
 
     def update(self, changes: Mapping[str, Any]) -> None:
         """Changes top-level entries of the document and writes it. Raises ValueError on NaN."""

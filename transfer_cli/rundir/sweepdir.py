@@ -2,9 +2,11 @@
 sweep reads and writes, each change under a lock. Who computes a run holds the row's lock until its end is written; the
 kernel frees that on any death, so a row that says running and is not held is there for the taking."""
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from json import JSONEncoder
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +18,8 @@ from transfer_cli.store.diskerrors import explained
 from transfer_cli.store.lock import Lock, is_held
 
 Row = dict[str, Any]
+# a ledger of thousands of rows is written at each change: an indent would cost four times as long
+QUICK = JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",\n", ": "))
 OPEN = ("to do", "running", "interrupted")  # states of a row that somebody has yet to finish
 
 
@@ -41,6 +45,7 @@ class SweepDir(Record):
     def __init__(self, runs: Path, path: Path, lock: Lock, *, continued: bool) -> None:
         super().__init__(runs, path, lock, continued=continued)
         self._rows: dict[int, Lock] = {}
+        self._seen: tuple[int, ...] = ()
         self.keeps = self._lock.take(shown(path))
 
     @classmethod
@@ -71,16 +76,29 @@ class SweepDir(Record):
         return found
 
     def refresh(self) -> None:
-        """Sees what others have written."""
-        self.data = read_json(self.path / SWEEP) or self.data
+        """Sees what others have written; costs nothing where nobody has."""
+        if (now := self._version()) != self._seen:
+            self.data, self._seen = read_json(self.path / SWEEP) or self.data, now
+
+    def _text(self) -> bytes:
+        return (QUICK.encode(self.data) + "\n").encode("utf-8", "replace")
+
+    def _version(self) -> tuple[int, ...]:
+        """Other for each file that a name has had: each is written anew and renamed."""
+        with suppress(FileNotFoundError):
+            found = os.stat(self.path / SWEEP)
+            return found.st_ino, found.st_mtime_ns, found.st_size
+        return ()
 
     @contextmanager
     def changing(self) -> Iterator[list[Row]]:
         """The rows as they are now, to be changed or added to; written at the end of the block."""
         with _alone(self.path / ".ledger"):
             self.refresh()
+            self._seen = ()  # what is not written counts for nothing
             yield self.rows
             self._save()
+            self._seen = self._version()
 
     def update(self, changes: Mapping[str, Any]) -> None:
         """Changes top-level entries of sweep.json."""
