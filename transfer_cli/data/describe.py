@@ -158,16 +158,21 @@ def _view(node: Mapping[str, Any]) -> View:
 def _viewed(raw: Raw, view: View, word: str) -> DataSet:
     shift = Shift.of(view.shift, view.shift_amount, word) if view.shift else None
     if shift and raw.kind != "pictures":
-        raise DataError(Fault(f"{word}.shift", f"makes pictures of pictures, and {raw.name} are {raw.kind}", shift.kind))
+        raise DataError(
+            Fault(f"{word}.shift", f"makes pictures of pictures, and {raw.name} are {raw.kind}", shift.kind)
+        )
     if view.whole and set(raw.parts) != {"train"}:
         text = f"{raw.name} comes cut into {', '.join(raw.parts)}; only data in one piece can be whole"
         raise DataError(Fault(f"{word}.whole", text, "true"))
     picked = [0] if raw.task == "language" else chosen(raw.classes, view.classes, word, raw.name)
     names = tuple(raw.classes[place] for place in picked)
     parts = {
-        part: (source, _of_classes(raw, source, index, picked)) for part, (source, index) in _cut(raw, view, word).items()
+        part: (source, _of_classes(raw, source, index, picked))
+        for part, (source, index) in _cut(raw, view, word).items()
     }
-    found = DataSet(raw.name, " ".join(filter(None, [title(raw, picked), str(shift or "")])), names, raw, view, parts, word)
+    found = DataSet(
+        raw.name, " ".join(filter(None, [title(raw, picked), str(shift or "")])), names, raw, view, parts, word
+    )
     faults = [*_empty(found), *_few(found)]
     if faults:
         raise DataError(*faults)

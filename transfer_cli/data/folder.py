@@ -28,7 +28,7 @@ class Folder:
     def __init__(
         self,
         *,
-        path: str | None = None,
+        path: str | None,
         name: str | None = None,
         domain: str | list[str] | None = None,
         test_fraction: Annotated[float, Range(0, 0.9, above=True)] = 0.1,
@@ -43,7 +43,9 @@ class Folder:
         if self.domain is None:
             return self._opened(root, root, title, places.word)
         names = meant(self.domain, [folder.name for folder in _folders(root)], places, title)
-        return together(title, {name: self._opened(root, root / name, f"{title}/{name}", places.word) for name in names})
+        return together(
+            title, {name: self._opened(root, root / name, f"{title}/{name}", places.word) for name in names}
+        )
 
     def _root(self, places: Places) -> tuple[Path, str]:
         """The folder, and what it is called."""
@@ -54,8 +56,8 @@ class Folder:
             return root, self.path
         if self.name is None:
             raise ConfigError(Fault(f"{places.word}.path", "has no value; wants a folder", do="data=./pictures"))
-        if root := places.folder(self.name):
-            return root, self.name
+        if found := places.folder(self.name):
+            return found, self.name
         raise DataError(missing(places.word, self.name, f"a folder {self.name}", 4, fetch=False))
 
     def _opened(self, top: Path, root: Path, title: str, word: str) -> Raw:

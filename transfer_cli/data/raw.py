@@ -69,8 +69,8 @@ class Raw:
     is cut off as test. `sources` are all files that decide the content. `flip`: may pictures be mirrored?
     `task` is what there is to learn: "classify" the rows, or "language", the texts themselves.
     `faults` stop a run; `note` says what is not as usual ("train 10,000 of 50,000"); `layout`, `ignored` and `read`,
-    the columns of a table that a net sees, are for `data check`. `groups` name rows that a cut must not tear apart; `domains`
-    are the names behind the numbers of RawPart.domains.
+    the columns of a table that a net sees, are for `data check`. `groups` name rows that a cut must not tear apart;
+    `domains` are the names behind the numbers of RawPart.domains.
     `fingerprint` and `digests` (sha256 of each source) are filled in by `describe`."""
 
     name: str

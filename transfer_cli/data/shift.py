@@ -1,6 +1,6 @@
-"""Another domain made of any pictures: rotated, coloured, blended, noisy or inverted versions of them. What a row becomes
-depends on the row, the part and the shift alone, never on a run's seed; it is worked out once, on the pictures as the net
-takes them, and kept in the cache. No torch."""
+"""Another domain made of any pictures: rotated, coloured, blended, noisy or inverted versions of them. What a row
+becomes depends on the row, the part and the shift alone, never on a run's seed; it is worked out once, on the pictures
+as the net takes them, and kept in the cache. No torch."""
 
 from collections.abc import Callable
 from hashlib import sha256

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def irm_penalty(scores: Tensor, labels: Tensor) -> Tensor:
-    """Squared gradient of the cross-entropy of w * scores at w = 1, >= 0. Arjovsky et al. 2019, arXiv:1907.02893, IRMv1.
+    """Squared gradient of the cross-entropy of w * scores at w = 1. Arjovsky et al. 2019, arXiv:1907.02893, IRMv1.
     Shapes: scores [B, C], labels [B] integers; returns (). In closed form, so that no gradient of a gradient is
     needed: d/dw = mean over rows of sum_c (softmax_c - [c is the label]) * score_c."""
     with torch.autocast(scores.device.type, enabled=False):

@@ -11,8 +11,8 @@ from transfer_cli.methods.erm import Erm, by_domain, only, several
 
 
 class Groupdro(Erm):
-    """Sagawa et al. 2020, arXiv:1911.08731, algorithm 1: a share q of the loss a domain, q * exp(eta * its loss) made to
-    sum to 1 before each step. A domain that the batch lacks keeps its share of the moment."""
+    """Sagawa et al. 2020, arXiv:1911.08731, algorithm 1: a share q of the loss a domain, q * exp(eta * its loss) made
+    to sum to 1 before each step. A domain that the batch lacks keeps its share of the moment."""
 
     coupled = True
     q: Tensor

@@ -9,9 +9,9 @@ from transfer_cli.methods.erm import Erm, by_domain, mean, only, several
 
 
 class Irm(Erm):
-    """Arjovsky et al. 2019, arXiv:1907.02893, IRMv1: mean loss of the domains + weight * mean of their penalties. In the
-    first `anneal` of the steps the penalty counts once; where it counts more than once, the sum is divided by that, as
-    in the authors' code."""
+    """Arjovsky et al. 2019, arXiv:1907.02893, IRMv1: mean loss of the domains + weight * mean of their penalties. In
+    the first `anneal` of the steps the penalty counts once; where it counts more than once, the sum is divided by
+    that, as in the authors' code."""
 
     coupled = True
 
