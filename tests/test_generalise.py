@@ -46,7 +46,10 @@ def batch(domains: list[int], seed: int = 0) -> dict[str, Batch]:
 MIXED = [0, 1, 2, 0, 1, 2, 0, 1, 0, 0]
 
 
-def loss_of(method: Any, rows: dict[str, Batch], at: Progress = Progress(9, 10)) -> Any:
+LATE = Progress(9, 10)
+
+
+def loss_of(method: Any, rows: dict[str, Batch], at: Progress = LATE) -> Any:
     (loss,) = method.step(rows, at)
     return loss
 

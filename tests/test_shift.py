@@ -1,4 +1,4 @@
-"""Generated domains: what a row becomes, against the formulas; that it depends on its place alone; that keys know it."""
+"""Generated domains: what a row becomes, against the formulas; that it depends on its place alone; what keys know."""
 
 from pathlib import Path
 from typing import Any
