@@ -11,7 +11,7 @@ from PIL import Image
 
 from transfer_cli.cli.main import main
 from transfer_cli.contracts import Batch
-from transfer_cli.data.describe import describe_pair
+from transfer_cli.data.describe import describe_pair, open_raw
 from transfer_cli.data.images import evenly
 from transfer_cli.data.items import items, stored
 from transfer_cli.engine.feed import Address, StepFeed
@@ -171,3 +171,23 @@ def test_several_domains_read_naturally_on_the_command_line(tree: Path, monkeypa
     )
     assert main(["run", *words, *more, "fine_tune=full"]) == 4
     assert "data.whole=true: all rows of tree sketch are test" in capsys.readouterr().err
+
+
+def test_several_domains_of_texts_are_one_table(tmp_path: Path, monkeypatch: Any) -> None:
+    folder = tmp_path / "goods"
+    folder.mkdir()
+    for name, count in (("books", 3), ("dvd", 5)):
+        lines = [f"{i % 2},{name} {i}" for i in range(count)]
+        (folder / f"{name}.csv").write_text("\n".join(["label,text", *lines]))
+    monkeypatch.setenv("TRANSFER_DATA", str(tmp_path))
+    node = {"family": "text_table", "name": "goods", "train": "{domain}.csv", "domain": ["dvd", "books"]}
+    raw = open_raw(node, tmp_path / "cache")
+    rows = raw.parts["train"]
+    assert (raw.name, raw.domains) == ("goods dvd, books", ("dvd", "books"))
+    assert rows.texts is not None
+    assert rows.domains is not None
+    assert [text.split()[0] for text in rows.texts()] == [raw.domains[domain] for domain in rows.domains]
+    assert [int(text.split()[1]) % 2 for text in rows.texts()] == rows.labels.tolist()
+    assert [rows.names(row) for row in (0, 5)] == ["dvd.csv row 2", "books.csv row 2"]
+    with pytest.raises(TransferError, match="wants the name of a domain"):
+        open_raw({**node, "domain": ["dvd", "../books"]}, tmp_path / "cache")
