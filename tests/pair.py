@@ -106,6 +106,7 @@ def net(kind: str) -> Any:
 
 class Pictures:
     noun, chunk, home = "pictures", 16, torch.device("cpu")
+    domains = None
 
     def __init__(self) -> None:
         torch.manual_seed(5)

@@ -22,6 +22,7 @@ class Points:
     """Two blobs in five dimensions, as items."""
 
     noun = "rows"
+    domains = None
     chunk = 16
     home = CPU
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 from transfer_cli.cli.main import main
 from transfer_cli.config.folders import conf_dir, find_option, options
@@ -27,6 +28,7 @@ SAME_CLASSES = {
     "pada": ["source=digits", "data.classes=[2,3,7]"],
     "osbp": ["source=digits", "source.classes=[2,3,7]"],
 }
+GENERALISE = ("erm", "irm", "groupdro", "mixstyle", "coral_dg")  # learn several domains of a source
 FEW = {"few_shot": ["evaluate={way: 3, shots: 2, queries: 4, draws: 20}"]}
 FILES = (
     "config.yaml", "overrides.txt", "plan.json", "env.json", "log.txt", "rows.jsonl", "metrics.csv", "results.json",
@@ -39,7 +41,21 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("runs")
 
 
-def words(strategy: str, model: str = "conv4") -> list[str]:
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder a domain, a folder a class, six pictures in it."""
+    root = tmp_path_factory.mktemp("tree") / "digits"
+    for number, folder in enumerate(root / domain / name for domain in "abc" for name in ("one", "two")):
+        folder.mkdir(parents=True)
+        for i in range(6):
+            Image.new("L", (16, 16), 40 * number + i).save(folder / f"{i}.png")
+    return root
+
+
+def words(strategy: str, model: str = "conv4", tree: Path | None = None) -> list[str]:
+    if strategy in GENERALISE:
+        several = [f"data={tree}", "data.domain=c", f"source={tree}", "source.domain=others"]
+        return [f"strategy={strategy}", f"model={model}", *several, *SMALL[1:]]
     few = [*SAME_CLASSES.get(strategy, ()), *FEW.get(strategy, ())]
     return [f"strategy={strategy}", f"model={model}", *SMALL, *few]
 
@@ -81,8 +97,8 @@ def test_the_list_is_complete() -> None:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_strategy_runs_end_to_end(strategy: str, runs: Path) -> None:
-    folder = run(runs, words(strategy))
+def test_a_strategy_runs_end_to_end(strategy: str, runs: Path, tree: Path) -> None:
+    folder = run(runs, words(strategy, tree=tree))
     assert folder.parent.name == f"{strategy}-digits"
     assert [name for name in FILES if not (folder / name).exists()] == []
     assert (folder / "confusion.png").is_file() == (strategy != "few_shot")

@@ -70,12 +70,14 @@ class Progress(NamedTuple):
 class Batch:
     """`inputs` {"pixels": [B, C, H, W]}, {"ids": [B, T], "mask": [B, T]} or {"vectors": [B, D]}; `labels` [B] integers,
     [B, T] the next tokens of a text, or None; `index` [B] rows of the view; `views` one dict of inputs a policy,
-    `inputs` is the first."""
+    `inputs` is the first; `domains` [B] integers, which of the data set's domains each row is from, None where it has
+    no such axis."""
 
     inputs: Inputs
     labels: Tensor | None
     index: Tensor
     views: tuple[Inputs, ...] = ()
+    domains: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -155,11 +157,13 @@ class Task(Protocol):
 
 @dataclass
 class Given:
-    """What the engine hands a method: the net, a task a stream, rows a stream."""
+    """What the engine hands a method: the net, a task a stream, rows a stream, names of its domains a stream (none
+    where the data have no such axis)."""
 
     net: Any
     tasks: dict[str, Task] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
+    domains: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 Player = Sequence[nn.Module | nn.Parameter | tuple[nn.Module | nn.Parameter, float]]

@@ -99,6 +99,8 @@ class Checker:
             if made["crop"] > made["size"]:
                 self._fault("model.input.crop", f"allowed 1 to size, {made['size']}", made["crop"])
             for name in ("mean", "std"):
+                if len(made[name]) == 1 and made["channels"] == 3:  # grey's number, said of colour
+                    made[name] = made[name] * 3
                 if len(made[name]) != made["channels"]:
                     self._fault(f"model.input.{name}", f"wants one number a channel, {made['channels']}", made[name])
         if made["interpolation"] == "bilinear":  # said only where it is another, which keeps older keys of stages

@@ -68,7 +68,7 @@ class Model:
 @dataclass(frozen=True, kw_only=True)
 class Input:
     """What pictures become before a net sees them: shorter side to `size`, centre `crop`, then (x - mean) / std.
-    `interpolation` is how they are resized."""
+    `interpolation` is how they are resized. One number of `mean` or `std` goes for all three of colour."""
 
     channels: Annotated[int, Range(1)]
     size: Annotated[int, Range(1)]

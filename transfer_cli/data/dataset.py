@@ -11,6 +11,7 @@ import numpy as np
 from transfer_cli.data.cache import digests
 from transfer_cli.data.cut import draw, noisy
 from transfer_cli.data.raw import Raw
+from transfer_cli.errors import DataError, Fault
 
 if TYPE_CHECKING:
     from transfer_cli.data.describe import View
@@ -28,6 +29,12 @@ class Rows:
     index: np.ndarray
     labels: np.ndarray
     raw: Raw
+
+    @property
+    def domains(self) -> np.ndarray | None:
+        """Which of the raw domains each row is from, int64 [N]; None where there is no such axis."""
+        every = self.raw.parts[self.part].domains
+        return None if every is None else every[self.index]
 
     def name(self, row: int) -> str:
         """What a person calls row 0..N-1."""
@@ -60,8 +67,8 @@ class DataSet:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 (hex) of the raw content, whatever the view."""
-        return self.raw.fingerprint
+        """sha256 (hex) of the content, whatever rows of it the view shows."""
+        return self.view.shifted.fingerprint(self.raw.fingerprint) if self.view.shifted else self.raw.fingerprint
 
     @property
     def note(self) -> str:
@@ -79,8 +86,16 @@ class DataSet:
         """May a picture be mirrored? False where that makes another label of it."""
         return self.raw.flip
 
+    @property
+    def held_out(self) -> bool:
+        """Every row is a test row; the training rows are the same ones, without labels."""
+        return held_out(self.view, self.word)
+
     def has(self, part: Part, labelled: bool = True) -> bool:
-        """Are there rows? Labelled validation rows are absent under `shots` unless `val_shots` gives them."""
+        """Are there rows? Labelled validation rows are absent under `shots` unless `val_shots` gives them, labelled
+        training rows where all are test."""
+        if part == "train" and labelled and self.held_out:
+            return False
         if part == "val" and labelled and self.view.shots is not None and self.view.val_shots is None:
             return False
         return part in self.parts and len(self.parts[part][1]) > 0
@@ -103,6 +118,9 @@ class DataSet:
     def key(self, part: Part, *, labelled: bool, seed: int) -> dict[str, Any]:
         """JSON: all that decides the content of `rows(part, ...)`, and nothing else: the draw's seed only where
         something is drawn, the cut only where something is cut."""
+        if part == "train" and labelled and self.held_out:
+            text = f"all rows of {self.title} are test, so nothing may read their labels to learn"
+            raise DataError(Fault(f"{self.word}.whole", text, "true", do=f"{self.word}.whole=false cuts a test part"))
         raw_part, _ = self.parts[part]
         limits = self._limits(part) if labelled else {}
         whole = part in self.raw.parts and not self._cuts(part)
@@ -163,10 +181,17 @@ class DataSet:
         return part == "train" and any(share > 0 for share in self._shares())
 
     def _shares(self) -> list[float]:
-        return shares(self.raw, self.view)
+        return shares(self.raw, self.view, self.word)
 
 
-def shares(raw: Raw, view: "View") -> list[float]:
+def held_out(view: "View", word: str) -> bool:
+    """Whether all rows are test: a whole target. Of a whole source all are to learn from."""
+    return view.whole and word != "source"
+
+
+def shares(raw: Raw, view: "View", word: str) -> list[float]:
     """What is cut from the raw training part: [test, val], 0 for a part the data bring themselves."""
-    test = 0.0 if "test" in raw.parts else raw.test_fraction
+    if held_out(view, word):
+        return [1.0, 0.0]
+    test = 0.0 if "test" in raw.parts or view.whole else raw.test_fraction
     return [test, 0.0 if "val" in raw.parts else view.val_fraction]

@@ -15,10 +15,12 @@ from transfer_cli.data.classes import base_and_novel, chosen, title
 from transfer_cli.data.curate import curated, untaught
 from transfer_cli.data.cut import cut
 from transfer_cli.data.dataset import DataSet as DataSet
-from transfer_cli.data.dataset import Part, shares
+from transfer_cli.data.dataset import Part, held_out, shares
 from transfer_cli.data.dataset import Rows as Rows
+from transfer_cli.data.domains import listed
 from transfer_cli.data.groups import Groups
 from transfer_cli.data.raw import Finding, Places, Raw
+from transfer_cli.data.shift import Shift
 from transfer_cli.errors import DataError, Fault
 from transfer_cli.plugins import load_class
 from transfer_cli.ranges import Range
@@ -32,7 +34,10 @@ class View:
     to learn from, `val_shots` those to validate on; `classes` are names or positions; `augment` null is none, and of
     source=base what the target has: pictures of one data set are alike. `rename`, `skip` and `groups` are
     for curate.py. `label_noise` of the labels to learn from (of every class) are made wrong, drawn by `noise_seed`:
-    symmetric, any other class; asymmetric, the next class. Labels of validation and test stay as they are."""
+    symmetric, any other class; asymmetric, the next class. Labels of validation and test stay as they are.
+    `whole` keeps a domain in one piece: every row of the target is test, and its training rows are the same ones, for
+    methods that read no labels; every row of a source is to learn from, but for validation. `shift` makes another
+    domain of the pictures, see shift.py; `shift_amount` is degrees (rotated) or a standard deviation (noisy)."""
 
     default_model: str = "resnet18"
     default_source: str = "base"
@@ -49,6 +54,14 @@ class View:
     label_noise: Annotated[float, Range(0, 1)] = 0.0
     noise_kind: Literal["symmetric", "asymmetric"] = "symmetric"
     noise_seed: int = 0
+    whole: bool = False
+    shift: Literal["rotated", "coloured", "blended", "noisy", "inverted"] | None = None
+    shift_amount: float | None = None
+
+    @property
+    def shifted(self) -> Shift | None:
+        """The shift with its amount."""
+        return Shift.of(self.shift, self.shift_amount, "data") if self.shift else None
 
 
 def describe_pair(values: Mapping[str, Any], cache: Path) -> tuple[DataSet, DataSet | None]:
@@ -58,7 +71,10 @@ def describe_pair(values: Mapping[str, Any], cache: Path) -> tuple[DataSet, Data
     plugins = tuple(values.get("plugins") or ())
     target, source = values["data"], values.get("source") or {"family": "none"}
     if source["family"] != "base":
-        return _opened(target, cache, "data", plugins), describe(source, cache=cache, word="source", plugins=plugins)
+        mine = _opened(target, Places(cache, "data", _domains(source)), plugins)
+        theirs = describe(source, cache=cache, word="source", plugins=plugins, taken=_domains(target))
+        _apart(mine, theirs)
+        return mine, theirs
     raw, view = open_raw(target, cache, "data", plugins), _view(target)
     base, novel = base_and_novel(raw, view.classes, source.get("classes"))
     alike = replace(_view(source), classes=list(base), augment=source.get("augment") or view.augment)
@@ -67,19 +83,41 @@ def describe_pair(values: Mapping[str, Any], cache: Path) -> tuple[DataSet, Data
 
 
 def describe(
-    node: Mapping[str, Any], *, cache: Path, word: str = "data", plugins: Sequence[str] = ()
+    node: Mapping[str, Any],
+    *,
+    cache: Path,
+    word: str = "data",
+    plugins: Sequence[str] = (),
+    taken: tuple[str, ...] = (),
 ) -> DataSet | None:
-    """The data set of one node, None for family none. `word` names the node in errors."""
-    return None if node["family"] == "none" else _opened(node, cache, word, plugins)
+    """The data set of one node, None for family none. `word` names the node in errors; `taken` are domains of the other
+    node."""
+    return None if node["family"] == "none" else _opened(node, Places(cache, word, taken), plugins)
 
 
-def _opened(node: Mapping[str, Any], cache: Path, word: str, plugins: Sequence[str]) -> DataSet:
-    return _viewed(open_raw(node, cache, word, plugins), _view(node), word)
+def _domains(node: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(listed(node.get("domain")))
+
+
+def _apart(target: DataSet, source: DataSet | None) -> None:
+    """No file of a target that is test in full may be learned from. Raises DataError."""
+    if source is None or not target.held_out:
+        return
+    if shared := set(source.raw.sources) & set(target.raw.sources):
+        text = f"has {len(shared):,} files of {target.title}, all of whose rows are test"
+        raise DataError(Fault("source", text, source.title, do="source.domain=others, or data.whole=false"))
+
+
+def _opened(node: Mapping[str, Any], places: Places, plugins: Sequence[str]) -> DataSet:
+    return _viewed(_sound(_scanned(node, places, plugins)), _view(node), places.word)
 
 
 def open_raw(node: Mapping[str, Any], cache: Path, word: str = "data", plugins: Sequence[str] = ()) -> Raw:
     """The family's answer with its fingerprint. DataError with every fault that stops a run."""
-    raw = scan(node, cache, word, plugins)
+    return _sound(scan(node, cache, word, plugins))
+
+
+def _sound(raw: Raw) -> Raw:
     if raw.faults:
         raise DataError(*_faults(raw))
     return raw
@@ -87,11 +125,15 @@ def open_raw(node: Mapping[str, Any], cache: Path, word: str = "data", plugins: 
 
 def scan(node: Mapping[str, Any], cache: Path, word: str = "data", plugins: Sequence[str] = ()) -> Raw:
     """As `open_raw`, but faults stay values in `raw.faults`: `data check` wants to tell them all."""
+    return _scanned(node, Places(cache, word), plugins)
+
+
+def _scanned(node: Mapping[str, Any], places: Places, plugins: Sequence[str]) -> Raw:
     settings = {key: value for key, value in node.items() if key not in _VIEW_KEYS and key != "family"}
     mended: dict[str, Any] = {key: node[key] for key in ("rename", "skip", "groups") if node.get(key)}
-    raw: Raw = load_class("data", node["family"], plugins)(**settings).open(Places(cache, word))
-    raw = curated(raw, **mended, word=word)
-    raw = replace(raw, digests=store.digests(raw.sources, cache), faults=(*raw.faults, *untaught(raw)))
+    raw: Raw = load_class("data", node["family"], plugins)(**settings).open(places)
+    raw = curated(raw, **mended, word=places.word)
+    raw = replace(raw, digests=store.digests(raw.sources, places.cache), faults=(*raw.faults, *untaught(raw)))
     return replace(raw, fingerprint=store.fingerprint(raw, settings | mended))
 
 
@@ -114,12 +156,23 @@ def _view(node: Mapping[str, Any]) -> View:
 
 
 def _viewed(raw: Raw, view: View, word: str) -> DataSet:
+    shift = Shift.of(view.shift, view.shift_amount, word) if view.shift else None
+    if shift and raw.kind != "pictures":
+        raise DataError(
+            Fault(f"{word}.shift", f"makes pictures of pictures, and {raw.name} are {raw.kind}", shift.kind)
+        )
+    if view.whole and set(raw.parts) != {"train"}:
+        text = f"{raw.name} comes cut into {', '.join(raw.parts)}; only data in one piece can be whole"
+        raise DataError(Fault(f"{word}.whole", text, "true"))
     picked = [0] if raw.task == "language" else chosen(raw.classes, view.classes, word, raw.name)
     names = tuple(raw.classes[place] for place in picked)
     parts = {
-        part: (source, _of_classes(raw, source, index, picked)) for part, (source, index) in _cut(raw, view).items()
+        part: (source, _of_classes(raw, source, index, picked))
+        for part, (source, index) in _cut(raw, view, word).items()
     }
-    found = DataSet(raw.name, title(raw, picked), names, raw, view, parts, word)
+    found = DataSet(
+        raw.name, " ".join(filter(None, [title(raw, picked), str(shift or "")])), names, raw, view, parts, word
+    )
     faults = [*_empty(found), *_few(found)]
     if faults:
         raise DataError(*faults)
@@ -132,10 +185,12 @@ def _of_classes(raw: Raw, part: str, index: np.ndarray, picked: Sequence[int]) -
     return index[np.isin(raw.parts[part].labels[index], picked)]
 
 
-def _cut(raw: Raw, view: View) -> dict[str, tuple[str, np.ndarray]]:
+def _cut(raw: Raw, view: View, word: str) -> dict[str, tuple[str, np.ndarray]]:
     """part -> (raw part, rows), before classes are chosen."""
     labels = raw.parts["train"].labels
-    test, val, train = cut(labels, raw.classes, shares(raw, view), view.split_seed, _copies(raw))
+    if held_out(view, word):
+        return dict.fromkeys(("train", "test"), ("train", np.arange(len(labels))))
+    test, val, train = cut(labels, raw.classes, shares(raw, view, word), view.split_seed, _copies(raw))
     own = {part: (part, np.arange(len(rows.labels))) for part, rows in raw.parts.items()}
     return {"val": ("train", val), "test": ("train", test), **own, "train": ("train", train)}
 
@@ -156,9 +211,10 @@ def _copies(raw: Raw) -> np.ndarray | None:
 
 
 def _empty(data: DataSet) -> list[Fault]:
-    """Parts that must not be empty. Validation may be."""
+    """Parts that must not be empty. Validation may be, and the test part of a source that is learned from whole."""
+    wanted = ("train",) if data.view.whole and not data.held_out else ("train", "test")
     text = "no rows in its {} part"
-    return [Fault(data.word, text.format(part), data.title) for part in ("train", "test") if not data.sizes().get(part)]
+    return [Fault(data.word, text.format(part), data.title) for part in wanted if not data.sizes().get(part)]
 
 
 def _few(data: DataSet) -> list[Fault]:

@@ -62,10 +62,19 @@ def _read(book: Path) -> dict[str, Any]:
 
 def fingerprint(raw: Raw, settings: Mapping[str, Any]) -> str:
     """sha256 of the content: the family's settings, classes, the bytes of all sources in order, and the labels of every
-    part (in a folder they are no file's bytes). Where the files lie (`path`) does not count."""
-    own = {key: value for key, value in settings.items() if key != "path"}
-    facts = [own, raw.flip, raw.classes, [raw.digests[path] for path in raw.sources]]
+    part (in a folder they are no file's bytes). Where the files lie (`path`) does not count, nor how the domains
+    were asked for."""
+    own = {key: value for key, value in settings.items() if key not in ("path", "domain")}
+    facts = [
+        own,
+        raw.flip,
+        raw.classes,
+        [raw.digests[path] for path in raw.sources],
+        *([raw.domains] * bool(raw.domains)),
+    ]
     digest = sha256(json.dumps(facts, sort_keys=True).encode())
-    for part in sorted(raw.parts):
-        digest.update(part.encode() + raw.parts[part].labels.astype("<i8").tobytes())
+    for part, rows in sorted(raw.parts.items()):
+        digest.update(part.encode() + rows.labels.astype("<i8").tobytes())
+        if rows.domains is not None:
+            digest.update(rows.domains.astype("<i8").tobytes())
     return digest.hexdigest()

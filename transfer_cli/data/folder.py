@@ -1,4 +1,5 @@
-"""Pictures in folders: one folder a class, or train/ test/ (val/) with class folders in each. Never writes there.
+"""Pictures in folders: one folder a class, or train/ test/ (val/) with class folders in each. Or a folder a
+domain, each with such folders in it. Never writes there.
 Folders are read in the order of their names; names beginning with a dot are left out."""
 
 import os
@@ -9,8 +10,9 @@ from typing import Annotated
 import numpy as np
 
 from transfer_cli.data.decode import SUFFIXES
-from transfer_cli.data.raw import Finding, Places, Raw, RawPart, all_files, bad_file, with_test
-from transfer_cli.errors import DataError, Fault
+from transfer_cli.data.domains import meant, together
+from transfer_cli.data.raw import Finding, Places, Raw, RawPart, all_files, bad_file, missing, with_test
+from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.ranges import Range
 
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -20,26 +22,54 @@ Found = dict[str, list[Path]]
 
 class Folder:
     """A user's own folder of pictures. With train and val but no test, val is the test part; without both,
-    `test_fraction` of every class is cut off."""
+    `test_fraction` of every class is cut off. With `domain` the folders in it are domains, of which one, several or
+    the `others` are read. `name` is a folder of the data folder, where there is no `path`."""
 
-    def __init__(self, *, path: str, test_fraction: Annotated[float, Range(0, 0.9, above=True)] = 0.1) -> None:
-        self.path = path
+    def __init__(
+        self,
+        *,
+        path: str | None,
+        name: str | None = None,
+        domain: str | list[str] | None = None,
+        test_fraction: Annotated[float, Range(0, 0.9, above=True)] = 0.1,
+    ) -> None:
+        self.path, self.name, self.domain = path, name, domain
         self.test_fraction = test_fraction
 
     def open(self, places: Places) -> Raw:
-        """Raw with file names and labels; no picture is opened. DataError if there are no class folders at all;
-        empty classes and the like are `faults`."""
-        root = Path(self.path).expanduser()
-        if not root.is_dir():
-            raise DataError(Fault(places.word, "no such folder", self.path))
+        """Raw with file names and labels; no picture is opened. DataError if there are no class folders at all, or no
+        such domain; empty classes and the like are `faults`."""
+        root, title = self._root(places)
+        if self.domain is None:
+            return self._opened(root, root, title, places.word)
+        names = meant(self.domain, [folder.name for folder in _folders(root)], places, title)
+        return together(
+            title, {name: self._opened(root, root / name, f"{title}/{name}", places.word) for name in names}
+        )
+
+    def _root(self, places: Places) -> tuple[Path, str]:
+        """The folder, and what it is called."""
+        if self.path is not None:
+            root = Path(self.path).expanduser()
+            if not root.is_dir():
+                raise DataError(Fault(places.word, "no such folder", self.path))
+            return root, self.path
+        if self.name is None:
+            raise ConfigError(Fault(f"{places.word}.path", "has no value; wants a folder", do="data=./pictures"))
+        if found := places.folder(self.name):
+            return found, self.name
+        raise DataError(missing(places.word, self.name, f"a folder {self.name}", 4, fetch=False))
+
+    def _opened(self, top: Path, root: Path, title: str, word: str) -> Raw:
+        """Class folders of `root`; rows are named as `top` sees them."""
         folders = _parts(root)
         trees = {part: _tree(folder) for part, folder in folders.items()}
         if not trees["train"]:
-            raise DataError(_no_classes(root, self.path, places.word))
+            raise DataError(_no_classes(root, title, word))
         classes = tuple(sorted({name for found in trees.values() for name in found}))
-        parts = {part: _rows(root, found, classes) for part, found in trees.items()}
+        parts = {part: _rows(top, found, classes) for part, found in trees.items()}
         return Raw(
-            self.path,
+            title,
             classes,
             with_test(parts),
             all_files(parts),

@@ -18,6 +18,7 @@ class Images:
     Gives {"pixels": float32 [B, C, H, W]}, (x / 255 - mean) / std, on `device`, channels last where the model asks."""
 
     noun = "pictures"
+    domains: Tensor | None = None
     cut = 0  # rows longer than the net's window
 
     def __init__(
@@ -41,7 +42,7 @@ class Images:
         return len(self.rows)
 
     def arranged(self, order: np.ndarray, batch: int, rng: np.random.Generator) -> np.ndarray:
-        return order
+        return order if self.domains is None else evenly(order, self.domains.cpu().numpy())
 
     def in_order(self) -> Tensor:
         return torch.arange(len(self), device=self.home)
@@ -55,6 +56,17 @@ class Images:
         pixels = pixels.to(torch.float32, memory_format=self.layout)
         labels = self.labels.index_select(0, sent(index, self.device))
         return {"pixels": pixels.sub_(self.mean).mul_(self.scale)}, labels
+
+
+def evenly(order: np.ndarray, domains: np.ndarray) -> np.ndarray:
+    """An order of rows [N] in which each stretch has about as large a share of every domain as the whole; the rows of a
+    domain keep their order."""
+    of = domains[order]
+    place = np.empty(len(order))
+    for domain in np.unique(of):
+        mine = np.flatnonzero(of == domain)
+        place[mine] = (np.arange(len(mine)) + 0.5) / len(mine)
+    return np.asarray(order[np.argsort(place, kind="stable")])
 
 
 def _per_channel(values: list[float], shape: tuple[int, ...], device: torch.device) -> Tensor:

@@ -11,7 +11,7 @@ from transfer_cli.data.cache import converted
 from transfer_cli.data.dataset import DataSet, Rows
 from transfer_cli.data.images import Images
 from transfer_cli.data.placed import placed
-from transfer_cli.data.raw import Raw
+from transfer_cli.data.shift import shifted
 from transfer_cli.data.texts import Blocks, Texts, tokens_of
 from transfer_cli.data.tokenizers import Tokenizer, load
 from transfer_cli.data.vectors import Vectors
@@ -26,19 +26,30 @@ def tokenizer_of(model: Model, cache: Path) -> Tokenizer | None:
     return load(spec["digest"], cache) if "tokenizer" in spec else None
 
 
-def stored(raw: Raw, part: str, model: Model, cache: Path, device: torch.device, poll: Callable[[], None]) -> Any:
+def stored(data: DataSet, part: str, model: Model, cache: Path, device: torch.device, poll: Callable[[], None]) -> Any:
     """All rows of a raw part in the shape the model takes: made once for all feeds. `poll` is called once a picture."""
-    spec, rows = model["input"], raw.parts[part]
+    raw, spec = data.raw, model["input"]
+    rows = raw.parts[part]
     if raw.kind == "texts":
         tokenizer = load(spec["digest"], cache)
         return tokens_of(raw, part, tokenizer, spec["digest"], cache)
     if rows.vectors is not None:
         return placed(np.ascontiguousarray(rows.vectors(), np.float32), device)
-    return placed(converted(raw, part, spec, cache, poll=poll), device)
+    pixels = converted(raw, part, spec, cache, poll=poll)
+    if shift := data.view.shifted:
+        pixels = shifted(pixels, shift, f"{raw.fingerprint} {spec}", part, cache)
+    return placed(pixels, device)
 
 
 def items(made: Any, data: DataSet, rows: Rows, model: Model, device: torch.device) -> Items:
-    """`rows` of what `stored` made."""
+    """`rows` of what `stored` made, with the domain of each where data have such an axis."""
+    found = _items(made, data, rows, model, device)
+    if rows.domains is not None:
+        found.domains = torch.from_numpy(rows.domains).to(device)
+    return found
+
+
+def _items(made: Any, data: DataSet, rows: Rows, model: Model, device: torch.device) -> Items:
     if data.raw.kind == "vectors":
         return Vectors(made, rows, policy=data.augment, device=device)
     if data.raw.kind == "pictures":

@@ -35,7 +35,8 @@ class RawPart:
     """Rows of one part as stored: `labels` int64 [N], and one of `pixels`, a function giving uint8 [N, H, W] or
     [N, H, W, 3], `files`, one picture a row, `texts`, a function giving N strings, and `vectors`, one giving float32
     [N, D]. `names(i)` tells row i to a person. `columns` gives all cells of a table, N texts by name of the column,
-    "" where there is none."""
+    "" where there is none. `domains` int64 [N] numbers the domain that a row is from, None where there is no such
+    axis."""
 
     labels: np.ndarray
     names: Callable[[int], str]
@@ -44,6 +45,7 @@ class RawPart:
     texts: Callable[[], Sequence[str]] | None = None
     vectors: Callable[[], np.ndarray] | None = None
     columns: Callable[[], Mapping[str, Sequence[str]]] | None = None
+    domains: np.ndarray | None = None
 
     def only(self, rows: np.ndarray) -> "RawPart":
         """The part with these rows [M] alone."""
@@ -57,6 +59,7 @@ class RawPart:
             texts and (lambda: list(map(texts().__getitem__, index))),
             vectors and (lambda: vectors()[rows]),
             columns and (lambda: {key: [cells[row] for row in index] for key, cells in columns().items()}),
+            self.domains[rows] if self.domains is not None else None,
         )
 
 
@@ -66,7 +69,8 @@ class Raw:
     is cut off as test. `sources` are all files that decide the content. `flip`: may pictures be mirrored?
     `task` is what there is to learn: "classify" the rows, or "language", the texts themselves.
     `faults` stop a run; `note` says what is not as usual ("train 10,000 of 50,000"); `layout`, `ignored` and `read`,
-    the columns of a table that a net sees, are for `data check`. `groups` name rows that a cut must not tear apart.
+    the columns of a table that a net sees, are for `data check`. `groups` name rows that a cut must not tear apart;
+    `domains` are the names behind the numbers of RawPart.domains.
     `fingerprint` and `digests` (sha256 of each source) are filled in by `describe`."""
 
     name: str
@@ -82,6 +86,7 @@ class Raw:
     read: tuple[str, ...] = ()
     faults: tuple[Finding, ...] = ()
     groups: tuple[tuple[str, ...], ...] = ()
+    domains: tuple[str, ...] = ()
     fingerprint: str = ""
     digests: Mapping[Path, str] = field(default_factory=dict, repr=False)
 
@@ -96,10 +101,12 @@ class Raw:
 class Places:
     """Where named data sets are looked for: $TRANSFER_DATA/<name>/, $TRANSFER_DATA/, then what `transfer fetch`
     brought, <cache>/data/<name>/. `cache` is <runs>/.cache, the only folder that is written to.
-    `word` is what the user calls this data set: "data" or "source"."""
+    `word` is what the user calls this data set: "data" or "source"; `taken` are the domains that the other data set of
+    the run names."""
 
     cache: Path
     word: str = "data"
+    taken: tuple[str, ...] = ()
 
     def roots(self, name: str) -> Iterator[Path]:
         """Folders that may hold the data set `name`, best first."""
@@ -112,6 +119,10 @@ class Places:
         """First existing file among `relative` paths, in the order of the roots."""
         found = (root / path for root in self.roots(name) for path in relative)
         return next((path for path in found if path.is_file()), None)
+
+    def folder(self, name: str) -> Path | None:
+        """The folder of the data set `name`, if it has one."""
+        return next((root for root in self.roots(name) if root.name == name and root.is_dir()), None)
 
     def need(self, name: str, wants: str, size_mb: float, *relative: str) -> Path:
         """`find`, or a DataError that names the file, the folder, its variable and the two ways to bring it."""

@@ -2,11 +2,13 @@
 all. Columns go by name, or by position (0 is the first)."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import numpy as np
 
+from transfer_cli.data.domains import together
 from transfer_cli.data.raw import PARTS, Finding, Places, Raw, RawPart, missing, with_test
 from transfer_cli.data.tables import Record, is_json, records
 from transfer_cli.data.text import read_text
@@ -25,7 +27,8 @@ class Line(NamedTuple):
 
 class TextTable:
     """Texts and labels from files: `path` for all (column `part`, where there is one, says train, val or test), or
-    `train`, `val` and `test` of the named data set `name`, with `{domain}` in them replaced. `separator` null: by the
+    `train`, `val` and `test` of the named data set `name`, with `{domain}` in them replaced by one domain, or by
+    several in turn, whose rows are put together. `separator` null: by the
     file's ending; of commas, cells may be quoted. `max_splits`: all after that many separators is the last cell.
     `names` are the classes in the order of the sorted labels."""
 
@@ -37,7 +40,7 @@ class TextTable:
         train: str | None = None,
         val: str | None = None,
         test: str | None = None,
-        domain: str | None = None,
+        domain: str | list[str] | None = None,
         text: str = "text",
         label: str = "label",
         part: str = "part",
@@ -57,6 +60,8 @@ class TextTable:
     def open(self, places: Places) -> Raw:
         """Raw with texts and labels. DataError if a file is missing, empty, not in its encoding or lacks a column;
         rows without text or label, and labels that train does not have, are `faults`."""
+        if isinstance(self.domain, list) and self.domain:
+            return together(self.name or "", {str(domain): self._of(domain).open(places) for domain in self.domain})
         files = self._files(places)
         tables = {part: (file, list(self._lines(file, part))) for part, file in files.items()}
         if self.path is not None:
@@ -76,6 +81,12 @@ class TextTable:
             faults=tuple(faults), read=(self.columns["text"], self.columns["label"]),
         )  # fmt: skip
 
+    def _of(self, domain: str) -> "TextTable":
+        """The same of one domain."""
+        alone = copy(self)
+        alone.domain = str(domain)
+        return alone
+
     def _files(self, places: Places) -> dict[str, Path]:
         if self.path is not None:
             path = Path(self.path).expanduser()
@@ -94,8 +105,8 @@ class TextTable:
     def _named(self, file: str) -> str:
         if "{domain}" not in file:
             return file
-        if not self.domain or not self.domain.isidentifier():
-            raise ConfigError(Fault("data.domain", "wants the name of a domain", self.domain))
+        if not isinstance(self.domain, str) or not self.domain.isidentifier():
+            raise ConfigError(Fault("data.domain", "wants the name of a domain", str(self.domain)))
         return file.replace("{domain}", self.domain)
 
     def _lines(self, file: Path, part: str) -> Iterator[Line]:

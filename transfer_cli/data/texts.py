@@ -58,6 +58,7 @@ class Texts:
     what is longer than `length` is cut at its end. Policies "weak" and "strong" leave out some tokens."""
 
     noun = "texts"
+    domains: Tensor | None = None
     chunk = 64
 
     def __init__(self, tokens: Tokens, rows: Rows, *, length: int, policy: str, device: torch.device) -> None:
@@ -113,6 +114,8 @@ class Blocks:
     """Blocks of `length` tokens for a language model, out of all rows one after the other; the labels [B, T] are the
     tokens one place on. Policy "none" gives the blocks end to end, so that every token is predicted once; "weak" and
     "strong" begin each block up to `length` tokens later, as a random crop of a picture does."""
+
+    domains: Tensor | None = None
 
     def __init__(self, tokens: Tokens, rows: Rows, *, length: int, policy: str, device: torch.device) -> None:
         self.device, self.policy, self.length = device, policy, length

@@ -17,6 +17,7 @@ class Vectors:
     """Rows of `matrix` [N, D]. Gives {"vectors": float32 [B, D]}; policies "weak" and "strong" add normal noise."""
 
     noun = "rows"
+    domains: Tensor | None = None
     chunk = 4096
 
     def __init__(self, matrix: Tensor, rows: Rows, *, policy: str, device: torch.device) -> None:

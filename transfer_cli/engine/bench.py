@@ -73,7 +73,7 @@ class Bench:
         name = (data.fingerprint, rows.part, str(model["input"]))
         if name not in self._stored:
             poll = self._poll(len(data.raw.parts[rows.part].labels))
-            self._stored[name] = stored(data.raw, rows.part, model, self.cache, self.device, poll)
+            self._stored[name] = stored(data, rows.part, model, self.cache, self.device, poll)
         made = items(self._stored[name], data, rows, model, self.device)
         if made.cut:
             self._tell_cut(made, data, part, int(model["input"]["length"]))

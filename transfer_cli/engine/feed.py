@@ -19,6 +19,7 @@ class Items(Protocol):
     positions are wanted at `home`."""
 
     labels: Tensor
+    domains: Tensor | None  # [N], which domain a row is from, beside the labels; None where data have no such axis
     home: torch.device
     noun: str  # what a row is called
     chunk: int  # rows that pass through a net together when nothing is learnt
@@ -80,7 +81,12 @@ class StepFeed:
         index = self._index(t) if self.world == 1 else self._index(t)[self.rank :: self.world]
         made = [self.items.gather(index, policy, self._rng(t, i)) for i, policy in enumerate(self.policies)]
         views = tuple(inputs for inputs, _ in made)
-        return Batch(views[0], made[0][1] if self.labelled else None, sent(index, self.items.labels.device), views)
+        return self._batch(views, made[0][1], index)
+
+    def _batch(self, views: tuple[Inputs, ...], labels: Tensor, index: Tensor) -> Batch:
+        place = sent(index, self.items.labels.device)
+        domains = None if self.items.domains is None else self.items.domains.index_select(0, place)
+        return Batch(views[0], labels if self.labelled else None, place, views, domains)
 
     def _rng(self, t: int, view: int) -> Callable[[], np.random.Generator]:
         purpose = f"view {view} of rank {self.rank}" if self.rank else f"view {view}"
@@ -106,7 +112,7 @@ class StepFeed:
         """Every row once, without augmentation; `index` says which, for rows of like length come together."""
         for index in self.items.in_order().split(batch or self.items.chunk):
             inputs, labels = self.items.gather(index, "none", self._rng(0, 0))
-            yield Batch(inputs, labels if self.labelled else None, sent(index, self.items.labels.device), (inputs,))
+            yield self._batch((inputs,), labels, index)
 
     def features(self, net: Any) -> tuple[Tensor, Tensor]:
         """Features [N, D] and labels [N] of every row, in order, by way of the feature cache."""

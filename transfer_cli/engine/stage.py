@@ -166,7 +166,8 @@ def _method(job: Job, bench: Bench, *, heads: bool = False) -> tuple[Method, dic
         name: len(bench.items(job, v["side"], v["part"], labelled=v["labelled"], seed=job.seed))
         for name, v in job.spec["streams"].items()
     }
-    return bench.method(job, Given(net=net, tasks=tasks, rows=rows)), tasks
+    domains = {name: job.data[view["side"]].raw.domains for name, view in job.spec["streams"].items()}
+    return bench.method(job, Given(net=net, tasks=tasks, rows=rows, domains=domains)), tasks
 
 
 def _named(parts: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:

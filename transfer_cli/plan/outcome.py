@@ -113,16 +113,15 @@ def _speed(plan: Plan, stages: list[Json]) -> float | None:
 
 def target_labels(plan: Plan) -> int:
     """Labels of the target that training or a predictor may use."""
-    rows = len(plan.target.rows("train", seed=0).index)
-    for stage in plan.work:
-        if stage.kind == "train" and any(
-            v["side"] == "target" and v["labelled"] for v in stage.spec["streams"].values()
-        ):
-            return rows
     last = plan.work[-1].spec if plan.work else {}
-    if "episodes" in last:
+    trained = any(stage.kind == "train" and _reads_labels(stage) for stage in plan.work)
+    if not trained and "episodes" in last:
         return int(last["episodes"]["way"] * last["episodes"]["shots"])
-    return rows if "support" in last else 0
+    return len(plan.target.rows("train", seed=0).index) if trained or "support" in last else 0
+
+
+def _reads_labels(stage: Stage) -> bool:
+    return any(view["side"] == "target" and view["labelled"] for view in stage.spec["streams"].values())
 
 
 def _fingerprints(plan: Plan) -> Json:

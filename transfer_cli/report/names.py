@@ -70,14 +70,24 @@ def sign(name: str) -> int:
 
 
 def data(run: Run) -> str:
-    """The target as a title has it: a name, the last part of a path."""
-    return PurePath(run["choices"].get("data", "data")).name or "data"
+    """The target as a title has it: a name, the last part of a path; its domains and its shift: `mnist blended`."""
+    return _side(run, "data")
 
 
 def path_of_data(run: Run) -> str:
     """`mnist → usps`; the target alone where the source is part of it or there is none."""
     source = run["choices"].get("source", "none")
-    return data(run) if source in ("none", "base") else f"{PurePath(source).name} → {data(run)}"
+    return data(run) if source in ("none", "base") else f"{_side(run, 'source')} → {data(run)}"
+
+
+def _side(run: Run, word: str) -> str:
+    node = run["config"].get(word) or {}
+    domain, shift, amount = (node.get(key) for key in ("domain", "shift", "shift_amount"))
+    said = [", ".join(map(str, domain)) if isinstance(domain, list) else domain, shift, amount]
+    name = PurePath(run["choices"].get(word, word)).name or word
+    return " ".join(
+        [name, *(f"{item:g}" if isinstance(item, float) else str(item) for item in said if item is not None)]
+    )
 
 
 def evaluation(run: Run) -> str:

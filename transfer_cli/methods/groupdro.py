@@ -1,0 +1,36 @@
+"""Group DRO: the source domain that is worst off counts most."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from transfer_cli.contracts import Batch, Given, Loss, Progress, Range
+from transfer_cli.methods.erm import Erm, by_domain, only, several
+
+
+class Groupdro(Erm):
+    """Sagawa et al. 2020, arXiv:1911.08731, algorithm 1: a share q of the loss a domain, q * exp(eta * its loss) made
+    to sum to 1 before each step. A domain that the batch lacks keeps its share of the moment."""
+
+    coupled = True
+    q: Tensor
+
+    def __init__(self, given: Given, *, eta: Annotated[float, Range(0)] = 0.01) -> None:
+        super().__init__(given)
+        self.eta, self.domains = eta, several(given, "groupdro")
+        self.register_buffer("q", torch.full((self.domains,), 1 / self.domains))
+
+    def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
+        rows = batch["source"]
+        scores = self.net(rows.inputs, self.task.head)
+        losses = scores.new_zeros(self.domains, dtype=torch.float32)
+        for domain, places in by_domain(rows, self.domains):
+            losses[domain] = self.task.loss(scores[places], only(rows, places))
+        q = self.q * (self.eta * losses.detach()).exp()
+        q = q / q.sum()
+        yield Loss("net", (q * losses).sum(), {f"share {i}": share for i, share in enumerate(q)})
+
+    def after(self, batch: dict[str, Batch], at: Progress, logs: dict[str, Tensor]) -> None:
+        self.q.copy_(torch.stack([logs[f"share {i}"] for i in range(self.domains)]))

@@ -1,0 +1,35 @@
+"""Invariant risk minimisation: features on which one head is best for every source domain."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from transfer_cli.contracts import Batch, Given, Loss, Progress, Range
+from transfer_cli.losses.irm import irm_penalty
+from transfer_cli.methods.erm import Erm, by_domain, mean, only, several
+
+
+class Irm(Erm):
+    """Arjovsky et al. 2019, arXiv:1907.02893, IRMv1: mean loss of the domains + weight * mean of their penalties. In
+    the first `anneal` of the steps the penalty counts once; where it counts more than once, the sum is divided by
+    that, as in the authors' code."""
+
+    coupled = True
+
+    def __init__(
+        self,
+        given: Given,
+        *,
+        weight: Annotated[float, Range(0)] = 100.0,
+        anneal: Annotated[float, Range(0, 1)] = 0.1,
+    ) -> None:
+        super().__init__(given)
+        self.weight, self.anneal, self.domains = weight, anneal, several(given, "irm")
+
+    def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
+        rows = batch["source"]
+        scores = self.net(rows.inputs, self.task.head)
+        found = [(scores[places], only(rows, places)) for _, places in by_domain(rows, self.domains)]
+        risk = mean([self.task.loss(mine, domain) for mine, domain in found])
+        penalty = mean([irm_penalty(mine, domain.target()) for mine, domain in found])
+        weight = 1.0 if at.fraction < self.anneal else self.weight
+        yield Loss("net", (risk + weight * penalty) / max(1.0, weight), {"label": risk, "penalty": penalty})
