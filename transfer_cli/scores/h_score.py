@@ -1,5 +1,5 @@
-"""H-score: how much of the features' variance lies between classes. Bao et al. 2019 (ICIP), arXiv:2212.10082, eq. 3; with
-a shrunk covariance, which few rows need: Ibrahim et al. 2021, arXiv:2110.06893, shrunk as Ledoit & Wolf 2004 do."""
+"""H-score: how much of the features' variance lies between classes. Bao et al. 2019 (ICIP), arXiv:2212.10082; with a
+shrunk covariance, which few rows need: Ibrahim et al. 2021, arXiv:2110.06893, shrunk as Ledoit & Wolf 2004 do."""
 
 from torch import Tensor
 
@@ -8,8 +8,8 @@ from transfer_cli.scores.labelings import Axes, axes, checked, counts
 
 def h_score(features: Tensor, labels: Tensor) -> Tensor:
     """tr(cov(f)^+ cov(E[f | y])), between 0 and min(C - 1, D); larger is better. features [N, D], labels [..., N] ->
-    [...] float64. Any invertible linear map of the features changes nothing. With N <= D it is C - 1 whatever the labels
-    are. Raises ValueError as `checked` does."""
+    [...] float64. Any invertible linear map of the features changes nothing. With N <= D it is C - 1 whatever the
+    labels are. Raises ValueError as `checked` does."""
     x, numbered, classes = checked(features, labels)
     seen = axes(x - x.mean(0), numbered, classes)
     return _between(seen, counts(numbered, classes, x)).sum(-1).view(labels.shape[:-1])

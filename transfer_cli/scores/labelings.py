@@ -1,5 +1,5 @@
-"""What every score begins with: checked rows, labels without gaps, and the features seen from their own axes. Labels are
-[..., N]: many labelings of the same rows (shuffled ones) share what depends on the features alone.
+"""What every score begins with: checked rows, labels without gaps, and the features seen from their own axes.
+Labels are [..., N]: many labelings of the same rows (shuffled ones) share what depends on the features alone.
 Letters: N rows, D features, S labelings, C classes, R axes."""
 
 from typing import NamedTuple
@@ -19,8 +19,8 @@ class Labelled(NamedTuple):
 
 
 def checked(x: Tensor, labels: Tensor) -> Labelled:
-    """x [N, D] of any float type, labels [..., N] of any numbers. Raises ValueError for other shapes, no rows, or values
-    that are not finite."""
+    """x [N, D] of any float type, labels [..., N] of any numbers. Raises ValueError for other shapes, no rows, or
+    values that are not finite."""
     if x.ndim != 2 or labels.ndim < 1 or labels.shape[-1] != len(x) or not x.numel() or not labels.numel():
         raise ValueError(
             f"score: features {[*x.shape]}, labels {[*labels.shape]}; want [N, D] and [..., N], N and D >= 1"

@@ -1,4 +1,4 @@
-"""LEEP: how well the source model's own classes predict the labels. Nguyen et al. 2020, arXiv:2002.12462, eq. 2."""
+"""LEEP: how well the source model's own classes predict the labels. Nguyen et al. 2020, arXiv:2002.12462."""
 
 import torch
 from torch import Tensor

@@ -1,5 +1,5 @@
-"""LogME: the evidence of a Bayesian linear model from features to each class, its noise and prior chosen by the evidence
-itself. You et al. 2021, arXiv:2102.11005; the fixed point: You et al. 2022, arXiv:2110.10545, algorithm 3."""
+"""LogME: the evidence of a Bayesian linear model from features to each class, its noise and prior chosen by that
+evidence. You et al. 2021, arXiv:2102.11005; found by the fixed point of You et al. 2022, arXiv:2110.10545."""
 
 from math import log, pi
 

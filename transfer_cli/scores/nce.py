@@ -1,5 +1,5 @@
-"""NCE: minus the entropy of the labels given the class that the source model sees. Tran et al. 2019, arXiv:1908.08142,
-eq. 6."""
+"""NCE: minus the entropy of the labels given the class that the source model sees.
+Tran et al. 2019, arXiv:1908.08142."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,5 @@
-"""Leave-one-out accuracy of the nearest neighbour: no fit, no setting. Cover & Hart 1967, IEEE Trans. Inf. Theory 13(1)."""
+"""Leave-one-out accuracy of the nearest neighbour: no fit, no setting.
+Cover & Hart 1967, IEEE Trans. Inf. Theory 13(1)."""
 
 import torch
 from torch import Tensor

@@ -14,17 +14,21 @@ PENALTY = 0.1  # in units of the mean squared length of a row, as a kernel metho
 
 def probe(features: Tensor, labels: Tensor) -> Tensor:
     """Share of held-out rows that a probe on the other folds gets right. features [N, D], labels [..., N] -> [...]
-    float64; 0 of a single row. Row i is in fold i modulo 5: give rows in an order that says nothing of their labels.
-    Turns, shifts and a common scale change nothing. Raises ValueError as `checked` does."""
+    float64; 0 of a single row. Turns, shifts and a common scale change nothing. Raises ValueError as `checked` does."""
     x, numbered, classes = checked(features, labels)
     hits = x.new_zeros(numbered.shape)
-    fold = torch.arange(len(x), device=x.device) % min(FOLDS, len(x))
+    fold = folds(len(x)).to(x.device)
     target = one_hot(numbered, classes).to(x)  # [S, N, C]
     for k in range(int(fold.max()) + 1 if len(x) > 1 else 0):
         out = fold == k
         scores = _scores(x, target, out)
         hits[:, out] = (scores.argmax(2) == numbered[:, out]).double()
     return hits.mean(1).view(labels.shape[:-1])
+
+
+def folds(rows: int) -> Tensor:
+    """Which fold holds each row out [N]: dealt at random, so that an order by class means nothing; always the same."""
+    return torch.randperm(rows, generator=torch.Generator().manual_seed(0)) % min(FOLDS, rows)
 
 
 def _scores(x: Tensor, target: Tensor, out: Tensor) -> Tensor:

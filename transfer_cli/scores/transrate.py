@@ -1,5 +1,5 @@
 """TransRate: the mutual information of features and labels, entropies replaced by coding rates.
-Huang et al. 2022, arXiv:2106.09362, eq. 4."""
+Huang et al. 2022, arXiv:2106.09362."""
 
 import torch
 from torch import Tensor
