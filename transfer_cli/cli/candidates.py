@@ -3,7 +3,7 @@ trained: who learned from a source is found in the store, or is missing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from transfer_cli.cli.found import data_sets
@@ -135,7 +135,7 @@ def _here(plan: Plan, runs: Path) -> bool:
 def _candidate(words: tuple[str, ...], plan: Plan, runs: Path) -> Candidate:
     weights, model = str(plan.values["weights"]), plan.values["model"]
     learned = [plan.source.fingerprint] if plan.source and plan.values["source"]["family"] != "base" else []
-    start = plan.source.title if plan.source else PurePath(weights).name
+    start = plan.source.title if plan.source else "weights" if plan.weights and weights != "imagenet" else weights
     if weights not in ("none", "imagenet") and plan.weights is None:
         run = run_of(runs, weights)
         start, learned = (

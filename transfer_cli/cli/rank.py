@@ -65,7 +65,7 @@ def ranked(found: Sequence[Candidate], options: Options, screen: Screen) -> tupl
         screen.note(f"scores {each.name}" if screen.verbose else "")
         job = job_of(each.plan, each.probe)
         scored = ranking.ranked(bench, job, ranking.net_of(bench, job, each.net), every=options.all)
-        entries.append(Entry(each.name, scored.scores, scored.distances, scored.features_s))
+        entries.append(Entry(each.name, shlex.join(each.words), scored.scores, scored.distances, scored.features_s))
         rows = (scored.rows, scored.of)
     count = f"{rows[0]:,}" if rows[0] == rows[1] else f"{rows[0]:,} of {rows[1]:,}"
     more = "" if rows[0] == rows[1] else "; --all takes every one"
@@ -88,9 +88,9 @@ def _title(made: Plan) -> str:
 
 
 def _notes(entries: Sequence[Entry], found: Sequence[Candidate], missing: Sequence[Candidate]) -> list[str]:
-    told = ["± 95 %, from halves of the rows; shuffled: where 95 % of the scores of shuffled labels fall"]
+    told = ["± 95 %, by leaving out rows; shuffled: where 95 % of the scores of shuffled labels fall"]
     if blank := [entry.name for entry in entries if not set(OF_CLASSES) & entry.scores.keys()]:
-        told.append(f"{NONE}: LEEP and NCE want classes that the net was taught; none has {', '.join(blank)}")
+        told.append(f"{NONE}: LEEP and NCE want a linear head of the source's classes; without one: {', '.join(blank)}")
     if seen := [each.name for each in found if each.seen]:
         told.append(f"learned from these very data, so its scores flatter: {', '.join(seen)}")
     return told + ([_missing(missing)] if missing else [])

@@ -1,9 +1,10 @@
-"""Scores of a net for a target before any training: each with what shuffled labels score, what half the rows score, and
+"""Scores of a net for a target before any training: each with what shuffled labels score, how far it may be off, and
 its time. Reads training rows only, by way of the feature cache."""
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from transfer_cli.scores.nearest import nearest
 from transfer_cli.scores.probe import probe
 from transfer_cli.scores.transrate import transrate
 
-SHUFFLES, HALVES = 20, 10
+SHUFFLES, THINNED, KEPT = 20, 10, 0.8
 MOST_ROWS = 2_000  # scored; more sharpen a score that is sharp enough to rank by
 MOST_APART = 500  # rows of each side whose distance is measured
 OF_FEATURES = {
@@ -37,11 +38,13 @@ DISTANCES = {"mmd": mmd, "coral": coral, "a_distance": a_distance}
 
 @dataclass(frozen=True)
 class Figure:
-    """A score: its `value`, those of `shuffled` labels and of `halves` of the rows, the `seconds` it took alone."""
+    """A score: its `value` with its standard `error` (of `freedom` degrees), the values of `shuffled` labels, and the
+    `seconds` it took alone."""
 
     value: float
+    error: float
+    freedom: int
     shuffled: list[float]
-    halves: list[float]
     seconds: float
 
 
@@ -68,7 +71,7 @@ def net_of(bench: Bench, job: Job, ref: Mapping[str, Any]) -> Any:
 @torch.no_grad()
 def ranked(bench: Bench, job: Job, net: Any, *, every: bool = False) -> Ranked:
     """Scores of `net` on the target's labelled training rows, `every` one or at most MOST_ROWS of them, and how far
-    features of the source lie from them. The rows, halves and shuffles are the same for every net."""
+    features of the source lie from them. The rows, and how they are drawn and shuffled, are the same for every net."""
     features, labels, seconds = _features(bench.feed(job, "target", "train", seed=job.seed), net)
     of = len(labels)
     kept = torch.arange(of) if every else some(labels, MOST_ROWS)
@@ -103,20 +106,21 @@ def _features(feed: Feed, net: Any) -> tuple[Tensor, Tensor, float]:
 def figure(
     score: Callable[[Tensor, Tensor], Tensor], x: Tensor, labels: Tensor, poll: Callable[[], None] = lambda: None
 ) -> Figure:
-    """A score of x [N, D] and labels [N], with its shuffles and halves. Half the rows without replacement, class by
-    class, vary by as much as the whole is uncertain (a jackknife that leaves out half: Shao & Wu 1989); a bootstrap
-    holds copies of rows, which neighbours find and a fit in many features knows by heart."""
+    """A score of x [N, D] and labels [N]. Its error is a jackknife's that leaves out a fifth of the rows, class by
+    class (Shao & Wu 1989, Ann. Statist. 17): a bootstrap holds copies of rows, which neighbours find and a fit in many
+    features knows by heart."""
     start = time.perf_counter()
     value = float(score(x, labels))
     seconds = time.perf_counter() - start
     poll()
     shuffled = score(x, torch.stack([labels[torch.randperm(len(labels), generator=_draw(s))] for s in range(SHUFFLES)]))
-    halves = []
-    for number in range(HALVES):
+    thinned = []
+    for number in range(THINNED):
         poll()
-        half = some(labels, (len(labels) + 1) // 2, seed=number)
-        halves.append(float(score(x[half], labels[half])))
-    return Figure(value, shuffled.tolist(), halves, seconds)
+        kept = some(labels, round(KEPT * len(labels)), seed=number)
+        thinned.append(score(x[kept], labels[kept]))
+    error = float(torch.stack(thinned).std()) * sqrt(KEPT / (1 - KEPT))
+    return Figure(value, error, THINNED - 1, shuffled.tolist(), seconds)
 
 
 def some(labels: Tensor, most: int, seed: int = 0) -> Tensor:

@@ -6,7 +6,7 @@ from math import isnan, nan, sqrt
 from typing import Any, Protocol
 
 from transfer_cli.report import names
-from transfer_cli.report.reached import Reached
+from transfer_cli.report.reached import LEAST, Reached
 from transfer_cli.report.statistics import LEVEL, Interval, mean, sd, t_quantile
 from transfer_cli.report.tables import Column, Table
 
@@ -18,6 +18,7 @@ DISTANCES = {"mmd": "MMD", "coral": "CORAL", "a_distance": "A-distance"}
 SHARES = ("probe", "nearest")
 OF_CLASSES = ("leep", "nce")
 NONE = "–"
+ROUNDING = 1e-9
 
 
 class Figure(Protocol):
@@ -26,35 +27,42 @@ class Figure(Protocol):
     @property
     def value(self) -> float: ...
     @property
-    def shuffled(self) -> list[float]: ...
+    def error(self) -> float: ...
     @property
-    def halves(self) -> list[float]: ...
+    def freedom(self) -> int: ...
+    @property
+    def shuffled(self) -> list[float]: ...
     @property
     def seconds(self) -> float: ...
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A candidate: its name, its scores and distances, and how long its features took (next to nothing if kept)."""
+    """A candidate: its name and words, its scores and distances, and how long its features took (next to nothing if
+    kept)."""
 
     name: str
+    words: str
     scores: Mapping[str, Figure]
     distances: Mapping[str, Figure] = field(default_factory=dict)
     features_s: float = 0.0
 
 
 def interval(figure: Figure) -> Interval:
-    """The value and its t interval from half the rows, which vary as much as the whole is uncertain."""
-    return _around(figure.value, figure.halves)
+    """The value and its t interval."""
+    return _around(figure.value, figure.error, figure.freedom)
 
 
 def null(figure: Figure) -> Interval:
     """The mean with shuffled labels, and where 95 % of shuffles fall."""
-    return _around(mean(figure.shuffled), figure.shuffled, sqrt(1 + 1 / len(figure.shuffled)))
+    count = len(figure.shuffled)
+    return _around(mean(figure.shuffled), sd(figure.shuffled) * sqrt(1 + 1 / count), count - 1)
 
 
-def _around(value: float, draws: Sequence[float], wider: float = 1.0) -> Interval:
-    half = t_quantile((1 + LEVEL) / 2, len(draws) - 1) * sd(draws) * wider
+def _around(value: float, error: float, freedom: int) -> Interval:
+    if error <= ROUNDING * abs(value):  # a score that is the same whatever the labels are
+        return Interval(value, value, value)
+    half = t_quantile((1 + LEVEL) / 2, freedom) * error
     return Interval(value, value - half, value + half)
 
 
@@ -93,7 +101,7 @@ def verdict(entry: Entry, first: Entry, by: str) -> str:
 
 def _columns(by: str) -> list[Column]:
     grid = list(dict.fromkeys((by, *SCORES)))
-    found = [Column("source_model", head="source model")]
+    found = [Column("source_model", head="source model"), Column("words", only="machine")]
     for place, name in enumerate(grid):
         unit = "%" if name in SHARES else ""
         found += [
@@ -101,14 +109,19 @@ def _columns(by: str) -> list[Column]:
             Column(f"{name}_shuffled", unit, "shuffled", interval=True),
             Column(f"{name}_time", "s", only="machine"),
         ]
-        if place == 1:
+        if place == 0:
             found.append(Column("verdict"))
     found += [Column(name, interval=True, only="machine") for name in DISTANCES]
     return [*found, Column("features_time", "s", "features"), Column("time", "s", "scores")]
 
 
 def _row(entry: Entry, said: str, dash: bool) -> dict[str, Any]:
-    row: dict[str, Any] = {"source_model": entry.name, "verdict": said, "features_time": entry.features_s}
+    row: dict[str, Any] = {
+        "source_model": entry.name,
+        "words": entry.words,
+        "verdict": said,
+        "features_time": entry.features_s,
+    }
     for name in SCORES:
         found = entry.scores.get(name)
         row[name] = interval(found) if found else NONE if dash else None
@@ -134,11 +147,11 @@ def _distances(entries: Sequence[Entry]) -> Table:
 
 
 def _taus(entries: Sequence[Entry], results: Sequence[Reached]) -> Table:
-    """Weighted Kendall tau of every score with what each strategy reached."""
+    """Weighted Kendall tau of every score with what each strategy reached, where it says something."""
     columns = [Column("strategy", head="tau with"), Column("n", "n"), Column("best")]
     columns += [Column(name, head=head.removesuffix(" %"), align="right") for name, head in SCORES.items()]
     rows = []
-    for found in results:
+    for found in (found for found in results if len(found.values) >= LEAST):
         sign = names.sign(found.metric)
         best = min(found.values, key=lambda name: sign * found.values[name])
         row: dict[str, Any] = {"strategy": f"{found.strategy} {names.label(found.metric)}", "n": len(found.values)}
