@@ -60,7 +60,7 @@ def test_every_score_stands_beside_its_null_and_interval(transfer: Transfer, sou
     words = (f"{sources}/vectors.npz", f"source=none,{sources}/near.npz,{sources}/far.npz", "--json")
     found = document(rank(transfer, sources, *words))
     rows = {row["source_model"]: row for row in found["rows"]}
-    assert sorted(rows) == ["mlp_vectors far", "mlp_vectors near", "mlp_vectors none"]
+    assert sorted(rows) == ["mlp_vectors far.npz", "mlp_vectors near.npz", "mlp_vectors none"]
     for name, row in rows.items():
         for score in shown.SCORES:
             given = score not in shown.OF_CLASSES or not name.endswith("none")
@@ -78,9 +78,9 @@ def test_every_score_stands_beside_its_null_and_interval(transfer: Transfer, sou
 def test_distances_know_the_near_source_from_the_far(transfer: Transfer, sources: Path) -> None:
     words = (f"data={sources}/vectors.npz", f"source={sources}/near.npz,{sources}/far.npz", "--json")
     rows = {row["source_model"].split()[-1]: row for row in document(rank(transfer, sources, *words))["align"]}
-    assert sorted(rows) == ["far", "near"]
-    assert rows["far"]["mmd_lo"] > rows["far"]["mmd_mixed_hi"]
-    assert rows["far"]["a_distance"] > 1.5 > rows["near"]["a_distance"]
+    assert sorted(rows) == ["far.npz", "near.npz"]
+    assert rows["far.npz"]["mmd_lo"] > rows["far.npz"]["mmd_mixed_hi"]
+    assert rows["far.npz"]["a_distance"] > 1.5 > rows["near.npz"]["a_distance"]
 
 
 def test_finished_runs_of_the_same_target_are_held_against_the_scores(transfer: Transfer, sources: Path) -> None:
@@ -100,15 +100,15 @@ def test_what_was_not_learned_is_named_and_not_trained(transfer: Transfer, sourc
     words = (f"{sources}/vectors.npz", f"source=none,{sources}/near.npz", "--candidate", "source=digits model=mlp")
     wrong = rank(transfer, sources, *words)
     assert wrong.code == 2
-    assert "reads pictures, and vectors are vectors" in wrong.err
+    assert wrong.errors[0] == f"error: model=mlp: reads pictures, and {sources}/vectors.npz are vectors"
     told = rank(transfer, sources, f"{sources}/vectors.npz", f"source=none,{sources}/near.npz", "pretrain.seed=7")
     assert told.code == 0, told.err
-    assert "not learned yet, and rank trains nothing: mlp_vectors near" in told.err
+    assert "not learned yet, and rank trains nothing: mlp_vectors near.npz" in told.err
     assert told.err.splitlines()[-1].startswith("next  transfer run strategy=linear_probe ")
     alone = rank(transfer, sources, f"{sources}/vectors.npz", f"source={sources}/near.npz", "pretrain.seed=7")
     assert alone.code == 5
     assert alone.errors[0] == (
-        "error: rank: not learned yet, and rank trains nothing: mlp_vectors near: nothing to rank"
+        "error: rank: not learned yet, and rank trains nothing: mlp_vectors near.npz: nothing to rank"
     )
 
 

@@ -3,7 +3,7 @@ trained: who learned from a source is found in the store, or is missing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from transfer_cli.cli.found import data_sets
@@ -19,8 +19,8 @@ from transfer_cli.report.screen import Screen
 from transfer_cli.safe import safe
 from transfer_cli.store.store import Store
 
-OF_A_SOURCE = ("model", "weights", "source", "pretrain")
-FOR_ALL = ("data", "seed", "trainer", "runtime", "plugins")
+NAMES = ("model", "weights", "source")  # words that name a candidate; settings of theirs may be said for all
+KNOWN = ("data", "seed", "trainer", "runtime", "plugins", *NAMES, "pretrain")
 EXAMPLE = "transfer rank data=usps source=none,mnist"
 
 
@@ -51,7 +51,7 @@ def candidates(options: Options, screen: Screen) -> list[Candidate]:
     for words that train, and if the candidates would be scored on different rows."""
     words = [*options.words, *_data(options)]
     _check(words, options.candidates)
-    shared, own = [w for w in words if _top(w) not in OF_A_SOURCE], [w for w in words if _top(w) in OF_A_SOURCE]
+    shared, own = [w for w in words if parse(w).key not in NAMES], [w for w in words if parse(w).key in NAMES]
     offered = not own and not options.candidates
     spoken = list(_spoken(shared, [own] * bool(own or offered) + [list(each) for each in options.candidates], options))
     fetch_hub(replace(options, words=tuple(word for each in spoken for word in each)), screen)
@@ -79,22 +79,18 @@ def _data(options: Options) -> list[str]:
 def _check(words: Sequence[str], sets: Sequence[Sequence[str]]) -> None:
     """Raises ConfigError for words that train on the target, none of a target, and a candidate with a target of its
     own."""
-    known, faults = (*FOR_ALL, *OF_A_SOURCE), []
+    faults = []
     for word in map(parse, [*words, *(word for each in sets for word in each)]):
-        if word.top not in known:
-            text = f"rank trains nothing; its words are {', '.join(known)}"
+        if word.top not in KNOWN:
+            text = f"rank trains nothing; its words are {', '.join(KNOWN)}"
             faults.append(Fault(word.key, text, word.value))
     for word in map(parse, [word for each in sets for word in each]):
         if word.top in ("data", "seed", "runtime", "plugins"):
             faults.append(Fault(word.key, "is the same for all candidates; say it outside --candidate", word.value))
-    if not any(_top(word) == "data" for word in words):
+    if not any(parse(word).top == "data" for word in words):
         faults.append(Fault("rank", "wants a target", do=EXAMPLE))
     if faults:
         raise ConfigError(*faults)
-
-
-def _top(text: str) -> str:
-    return parse(text).top
 
 
 def _spoken(shared: Sequence[str], sets: Sequence[Sequence[str]], options: Options) -> dict[tuple[str, ...], None]:
@@ -135,7 +131,13 @@ def _here(plan: Plan, runs: Path) -> bool:
 def _candidate(words: tuple[str, ...], plan: Plan, runs: Path) -> Candidate:
     weights, model = str(plan.values["weights"]), plan.values["model"]
     learned = [plan.source.fingerprint] if plan.source and plan.values["source"]["family"] != "base" else []
-    start = plan.source.title if plan.source else "weights" if plan.weights and weights != "imagenet" else weights
+    start = (
+        PurePath(plan.source.title).name
+        if plan.source
+        else "weights"
+        if plan.weights and weights != "imagenet"
+        else weights
+    )
     if weights not in ("none", "imagenet") and plan.weights is None:
         run = run_of(runs, weights)
         start, learned = (

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from transfer_cli.report import names
 from transfer_cli.report.reached import LEAST, Reached
 from transfer_cli.report.statistics import LEVEL, Interval, mean, sd, t_quantile
-from transfer_cli.report.tables import Column, Table
+from transfer_cli.report.tables import Column, Table, Unit
 
 SCORES = {  # name -> what a screen calls it; the first decides unless --metric names another
     "logme": "LogME", "h_score_shrunk": "H shrunk", "probe": "probe %", "nearest": "1-NN %", "leep": "LEEP",
@@ -103,7 +103,7 @@ def _columns(by: str) -> list[Column]:
     grid = list(dict.fromkeys((by, *SCORES)))
     found = [Column("source_model", head="source model"), Column("words", only="machine")]
     for place, name in enumerate(grid):
-        unit = "%" if name in SHARES else ""
+        unit: Unit = "%" if name in SHARES else ""
         found += [
             Column(name, unit, SCORES[name], interval=True),
             Column(f"{name}_shuffled", unit, "shuffled", interval=True),

@@ -27,7 +27,7 @@ def checked(x: Tensor, labels: Tensor) -> Labelled:
         )
     if not x.isfinite().all():
         raise ValueError("score: features hold NaN or infinity")
-    names, numbered = labels.unique(return_inverse=True)
+    names, numbered = torch.unique(labels, return_inverse=True)
     return Labelled(x.double(), numbered.view(-1, len(x)), len(names))
 
 

@@ -12,8 +12,9 @@ def nce(source: Tensor, labels: Tensor) -> Tensor:
     """-H(y | z) in nats; <= 0, larger is better, 0 where the source's class tells the label. source [N] integers,
     labels [..., N] -> [...] float64. The order of either side's classes changes nothing. Raises ValueError as
     `checked` does."""
-    _, numbered = source.unique(return_inverse=True)
+    _, numbered = torch.unique(source, return_inverse=True)
     z, labels_of, classes = checked(one_hot(numbered).double(), labels)
     joint = sums(z, labels_of, classes) / len(z)
     given = joint / joint.sum(1, keepdim=True)
-    return torch.special.xlogy(joint, given).sum((1, 2)).view(labels.shape[:-1])
+    found: Tensor = torch.special.xlogy(joint, given).sum((1, 2))
+    return found.view(labels.shape[:-1])

@@ -39,4 +39,5 @@ def _scores(x: Tensor, target: Tensor, out: Tensor) -> Tensor:
     unit = float(support.square().sum() / len(support)) or 1.0
     wanted = (learn - level).transpose(0, 1).flatten(1)
     weight = fit(support[None], wanted[None], PENALTY * unit)[0]
-    return ((x[out] - centre) @ weight).unflatten(1, (len(learn), -1)).transpose(0, 1) + level
+    scores: Tensor = ((x[out] - centre) @ weight).view(-1, len(learn), learn.shape[2])
+    return scores.transpose(0, 1) + level

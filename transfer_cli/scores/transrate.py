@@ -18,7 +18,8 @@ def transrate(features: Tensor, labels: Tensor, eps: float = EPS) -> Tensor:
     x = x - x.mean(0)
     whole = torch.log1p(axes(x, numbered[:1], classes).squares / (len(x) * eps)).sum() / 2
     within = [sum((_rate(x[each == c], eps) for c in range(classes)), x.new_zeros(())) for each in numbered]
-    return (whole - torch.stack(within) / len(x)).view(labels.shape[:-1])
+    found: Tensor = whole - torch.stack(within) / len(x)
+    return found.view(labels.shape[:-1])
 
 
 def _rate(x: Tensor, eps: float) -> Tensor:
