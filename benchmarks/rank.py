@@ -1,6 +1,6 @@
-"""transfer rank on kept features against its own cost without them (SqueezeNet where its weights lie in the data folder,
-else an untaught one, on made-up pictures), and LogME and H-score against plain implementations on 10,000 x 512 features,
-100 classes. Goals: 0.2; 1. `--tiny` is a rehearsal on 200 x 16 that writes nothing."""
+"""transfer rank on kept features against its own cost without them (an untaught SqueezeNet, 80 made-up pictures of 224
+px), and LogME and H-score against plain implementations on 10,000 x 512 features, 100 classes. Goals: 0.8; 1.
+`--tiny` is a rehearsal on 200 x 16 that writes nothing."""
 
 import subprocess
 import sys
@@ -38,7 +38,7 @@ def main(tiny: bool) -> None:
     if tiny:
         print({name: round(min(each), 4) for taken in groups.values() for name, each in taken.items()})
     else:
-        report("rank", groups, {"scores": of_scores, "whole processes": [Pair(KEPT, ANEW, most=0.2)]})
+        report("rank", groups, {"scores": of_scores, "whole processes": [Pair(KEPT, ANEW, most=0.8)]})
 
 
 def made_up(rows: int, features: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:

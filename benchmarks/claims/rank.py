@@ -1,5 +1,5 @@
-"""transfer rank over eight sources on three targets, and, with --runs, the linear probes and fine-tunings that its scores
-are held against. Writes results/rank_TARGET.md and rank.json.
+"""transfer rank over eight sources on three targets, and, with --runs, the linear probes and fine-tunings that its
+scores are held against. Writes results/rank_TARGET.md and rank.json.
 
 TRANSFER_DATA=/path/to/data python benchmarks/claims/rank.py [--pretrain] [--runs] [TARGET ...]
 --pretrain teaches the nets of the sources first (once for all targets); --runs takes hours on two cores; without either
@@ -34,14 +34,16 @@ STRATEGIES = "linear_probe,fine_tune"
 SEEDS = "3"
 
 
-def transfer(*words: str, needed: bool = True) -> str:
-    """What the command prints; of one that may fail its last line of talk instead, if it does."""
-    done = subprocess.run([TRANSFER, *words], capture_output=True, text=True, env=os.environ, check=False)
-    if done.returncode and needed:
-        sys.exit(f"transfer {' '.join(words)} [{done.returncode}]\n{done.stderr}")
+def transfer(*words: str) -> str:
+    """What the command prints."""
+    done = run(*words)
     if done.returncode:
-        print(f"transfer {' '.join(words)} [{done.returncode}] {done.stderr.splitlines()[-1:]}", file=sys.stderr)
+        sys.exit(f"transfer {' '.join(words)} [{done.returncode}]\n{done.stderr}")
     return done.stdout
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([TRANSFER, *words], capture_output=True, text=True, env=os.environ, check=False)
 
 
 def here(source: tuple[str, ...]) -> bool:
@@ -49,9 +51,7 @@ def here(source: tuple[str, ...]) -> bool:
     value = source[1].partition("=")[2]
     if source[1].startswith("weights="):
         return Path(value).is_file()
-    if value in ("none", "digits"):
-        return True
-    return not transfer("show", "strategy=linear_probe", f"data={value}", "model=lenet", "--json", needed=False) == ""
+    return value == "none" or run("show", "strategy=scratch", f"data={value}").returncode == 0
 
 
 def pretrain(sources: list[tuple[str, ...]]) -> None:
