@@ -114,7 +114,7 @@ def test_what_was_not_learned_is_named_and_not_trained(transfer: Transfer, sourc
 
 def test_a_run_is_a_source_and_one_of_the_target_itself_is_said_to_flatter(transfer: Transfer, tmp_path: Path) -> None:
     run = Path(transfer("run", "-q", "data=digits", "strategy=scratch", *TINY).out.strip()).name.rpartition("-")[2]
-    told = transfer("rank", "digits", f"weights=none,{run}", *TINY, "--format", "md")
+    told = transfer("rank", "digits", f"weights=none,{run}", "data.shots=9", *TINY, "--format", "md")
     assert told.code == 0, told.err
     assert f"mlp run {run}" in told.out
     assert f"learned from these very data, so its scores flatter: mlp run {run}" in told.out
@@ -131,7 +131,7 @@ def test_grey_pictures_reach_a_net_that_reads_colour(transfer: Transfer, tmp_pat
     assert "train part only, 30 pictures. A score ranks; it is no accuracy" in told.err
 
 
-def test_only_training_rows_are_read(transfer: Transfer, monkeypatch: Any) -> None:
+def test_only_training_rows_are_read_and_the_second_time_says_the_same(transfer: Transfer, monkeypatch: Any) -> None:
     from transfer_cli.engine.bench import Bench
 
     asked, items = [], Bench.items
@@ -140,17 +140,13 @@ def test_only_training_rows_are_read(transfer: Transfer, monkeypatch: Any) -> No
         asked.append((side, part))
         return items(self, job, side, part, **more)
 
-    monkeypatch.setattr(Bench, "items", seen)
-    assert transfer("rank", "digits", *TINY).code == 0
-    assert asked == [("target", "train")]
-
-
-def test_the_second_time_says_the_same(transfer: Transfer) -> None:
     def values(text: str) -> list[Any]:
         (row,) = json.loads(text)["rows"]
         return [value for name, value in row.items() if not name.endswith("_s")]
 
-    first, again = (transfer("rank", "digits", *TINY, "--json") for _ in range(2))
+    monkeypatch.setattr(Bench, "items", seen)
+    first, again = (transfer("rank", "digits", "data.shots=9", *TINY, "--json") for _ in range(2))
+    assert asked == [("target", "train")] * 2
     assert values(first.out) == values(again.out)
 
 

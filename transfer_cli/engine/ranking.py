@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 from transfer_cli.contracts import Feed
 from transfer_cli.data.dataset import DataSet
@@ -78,7 +79,8 @@ def ranked(bench: Bench, job: Job, net: Any, *, every: bool = False) -> Ranked:
     x, y = features[kept], labels[kept]
     scores = {name: figure(score, x, y, bench.stop) for name, score in OF_FEATURES.items()}
     if HEAD in net.heads:
-        chances = net.heads[HEAD](x).double().softmax(1)
+        head = net.head(HEAD)
+        chances = linear(x, head.weight.cpu(), head.bias.cpu()).double().softmax(1)
         scores |= {name: figure(score, chances, y, bench.stop) for name, score in OF_CLASSES.items()}
     distances: dict[str, Figure] = {}
     if "source" in job.data:
