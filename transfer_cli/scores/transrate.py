@@ -30,4 +30,5 @@ def _rate(x: Tensor, eps: float) -> Tensor:
     gram = x @ x.T if n < d else x.T @ x
     gram = gram / (n * eps)
     gram.diagonal().add_(1)
-    return n * torch.linalg.cholesky(gram).diagonal().log().sum()
+    rate: Tensor = torch.linalg.cholesky(gram).diagonal().log().sum()
+    return n * rate
