@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "store": set(),
     "rundir": {"store", "__init__"},
     "plan": {"config", "data", "store", "rundir"},
-    "engine": {"contracts", "data", "models", "methods", "predictors", "metrics", "scores", "store"},
+    "engine": {"contracts", "data", "losses", "models", "methods", "predictors", "metrics", "scores", "store"},
     "report": {"rundir", "store"},
     "launch": set(),
     "cli": {"config", "data", "engine", "launch", "plan", "report", "rundir", "store", "__init__"},
