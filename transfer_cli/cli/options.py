@@ -3,6 +3,7 @@ Words (`key=value`) pass through."""
 
 import os
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ ONE_OF = {
     "rule": RULES,
     "interval": ("t", "bootstrap"),
 }
-MANY = ("config_dirs", "without")  # fields of options that may be repeated
+MANY = ("config_dirs", "without", "candidates")  # fields of options that may be repeated
 WORD = re.compile(r"[~+]{0,2}[A-Za-z_][\w.@/+-]*=", re.ASCII)  # `./a=b.png` is a path
 
 
@@ -57,6 +58,7 @@ class Options:
     config_dirs: tuple[Path, ...] = ()
     from_file: Path | None = None
     features: bool = False
+    candidates: tuple[tuple[str, ...], ...] = ()
     yes: bool = False
     rule: str = ""
     by: tuple[str, ...] = ()
@@ -159,6 +161,7 @@ class _Reader:
         return values | {
             "config_dirs": self._config_dirs(values["config_dirs"]),
             "without": tuple(values["without"]),
+            "candidates": tuple(values["candidates"]),
         }
 
     def _config_dirs(self, given: Sequence[Path]) -> tuple[Path, ...]:
@@ -181,8 +184,10 @@ class _Reader:
             return int(text)
         if option.value == "TIME":
             return seconds(text)
-        if option.value in ("KEYS", "NAMES", "WORDS"):
-            return tuple(part for part in re.split(r"\s+" if option.value == "WORDS" else ",", text) if part)
+        if option.value == "WORDS":
+            return tuple(shlex.split(text))
+        if option.value in ("KEYS", "NAMES"):
+            return tuple(part for part in text.split(",") if part)
         allowed = ONE_OF.get(option.field)
         if allowed and text not in allowed:
             raise ValueError(f"one of {', '.join(allowed)}")

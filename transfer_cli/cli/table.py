@@ -34,6 +34,11 @@ HELP = {
         "runs side by side: which is better, and is the difference real",
         "transfer compare data=usps strategy=fine_tune,scratch",
     ),
+    "rank": (
+        "[DATA] [WORD ...]",
+        "which source suits a target: scores before any training",
+        "transfer rank data=usps data.shots=20 source=none,mnist",
+    ),
     "note": ("RUN [TEXT]", "write a line about a run, or read it", "transfer note last 'wrong normalisation'"),
     "verify": (
         "experiment=NAME, [RUN] or [WORD ...]",
@@ -56,7 +61,7 @@ HELP = {
     "completion": ("bash|zsh|fish", "print a completion script", "transfer completion bash"),
 }
 COMMANDS = tuple(HELP)
-_SETUP = "run resume show list data fetch predict doctor verify"
+_SETUP = "run resume show list data fetch predict doctor verify rank"
 
 OPTIONS = (
     Option("--multirun", "-m", "", "multirun", "every combination", "run show"),
@@ -70,23 +75,24 @@ OPTIONS = (
     Option("--no-cache", "", "", "no_cache", "compute stages anew", "run"),
     Option("--wait", "", "TIME", "wait", "for a busy stage", "run resume verify"),
     Option("--strict-identity", "", "", "strict_identity", "no stage of other versions", "run resume"),
-    Option("--offline", "", "", "offline", "never use the network", "run resume show data predict fetch verify"),
+    Option("--offline", "", "", "offline", "never use the network", "run resume show data predict fetch verify rank"),
     Option("--config-dir", "", "DIR", "config_dirs", "YAML files of your own", _SETUP),
     Option("--from", "", "FILE", "from_file", "take it from a file you have", "fetch"),
     Option("--features", "", "", "features", "features to -o FILE.npz, no classes", "predict"),
+    Option("--candidate", "", "WORDS", "candidates", "a source: its words, quoted; may be repeated", "rank"),
     Option("--yes", "-y", "", "yes", "delete without asking", "clean"),
-    Option("--metric", "", "NAME", "metric", "accuracy, nll ...; a search: target_val/accuracy", "run compare"),
+    Option("--metric", "", "NAME", "metric", "accuracy, nll ...; a search: target_val/accuracy", "run compare rank"),
     Option("--rule", "", "RULE", "rule", "final, source_val, target_val, information ..., oracle", "compare"),
     Option("--by", "", "KEYS", "by", "words that make the groups: a,b", "compare"),
     Option("--baseline", "", "WORDS", "baseline", "compare with this group", "compare"),
     Option("--interval", "", "KIND", "interval", "t or bootstrap", "compare"),
     Option("--not", "", "WORD", "without", "leave out runs; may be repeated", "compare list"),
-    Option("--columns", "", "NAMES", "columns", "these columns: a,b", "list compare"),
+    Option("--columns", "", "NAMES", "columns", "these columns: a,b", "list compare rank"),
     Option("--plot", "", "FILE", "plot", "draw it into a .png", "compare"),
     Option("--watch", "", "", "watch", "show it anew until Ctrl-C", "list compare"),
-    Option("--sort", "", "COL", "sort", "order by a column", "list compare"),
-    Option("--limit", "", "N", "limit", "at most N rows", "list compare"),
-    Option("--all", "", "", "all", "every row", "list compare"),
+    Option("--sort", "", "COL", "sort", "order by a column", "list compare rank"),
+    Option("--limit", "", "N", "limit", "at most N rows", "list compare rank"),
+    Option("--all", "", "", "all", "every row", "list compare rank"),
     Option("--json", "", "", "json", "one JSON document"),
     Option("--format", "", "FORMAT", "format", "table, tsv, csv, md, latex or json"),
     Option("--out", "-o", "FILE", "out", "write the answer to a file"),

@@ -85,9 +85,13 @@ class Screen:
     def json(self) -> bool:
         return self.format == "json"
 
-    def show(self, table: Table) -> None:
-        """The answer, written in one piece. What a machine's face has no place for goes to stderr."""
-        self.write(render(table, self.format, self.look))
+    def show(self, table: Table, *below: Table) -> None:
+        """The answer, written in one piece. What a machine's face has no place for goes to stderr: notes, and the
+        tables `below` (of a JSON document they are part already)."""
+        several = self.format in ("table", "md", "latex")
+        self.write("".join(render(part, self.format, self.look) for part in (table, *(below if several else ()))))
+        for part in () if several or self.json else below:
+            self.tell(part)
         if self.format in ("tsv", "csv"):
             for text in (table.title, *table.notes, *table.hints):
                 self.note(text)
