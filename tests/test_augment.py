@@ -29,8 +29,7 @@ def _one(image: np.ndarray, draw: np.ndarray, policy: str, flip: bool) -> np.nda
     channels, height, width = image.shape
     up, side = height // 8, width // 8
     top, left = int(draw[0] * (2 * up + 1)), int(draw[1] * (2 * side + 1))
-    beyond = "reflect" if flip else "constant"  # black beyond a sign
-    padded = np.pad(image, ((0, 0), (up, up), (side, side)), mode=beyond)
+    padded = np.pad(image, ((0, 0), (up, up), (side, side)), mode="reflect")
     image = padded[:, top : top + height, left : left + width]
     if flip and draw[2] < 0.5:
         image = image[:, :, ::-1]
@@ -111,7 +110,7 @@ def test_a_picture_does_not_depend_on_its_neighbours(policy):
 def test_without_flip_nothing_is_mirrored():
     """A ramp from left to right still rises in the middle after every shift."""
     ramp = (torch.arange(32) * 8).to(torch.uint8).expand(200, 1, 32, 32)
-    moved = augment(ramp, "weak", rng(), flip=False).int()[..., 8:24, :]  # black has moved in above and below
+    moved = augment(ramp, "weak", rng(), flip=False).int()
     assert (moved[..., 20] > moved[..., 12]).all()
     mirrored = augment(ramp, "weak", rng(), flip=True).int()
     share = (mirrored[..., 20] < mirrored[..., 12]).all(2).float().mean()
@@ -120,7 +119,7 @@ def test_without_flip_nothing_is_mirrored():
 
 def test_shifts_cover_an_eighth_each_way_evenly():
     ramp = torch.arange(32, dtype=torch.float32).expand(3000, 1, 32, 32)
-    columns = augment(ramp, "weak", rng(), flip=False)[:, 0, 16, 16] - 16
+    columns = augment(ramp, "weak", rng(), flip=False)[:, 0, 0, 16] - 16
     counts = torch.bincount((columns + 4).long(), minlength=9)
     assert columns.abs().max() == 4
     assert counts.min() > 3000 / 9 * 0.75

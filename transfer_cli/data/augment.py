@@ -1,6 +1,5 @@
 """Augmentation of a whole batch at once, every picture with draws of its own. Torch.
-weak: shift by up to an eighth of the side, mirror where that keeps the label; borders are reflected, or black where a
-mirror would change the label, for beyond a sign there is nothing.
+weak: shift by up to an eighth of the side (borders reflected), mirror where that keeps the label.
 strong: weak, then brightness, contrast and saturation, then one grey square (cutout, DeVries & Taylor 2017,
 arXiv:1708.04552). All numbers of a batch are drawn in one call, so a picture's draws do not depend on its content."""
 
@@ -24,7 +23,9 @@ def augment(pixels: Tensor, policy: str, rng: np.random.Generator, *, flip: bool
     if policy == "none":
         return pixels
     draws = sent(torch.from_numpy(rng.random((DRAWS, len(pixels)), dtype=np.float64)).float(), pixels.device)
-    pixels = _shift(pixels, draws[0], draws[1], draws[2] < 0.5) if flip else _moved(pixels, draws[0], draws[1])
+    pixels = _shift(
+        pixels, draws[0], draws[1], draws[2] < 0.5 if flip else torch.zeros_like(draws[2], dtype=torch.bool)
+    )
     return pixels if policy == "weak" else _cutout(*_jitter(pixels, draws[3:6]), draws[6], draws[7])
 
 
@@ -39,30 +40,11 @@ def _shift(pixels: Tensor, down: Tensor, right: Tensor, mirror: Tensor) -> Tenso
     return moved.view(pixels.shape).gather(3, columns[:, None, None].expand(pixels.shape))
 
 
-def _moved(pixels: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Each picture moved as `_shift` does, with black moving in."""
-    height, width = pixels.shape[2:]
-    rows, columns = _starts(height, down), _starts(width, right)
-    inside = _within(rows, height)[:, None, :, None] & _within(columns, width)[:, None, None, :]
-    rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
-    moved = pixels.gather(2, rows[:, None, :, None].expand(pixels.shape))
-    return moved.gather(3, columns[:, None, None].expand(pixels.shape)) * inside
-
-
-def _within(places: Tensor, size: int) -> Tensor:
-    return (places >= 0) & (places < size)
-
-
-def _starts(size: int, draw: Tensor) -> Tensor:
-    """[B, size] source positions of a shift in -(size//8)..size//8, also those outside."""
+def _reflected(size: int, draw: Tensor) -> Tensor:
+    """[B, size] source positions of a shift in -(size//8)..size//8; beyond the border they run back inwards."""
     reach = size // 8
     start = (draw * (2 * reach + 1)).long().clamp_(max=2 * reach) - reach
-    return start[:, None] + torch.arange(size, device=draw.device)
-
-
-def _reflected(size: int, draw: Tensor) -> Tensor:
-    """[B, size] source positions of a shift; beyond the border they run back inwards."""
-    places = _starts(size, draw).abs_()
+    places = (start[:, None] + torch.arange(size, device=draw.device)).abs_()
     return torch.minimum(places, 2 * (size - 1) - places)
 
 
