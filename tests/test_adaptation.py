@@ -128,7 +128,7 @@ def test_the_shift_hurts_the_source_net(source_net: Any) -> None:
         (Mcd, {"generator_steps": 2}),
         (Mcd, {"between": "swd", "weight": 20.0, "generator_steps": 2}),
         (Adda, {"hidden": 32, "pace": 1.0}),
-        (Mdd, {"hidden": 32}),
+        (Mdd, {"hidden": 32, "reversal": 1.0}),
         (Mcc, {}),
         (Shot, {}),
     ],

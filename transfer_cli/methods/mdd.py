@@ -14,7 +14,8 @@ from transfer_cli.methods._aligned import Aligned
 class Mdd(Aligned):
     """Zhang et al. 2019, arXiv:1904.05801, eqs. 29 and 30: source cross-entropy + weight * (margin * the second head's
     loss on the source + its loss of being unlike the first on the target), behind a gradient reversal. `margin` is
-    gamma, exp of the margin; the second head is two layers of `hidden`."""
+    gamma, exp of the margin; the second head is two layers of `hidden` and learns in full, while `reversal` of its
+    gradient, risen over the first `ramp` of training, reaches the features (0.1 in the authors' code)."""
 
     def __init__(
         self,
@@ -22,11 +23,12 @@ class Mdd(Aligned):
         *,
         weight: Annotated[float, Range(0)] = 1.0,
         margin: Annotated[float, Range(1)] = 4.0,
+        reversal: Annotated[float, Range(0)] = 0.1,
         ramp: Annotated[float, Range(0, 1)] = 0.1,
         hidden: Annotated[int, Range(1)] = 1024,
     ) -> None:
         super().__init__(given)
-        self.weight, self.margin, self.ramp = weight, margin, ramp
+        self.weight, self.margin, self.reversal, self.ramp = weight, margin, reversal, ramp
         classes = self.net.heads[self.task.head].out_features
         self.rival = nn.Sequential(nn.Linear(given.net.width, hidden), nn.ReLU(), nn.Linear(hidden, classes))
 
@@ -35,7 +37,8 @@ class Mdd(Aligned):
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         both = self.both(batch)
-        rival = self.rival(reverse(both.features, rise(at.fraction, self.ramp))).float()
+        strength = self.reversal * rise(at.fraction, self.ramp)
+        rival = self.rival(reverse(both.features, strength)).float()
         near, far = rival.split([len(both.source), len(both.target)])
         alike = nn.functional.cross_entropy(near, both.source_scores.argmax(1))
         unlike = _unlike(far, both.target_scores.argmax(1))
