@@ -184,6 +184,7 @@ class Method(nn.Module):
     # how the classes of a labelled source and an unlabelled target may differ. partial: the source may have more;
     # open: the target may, and to both streams' tasks those are one last class, "unknown"
     classes: ClassVar[str] = "same"
+    taught: ClassVar[bool] = False  # True: it adapts a net that an earlier stage taught the classes
     coupled: ClassVar[bool] = False  # True: the loss is no mean over rows, so micro-batches would change it
 
     def players(self) -> dict[str, Player]:

@@ -20,6 +20,7 @@ class Adda(Method):
     streams = {"source": Stream(), "target": Stream(labelled=False)}
     coupled = True
     tasks = ("classify",)
+    taught = True
 
     def __init__(
         self,
@@ -33,6 +34,7 @@ class Adda(Method):
         self.pace = pace
         self.source_net: Any = Frozen(given.net)
         self.critic = DomainCritic(given.net.width, hidden)
+        self.dropouts = [m for m in self.net.modules() if isinstance(m, nn.modules.dropout._DropoutNd)]
         self.net.heads.requires_grad_(False)
 
     def players(self) -> dict[str, Player]:
@@ -41,6 +43,8 @@ class Adda(Method):
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         with torch.no_grad():
             source = self.source_net.module.features(batch["source"].inputs).float()
+        for dropout in self.dropouts:  # the source's features have none, and the critic would learn to see just that
+            dropout.eval()
         target = self.net.features(batch["target"].inputs).float()
         judged = self._judged(source, target.detach())
         yield Loss("critic", domain_loss(*judged))

@@ -20,6 +20,7 @@ class Shot(Method):
     streams = {"target": Stream(labelled=False)}
     coupled = True
     tasks = ("classify",)
+    taught = True
 
     labels: Tensor  # pseudo-labels [N], 0 before the first renewal
 

@@ -18,6 +18,7 @@ class Tent(Adabn):
     steps = True
     tasks = ("classify",)
     name = "tent"
+    taught = True
 
     def __init__(self, given: Given) -> None:
         super().__init__(given)

@@ -14,7 +14,7 @@ from transfer_cli.data.describe import describe_pair
 from transfer_cli.data.text import wants_causal
 from transfer_cli.data.tokenizers import fitted
 from transfer_cli.errors import ConfigError, DataError, Fault
-from transfer_cli.plan import classes, closure, origin
+from transfer_cli.plan import classes, closure, demands, origin
 from transfer_cli.plan.episodes import enough_for_episodes
 from transfer_cli.plan.plan import Json, Plan, Stage, key_of, stamp_of
 from transfer_cli.plan.precision import resolved
@@ -108,6 +108,7 @@ class Planner:
         sides = {s: wants["side"] or bound(_slot(name), s, chosen.streams) for s, wants in chosen.streams.items()}
         self._need_source(name, node["method"], sides)
         self._can_learn(name, node["method"], chosen, sides)
+        demands.is_taught(name, node["method"], chosen, taught=self.classes is not None or inherited is not None)
         self.names = self._numbered_by(name, node["method"], chosen, sides)
         stage = self._train(name, node, chosen, sides)
         self._hand_on(stage, chosen, sides)
@@ -126,6 +127,7 @@ class Planner:
         trainer = self.values["trainer"] | node["trainer"]
         rules = self._rules(chosen, sides) if chosen.steps and trainer["validations"] else []
         streams = {s: self._view(chosen, s, side, node, seed) for s, side in sides.items()}
+        self._batches_fit(name, chosen, streams, trainer, seed)
         pictures = self.target.raw.kind == "pictures"
         drawn = any(view != "none" for stream in streams.values() for view in stream["views"])
         guessed = any(rule in LABEL_FREE for rule in rules)
@@ -236,6 +238,14 @@ class Planner:
         if "source" in sides.values() and self.source is None:
             do = "source=NAME, weights=..., or strategy=scratch"
             raise DataError(Fault(f"{name}={method}", "needs a source, and source is none", do=do))
+
+    def _batches_fit(self, name: str, chosen: Signature, streams: Json, trainer: Json, seed: int) -> None:
+        batches = {s: view.get("batch", trainer["batch"]) for s, view in streams.items()}
+        rows = {}
+        for s, view in streams.items():
+            data = self._data(view["side"])
+            rows[s] = len(data.rows(view["part"], labelled=view["labelled"], seed=seed).index), data.title
+        demands.batches_fit(name, chosen, batches, rows)
 
     def _can_learn(self, name: str, method: str, chosen: Signature, sides: Mapping[str, str]) -> None:
         for side in sides.values():
