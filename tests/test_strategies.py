@@ -28,6 +28,21 @@ SAME_CLASSES = {
     "pada": ["source=digits", "data.classes=[2,3,7]"],
     "osbp": ["source=digits", "source.classes=[2,3,7]"],
 }
+ALIGNED = {
+    "adda",
+    "afn",
+    "bsp",
+    "cdan",
+    "coral",
+    "dan",
+    "dann",
+    "jan",
+    "mcc",
+    "mcd",
+    "mdd",
+    "mean_teacher",
+    "pseudo_label",
+}
 GENERALISE = ("erm", "irm", "groupdro", "mixstyle", "coral_dg")  # learn several domains of a source
 FEW = {"few_shot": ["evaluate={way: 3, shots: 2, queries: 4, draws: 20}"]}
 FILES = (
@@ -110,6 +125,8 @@ def test_a_strategy_runs_end_to_end(strategy: str, runs: Path, tree: Path) -> No
     head = found["headline"]
     assert 0 <= head["value"] <= 1
     assert found["metrics"][head["rule"]]["test/accuracy"] == head["value"]
+    aligned = strategy in ALIGNED
+    assert bool(found["domains"]) == (folder / "domains.png").is_file() == aligned
     _check_files(folder, found)
     _check_who_reads_test(json.loads((folder / "plan.json").read_text()))
 

@@ -8,7 +8,7 @@ from transfer_cli.rundir.rundir import RunDir
 from transfer_cli.rundir.runs import read_json
 from transfer_cli.store.store import quiet
 
-FIGURES = ("curves.png", "confusion.png", "confusions.csv")
+FIGURES = ("curves.png", "confusion.png", "confusions.csv", "domains.png")
 
 
 def leave(run: RunDir, say: Callable[[str], None] = quiet) -> None:

@@ -12,6 +12,7 @@ from transfer_cli.contracts import Task
 from transfer_cli.engine import passes
 from transfer_cli.engine.bench import Bench, Job, model_file
 from transfer_cli.engine.device import reseed
+from transfer_cli.engine.domains import domains
 from transfer_cli.engine.feed import Address, StepFeed
 from transfer_cli.metrics.classification import confusion
 from transfer_cli.models.tensors import pack
@@ -36,6 +37,8 @@ def evaluate(job: Job, bench: Bench, claim: Any) -> None:
         # `scores` names the rule whose file holds them: two rules may have kept the same weights
         found[rule] = found[same] if same != rule else _one(job, bench, claim, rule, ref, test) | {"scores": rule}
     results = {"rules": found, "headline": spec["headline"]}
+    if "domains" in spec:
+        results["domains"] = domains(job, bench, claim)
     claim.put_json("results.json", results)
 
 

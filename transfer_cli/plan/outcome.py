@@ -23,6 +23,7 @@ def outcome(plan: Plan, store: Store, cached: Mapping[str, bool], seconds: float
     )
     found["metrics"] |= _oracle(plan, store, scored)
     found["headline"] = _headline(scored) if scored else None
+    found["domains"] = (scored or {}).get("domains")
     found["cost"] = _cost(plan, store, stages, scored, seconds)
     found["identity"] = (store.identity(plan.work[-1].key) if plan.work else None) or {}
     return found

@@ -1,6 +1,5 @@
 """A checked configuration becomes a plan: which method reads which rows, from which net, under which key."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +8,10 @@ from typing import Any
 from transfer_cli.config.compose import Config
 from transfer_cli.config.signatures import PACKAGE, Signature, signature
 from transfer_cli.data.cache import digests
-from transfer_cli.data.dataset import DataSet
+from transfer_cli.data.dataset import DataSet, Part
 from transfer_cli.data.describe import describe_pair
-from transfer_cli.data.text import wants_causal
-from transfer_cli.data.tokenizers import fitted
 from transfer_cli.errors import ConfigError, DataError, Fault
-from transfer_cli.plan import classes, closure, demands, origin
+from transfer_cli.plan import classes, closure, demands, inputs, origin
 from transfer_cli.plan.episodes import enough_for_episodes
 from transfer_cli.plan.plan import Json, Plan, Stage, key_of, stamp_of
 from transfer_cli.plan.precision import resolved
@@ -28,8 +25,6 @@ READERS = {
     "texts": ("data/dataset.py", "data/texts.py", "metrics/classification.py", "metrics/language.py"),
     "vectors": ("data/dataset.py", "data/vectors.py", "metrics/classification.py"),
 }
-INPUTS = {"tokenizer": "texts", "width": "vectors"}  # the key that tells what a model reads, if not pictures
-USUAL = {"pictures": "resnet18", "texts": "embedding_bag", "vectors": "mlp_vectors"}  # models, if data name another
 RESERVED = ("method", "seed", "rule", "trainer", "feeds")
 
 
@@ -55,6 +50,7 @@ class Planner:
         self.open = False  # the last of them stands for all that it does not know
         self.names: tuple[str, ...] = ()  # classes that labels are numbered by in this stage, if not the data's own
         self.last: Stage | None = None
+        self.unaligned: Json = {}  # the net before source and target were aligned
         self.weights: Path | None = None
         self.code: set[Path] = set()  # files in any key
         self.fits = False  # the model's input knows its tokenizer or width
@@ -110,6 +106,8 @@ class Planner:
         self._can_learn(name, node["method"], chosen, sides)
         demands.is_taught(name, node["method"], chosen, taught=self.classes is not None or inherited is not None)
         self.names = self._numbered_by(name, node["method"], chosen, sides)
+        if set(sides.values()) == {"source", "target"} and "key" in self.net and not self.unaligned:
+            self.unaligned = dict(self.net)
         stage = self._train(name, node, chosen, sides)
         self._hand_on(stage, chosen, sides)
         return stage
@@ -286,6 +284,14 @@ class Planner:
             "predictor": predictor,
             "code": self._code(sides=["target"], predictor=predictor["predictor"], extra=self.readers),
         }
+        if self.unaligned and self.source is not None and not self.names:
+            part: Part = "val" if self.source.has("val") else "train"
+            rows = self.source.key(part, labelled=True, seed=self.seed)
+            after = nets[headline]
+            spec["domains"] = {"source": rows, "source_part": part, "before": self.unaligned, "after": after}
+            spec["code"] = self._code(
+                sides=["target", "source"], predictor=predictor["predictor"], extra=[*self.readers, VALIDATORS]
+            )
         if few_label:
             spec["support"] = self.target.key("train", labelled=True, seed=self.seed)
         if few_label and node["way"]:
@@ -314,62 +320,13 @@ class Planner:
     def _model(self) -> Json:
         """The model node, its input made to fit the data the first time."""
         if not self.fits:
-            self._check_kind()
-            spec = self.values["model"]["input"]
-            if "tokenizer" in spec:
-                spec = self._tokens(spec)
-            elif "width" in spec:
-                spec = {"width": self._width(spec["width"])}
-            self.values["model"] = {**self.values["model"], "input": spec}
+            model = self.values["model"]
+            called = self.config.choices.get("model", model["family"])
+            inputs.check_kind(model, called, self.target, self.source, self.plugins)
+            made = inputs.fit(model["input"], self.target, self.source, self.seed, self.cache)
+            self.values["model"] = {**model, "input": made}
             self.fits = True
         return dict(self.values["model"])
-
-    def _check_kind(self) -> None:
-        """Model, target and source are of one kind: pictures, texts or vectors."""
-        wants = next((kind for key, kind in INPUTS.items() if key in self.values["model"]["input"]), "pictures")
-        for data in (self.target, self.source):
-            if data is not None and data.raw.kind != wants:
-                name = self.config.choices.get("model", self.values["model"]["family"])
-                usual = data.view.default_model if data.view.default_model != name else USUAL[data.raw.kind]
-                do = f"model={usual}" if data is self.target else f"another {data.word}"
-                raise ConfigError(Fault("model", f"reads {wants}, and {data.title} are {data.raw.kind}", name, do=do))
-            if data is not None and data.raw.task == "language" and self._is_masked():
-                raise ConfigError(wants_causal(self.config.choices.get("model")))
-
-    def _is_masked(self) -> bool:
-        """Whether the model's family says of this architecture that it sees the tokens it would have to predict; of
-        others the engine finds out."""
-        node = self.values["model"]
-        name = (node.get("config") or {}).get("model_type") or node.get("name") or node["family"]
-        return name in signature("model", node["family"], self.plugins).flags.get("masked", ())
-
-    def _tokens(self, spec: Json) -> Json:
-        """The tokenizer, learned from the source's training texts, else from those of the target that may be read."""
-        data = self.source or self.target
-        labelled, seed = data is self.target, self.seed
-
-        def texts() -> list[str]:
-            rows = data.rows("train", labelled=labelled, seed=seed)
-            read = data.raw.parts[rows.part].texts
-            assert read is not None, "checked by _check_kind"
-            every = read()
-            return [every[row] for row in rows.index]
-
-        content = json.dumps(data.key("train", labelled=labelled, seed=seed), sort_keys=True)
-        return fitted(spec, texts, content, self.cache)
-
-    def _width(self, wanted: int | None) -> int:
-        """How many numbers the model reads: those that target and source have."""
-        for data in filter(None, (self.target, self.source)):
-            read = data.raw.parts["train"].vectors
-            assert read is not None, "checked by _check_kind"
-            found = int(read().shape[1])
-            if wanted not in (None, found):
-                text = f"has {found:,} numbers a row, the model reads {wanted:,}"
-                raise DataError(Fault(data.word, text, data.title))
-            wanted = found
-        assert wanted is not None, "there is a target"
-        return wanted
 
     def _code(
         self, *, method: str = "none", sides: Iterable[str] = (), predictor: str = "none", extra: Iterable[Path] = ()

@@ -14,6 +14,7 @@ from typing import Any
 from transfer_cli.errors import Fault, TransferError
 from transfer_cli.report import names
 from transfer_cli.report.faces import render
+from transfer_cli.report.scores import unpacked
 from transfer_cli.report.tables import Column, Table
 from transfer_cli.report.text import clean
 
@@ -40,9 +41,36 @@ def draw(folder: Path) -> None:
     if "confusion" in scored:
         figures["confusion.png"] = partial(confusion, scored["confusion"], classes, title=title)
         figures["confusions.csv"] = partial(_write_confusions, scored["confused"])
+    if places := _places(folder, plan):
+        figures["domains.png"] = partial(domains, places, title=title)
     failed = attempt(figures, folder)
     if failed:
         raise TransferError(*failed)
+
+
+def _places(folder: Path, plan: Sequence[Row]) -> dict[str, Any]:
+    """Where rows of source and target lie before and after an alignment, {} where there was none."""
+    stage = next((stage for stage in plan if "domains" in stage["spec"]), None)
+    if stage is None:
+        return {}
+    return unpacked((folder.parents[1] / ".store" / stage["key"] / "domains.safetensors").read_bytes())
+
+
+def domains(places: Mapping[str, Any], path: Path, *, title: str = "") -> None:
+    """Rows of both sides on their principal axes, before and after; colours are classes, hollow marks the target."""
+    figure = new_figure(8.0, 4.0)
+    for axes, when in zip(figure.subplots(1, 2), ("before", "after"), strict=True):
+        for side, marker in (("source", "o"), ("target", "^")):
+            rows, labels = places[f"{when}.{side}"], places[f"labels.{side}"]
+            for label in sorted(set(labels.tolist())):
+                colour = STYLES[label % len(STYLES)][0]
+                of_class = rows[labels == label]
+                face = colour if side == "source" else "none"
+                axes.scatter(*of_class.T, s=9, marker=marker, facecolors=face, edgecolors=colour, linewidths=0.5)
+        axes.set_title(f"{when} alignment: source ● target △", fontsize=9)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    finish(figure, path, title)
 
 
 def _scored(folder: Path, plan: Sequence[Row]) -> tuple[Row, list[str]]:

@@ -178,9 +178,20 @@ def _notes(results: Results, path: Path | None) -> list[str]:
         *(["in brackets: picked on test, no result"] if "oracle" in rules else []),
         *([f"± 95 % over {over} says nothing about other seeds"] if head.get("ci95") is not None else []),
         *results.get("notes", []),
+        *_domains(results.get("domains")),
         cost(results["cost"]),
         f"run   {results['id']}" + (f"  {path}" if path else ""),
     ]
+
+
+def _domains(found: Results | None) -> list[str]:
+    """How far apart source and target lie in the features."""
+    if not found:
+        return []
+    before, after = found["before"], found["after"]
+    told = [f"{100 * when['domain_accuracy']:.0f} %" for when in (before, after)]
+    far = [f"{when['a_distance']:.2f}" for when in (before, after)]
+    return [f"source and target: told apart {told[0]} before, {told[1]} after; A-distance {far[0]}, {far[1]}"]
 
 
 def scored(results: Results) -> str:
