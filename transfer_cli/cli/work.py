@@ -78,10 +78,11 @@ def work(made: Plan, run: RunDir, options: Options, talk: Talk, stop: Stop) -> d
     """Computes `made` in `run`; returns results.json. An error is recorded in the directory, then raised."""
     try:
         run.write_json("plan.json", [_planned(stage) for stage in made.stages])
-        Store(options.runs / ".store").after_cleaning(stop)
+        store = Store(options.runs / ".store")
+        store.after_cleaning(stop)
         with _memory():
             run.update(Execution(made, run, wishes(options), talk, stop).complete())
-        rows = _rows(made, Store(options.runs / ".store"))
+        rows = _rows(made, store)
         run.write("rows.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
         run.write("metrics.csv", metrics_csv(run.data, rows))
         run.close("done", 0)
