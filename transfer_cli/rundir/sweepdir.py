@@ -161,7 +161,9 @@ class SweepDir(Record):
     def close(self, status: str, code: int) -> None:
         """How the sweep ended, if this terminal keeps it. Who leaves it to others says nothing."""
         if self.keeps:
-            super().close(status, code)
+            with _alone(self.path / ".ledger"):
+                self.refresh()  # rows that others have written are not lost
+                super().close(status, code)
         else:
             self.release()
 
