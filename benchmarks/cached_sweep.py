@@ -1,4 +1,4 @@
-"""The second time a sweep of nine runs is asked for nothing is computed: the whole process against `import torch`.
+"""The second time a sweep of 40 runs is asked for nothing is computed: the whole process against `import torch`.
 Goal: 1.5."""
 
 import sys
@@ -7,8 +7,9 @@ import tempfile
 from measure.turns import Pair, installed, program, report, turns
 
 TORCH = "python -c 'import torch'"
-SWEEP = "sweep of 9 runs, all cached"
-WORDS = ("strategy=scratch,linear_probe,fine_tune", "seed=0..2", "data=digits", "model=mlp", "trainer=tiny", "-m")
+SWEEP = "sweep of 40 runs, all cached"
+CHOICES = ("strategy=scratch,linear_probe,fine_tune,knn", "data=digits", "data.shots=5,20", "model=mlp", "trainer=tiny")
+WORDS = (*CHOICES, "--seeds", "5")
 
 
 def main() -> None:

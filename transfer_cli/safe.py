@@ -69,6 +69,8 @@ def _places() -> list[tuple[Path, str]]:
 
 def hide_places(text: str) -> str:
     """`text` without `user:password@` in URLs, with paths relative to the working directory or to `~`."""
+    if "/" not in text:
+        return text
     text = _URL_USER.sub("", text)
     for folder, short in _places():
         if folder != Path(folder.anchor):

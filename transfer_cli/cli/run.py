@@ -14,7 +14,7 @@ from transfer_cli.errors import ConfigError, DataError, Fault, TransferError
 from transfer_cli.extras import absent
 from transfer_cli.launch.launcher import check
 from transfer_cli.plan.plan import Plan
-from transfer_cli.plan.planner import plan
+from transfer_cli.plan.planner import Opened, plan
 from transfer_cli.report import screens
 from transfer_cli.report.live import talk
 from transfer_cli.report.relay import Relay
@@ -96,10 +96,11 @@ def plan_all(configs: list[Config], options: Options) -> list[Plan]:
     """The plan of every run. Raises one error with the faults of all."""
     found: list[Plan] = []
     errors: list[TransferError] = []
+    opened: Opened = {}
     for config in configs:
         try:
             _installed(config.values["runtime"])
-            found.append(plan(config, runs=options.runs))
+            found.append(plan(config, runs=options.runs, opened=opened))
         except TransferError as error:
             errors.append(error)
     if errors:

@@ -166,7 +166,7 @@ class Crew:
     def _begin(self, number: int) -> None:
         """Begins a run that is ours; one whose stages are all there is over at once."""
         made = self.plan_of(number)
-        run = open_run(made, self.options, sweep=self.ledger.id)
+        run = open_run(made, self.options, sweep=self.ledger.id, among=self.ledger.places(number))
         self.ledger.start(number, run.path)
         self.board.begun(self.ledger.rows, number)
         if is_cached(made, self.options.runs) and not self.options.no_cache:

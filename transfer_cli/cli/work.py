@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -43,8 +43,8 @@ def is_cached(made: Plan, runs: Path) -> bool:
     return all(store.done(stage.key) for stage in made.work)
 
 
-def open_run(made: Plan, options: Options, *, sweep: str = "") -> RunDir:
-    """The directory of this run: its newest unfinished one, else a new one."""
+def open_run(made: Plan, options: Options, *, sweep: str = "", among: Sequence[Path] | None = None) -> RunDir:
+    """The directory of this run: its newest unfinished one (`among` those that a ledger knows), else a new one."""
     import yaml
 
     config = made.config
@@ -59,6 +59,7 @@ def open_run(made: Plan, options: Options, *, sweep: str = "") -> RunDir:
         choices=config.choices,
         argv=["transfer", options.command, *config.words],
         sweep=sweep,
+        among=among,
     )
 
 
@@ -77,10 +78,11 @@ def work(made: Plan, run: RunDir, options: Options, talk: Talk, stop: Stop) -> d
     """Computes `made` in `run`; returns results.json. An error is recorded in the directory, then raised."""
     try:
         run.write_json("plan.json", [_planned(stage) for stage in made.stages])
-        Store(options.runs / ".store").after_cleaning(stop)
+        store = Store(options.runs / ".store")
+        store.after_cleaning(stop)
         with _memory():
             run.update(Execution(made, run, wishes(options), talk, stop).complete())
-        rows = _rows(made, Store(options.runs / ".store"))
+        rows = _rows(made, store)
         run.write("rows.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
         run.write("metrics.csv", metrics_csv(run.data, rows))
         run.close("done", 0)

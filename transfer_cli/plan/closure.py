@@ -79,6 +79,7 @@ def _search(files: Sequence[Path], cache: Path | None) -> dict[Path, str]:
     known = _load(cache)
     fresh = dict(known)
     found: dict[Path, str] = {}
+    seen: set[str] = set()
     todo = [file.resolve() for file in files]
     roots = {PACKAGE.parent, *(import_root(file) for file in todo)}
     packages = {file.relative_to(import_root(file)).parts[0] for file in todo} | {PACKAGE.name}
@@ -87,8 +88,9 @@ def _search(files: Sequence[Path], cache: Path | None) -> dict[Path, str]:
         if file in found or is_hub(file):
             continue
         found[file], imports = _facts(file, fresh)
-        mine = [name for name in imports if name.partition(".")[0] in packages]
-        todo += [path for name in mine for path in _located(name, roots)]
+        mine = {name for name in imports if name.partition(".")[0] in packages} - seen
+        seen |= mine
+        todo += [path for name in sorted(mine) for path in _located(name, roots)]
     if cache and fresh != known:
         _save(cache, fresh)
     return found

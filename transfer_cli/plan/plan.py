@@ -4,7 +4,7 @@ A key is the sha256 of all that decides a stage's result: method and every param
 effective trainer, seed, role and code. Names of strategy or run, intervals of saving and `runtime` are not in it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +14,7 @@ from transfer_cli.config.compose import Config
 from transfer_cli.data.dataset import DataSet
 
 Json = dict[str, Any]
+Stamps = dict[Path, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -71,3 +72,8 @@ def stamp_of(path: Path) -> tuple[int, int]:
     except OSError:
         return -1, -1
     return facts.st_size, facts.st_mtime_ns
+
+
+def stamps_of(paths: Iterable[Path]) -> Stamps:
+    """`stamp_of` each."""
+    return {path: stamp_of(path) for path in paths}

@@ -13,7 +13,7 @@ from transfer_cli.data.describe import describe_pair
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.plan import classes, closure, demands, inputs, origin
 from transfer_cli.plan.episodes import enough_for_episodes
-from transfer_cli.plan.plan import Json, Plan, Stage, key_of, stamp_of
+from transfer_cli.plan.plan import Json, Plan, Stage, Stamps, key_of, stamps_of
 from transfer_cli.plan.precision import resolved
 from transfer_cli.rules import LABEL_FREE
 
@@ -26,11 +26,13 @@ READERS = {
     "vectors": ("data/dataset.py", "data/vectors.py", "metrics/classification.py"),
 }
 RESERVED = ("method", "seed", "rule", "trainer", "feeds")
+Opened = dict[str, tuple[DataSet, DataSet | None, Stamps]]  # by the nodes of data and source
 
 
-def plan(config: Config, *, runs: Path) -> Plan:
-    """The plan of one run. Raises ConfigError, DataError or StoreError for what can be known before any training."""
-    return Planner(config, runs).plan()
+def plan(config: Config, *, runs: Path, opened: Opened | None = None) -> Plan:
+    """The plan of one run. Raises ConfigError, DataError or StoreError for what can be known before any training.
+    Plans made at one time share the data sets they `opened`."""
+    return Planner(config, runs, {} if opened is None else opened).plan()
 
 
 def bound(slot: str, stream: str, streams: Mapping[str, Any]) -> str:
@@ -39,8 +41,8 @@ def bound(slot: str, stream: str, streams: Mapping[str, Any]) -> str:
 
 
 class Planner:
-    def __init__(self, config: Config, runs: Path) -> None:
-        self.config, self.runs = config, runs
+    def __init__(self, config: Config, runs: Path, opened: Opened) -> None:
+        self.config, self.runs, self.opened = config, runs, opened
         self.values: Json = dict(config.values)
         self.plugins = tuple(self.values["plugins"])
         self.cache = runs / ".cache"
@@ -59,15 +61,23 @@ class Planner:
         model = self.values["model"]
         precision = resolved(model["precision"], self.values["runtime"]["device"])
         self.values["model"] = {**model, "precision": precision}
-        self.target, self.source = describe_pair(self.values, self.cache)
+        self.target, self.source, stamps = self._data_sets()
         self.readers = [PACKAGE / name for name in READERS[self.target.raw.kind]]
         inherited = self._inherited()
         stages = [self._stage(name, inherited) for name in self.values["stages"] if name != "evaluate"]
         if "evaluate" in self.values["stages"]:
             stages.append(self._evaluate())
-        files = [*self.code, *self.target.raw.sources, *(self.source.raw.sources if self.source else ())]
-        watched = {path: stamp_of(path) for path in [*files, *([self.weights] if self.weights else [])]}
+        watched = stamps | stamps_of([*self.code, *([self.weights] if self.weights else [])])
         return Plan(self.config, self.values, tuple(stages), self.target, self.source, self.weights, watched)
+
+    def _data_sets(self) -> tuple[DataSet, DataSet | None, Stamps]:
+        """Target, source and what their files were when they were opened."""
+        nodes = json.dumps([self.values[key] for key in ("data", "source", "plugins")], sort_keys=True, default=str)
+        if nodes not in self.opened:
+            target, source = describe_pair(self.values, self.cache)
+            files = [*target.raw.sources, *(source.raw.sources if source else ())]
+            self.opened[nodes] = target, source, stamps_of(files)
+        return self.opened[nodes]
 
     def _inherited(self) -> Stage | None:
         """The stage that gives the net, if `weights` names one; else the first that needs a net draws it."""

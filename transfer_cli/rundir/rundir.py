@@ -76,10 +76,10 @@ class Record:
         self._lines: dict[str, Lines] = {}
 
     @classmethod
-    def _open(cls, runs: Path, name: str, digest: str, sweep: str) -> Self:
+    def _open(cls, runs: Path, name: str, digest: str, sweep: str, among: Sequence[Path] | None) -> Self:
         """The newest unfinished directory of this digest that nobody works on, else a new one; its lock is held.
         A run that a sweep has begun is that sweep's, also while it waits in a queue."""
-        for path in reversed(folders(runs)):
+        for path in reversed(folders(runs) if among is None else among):
             if path.parent.name == name and unfinished(path / cls.FILE, digest, sweep):
                 lock = Lock(path / ".lock")
                 if lock.take(shown(path), tries=1):
@@ -199,12 +199,14 @@ class RunDir(Record):
         choices: Mapping[str, str],
         argv: Sequence[str] = (),
         sweep: str = "",
+        among: Sequence[Path] | None = None,
     ) -> Self:
         """The directory to work in: the same command continues its newest unfinished one, else a new one is made.
 
         `digest` is the sha256 of the resolved configuration and plugins; `config_text` becomes config.yaml. A run of a
-        sweep names its id. Raises StoreError or ResourceError if it cannot be written."""
-        run = cls._open(runs, name, digest, sweep)
+        sweep names its id; where its ledger knows `among` which directories to look, no other is read. Raises
+        StoreError or ResourceError if it cannot be written."""
+        run = cls._open(runs, name, digest, sweep, among)
         shown_words = hide_secrets(words)
         run.write("config.yaml", hide_places(config_text))
         run.write("overrides.txt", "transfer run " + " ".join(shown_words) + "\n")

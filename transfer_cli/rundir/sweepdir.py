@@ -115,6 +115,12 @@ class SweepDir(Record):
         self.set(number, {"path": str(run.relative_to(self.runs)), "id": run_id(run), "state": "running"})
         self.link(f"{number:04d}-{run_id(run)}", run, folder="runs")
 
+    def places(self, number: int) -> list[Path] | None:
+        """Where run `number` may have been begun; None, not known, if a terminal was perhaps killed before it said."""
+        if path := self.rows[number]["path"]:
+            return [self.runs / path]
+        return None if self.continued else []
+
     # who computes what
     def is_open(self, number: int) -> bool:
         """Whether run `number` has yet to be finished, by whomever."""
@@ -155,7 +161,9 @@ class SweepDir(Record):
     def close(self, status: str, code: int) -> None:
         """How the sweep ended, if this terminal keeps it. Who leaves it to others says nothing."""
         if self.keeps:
-            super().close(status, code)
+            with _alone(self.path / ".ledger"):
+                self.refresh()  # rows that others have written are not lost
+                super().close(status, code)
         else:
             self.release()
 
