@@ -1,5 +1,6 @@
 """A checked configuration becomes a plan: which method reads which rows, from which net, under which key."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
