@@ -163,9 +163,10 @@ def _cloud(seen: "Seen", classes: Mapping[str, Sequence[str]]) -> Cloud:
 
 def _tell(made: Page, path: Path, it: Material, screen: Screen) -> None:
     """`usps.html  612 kB, one file, opens offline; 30 runs, 6 groups, 11 figures`."""
-    facts = {
+    size = len(made.html.encode())
+    facts: dict[str, Any] = {
         "path": str(path),
-        "bytes": len(made.html.encode()),
+        "bytes": size,
         "runs": len(it.runs),
         "groups": len(it.found.groups),
         "figures": made.figures,
@@ -176,7 +177,7 @@ def _tell(made: Page, path: Path, it: Material, screen: Screen) -> None:
         screen.write(f"{path}\n")
     elif screen.format == "table":
         counts = ", ".join(f"{facts[name]} {name if facts[name] != 1 else name[:-1]}" for name in COUNTS)
-        screen.say(f"{shown(path)}  {numbers.size(int(facts['bytes']))}, one file, opens offline; {counts}")
+        screen.say(f"{shown(path)}  {numbers.size(size)}, one file, opens offline; {counts}")
     else:
         columns = [Column("path"), Column("bytes", only="machine"), *(Column(name, "n") for name in COUNTS)]
         screen.show(Table(columns, [facts], schema="report/1"))

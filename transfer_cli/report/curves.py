@@ -17,7 +17,7 @@ MOST = 100  # points of a curve; of more steps neighbours are averaged, seed by 
 
 def of_groups(groups: Sequence[Group]) -> list[list[Rows]]:
     """Of each group the rows of each run that counts."""
-    return [[_last_stage(run) for run in group.counted] for group in groups]
+    return [[_logged(run) for run in group.counted] for group in groups]
 
 
 def watched(groups: Iterable[Iterable[Rows]]) -> str:
@@ -47,11 +47,18 @@ def _point(seeds: Sequence[Sequence[tuple[float, float]]]) -> tuple[float, Inter
     return step, t_interval([mean([value for _, value in seed]) for seed in seeds])
 
 
-def _last_stage(run: Run) -> Rows:
-    """Rows that the last training stage of a run logged; none where there are none to read."""
+def last_stage(run: Run) -> str:
+    """The name of the stage that made a run's net; empty where its results do not say."""
+    made = [stage["name"] for stage in run["stages"] if stage.get("key") and stage["name"] != "evaluate"]
+    return str(made[-1]) if made else ""
+
+
+def _logged(run: Run) -> Rows:
+    """Rows that the last training stage of a run logged; none where it was solved without steps, or there are none to
+    read."""
     try:
         rows = [json.loads(line) for line in read_file(Path(run["path"]) / "rows.jsonl").splitlines()]
-        last = rows[-1]["stage"] if rows else ""
+        last = last_stage(run) or (rows[-1]["stage"] if rows else "")
         return [row for row in rows if row["stage"] == last]
     except (OSError, ValueError, KeyError, TypeError, TransferError):
         return []

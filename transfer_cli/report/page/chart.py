@@ -9,8 +9,8 @@ from typing import NamedTuple
 from transfer_cli.report.page.markup import Html, joined, tag
 from transfer_cli.report.statistics import Interval
 
-WIDTH, HEIGHT = 460, 280
-LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 40
+WIDTH, HEIGHT = 400, 260
+LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 42
 STYLES = 6  # colours and markers there are
 LINE = 34  # height of a line of `forest`
 DENSE = 12  # points of a line that bear a marker
@@ -148,7 +148,7 @@ def forest(bars: Sequence[Bar], x_name: str, base: float | None = None) -> Html:
 
 def _bar(bar: Bar, at: int, across: Axis) -> Iterator[Html]:
     y = TOP + LINE * at + 24
-    yield tag("text", _short(bar.name, 56), tag("title", bar.name), x=14, y=y - 11, class_="label")
+    yield tag("text", _short(bar.name, 48), tag("title", bar.name), x=14, y=y - 11, class_="label")
     if isfinite(bar.interval.half):
         yield tag("path", d=f"M{across(bar.interval.lo):.1f} {y}H{across(bar.interval.hi):.1f}", class_="line")
     for value in bar.values:
@@ -209,7 +209,7 @@ def _frame(across: Axis, up: Axis, x_name: str, y_name: str) -> Html:
 
 def _upright(name: str) -> Html:
     middle = (TOP + HEIGHT - BOTTOM) / 2
-    return tag("text", name, transform=f"translate(11 {middle}) rotate(-90)", text_anchor="middle")
+    return tag("text", name, transform=f"translate(12 {middle}) rotate(-90)", text_anchor="middle")
 
 
 def _below(across: Axis, height: float, name: str) -> list[Html]:

@@ -25,6 +25,9 @@ def learning(it: Material) -> Html:
     keys = [(it.name(group), it.style(group)) for group in groups if it.style(group) in seen]
     without = [it.name(group) for group in groups if it.style(group) not in seen]
     notes = [f"solved, not trained by steps, or not recorded: {', '.join(without)}"] if without else []
+    stages = {it.name(group): curves.last_stage(group.counted[0]) for group in groups if it.style(group) in seen}
+    if len(set(stages.values())) > 1:
+        notes += ["not the same stage: " + ", ".join(f"{stage} of {name}" for name, stage in stages.items())]
     return joined([legend(keys), tag("div", *drawn, class_="figures"), listed(notes)])
 
 

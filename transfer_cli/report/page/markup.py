@@ -20,7 +20,7 @@ class Html(str):
 Child = Html | str | float | None | Sequence["Child"]
 
 
-def tag(name: str, *children: Child, **attributes: str | float | None) -> Html:
+def tag(name: str, /, *children: Child, **attributes: str | float | None) -> Html:
     """An element. Children that are no Html are text; sequences are flattened; None is nothing. Attributes: `class_`
     for class, `_` for `-`. Raises ValueError for a reference to the outside.
 
@@ -60,12 +60,12 @@ def _attribute(name: str, value: str | float | None) -> str:
     return f' {name}="{_escaped(text)}"'
 
 
-def picture(data: bytes, about: str) -> Html:
+def picture(data: bytes, about: str, class_: str | None = None) -> Html:
     """A PNG or JPEG inside the page. Raises ValueError for other bytes."""
     kind = next((kind for start, kind in KINDS.items() if data.startswith(start)), None)
     if kind is None:
         raise ValueError("neither PNG nor JPEG")
-    return tag("img", src=f"data:image/{kind};base64,{b64encode(data).decode()}", alt=about, title=about)
+    return tag("img", src=f"data:image/{kind};base64,{b64encode(data).decode()}", alt=about, title=about, class_=class_)
 
 
 def facts(pairs: Mapping[str, Child]) -> Html:

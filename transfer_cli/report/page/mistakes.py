@@ -72,8 +72,7 @@ def _pair(it: Material, pair: Mapping[str, Any]) -> Html:
 def _example(it: Material, row: str) -> Html:
     seen = it.examples.get(row)
     if isinstance(seen, bytes):
-        shown = picture(seen, row)
-        return shown if len(seen) < SMALL else Html(shown.replace("<img", '<img class="photo"', 1))
+        return picture(seen, row, None if len(seen) < SMALL else "photo")
     return tag("blockquote", seen, title=row) if seen else tag("span", row, class_="quiet")
 
 
@@ -114,4 +113,4 @@ def _dots(counts: Sequence[Sequence[int]]) -> Html:
     Image.fromarray((255 - 235 * shares**0.5).astype(np.uint8)).save(stream, "PNG")
     right = 100 * np.trace(table) / max(1.0, table.sum())
     about = f"confusion matrix of {len(table)} classes, {right:.1f} % on its diagonal"
-    return Html(picture(stream.getvalue(), about).replace("<img", '<img class="dots"', 1))
+    return picture(stream.getvalue(), about, "dots")
