@@ -36,7 +36,7 @@ HELP = {
     ),
     "report": (
         "[RUN ...] [WORD ...]",
-        "a comparison as one HTML page to pass on: figures, mistakes, settings, how to repeat it",
+        "a comparison as one HTML page to pass on, with all figures and settings",
         "transfer report last -o usps.html",
     ),
     "note": ("RUN [TEXT]", "write a line about a run, or read it", "transfer note last 'wrong normalisation'"),

@@ -1,12 +1,12 @@
 """The page: sections in their order, one file without script or network. A section that cannot be made says why in a
-line; none takes the others with it."""
+line at the end; none takes the others with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from transfer_cli.report.page import again, finding, learning, mistakes, results, settings, space
-from transfer_cli.report.page.markup import Html, joined, tag
+from transfer_cli.report.page.markup import Html, joined, listed, tag
 from transfer_cli.report.page.material import Material, Missing
 
 Section = Callable[[Material], Html]
@@ -42,7 +42,7 @@ def page(it: Material) -> Page:
     absent: dict[str, str] = {}
     made = [_section(it, name, absent) for name in SECTIONS]
     title = finding.sentence(it)
-    body = joined([tag("header", finding.top(it), _contents()), tag("main", *made)])
+    body = joined([tag("header", finding.top(it), _contents(absent)), tag("main", *made, _left_out(absent))])
     return Page(f"<!doctype html>\n{tag('html', _head(title), tag('body', body), lang='en')}\n", absent, _charts(body))
 
 
@@ -62,19 +62,22 @@ def _head(title: str) -> Html:
     )
 
 
-def _contents() -> Html:
-    links = [tag("a", title, href=f"#{name}") for name, (title, _) in SECTIONS.items()]
+def _contents(absent: Mapping[str, str]) -> Html:
+    links = [tag("a", title, href=f"#{name}") for name, (title, _) in SECTIONS.items() if name not in absent]
     return tag("nav", *links, aria_label="contents")
 
 
-def _section(it: Material, name: str, absent: dict[str, str]) -> Html:
+def _section(it: Material, name: str, absent: dict[str, str]) -> Html | None:
     title, make = SECTIONS[name]
     try:
-        inside = make(it)
+        return tag("section", tag("h2", title), make(it), id=name)
     except Missing as why:
         absent[name] = str(why)
-        inside = tag("p", str(why), class_="absent")
     except Exception as error:  # files of another version, or changed by hand: the other sections still hold
         absent[name] = f"could not be made: {type(error).__name__}: {error}"
-        inside = tag("p", absent[name], class_="absent")
-    return tag("section", tag("h2", title), inside, id=name)
+    return None
+
+
+def _left_out(absent: Mapping[str, str]) -> Html | None:
+    lines = [f"{SECTIONS[name][0]}: {why}" for name, why in absent.items()]
+    return tag("section", tag("h2", "Not on this page"), listed(lines)) if lines else None
