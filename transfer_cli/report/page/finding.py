@@ -52,7 +52,7 @@ def top(it: Material) -> Html:
     told: dict[str, Html | str | None] = {"runs": f"{len(it.runs)}, {len(done)} counted"}
     if done:
         seeds = sorted({len(group.counted) for group in it.found.done})
-        seconds = sum(run["cost"].get("seconds_run", run["cost"]["seconds"]) for run in done)
+        once = {stage["key"]: float(stage["seconds"]) for run in done for stage in run["stages"] if stage.get("key")}
         labels = sorted({run["cost"].get("labels") or 0 for run in done})
         told |= {
             "selection rule": ", ".join(it.found.rules),
@@ -60,7 +60,7 @@ def top(it: Material) -> Html:
             "target labels": " to ".join(numbers.count(n) for n in dict.fromkeys((labels[0], labels[-1]))),
             "best score": _score(it, it.found.done[0]),
             "its cost a run": numbers.duration(mean(it.found.done[0].cost("seconds"))),
-            "computed": numbers.duration(seconds),
+            "all stages, each once": numbers.duration(sum(once.values())),
             "started": " to ".join(dict.fromkeys(run["started"][:10] for run in (done[0], done[-1]))),
         }
     return joined([tag("p", it.table.title, class_="kicker"), tag("h1", sentence(it)), facts(told)])

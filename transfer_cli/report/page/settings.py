@@ -1,30 +1,44 @@
 """What was asked for: settings in which groups differ, one run against its baseline, everything else folded; data; runs
 that are not counted."""
 
+from collections.abc import Sequence
 from pathlib import PurePath
 
 from transfer_cli.report import names, numbers
 from transfer_cli.report.differ import difference
-from transfer_cli.report.groups import Group, Run
+from transfer_cli.report.groups import Group, Run, metrics_of
 from transfer_cli.report.page.markup import Html, boxed, facts, folded, joined, tag
 from transfer_cli.report.page.material import Material, Missing
+from transfer_cli.report.statistics import Interval
 from transfer_cli.report.tables import Column, Table
 
 COLUMNS = 6  # groups side by side
 
 
 def settings(it: Material) -> Html:
-    """A row a setting that differs; folded, what one run has beside another, and all settings of each group."""
+    """A row a choice or setting that differs; folded, settings that only some groups have, what one run has beside
+    another, and all settings of each group."""
     groups = it.found.groups[:COLUMNS]
     if not groups:
         raise Missing("no settings can be read")
     known = [group.facts for group in groups]
-    keys = [key for key in dict.fromkeys(key for one in known for key in one) if len({o.get(key) for o in known}) > 1]
+    keys = dict.fromkeys([*names.CHOICES, *(key for one in known for key in one)])
+    differ = [key for key in keys if len({one.get(key) for one in known}) > 1]
+    shared = [key for key in differ if all(key in one for one in known)]
+    rest = [key for key in differ if key not in shared]
+    more = len(it.found.groups) - COLUMNS
+    told = [
+        _table(it, groups, shared) if shared else tag("p", "All groups have the same settings."),
+        tag("p", f"{more} more groups, folded below", class_="quiet") if more > 0 else None,
+        folded(f"{len(rest)} settings that only some groups have", _table(it, groups, rest)) if rest else None,
+    ]
+    return joined([*told, *_pair(it), *(_all(it, group) for group in it.found.groups)])
+
+
+def _table(it: Material, groups: Sequence[Group], keys: Sequence[str]) -> Html:
     columns = [Column("setting"), *(Column(f"g{at}", head=it.name(group)) for at, group in enumerate(groups))]
-    rows = [{"setting": key, **{f"g{at}": one.get(key, "") for at, one in enumerate(known)}} for key in keys]
-    notes = [f"{len(it.found.groups) - COLUMNS} more groups, folded below"] if len(it.found.groups) > COLUMNS else []
-    told = boxed(Table(columns, rows, notes=notes)) if keys else tag("p", "All groups have the same settings.")
-    return joined([told, *_pair(it), *(_all(it, group) for group in it.found.groups)])
+    rows = [{"setting": key, **{f"g{at}": group.facts.get(key, "") for at, group in enumerate(groups)}} for key in keys]
+    return boxed(Table(columns, rows))
 
 
 def _pair(it: Material) -> list[Html]:
@@ -34,7 +48,7 @@ def _pair(it: Material) -> list[Html]:
         return []
     base = it.found.verdicts[it.found.groups.index(done[0])].base
     other = base if base is not None and base is not done[0] and base.counted else done[1]
-    table = difference(done[0].counted[0], other.counted[0])
+    table = difference(done[0].counted[0], other.counted[0], everything=True)
     return [folded(table.title, boxed(table))]
 
 
@@ -117,9 +131,6 @@ def expected(it: Material) -> Html:
 
 
 def _against(it: Material, group: Group, wanted: dict[str, object]) -> dict[str, object]:
-    from transfer_cli.report.groups import metrics_of
-    from transfer_cli.report.statistics import Interval
-
     metric, value, wide = str(wanted["metric"]), float(str(wanted["value"])), float(str(wanted["tolerance"]))
     scale = 100 if names.is_share(metric) else 1
     scores = (metrics_of(run, str(wanted["rule"])).get(metric) for run in group.counted)
