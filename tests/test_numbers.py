@@ -101,3 +101,8 @@ def test_ago(past: timedelta, text: str) -> None:
 @pytest.mark.parametrize("stamp", ["2026-11-22T12:00:00Z", "2026-11-22T12:00:00", "2026-11-22T13:00:00+01:00"])
 def test_times_are_utc(stamp: str) -> None:
     assert numbers.utc(stamp) == NOON
+
+
+def test_an_interval_of_rounding_alone_shows_no_digits_of_it() -> None:
+    """Three equal differences of recalls, 1 of 37, whose mean is off in the 17th digit."""
+    assert numbers.signed(Interval(-1 / 37, -1 / 37 - 1e-17, -1 / 37 + 1e-17), 100) == "-2.7 ±0.0"

@@ -23,15 +23,16 @@ def main(options: Options) -> int:
 
 
 def _table(options: Options, screen: Screen) -> Table:
-    found = compare(_readable(options, screen), _ask(options), lambda: rundir.listing(options.runs))
+    found = compare(readable(options, screen), ask(options), lambda: rundir.listing(options.runs))
     return arranged(found, options.sort, options.limit, options.columns)
 
 
-def _ask(options: Options) -> Ask:
+def ask(options: Options) -> Ask:
+    """What the options want of a comparison."""
     return Ask(options.metric or "", options.rule, options.by, options.baseline, options.interval)
 
 
-def _readable(options: Options, screen: Screen) -> list[dict[str, Any]]:
+def readable(options: Options, screen: Screen) -> list[dict[str, Any]]:
     """The runs asked for; of one whose results.json cannot be read its name is told."""
     readable = []
     for run in chosen(options):
@@ -45,5 +46,5 @@ def _readable(options: Options, screen: Screen) -> list[dict[str, Any]]:
 def _draw(options: Options, screen: Screen, path: Path) -> None:
     from transfer_cli.report.plots import draw
 
-    draw(study(_readable(options, screen), _ask(options)), path)
+    draw(study(readable(options, screen), ask(options)), path)
     screen.note(f"written: {path}")

@@ -121,7 +121,7 @@ def predicting_of(run: dict[str, Any], options: Options) -> Any:
     from transfer_cli.data.describe import describe_pair
     from transfer_cli.engine.predict import Predicting
 
-    plugins = _plugins(options.words)
+    plugins = plugins_of(options.words)
     cache = options.runs / ".cache"
     last = run["stages"][-1]
     if last["name"] != "evaluate":
@@ -132,7 +132,7 @@ def predicting_of(run: dict[str, Any], options: Options) -> Any:
     return Predicting(store, last["key"], cache, target, plugins=plugins, seed=seed)
 
 
-def _plugins(words: Sequence[str]) -> tuple[str, ...]:
+def plugins_of(words: Sequence[str]) -> tuple[str, ...]:
     """Packages named now: those of the stored configuration are not trusted."""
     named = [word.removeprefix("plugins=").strip("[]") for word in words if word.startswith("plugins=")]
     return tuple(name for text in named for name in text.split(",") if name)

@@ -7,6 +7,7 @@ from math import floor, isfinite, log10
 
 from transfer_cli.report.statistics import Interval
 
+NOISE = 1e-9  # half an interval of equal values, but for rounding
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -15,7 +16,7 @@ def decimals(half: float) -> int:
 
     >>> [decimals(half) for half in (12.3, 9.96, 1.3, 0.54, 0.041)]
     [0, 0, 1, 2, 3]"""
-    if not isfinite(half) or half <= 0:
+    if not isfinite(half) or half < NOISE:
         return 1
     return max(0, 1 - floor(log10(float(f"{half:.1e}"))))
 

@@ -1,23 +1,20 @@
 """The figure of a comparison: a bar a group with its interval and a dot a seed, the curves of validation, and accuracy
 against cost with the Pareto line. Colours are doubled by markers; the same group has the same everywhere."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transfer_cli.errors import Fault, StoreError, TransferError
-from transfer_cli.report import names
+from transfer_cli.errors import Fault, StoreError
+from transfer_cli.report import curves, names
 from transfer_cli.report.comparison import Comparison, pareto
-from transfer_cli.report.figures import GREY, STYLES, WATCHED, finish, new_figure
-from transfer_cli.report.groups import Group, Run
+from transfer_cli.report.figures import GREY, STYLES, finish, new_figure
+from transfer_cli.report.groups import Group
 from transfer_cli.report.statistics import mean
 from transfer_cli.report.text import clean
-from transfer_cli.store.disk import read_file
 
 MOST = 24  # groups drawn, the best
 LONGEST = 40  # letters of a label
-Curve = list[tuple[int, float]]
 
 
 def draw(found: Comparison, path: Path, title: str = "") -> None:
@@ -69,41 +66,17 @@ def _label(group: Group, found: Comparison) -> str:
 
 def _curves(ax: Any, found: Comparison, groups: Sequence[Group]) -> None:
     """What was watched in the last training stage, mean over seeds; the loss where nothing was."""
-    rows = [[_last_stage(run) for run in group.counted] for group in groups]
-    seen = {key for group in rows for run in group for row in run for key in row}
-    name = next((key for key in _watched(seen)), "loss")
+    rows = curves.of_groups(groups)
+    name = curves.watched(rows) or "loss"
     metric = name.partition("/")[2]
     scale = 100 if metric and names.is_share(metric) else 1
     for at, group in enumerate(rows):
-        curve = _mean_curve(group, name)
-        steps, values = [step for step, _ in curve], [scale * value for _, value in curve]
-        ax.plot(steps, values, markersize=4, linewidth=1.4, markevery=max(1, len(curve) // 12), **_style(at))
+        points = curves.curve(group, name)
+        steps, values = [step for step, _ in points], [scale * interval.value for _, interval in points]
+        ax.plot(steps, values, markersize=4, linewidth=1.4, markevery=max(1, len(points) // 12), **_style(at))
     ax.set_xlabel("step of the last stage", fontsize=8)
     ax.set_ylabel(f"validation {names.heading(metric)}" if metric else "training loss")
     _plain(ax)
-
-
-def _watched(seen: Iterable[str]) -> list[str]:
-    """Columns of validation, the target's first; never what looked at test."""
-    kept = [key for key in seen if key.partition("/")[2] in WATCHED and not key.startswith("oracle")]
-    return sorted(kept, key=lambda key: (not key.startswith("target"), key))
-
-
-def _mean_curve(runs: Sequence[Sequence[Mapping[str, Any]]], name: str) -> Curve:
-    by_step: dict[int, list[float]] = {}
-    for row in (row for run in runs for row in run if name in row):
-        by_step.setdefault(row["step"], []).append(row[name])
-    return [(step, mean(values)) for step, values in sorted(by_step.items())]
-
-
-def _last_stage(run: Run) -> list[Mapping[str, Any]]:
-    """Rows that the last training stage of a run logged; none where there are none to read."""
-    try:
-        rows = [json.loads(line) for line in read_file(Path(run["path"]) / "rows.jsonl").splitlines()]
-    except (OSError, ValueError, KeyError, TransferError):
-        return []
-    last = rows[-1]["stage"] if rows else ""
-    return [row for row in rows if row["stage"] == last]
 
 
 def _costs(ax: Any, found: Comparison, groups: Sequence[Group]) -> None:

@@ -29,11 +29,19 @@ def by_row(run: Mapping[str, Any], metric: str, rule: str) -> Sequence[float] | 
     return values
 
 
+def evaluated(run: Mapping[str, Any], rule: str) -> Mapping[str, Any]:
+    """What the evaluate stage of a run found by a rule. Raises TransferError, OSError, ValueError, KeyError or
+    TypeError where the stage is gone or is not what it should be."""
+    return dict(json.loads(_store(run).read(run["stages"][-1]["key"], "results.json"))["rules"][rule])
+
+
+def _store(run: Mapping[str, Any]) -> Store:
+    return Store(Path(run["path"]).parents[1] / ".store", create=False)
+
+
 def _tensors(run: Mapping[str, Any], rule: str) -> dict[str, Any]:
-    key = run["stages"][-1]["key"]
-    store = Store(Path(run["path"]).parents[1] / ".store", create=False)
-    kept = json.loads(store.read(key, "results.json"))["rules"][rule].get("scores", rule)
-    return unpacked(store.read(key, f"scores-{kept}.safetensors"))
+    kept = evaluated(run, rule).get("scores", rule)
+    return unpacked(_store(run).read(run["stages"][-1]["key"], f"scores-{kept}.safetensors"))
 
 
 def unpacked(data: bytes) -> dict[str, Any]:

@@ -1,0 +1,45 @@
+"""Test rows by their names, as a person looks at them: a small picture, or the beginning of a text. PIL and numpy."""
+
+from collections.abc import Collection
+from io import BytesIO
+
+from PIL import Image
+
+from transfer_cli.data.dataset import DataSet
+from transfer_cli.data.decode import picture
+
+SIDE = 128  # longest side of a picture that is made smaller, twice what is shown
+TINY = 40  # pixels of a picture that is kept as it is
+LETTERS = 240
+
+
+def examples(data: DataSet, names: Collection[str], seed: int = 0) -> dict[str, bytes | str]:
+    """Those of `names` that are rows of the test part: a PNG (tiny) or JPEG, or text. Rows of numbers are left out.
+    Raises DataError for a picture that cannot be read."""
+    rows = data.rows("test", seed=seed)
+    part = data.raw.parts[rows.part]
+    wanted = {name: int(rows.index[at]) for at in range(len(rows.index)) if (name := rows.name(at)) in names}
+    if part.texts is not None:
+        texts = part.texts()
+        return {name: _beginning(texts[row]) for name, row in wanted.items()}
+    if part.files is not None:
+        return {name: _small(picture(part.files[row])) for name, row in wanted.items()}
+    if part.pixels is None:
+        return {}
+    pixels = part.pixels()
+    return {name: _small(Image.fromarray(pixels[row])) for name, row in wanted.items()}
+
+
+def _beginning(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= LETTERS else text[: LETTERS - 1] + "…"
+
+
+def _small(image: Image.Image) -> bytes:
+    stream = BytesIO()
+    if max(image.size) <= TINY:
+        image.save(stream, "PNG")
+        return stream.getvalue()
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    image.save(stream, "JPEG", quality=82)
+    return stream.getvalue()

@@ -1,0 +1,64 @@
+"""Learning curves of a group: what the last training stage of its runs logged, mean and interval over seeds."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transfer_cli.errors import TransferError
+from transfer_cli.report.figures import WATCHED
+from transfer_cli.report.groups import Group, Run
+from transfer_cli.report.statistics import Interval, mean, t_interval
+from transfer_cli.store.disk import read_file
+
+Rows = Sequence[Mapping[str, Any]]
+MOST = 100  # points of a curve; of more steps neighbours are averaged, seed by seed
+
+
+def of_groups(groups: Sequence[Group]) -> list[list[Rows]]:
+    """Of each group the rows of each run that counts."""
+    return [[_logged(run) for run in group.counted] for group in groups]
+
+
+def watched(groups: Iterable[Iterable[Rows]]) -> str:
+    """The column of validation to draw, the target's before the source's, never what looked at test; empty if none."""
+    seen = {key for group in groups for run in group for row in run for key in row}
+    kept = [key for key in seen if key.partition("/")[2] in WATCHED and not key.startswith("oracle")]
+    return min(kept, key=lambda key: (not key.startswith("target"), key), default="")
+
+
+def curve(runs: Sequence[Rows], name: str) -> list[tuple[float, Interval]]:
+    """(step, mean and interval over the runs that logged it), in order of the steps."""
+    steps = sorted({row["step"] for run in runs for row in run if name in row})
+    if not steps:
+        return []
+    wide = 1 if len(steps) <= MOST else (steps[-1] - steps[0] + 1) / MOST
+    bins: dict[int, list[list[tuple[float, float]]]] = {}
+    for at, run in enumerate(runs):
+        for row in run:
+            if name in row:
+                place = int((row["step"] - steps[0]) / wide)
+                bins.setdefault(place, [[] for _ in runs])[at].append((row["step"], row[name]))
+    return [_point([seed for seed in found if seed]) for _, found in sorted(bins.items())]
+
+
+def _point(seeds: Sequence[Sequence[tuple[float, float]]]) -> tuple[float, Interval]:
+    step = mean([step for seed in seeds for step, _ in seed])
+    return step, t_interval([mean([value for _, value in seed]) for seed in seeds])
+
+
+def last_stage(run: Run) -> str:
+    """The name of the stage that made a run's net; empty where its results do not say."""
+    made = [stage["name"] for stage in run["stages"] if stage.get("key") and stage["name"] != "evaluate"]
+    return str(made[-1]) if made else ""
+
+
+def _logged(run: Run) -> Rows:
+    """Rows that the last training stage of a run logged; none where it was solved without steps, or there are none to
+    read."""
+    try:
+        rows = [json.loads(line) for line in read_file(Path(run["path"]) / "rows.jsonl").splitlines()]
+        last = last_stage(run) or (rows[-1]["stage"] if rows else "")
+        return [row for row in rows if row["stage"] == last]
+    except (OSError, ValueError, KeyError, TypeError, TransferError):
+        return []

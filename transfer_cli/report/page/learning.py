@@ -1,0 +1,53 @@
+"""How the groups learned: what was watched and the loss of the last training stage, mean and interval over seeds."""
+
+from collections.abc import Sequence
+from math import inf
+
+from transfer_cli.report import curves, names
+from transfer_cli.report.curves import Rows
+from transfer_cli.report.groups import Group
+from transfer_cli.report.page.chart import Curve, Point, legend, lines
+from transfer_cli.report.page.markup import Html, joined, listed, tag
+from transfer_cli.report.page.material import MOST, Material, Missing
+from transfer_cli.report.statistics import Interval
+
+
+def learning(it: Material) -> Html:
+    """A chart of validation where there was any, and one of the loss."""
+    groups = it.groups[:MOST]
+    rows = curves.of_groups(groups)
+    watched = curves.watched(rows)
+    charts = [_chart(it, groups, rows, name) for name in (watched, "loss") if name]
+    drawn = [figure for figure, _ in charts if figure]
+    if not drawn:
+        raise Missing("no stage of these runs logged steps")
+    seen = {at for _, styles in charts for at in styles}
+    keys = [(it.name(group), it.style(group)) for group in groups if it.style(group) in seen]
+    without = [it.name(group) for group in groups if it.style(group) not in seen]
+    notes = [f"solved, not trained by steps, or not recorded: {', '.join(without)}"] if without else []
+    stages = {it.name(group): curves.last_stage(group.counted[0]) for group in groups if it.style(group) in seen}
+    if len(set(stages.values())) > 1:
+        notes += ["not the same stage: " + ", ".join(f"{stage} of {name}" for name, stage in stages.items())]
+    return joined([legend(keys), tag("div", *drawn, class_="figures"), listed(notes)])
+
+
+def _chart(it: Material, groups: Sequence[Group], rows: Sequence[Sequence[Rows]], name: str) -> tuple[Html, set[int]]:
+    """The figure of one column, and the styles in it."""
+    metric = name.partition("/")[2]
+    share = bool(metric) and names.is_share(metric)
+    scale = 100 if share else 1
+    drawn = []
+    for group, runs in zip(groups, rows, strict=True):
+        points = [
+            Point(step, Interval(*(scale * end for end in interval))) for step, interval in curves.curve(runs, name)
+        ]
+        if points:
+            drawn.append(Curve(it.name(group), it.style(group), points))
+    if not drawn:
+        return Html(), set()
+    side = name.partition("_")[0]
+    y_name = f"validation {names.heading(metric)}, {side}" if metric else "training loss"
+    chart = lines(drawn, "step of the last stage", y_name, within=(0, 100) if share else (0, inf))
+    band = "; band: 95 % over seeds" if any(p.y.half == p.y.half for c in drawn for p in c.points) else ""
+    caption = tag("figcaption", f"{y_name[0].upper()}{y_name[1:]}{band}")
+    return tag("figure", chart, caption), {curve.style for curve in drawn}

@@ -1,0 +1,116 @@
+"""What was taken for what: confusion matrices over all seeds of a group, and the worst pairs with rows to look at."""
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any
+
+from transfer_cli.errors import TransferError
+from transfer_cli.report.groups import Group
+from transfer_cli.report.page.markup import Html, folded, joined, picture, tag
+from transfer_cli.report.page.material import SHOWN, Material, Missing
+from transfer_cli.report.scores import evaluated
+
+WITH_COUNTS = 20  # classes up to which a matrix is a table
+PAIRS, EXAMPLES = 10, 3
+SMALL = 1500  # bytes of a picture that is shown by its pixels
+
+
+def matrices(it: Material) -> Html:
+    """Of the best groups, the first open."""
+    drawn = {it.name(g): _matrix(*tables) for g in it.groups[:SHOWN] if (tables := _counts(g)) is not None}
+    if not drawn:
+        raise Missing("the evaluate stages of these runs are gone, or have no classes")
+    return joined([_first_open(drawn), tag("p", "Rows: what it is; columns: what it was taken for.", class_="quiet")])
+
+
+def worst(it: Material) -> Html:
+    """The pairs confused most often, with test rows by name and, where the data are here, to look at."""
+    drawn = {}
+    for group in it.groups[:SHOWN]:
+        if pairs := confused(group):
+            drawn[it.name(group)] = tag("div", *(_pair(it, pair) for pair in pairs), class_="mistakes")
+    if not drawn:
+        raise Missing("no mistakes by name were kept")
+    why = it.absent.get("examples")
+    note = tag("p", f"Rows by name only: {why}", class_="absent") if why else Html()
+    return joined([note, _first_open(drawn)])
+
+
+def _first_open(drawn: Mapping[str, Html]) -> Html:
+    (name, first), *others = drawn.items()
+    return joined([tag("h3", name), first, *(folded(name, inside) for name, inside in others)])
+
+
+def found_of(group: Group) -> list[Mapping[str, Any]]:
+    """What the evaluate stages of a group's runs found, of those that can still be read."""
+    found = []
+    for run in group.counted:
+        try:
+            found.append(evaluated(run, group.rule))
+        except (TransferError, OSError, ValueError, KeyError, TypeError, IndexError):
+            continue
+    return found
+
+
+def confused(group: Group) -> list[dict[str, Any]]:
+    """Pairs (is, taken_for, count, rows) over all seeds, most often first."""
+    pairs: dict[tuple[str, str], dict[str, Any]] = {}
+    for found in found_of(group):
+        for entry in found.get("confused", ()):
+            key = str(entry["is"]), str(entry["taken_for"])
+            pair = pairs.setdefault(key, {"is": key[0], "taken_for": key[1], "count": 0, "rows": []})
+            pair["count"] += int(entry["count"])
+            pair["rows"] = list(dict.fromkeys([*pair["rows"], *map(str, entry["rows"])]))[:EXAMPLES]
+    return sorted(pairs.values(), key=lambda pair: -pair["count"])[:PAIRS]
+
+
+def _pair(it: Material, pair: Mapping[str, Any]) -> Html:
+    head = tag("div", tag("b", pair["is"]), " taken for ", tag("b", pair["taken_for"]), f", {pair['count']:,}x")
+    return tag("div", head, tag("div", *(_example(it, row) for row in pair["rows"]), class_="row"), class_="mistake")
+
+
+def _example(it: Material, row: str) -> Html:
+    seen = it.examples.get(row)
+    if isinstance(seen, bytes):
+        return picture(seen, row, None if len(seen) < SMALL else "photo")
+    return tag("blockquote", seen, title=row) if seen else tag("span", row, class_="quiet")
+
+
+def _counts(group: Group) -> tuple[list[list[int]], list[str], int] | None:
+    """The sum of a group's matrices, its classes, and of how many runs it is."""
+    classes = [str(name) for name in (group.counted[0]["fingerprints"].get("test") or {}).get("classes", ())]
+    tables = [found["confusion"] for found in found_of(group) if len(found.get("confusion", ())) == len(classes)]
+    if not tables or not classes:
+        return None
+    return [[sum(cells) for cells in zip(*rows)] for rows in zip(*tables)], classes, len(tables)
+
+
+def _matrix(counts: Sequence[Sequence[int]], classes: Sequence[str], runs: int) -> Html:
+    if len(classes) > WITH_COUNTS:
+        return _dots(counts)
+    heads = [tag("th"), *(tag("th", name, scope="col", title=name) for name in classes)]
+    rows = [
+        tag("tr", tag("th", name, scope="row", title=name), *(_cell(count, max(1, sum(row))) for count in row))
+        for name, row in zip(classes, counts)
+    ]
+    box = tag("div", tag("table", tag("tr", *heads), *rows, class_="matrix"), class_="scroll", tabindex=0)
+    return joined([box, tag("p", f"Test rows, summed over {runs} run{'s' * (runs > 1)}.", class_="quiet")])
+
+
+def _cell(count: int, whole: int) -> Html:
+    share = count / whole
+    return tag("td", count or "", style=f"background:rgb(var(--cell),{0.75 * share**0.5:.2f})" if count else None)
+
+
+def _dots(counts: Sequence[Sequence[int]]) -> Html:
+    """Many classes: a pixel a cell, dark where rows of a class went; root scale, for errors are a few % each."""
+    import numpy as np
+    from PIL import Image
+
+    table = np.asarray(counts, dtype=float)
+    shares = table / np.maximum(1, table.sum(1, keepdims=True))
+    stream = BytesIO()
+    Image.fromarray((255 - 235 * shares**0.5).astype(np.uint8)).save(stream, "PNG")
+    right = 100 * np.trace(table) / max(1.0, table.sum())
+    about = f"confusion matrix of {len(table)} classes, {right:.1f} % on its diagonal"
+    return picture(stream.getvalue(), about, "dots")

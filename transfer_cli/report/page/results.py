@@ -1,0 +1,125 @@
+"""Who is better: every group with its interval, the table of compare, accuracy against cost, rules side by side,
+classes that lost."""
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+from transfer_cli.report import names, numbers
+from transfer_cli.report.comparison import pareto
+from transfer_cli.report.groups import Group, metrics_of
+from transfer_cli.report.page.chart import Bar, forest, scatter
+from transfer_cli.report.page.markup import Html, boxed, folded, joined, tag
+from transfer_cli.report.page.material import MOST, Material, Missing
+from transfer_cli.report.screens import by_rule
+from transfer_cli.report.statistics import Interval, mean
+from transfer_cli.report.tables import Column, Table
+from transfer_cli.report.verdicts import CLASS
+
+COLUMNS = 6  # groups side by side
+WORST = 12  # classes before the fold
+
+
+def comparison(it: Material) -> Html:
+    """The forest plot and, where costs are known, accuracy against cost; then the table."""
+    groups = it.groups[:MOST]
+    figures = [tag("figure", _forest(it, groups), tag("figcaption", _over(it)))]
+    figures += [tag("figure", _costs(it, groups), tag("figcaption", "Dashed: nothing else is better and cheaper."))]
+    return joined([tag("div", *figures, class_="figures"), boxed(it.table)])
+
+
+def _over(it: Material) -> str:
+    dots = "" if it.found.single else ", a small dot a seed"
+    return f"Mean and 95 % interval{dots}; dashed, the baseline."
+
+
+def _scaled(interval: Interval | None, scale: float) -> Interval:
+    return Interval(*(scale * end for end in interval)) if interval else Interval(*[float("nan")] * 3)
+
+
+def _forest(it: Material, groups: Sequence[Group]) -> Html:
+    found, scale = it.found, it.scale()
+    bars = [
+        Bar(
+            it.name(group),
+            it.style(group),
+            _scaled(found.interval(group), scale),
+            [] if found.single else [scale * value for value in group.values(found.metric)],
+        )
+        for group in groups
+    ]
+    bases = {id(v.base): v.base for v in found.verdicts if v.base is not None and v.base.counted}
+    lone = next(iter(bases.values())) if len(bases) == 1 else None
+    base = scale * mean(lone.values(found.metric)) if lone else None
+    return forest(bars, names.heading(found.metric), base)
+
+
+def _costs(it: Material, groups: Sequence[Group]) -> Html:
+    marks = {id(group): mark for group, mark in zip(it.found.groups, pareto(it.found), strict=True)}
+    points = []
+    for group in groups:
+        cost, value = mean(group.cost("seconds")), it.scale() * mean(group.values(it.found.metric))
+        if isfinite(cost) and isfinite(value):
+            points.append((max(cost, 1e-3), value, it.style(group), it.name(group), marks[id(group)]))
+    if not points:
+        raise Missing("these runs recorded no cost")
+    wide = max(point[0] for point in points) > 20 * min(point[0] for point in points)
+    about = "; ".join(f"{name} {value:.4g} for {numbers.duration(cost)}" for cost, value, _, name, _ in points)
+    return scatter(
+        [(cost, value, style, f"{name}, {numbers.duration(cost)}") for cost, value, style, name, _ in points],
+        "cost of a run, s",
+        names.heading(it.found.metric),
+        about=f"{names.heading(it.found.metric)} against cost: {about}",
+        log=wide,
+        steps=sorted((cost, value) for cost, value, _, _, mark in points if mark),
+    )
+
+
+def rules(it: Material) -> Html:
+    """The metric by every selection rule the runs kept; an oracle's in brackets, for it looked at test."""
+    found = it.found
+    known = dict.fromkeys(rule for group in it.groups for run in group.counted for rule in by_rule(run))
+    if len(known) < 2:
+        raise Missing(f"the runs kept one snapshot each, {next(iter(known), 'none')}")
+    columns = [Column("group"), *(Column(rule, align="right") for rule in known)]
+    rows = [{"group": it.name(group), **{rule: _by_rule(it, group, rule) for rule in known}} for group in it.groups]
+    notes = ["in brackets: chosen by looking at test, no result"] if "oracle" in known else []
+    return boxed(Table(columns, rows, notes=[f"test {names.heading(found.metric)}", *notes]))
+
+
+def _by_rule(it: Material, group: Group, rule: str) -> str:
+    values = [found[it.found.metric] for run in group.counted if it.found.metric in (found := metrics_of(run, rule))]
+    if not values:
+        return ""
+    text = numbers.plus_minus(it.found.spread(values), scale=it.scale())
+    return f"({text})" if rule == "oracle" else text
+
+
+def classes(it: Material) -> Html:
+    """Recall of every class in every group; those that lost most against the baseline first."""
+    groups = it.groups[:COLUMNS]
+    best = groups[0]
+    named = dict.fromkeys(name for name in metrics_of(best.counted[0], best.rule) if name.startswith(CLASS))
+    if not named:
+        raise Missing("no scores of single classes were kept")
+    verdict = it.found.verdicts[it.found.groups.index(best)]
+    base = verdict.base if verdict.base is not None and verdict.base is not best and verdict.base.counted else None
+    rows = [_class(it, name, groups, base) for name in named]
+    rows.sort(key=lambda row: row["order"])
+    heads = [Column(f"g{at}", "%", head=it.name(group), interval=True) for at, group in enumerate(groups)]
+    delta = [Column("delta", "+%", head="first to baseline", interval=True)] if base else []
+    columns = [Column("class"), *heads, *delta]
+    title = ["recall %, ± 95 % over seeds"]
+    shown = boxed(Table(columns, rows[:WORST], notes=title))
+    more = folded(f"{len(rows) - WORST} more classes", boxed(Table(columns, rows[WORST:]))) if rows[WORST:] else Html()
+    return joined([shown, more])
+
+
+def _class(it: Material, name: str, groups: Sequence[Group], base: Group | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"class": name.removeprefix(CLASS)}
+    row |= {f"g{at}": it.found.spread(group.values(name)) for at, group in enumerate(groups)}
+    first = mean(groups[0].values(name))
+    if base is None:
+        return row | {"order": first}
+    change = first - mean(base.values(name))
+    return row | {"delta": Interval(change, float("nan"), float("nan")), "order": change}

@@ -1,0 +1,146 @@
+"""What was asked for: settings in which groups differ, one run against its baseline, everything else folded; data; runs
+that are not counted."""
+
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from transfer_cli.report import names, numbers
+from transfer_cli.report.differ import difference
+from transfer_cli.report.groups import Group, Run, metrics_of
+from transfer_cli.report.page.markup import Html, boxed, facts, folded, joined, tag
+from transfer_cli.report.page.material import Material, Missing
+from transfer_cli.report.statistics import Interval
+from transfer_cli.report.tables import Column, Table
+
+COLUMNS = 6  # groups side by side
+
+
+def settings(it: Material) -> Html:
+    """A row a choice or setting that differs; folded, settings that only some groups have, what one run has beside
+    another, and all settings of each group."""
+    groups = it.found.groups[:COLUMNS]
+    if not groups:
+        raise Missing("no settings can be read")
+    known = [group.facts for group in groups]
+    keys = dict.fromkeys([*names.CHOICES, *(key for one in known for key in one)])
+    differ = [key for key in keys if len({one.get(key) for one in known}) > 1]
+    shared = [key for key in differ if all(key in one for one in known)]
+    rest = [key for key in differ if key not in shared]
+    more = len(it.found.groups) - COLUMNS
+    told = [
+        _table(it, groups, shared) if shared else tag("p", "All groups have the same settings."),
+        tag("p", f"{more} more groups, folded below", class_="quiet") if more > 0 else None,
+        folded(f"{len(rest)} settings that only some groups have", _table(it, groups, rest)) if rest else None,
+    ]
+    return joined([*told, *_pair(it), *(_all(it, group) for group in it.found.groups)])
+
+
+def _table(it: Material, groups: Sequence[Group], keys: Sequence[str]) -> Html:
+    columns = [Column("setting"), *(Column(f"g{at}", head=it.name(group)) for at, group in enumerate(groups))]
+    rows = [{"setting": key, **{f"g{at}": group.facts.get(key, "") for at, group in enumerate(groups)}} for key in keys]
+    return boxed(Table(columns, rows))
+
+
+def _pair(it: Material) -> list[Html]:
+    """The best run against one of its baseline, else of the second group: settings, results, cost, code, versions."""
+    done = it.found.done
+    if len(done) < 2:
+        return []
+    base = it.found.verdicts[it.found.groups.index(done[0])].base
+    other = base if base is not None and base is not done[0] and base.counted else done[1]
+    table = difference(done[0].counted[0], other.counted[0], everything=True)
+    return [folded(table.title, boxed(table))]
+
+
+def _all(it: Material, group: Group) -> Html:
+    rows = [{"setting": key, "value": value} for key, value in group.facts.items()]
+    return folded(f"all settings: {it.name(group)}", boxed(Table([Column("setting"), Column("value")], rows)))
+
+
+def data(it: Material) -> Html:
+    """What was learned from and tested on."""
+    run = it.groups[0].counted[0]
+    prints, test = run["fingerprints"], run["fingerprints"].get("test") or {}
+    head = run.get("headline") or {}
+    told: dict[str, str | None] = {
+        "target": _named(run, "data", prints.get("target")),
+        "source": _named(run, "source", prints.get("source")),
+        "classes": numbers.count(len(test.get("classes", ()))),
+        "tested on": f"{numbers.count(head.get('n') or 0)} {head.get('over', '')}",
+    }
+    notes = dict.fromkeys(note for group in it.groups for one in group.counted for note in one.get("notes", ()))
+    stages = [f"{stage['name']}: {stage['what']}" for stage in run["stages"] if stage.get("key")]
+    title = f"stages of {it.name(it.groups[0])}"
+    return joined([facts(told), _list("notes", list(notes)), _list(title, stages)])
+
+
+def _list(title: str, lines: list[str]) -> Html:
+    return joined([tag("h3", title), tag("ul", *(tag("li", line) for line in lines))]) if lines else Html()
+
+
+def _named(run: Run, word: str, digest: object) -> str | None:
+    choice = str(run["choices"].get(word) or "none")
+    if choice == "none":
+        return None
+    return f"{PurePath(choice).name}, sha256 {str(digest)[:16]}" if digest else PurePath(choice).name
+
+
+def uncounted(it: Material) -> Html:
+    """Runs that failed, died or never ended; what was left out, and why."""
+    rows = [
+        {"run": run["id"], "name": run.get("name"), "state": run["status"], "code": run.get("code"), "why": _why(run)}
+        for run in it.runs
+        if run["status"] != "done"
+    ]
+    ruled = [
+        {"run": run["id"], "name": run.get("name"), "state": "done", "why": f"has no {it.found.metric} by this rule"}
+        for run in it.found.ruled_out
+    ]
+    written = [f"{run['id']}: {run['note']}" for run in it.runs if run.get("note")]
+    if not rows and not ruled and not written:
+        raise Missing("none: every run is done and counts")
+    columns = [Column("run"), Column("name"), Column("state", state=True), Column("code", align="right"), Column("why")]
+    told = boxed(Table(columns, [*rows, *ruled])) if rows or ruled else Html()
+    return joined([told, _list("written about runs", written)])
+
+
+def _why(run: Run) -> str:
+    fault = run.get("fault") or run.get("error") or ""
+    seed = (run.get("config") or {}).get("seed")
+    return str(fault) or (f"seed {seed}" if seed is not None else "")
+
+
+def expected(it: Material) -> Html:
+    """An experiment's stated number beside the one reached."""
+    rows = []
+    for group in it.groups:
+        wanted = group.run["config"].get("expect") or {}
+        if {"metric", "rule", "value", "tolerance"} <= set(wanted):
+            rows.append(_against(it, group, wanted))
+    if not rows:
+        raise Missing("none of these runs is an experiment with a stated number")
+    columns = [
+        Column("group"),
+        Column("metric"),
+        Column("expected", align="right"),
+        Column("got", align="right"),
+        Column("verdict", state=True),
+        Column("of", head=""),
+    ]
+    return boxed(Table(columns, rows))
+
+
+def _against(it: Material, group: Group, wanted: dict[str, object]) -> dict[str, object]:
+    metric, value, wide = str(wanted["metric"]), float(str(wanted["value"])), float(str(wanted["tolerance"]))
+    scale = 100 if names.is_share(metric) else 1
+    scores = (metrics_of(run, str(wanted["rule"])).get(metric) for run in group.counted)
+    got = it.found.spread([float(score) for score in scores if score is not None])
+    agrees = abs(got.value - value) <= wide
+    return {
+        "group": it.name(group),
+        "metric": names.heading(metric),
+        "expected": numbers.plus_minus(Interval(value, value - wide, value + wide), scale),
+        "got": numbers.plus_minus(got, scale),
+        "verdict": "AGREES" if agrees else "DIFFERS",
+        "of": str(wanted.get("source", "")),
+    }
