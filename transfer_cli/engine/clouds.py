@@ -17,7 +17,7 @@ from transfer_cli.data.items import items, stored
 from transfer_cli.engine import passes
 from transfer_cli.engine.bench import Bench, Job
 from transfer_cli.engine.feed import Address, StepFeed
-from transfer_cli.metrics.domains import domain_accuracy, proxy_a_distance
+from transfer_cli.metrics.domains import domain_accuracy, principal_axes, proxy_a_distance
 from transfer_cli.signals import Stop
 from transfer_cli.store.store import Store
 
@@ -80,7 +80,7 @@ class Looking:
         name = json.dumps([data.fingerprint, data.classes, model, ref], default=str, sort_keys=True)
         if name not in self._seen:
             rows = _drawn(data)
-            made = stored(data.raw, rows.part, model, bench.cache, bench.device, lambda: None)
+            made = stored(data, rows.part, model, bench.cache, bench.device, lambda: None)
             shown = items(made, data, rows, model, bench.device)
             feed: Feed = StepFeed(shown, Address(0, "look", side), batch=shown.chunk, views=("none",))
             self._seen[name] = passes.features(bench.net(job, ref), feed, bench.precision(job)).cpu()
@@ -107,15 +107,6 @@ def _seen(features: Mapping[str, Tensor]) -> Seen:
 
 
 def _plane(features: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], float]:
-    """Principal components of all rows together, in float64; each direction's largest weight is positive."""
-    x = torch.cat(list(features.values())).double()
-    x = x - x.mean(0)
-    _, strengths, directions = torch.linalg.svd(x, full_matrices=False)
-    two = directions[:2]
-    two = two * torch.gather(two, 1, two.abs().argmax(1, keepdim=True)).sign()
-    variance = strengths.square()
-    points = torch.zeros(len(x), 2, dtype=torch.float64)
-    points[:, : len(two)] = x @ two.T  # features of one number have one direction
-    explained = float(variance[:2].sum() / variance.sum().clamp_min(1e-300))
+    points, explained = principal_axes(torch.cat(list(features.values())))
     parts = torch.split(points, [len(part) for part in features.values()])
     return dict(zip(features, parts, strict=True)), explained

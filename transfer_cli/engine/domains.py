@@ -8,7 +8,7 @@ from torch import Tensor
 
 from transfer_cli.engine import passes
 from transfer_cli.engine.bench import Bench, Job
-from transfer_cli.metrics.domains import domain_accuracy, proxy_a_distance
+from transfer_cli.metrics.domains import domain_accuracy, principal_axes, proxy_a_distance
 from transfer_cli.models.tensors import pack
 
 MOST = 500  # rows of a side, evenly taken
@@ -28,7 +28,7 @@ def domains(job: Job, bench: Bench, claim: Any) -> dict[str, Any]:
         net = bench.net(job, wants[when])
         seen = {side: _few(passes.features(net, feed, bench.precision(job))) for side, feed in feeds.items()}
         facts[when] = {"domain_accuracy": domain_accuracy(**seen), "a_distance": proxy_a_distance(**seen)}
-        axes = principal_axes(torch.cat([seen["source"], seen["target"]]), 2)
+        axes = principal_axes(torch.cat([seen["source"], seen["target"]]))[0].float()
         near, far = axes.split([len(seen["source"]), len(seen["target"])])
         kept |= {f"{when}.source": near, f"{when}.target": far}
     claim.put("domains.safetensors", pack({name: x.cpu().contiguous() for name, x in kept.items()}, {}))
@@ -37,13 +37,3 @@ def domains(job: Job, bench: Bench, claim: Any) -> dict[str, Any]:
 
 def _few(rows: Tensor) -> Tensor:
     return rows[:: -(-len(rows) // MOST)]
-
-
-def principal_axes(rows: Tensor, count: int) -> Tensor:
-    """Coordinates [N, count] of rows [N, D] along their first principal axes; a narrow row is filled with zeros. The
-    sign of an axis is that of its largest weight."""
-    centred = (rows - rows.mean(0)).double()
-    axes = torch.linalg.svd(centred, full_matrices=False).Vh[:count]
-    axes = axes * axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
-    found = centred @ axes.T
-    return torch.nn.functional.pad(found, (0, count - found.shape[1])).float()

@@ -45,3 +45,15 @@ def domain_accuracy(source: Tensor, target: Tensor) -> float:
 def proxy_a_distance(source: Tensor, target: Tensor) -> float:
     """2 (1 - 2 error) of that classifier, in [-2, 2]; 0: cannot be told apart. Ben-David et al. 2006 (NIPS 19)."""
     return 2 * (2 * domain_accuracy(source, target) - 1)
+
+
+def principal_axes(rows: Tensor, count: int = 2) -> tuple[Tensor, float]:
+    """Coordinates [N, count] float64 of rows [N, D] along their first principal axes, and the share of the variance in
+    them. Each axis's largest weight is positive; rows of fewer numbers than axes are filled with zeros."""
+    centred = rows.double() - rows.double().mean(0)
+    _, strengths, axes = torch.linalg.svd(centred, full_matrices=False)
+    axes = axes[:count]
+    axes = axes * axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
+    points = torch.nn.functional.pad(centred @ axes.T, (0, count - len(axes)))
+    variance = strengths.square()
+    return points, float(variance[:count].sum() / variance.sum().clamp_min(1e-300))
