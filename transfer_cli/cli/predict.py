@@ -61,7 +61,10 @@ def finished(options: Options) -> dict[str, Any]:
     if len(found) != 1:
         ids = ", ".join(run["id"] for run in found[-5:])
         raise ConfigError(
-            Fault(" ".join([*options.args, *options.words]), f"means {len(found)} runs: {ids}; predict takes one")
+            Fault(
+                " ".join([*options.args, *options.words]),
+                f"means {len(found)} runs: {ids}; {options.command} takes one",
+            )
         )
     run = found[0]
     if run["status"] != "done":

@@ -3,6 +3,7 @@ scored. And the features its net has of a data set."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transfer_cli.contracts import Inputs
 from transfer_cli.data.dataset import DataSet, Part
 from transfer_cli.data.decode import Fit, fitted, picture
 from transfer_cli.data.images import Images
@@ -23,7 +25,8 @@ from transfer_cli.engine import passes
 from transfer_cli.engine.bench import Bench, Job
 from transfer_cli.engine.evaluate import settle_head
 from transfer_cli.engine.feed import Address, StepFeed
-from transfer_cli.errors import DataError, Fault
+from transfer_cli.errors import ConfigError, DataError, Fault
+from transfer_cli.models.tensors import unpack
 from transfer_cli.plugins import load_class
 from transfer_cli.predictors.support import as_logits
 from transfer_cli.signals import Stop
@@ -89,6 +92,33 @@ class Predicting:
         if width != (wanted := self.spec["model"]["input"]["width"]):
             raise DataError(Fault(name, f"has {width:,} numbers a row, the net of the run reads {wanted:,}"))
 
+    @property
+    def precision(self) -> str:
+        """In which the run's net computes."""
+        return self.bench.precision(self.job)
+
+    def told(self, most: int) -> Iterator[tuple[Inputs, Tensor]]:
+        """Inputs of at most `most` test rows, spread over them all, with the scores [B, C] that the run's evaluation
+        stored for them. Raises DataError if the data are no longer those; ConfigError for a run without classes."""
+        found = json.loads(self.bench.store.read(self.job.key, "results.json"))["rules"][self.spec["headline"]]
+        scores = unpack(self.bench.store.read(self.job.key, f"scores-{found['scores']}.safetensors"))[0].get("scores")
+        if scores is None:
+            raise ConfigError(Fault("run", "its answers are not one class a row, so there is nothing to compare with"))
+        data = self._unchanged("test", self.spec["test"], "the check reads it")
+        job = replace(self.job, data={"target": data})
+        items = self.bench.feed(job, "target", "test", seed=job.seed).items
+        chosen = np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(np.int64))
+        for index in torch.from_numpy(chosen).split(CHUNK):
+            yield items.gather(index, "none", np.random.default_rng)[0], scores[index]
+
+    def _unchanged(self, part: Part, key: Any, why: str) -> DataSet:
+        """The run's target. Raises DataError if the rows of a part are not those of `key`."""
+        data = self.target()
+        if data.key(part, labelled=True, seed=self.job.seed) != key:
+            text = f"is not what it was when the run was evaluated, and {why}"
+            raise DataError(Fault(data.title, text, do="bring the data back, or run the same words again"))
+        return data
+
     def features(self, data: DataSet) -> dict[str, np.ndarray]:
         """`train_features` float32 [N, D], `train_labels` int64 [N], and so on for the parts there are: all rows, with
         the labels of the data. Raises DataError for vectors of another width."""
@@ -133,13 +163,8 @@ class Predicting:
         settings: Mapping[str, Any] = self.spec["predictor"]
         kind = load_class("predictors", settings["predictor"], self.job.plugins)
         predictor = kind(**{name: value for name, value in settings.items() if name != "predictor"})
-        data = self.target()
-        if data.key("train", labelled=True, seed=self.job.seed) != self.spec["support"]:
-            text = "is not what it was when the run was evaluated, and this predictor reads it"
-            raise DataError(Fault(data.title, text, do="bring the data back, or run the same words again"))
-        job = Job(
-            "predict", self.job.key, self.spec, (), {"target": data}, plugins=self.job.plugins, seed=self.job.seed
-        )
+        data = self._unchanged("train", self.spec["support"], "this predictor reads it")
+        job = replace(self.job, data={"target": data})
         support, labels = self.bench.feed(job, "target", "train", seed=job.seed).features(self.net)
 
         def score(feed: StepFeed) -> Tensor:
