@@ -42,7 +42,7 @@ def measured(folder: Path) -> list[dict[str, Any]]:
 
 def markdown(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "| net | format | file | equal classes | largest difference of scores | allowed | one row | the run's own net |",
+        "| net | format | file | equal classes | scores differ by at most | allowed | one row | the run's own net |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:

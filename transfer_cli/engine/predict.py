@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from transfer_cli.contracts import Inputs
@@ -60,7 +61,9 @@ class Predicting:
         self.reads = "texts" if "tokenizer" in given else "vectors" if "width" in given else "pictures"
         self.job = Job("predict", key, self.spec, (), {}, plugins=plugins, seed=seed)
         self.net = self.bench.net(self.job, self.spec["nets"][self.spec["headline"]]).eval()
-        self.score = self._by_head if self.spec["predictor"]["predictor"] == "none" else self._by_predictor()
+        self.task = Classification(self.classes)
+        self.differentiable = self.spec["predictor"]["predictor"] == "none"
+        self.judge = self._head() if self.differentiable else self._predictor()
 
     def pictures(self, paths: Sequence[Path]) -> Iterator[Row]:
         for start in range(0, len(paths), CHUNK):
@@ -134,32 +137,53 @@ class Predicting:
     def _chunk(self, paths: Sequence[Path]) -> list[Row]:
         rows = [_row(str(path)) for path in paths]
         good: list[tuple[Row, np.ndarray]] = []
-        fit = Fit.of(self.spec["model"]["input"])
         for row, path in zip(rows, paths, strict=True):
             try:
-                good.append((row, fitted(picture(path), fit)))
+                good.append((row, self.fitted(picture(path))))
             except DataError as error:
                 row["error"] = error.faults[0].text
         if good:
-            # a picture's channels may lie last in memory, and numpy would keep that order
-            stacked = np.ascontiguousarray(np.stack([pixels for _, pixels in good]))
-            device, view = self.bench.device, _unlabelled(len(good))
-            pixels = placed(stacked, device)
-            items = Images(pixels, view, self.spec["model"], policy="none", flip=False, device=device)
-            self._score([row for row, _ in good], items)
+            self._score([row for row, _ in good], self._images([pixels for _, pixels in good]))
         return rows
+
+    def fitted(self, image: Image.Image) -> np.ndarray:
+        """uint8 [C, H, W]: what the net sees of a picture."""
+        return fitted(image, Fit.of(self.spec["model"]["input"]))
+
+    def inputs(self, pictures: Sequence[np.ndarray]) -> Inputs:
+        """What the net reads, of pictures that are `fitted`."""
+        return self._images(pictures).gather(torch.arange(len(pictures)), "none", np.random.default_rng)[0]
+
+    def _images(self, pictures: Sequence[np.ndarray]) -> Images:
+        # a picture's channels may lie last in memory, and numpy would keep that order
+        pixels = placed(np.ascontiguousarray(np.stack(pictures)), self.bench.device)
+        view = _unlabelled(len(pictures))
+        return Images(pixels, view, self.spec["model"], policy="none", flip=False, device=self.bench.device)
 
     def _score(self, rows: Sequence[Row], items: Items) -> None:
         feed = StepFeed(items, Address(0, "predict", "files"), batch=len(items), views=("none",))
         for row, chances in zip(rows, self.score(feed).softmax(1).tolist(), strict=True):
             row |= {"class": self.classes[int(np.argmax(chances))], "probabilities": chances}
 
-    def _by_head(self, feed: StepFeed) -> Tensor:
-        task = Classification(self.classes)
-        settle_head(self.net, task, "the run")
-        return passes.rows(self.net, task, feed, self.bench.precision(self.job))["scores"]
+    def scores(self, inputs: Inputs) -> Tensor:
+        """Scores [B, C] float32 of a batch, with their gradient where the answer is `differentiable`: a head's."""
+        if self.differentiable:
+            found: Tensor = self.net(inputs, self.task.head)
+            return found.float()
+        return self.judge(self.net.features(inputs).float())
 
-    def _by_predictor(self) -> Callable[[StepFeed], Tensor]:
+    def score(self, feed: StepFeed) -> Tensor:
+        """Scores [N, C] of every row."""
+        precision = self.bench.precision(self.job)
+        if self.differentiable:
+            return passes.rows(self.net, self.task, feed, precision)["scores"]
+        return self.judge(passes.features(self.net, feed, precision))
+
+    def _head(self) -> Callable[[Tensor], Tensor]:
+        settle_head(self.net, self.task, "the run")
+        return self.net.head(self.task.head)
+
+    def _predictor(self) -> Callable[[Tensor], Tensor]:
         settings: Mapping[str, Any] = self.spec["predictor"]
         kind = load_class("predictors", settings["predictor"], self.job.plugins)
         predictor = kind(**{name: value for name, value in settings.items() if name != "predictor"})
@@ -167,12 +191,11 @@ class Predicting:
         job = replace(self.job, data={"target": data})
         support, labels = self.bench.feed(job, "target", "train", seed=job.seed).features(self.net)
 
-        def score(feed: StepFeed) -> Tensor:
-            query = passes.features(self.net, feed, self.bench.precision(job))
+        def judge(query: Tensor) -> Tensor:
             scores: Tensor = predictor.scores(support[None], labels[None], query[None], len(self.classes))
             return as_logits(predictor, scores[0])
 
-        return score
+        return judge
 
 
 def _row(name: str) -> Row:
