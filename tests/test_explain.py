@@ -240,7 +240,7 @@ def test_pictures_get_a_drawing_for_each_likely_class(transfer: Transfer, pictur
     assert {row["path"] for row in rows} == {f"pics/test/cat/{i:02}.png" for i in range(5)}
     assert {row["by"] for row in rows} == {"occlusion"}
     for row in rows:
-        assert Image.open(tmp_path / row["drawing"]).size == (256, 256)
+        assert min(Image.open(tmp_path / row["drawing"]).size) >= 256
         assert row["drawing"].startswith(f"explain/{Path(row['path']).stem}-{row['class']}")
     before = {path: path.read_bytes() for path in (tmp_path / "explain").iterdir()}
     again = transfer("explain", name, "pics/test/cat/00.png", "--by", "gradients")
