@@ -130,7 +130,7 @@ def test_configuration_folders_are_given_and_of_the_current_directory(
     ("argv", "wanted"),
     [
         (["run", "--mutlirun"], ["--mutlirun: no such option; nearest: --multirun; all: transfer run --help"]),
-        (["run", "--yes"], ["--yes: transfer run has no such option; it belongs to clean"]),
+        (["run", "--yes"], ["--yes: transfer run has no such option; it belongs to export, explain, clean"]),
         (
             ["run", "--seeds", "x", "--wait", "soon"],
             ["--seeds=x: whole number >= 1", "--wait=soon: a time: 90s, 15m, 1h30m"],

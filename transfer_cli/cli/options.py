@@ -20,6 +20,8 @@ ONE_OF = {
     "color": ("auto", "always", "never"),
     "rule": RULES,
     "interval": ("t", "bootstrap"),
+    "to": ("safetensors", "onnx", "torch_export"),
+    "quantize": ("int8",),
 }
 MANY = ("config_dirs", "without", "candidates")  # fields of options that may be repeated
 WORD = re.compile(r"[~+]{0,2}[A-Za-z_][\w.@/+-]*=", re.ASCII)  # `./a=b.png` is a path
@@ -59,6 +61,8 @@ class Options:
     from_file: Path | None = None
     features: bool = False
     candidates: tuple[tuple[str, ...], ...] = ()
+    to: str = ""
+    quantize: str = ""
     yes: bool = False
     rule: str = ""
     by: tuple[str, ...] = ()

@@ -61,7 +61,10 @@ def finished(options: Options) -> dict[str, Any]:
     if len(found) != 1:
         ids = ", ".join(run["id"] for run in found[-5:])
         raise ConfigError(
-            Fault(" ".join([*options.args, *options.words]), f"means {len(found)} runs: {ids}; predict takes one")
+            Fault(
+                " ".join([*options.args, *options.words]),
+                f"means {len(found)} runs: {ids}; {options.command} takes one",
+            )
         )
     run = found[0]
     if run["status"] != "done":
@@ -72,13 +75,13 @@ def finished(options: Options) -> dict[str, Any]:
 
 def _predictions(predicting: Any, place: Path) -> Iterable[dict[str, Any]]:
     if predicting.reads == "texts":
-        return predicting.texts(_texts(place))  # type: ignore[no-any-return]
+        return predicting.texts(texts_at(place))  # type: ignore[no-any-return]
     if predicting.reads == "vectors":
         return predicting.vectors(place.name, matrix_of(place))  # type: ignore[no-any-return]
-    return predicting.pictures(_files(place))  # type: ignore[no-any-return]
+    return predicting.pictures(files_at(place))  # type: ignore[no-any-return]
 
 
-def _texts(place: Path) -> list[tuple[str, str]]:
+def texts_at(place: Path) -> list[tuple[str, str]]:
     """A text a line of a .txt, or the column `text` of a .csv, .tsv or .jsonl, each by file and row. DataError if there
     are none."""
     if not place.is_file():
@@ -91,7 +94,7 @@ def _texts(place: Path) -> list[tuple[str, str]]:
     return [(f"{place.name} row {line.row}", line.text) for line in texts_of(place)]
 
 
-def _files(place: Path) -> list[Path]:
+def files_at(place: Path) -> list[Path]:
     if place.is_dir():
         paths = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     elif place.suffix.lower() == ".csv" and place.is_file():

@@ -55,6 +55,16 @@ HELP = {
         "classes and probabilities of pictures: a file, folder or CSV",
         "transfer predict last ./new -o new.csv",
     ),
+    "export": (
+        "[RUN] --to FORMAT",
+        "the net of a run as one file for other programs, checked against the run",
+        "transfer export last --to onnx -o model.onnx",
+    ),
+    "explain": (
+        "RUN INPUT ...",
+        "why a run gives its answers: what counts in pictures and texts",
+        "transfer explain last ./new/a.jpg",
+    ),
     "data": ("check DATA", "open every file; count, measure, find copies", "transfer data check ./pictures"),
     "fetch": ("NAME", "bring data or weights to the data folder", "transfer fetch usps"),
     "clean": ("", "what no run refers to; deletes with -y only", "transfer clean"),
@@ -66,7 +76,7 @@ HELP = {
     "completion": ("bash|zsh|fish", "print a completion script", "transfer completion bash"),
 }
 COMMANDS = tuple(HELP)
-_SETUP = "run resume show list data fetch predict doctor verify rank"
+_SETUP = "run resume show list data fetch predict export explain doctor verify rank"
 
 OPTIONS = (
     Option("--multirun", "-m", "", "multirun", "every combination", "run show"),
@@ -80,17 +90,26 @@ OPTIONS = (
     Option("--no-cache", "", "", "no_cache", "compute stages anew", "run"),
     Option("--wait", "", "TIME", "wait", "for a busy stage", "run resume verify"),
     Option("--strict-identity", "", "", "strict_identity", "no stage of other versions", "run resume"),
-    Option("--offline", "", "", "offline", "never use the network", "run resume show data predict fetch verify rank"),
+    Option(
+        "--offline",
+        "",
+        "",
+        "offline",
+        "never use the network",
+        "run resume show data predict fetch verify rank export explain",
+    ),
     Option("--config-dir", "", "DIR", "config_dirs", "YAML files of your own", _SETUP),
     Option("--from", "", "FILE", "from_file", "take it from a file you have", "fetch"),
     Option("--features", "", "", "features", "features to -o FILE.npz, no classes", "predict"),
+    Option("--to", "", "FORMAT", "to", "safetensors, onnx or torch_export", "export"),
+    Option("--quantize", "", "KIND", "quantize", "int8: a smaller file (onnx)", "export"),
     Option("--candidate", "", "WORDS", "candidates", "a source: its words, quoted; may be repeated", "rank"),
-    Option("--yes", "-y", "", "yes", "delete without asking", "clean"),
+    Option("--yes", "-y", "", "yes", "delete, or replace files, without asking", "clean export explain"),
     Option(
         "--metric", "", "NAME", "metric", "accuracy, nll ...; a search: target_val/accuracy", "run compare rank report"
     ),
     Option("--rule", "", "RULE", "rule", "final, source_val, target_val, information ..., oracle", "compare report"),
-    Option("--by", "", "KEYS", "by", "words that make the groups: a,b", "compare report"),
+    Option("--by", "", "KEYS", "by", "groups: a,b; explain: gradcam, rollout ...", "compare report explain"),
     Option("--baseline", "", "WORDS", "baseline", "compare with this group", "compare report"),
     Option("--interval", "", "KIND", "interval", "t or bootstrap", "compare report"),
     Option("--not", "", "WORD", "without", "leave out runs; may be repeated", "compare list report"),

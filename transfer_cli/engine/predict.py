@@ -3,14 +3,17 @@ scored. And the features its net has of a data set."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
+from transfer_cli.contracts import Inputs
 from transfer_cli.data.dataset import DataSet, Part
 from transfer_cli.data.decode import Fit, fitted, picture
 from transfer_cli.data.images import Images
@@ -23,7 +26,8 @@ from transfer_cli.engine import passes
 from transfer_cli.engine.bench import Bench, Job
 from transfer_cli.engine.evaluate import settle_head
 from transfer_cli.engine.feed import Address, StepFeed
-from transfer_cli.errors import DataError, Fault
+from transfer_cli.errors import ConfigError, DataError, Fault
+from transfer_cli.models.tensors import unpack
 from transfer_cli.plugins import load_class
 from transfer_cli.predictors.support import as_logits
 from transfer_cli.signals import Stop
@@ -57,7 +61,9 @@ class Predicting:
         self.reads = "texts" if "tokenizer" in given else "vectors" if "width" in given else "pictures"
         self.job = Job("predict", key, self.spec, (), {}, plugins=plugins, seed=seed)
         self.net = self.bench.net(self.job, self.spec["nets"][self.spec["headline"]]).eval()
-        self.score = self._by_head if self.spec["predictor"]["predictor"] == "none" else self._by_predictor()
+        self.task = Classification(self.classes)
+        self.differentiable = self.spec["predictor"]["predictor"] == "none"
+        self.judge = self._head() if self.differentiable else self._predictor()
 
     def pictures(self, paths: Sequence[Path]) -> Iterator[Row]:
         for start in range(0, len(paths), CHUNK):
@@ -89,6 +95,33 @@ class Predicting:
         if width != (wanted := self.spec["model"]["input"]["width"]):
             raise DataError(Fault(name, f"has {width:,} numbers a row, the net of the run reads {wanted:,}"))
 
+    @property
+    def precision(self) -> str:
+        """In which the run's net computes."""
+        return self.bench.precision(self.job)
+
+    def told(self, most: int) -> Iterator[tuple[Inputs, Tensor]]:
+        """Inputs of at most `most` test rows, spread over them all, with the scores [B, C] that the run's evaluation
+        stored for them. Raises DataError if the data are no longer those; ConfigError for a run without classes."""
+        found = json.loads(self.bench.store.read(self.job.key, "results.json"))["rules"][self.spec["headline"]]
+        scores = unpack(self.bench.store.read(self.job.key, f"scores-{found['scores']}.safetensors"))[0].get("scores")
+        if scores is None:
+            raise ConfigError(Fault("run", "its answers are not one class a row, so there is nothing to compare with"))
+        data = self._unchanged("test", self.spec["test"], "the check reads it")
+        job = replace(self.job, data={"target": data})
+        items = self.bench.feed(job, "target", "test", seed=job.seed).items
+        chosen = np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(np.int64))
+        for index in torch.from_numpy(chosen).split(CHUNK):
+            yield items.gather(index, "none", np.random.default_rng)[0], scores[index]
+
+    def _unchanged(self, part: Part, key: Any, why: str) -> DataSet:
+        """The run's target. Raises DataError if the rows of a part are not those of `key`."""
+        data = self.target()
+        if data.key(part, labelled=True, seed=self.job.seed) != key:
+            text = f"is not what it was when the run was evaluated, and {why}"
+            raise DataError(Fault(data.title, text, do="bring the data back, or run the same words again"))
+        return data
+
     def features(self, data: DataSet) -> dict[str, np.ndarray]:
         """`train_features` float32 [N, D], `train_labels` int64 [N], and so on for the parts there are: all rows, with
         the labels of the data. Raises DataError for vectors of another width."""
@@ -104,50 +137,65 @@ class Predicting:
     def _chunk(self, paths: Sequence[Path]) -> list[Row]:
         rows = [_row(str(path)) for path in paths]
         good: list[tuple[Row, np.ndarray]] = []
-        fit = Fit.of(self.spec["model"]["input"])
         for row, path in zip(rows, paths, strict=True):
             try:
-                good.append((row, fitted(picture(path), fit)))
+                good.append((row, self.fitted(picture(path))))
             except DataError as error:
                 row["error"] = error.faults[0].text
         if good:
-            # a picture's channels may lie last in memory, and numpy would keep that order
-            stacked = np.ascontiguousarray(np.stack([pixels for _, pixels in good]))
-            device, view = self.bench.device, _unlabelled(len(good))
-            pixels = placed(stacked, device)
-            items = Images(pixels, view, self.spec["model"], policy="none", flip=False, device=device)
-            self._score([row for row, _ in good], items)
+            self._score([row for row, _ in good], self._images([pixels for _, pixels in good]))
         return rows
+
+    def fitted(self, image: Image.Image) -> np.ndarray:
+        """uint8 [C, H, W]: what the net sees of a picture."""
+        return fitted(image, Fit.of(self.spec["model"]["input"]))
+
+    def inputs(self, pictures: Sequence[np.ndarray]) -> Inputs:
+        """What the net reads, of pictures that are `fitted`."""
+        return self._images(pictures).gather(torch.arange(len(pictures)), "none", np.random.default_rng)[0]
+
+    def _images(self, pictures: Sequence[np.ndarray]) -> Images:
+        # a picture's channels may lie last in memory, and numpy would keep that order
+        pixels = placed(np.ascontiguousarray(np.stack(pictures)), self.bench.device)
+        view = _unlabelled(len(pictures))
+        return Images(pixels, view, self.spec["model"], policy="none", flip=False, device=self.bench.device)
 
     def _score(self, rows: Sequence[Row], items: Items) -> None:
         feed = StepFeed(items, Address(0, "predict", "files"), batch=len(items), views=("none",))
         for row, chances in zip(rows, self.score(feed).softmax(1).tolist(), strict=True):
             row |= {"class": self.classes[int(np.argmax(chances))], "probabilities": chances}
 
-    def _by_head(self, feed: StepFeed) -> Tensor:
-        task = Classification(self.classes)
-        settle_head(self.net, task, "the run")
-        return passes.rows(self.net, task, feed, self.bench.precision(self.job))["scores"]
+    def scores(self, inputs: Inputs) -> Tensor:
+        """Scores [B, C] float32 of a batch, with their gradient where the answer is `differentiable`: a head's."""
+        if self.differentiable:
+            found: Tensor = self.net(inputs, self.task.head)
+            return found.float()
+        return self.judge(self.net.features(inputs).float())
 
-    def _by_predictor(self) -> Callable[[StepFeed], Tensor]:
+    def score(self, feed: StepFeed) -> Tensor:
+        """Scores [N, C] of every row."""
+        precision = self.bench.precision(self.job)
+        if self.differentiable:
+            return passes.rows(self.net, self.task, feed, precision)["scores"]
+        return self.judge(passes.features(self.net, feed, precision))
+
+    def _head(self) -> Callable[[Tensor], Tensor]:
+        settle_head(self.net, self.task, "the run")
+        return self.net.head(self.task.head)
+
+    def _predictor(self) -> Callable[[Tensor], Tensor]:
         settings: Mapping[str, Any] = self.spec["predictor"]
         kind = load_class("predictors", settings["predictor"], self.job.plugins)
         predictor = kind(**{name: value for name, value in settings.items() if name != "predictor"})
-        data = self.target()
-        if data.key("train", labelled=True, seed=self.job.seed) != self.spec["support"]:
-            text = "is not what it was when the run was evaluated, and this predictor reads it"
-            raise DataError(Fault(data.title, text, do="bring the data back, or run the same words again"))
-        job = Job(
-            "predict", self.job.key, self.spec, (), {"target": data}, plugins=self.job.plugins, seed=self.job.seed
-        )
+        data = self._unchanged("train", self.spec["support"], "this predictor reads it")
+        job = replace(self.job, data={"target": data})
         support, labels = self.bench.feed(job, "target", "train", seed=job.seed).features(self.net)
 
-        def score(feed: StepFeed) -> Tensor:
-            query = passes.features(self.net, feed, self.bench.precision(job))
+        def judge(query: Tensor) -> Tensor:
             scores: Tensor = predictor.scores(support[None], labels[None], query[None], len(self.classes))
             return as_logits(predictor, scores[0])
 
-        return score
+        return judge
 
 
 def _row(name: str) -> Row:

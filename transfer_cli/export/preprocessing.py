@@ -1,0 +1,35 @@
+"""What must happen to a picture, a text or numbers before an exported program reads them: JSON beside it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from transfer_cli.data.decode import Fit
+
+Json = dict[str, Any]
+
+
+def preprocessing(input: Mapping[str, Any], tokenizer: str = "") -> Json:
+    """Of the `input` of a model node; `tokenizer` is the file that stands beside the program."""
+    if "tokenizer" in input:
+        return {
+            "reads": "text",
+            "tokenizer": tokenizer,
+            "most_tokens": int(input["length"]),
+            "longer": "cut at its end",
+            "padding": "on the right, with token 0 where mask is false",
+        }
+    if "width" in input:
+        return {"reads": "numbers", "width": int(input["width"])}
+    fit = Fit.of(input)
+    return {
+        "reads": "picture",
+        "steps": [
+            {"turn": "as EXIF says"},
+            {"convert": "L" if fit.channels == 1 else "RGB"},
+            {"resize": {"shorter_side": fit.size, "interpolation": fit.interpolation, "antialias": True}},
+            {"crop": {"centre": [fit.crop, fit.crop]}},
+            {"scale": 1 / 255},
+            {"normalise": {"mean": list(input["mean"]), "std": list(input["std"])}},
+        ],
+        "layout": "rows, channels, height, width",
+    }
