@@ -36,6 +36,19 @@ class Candidate:
     seen: bool
 
     @property
+    def untaught(self) -> bool:
+        """Whether the net is drawn at random."""
+        return "init" in self.net
+
+    def to_run(self, strategy: str) -> list[str]:
+        """Words that run `strategy` from here; of an untaught net, scratch."""
+        if not self.untaught:
+            return [f"strategy={strategy}", *self.words]
+        words = [word for word in self.words if word not in ("source=none", "weights=none")]
+        base = self.plan.values["source"]["family"] == "base"  # then its classes are the others, and none are all
+        return ["strategy=scratch", *([] if base else ["source=none"]), *words]
+
+    @property
     def probe(self) -> Stage:
         """The stage that a ranking takes net and rows from: a probe reads what it reads."""
         return probe_of(self.plan)
@@ -72,7 +85,7 @@ def probe_of(plan: Plan) -> Stage:
 
 def _data(options: Options) -> list[str]:
     if len(options.args) > 1:
-        raise ConfigError(Fault(" ".join(options.args), "rank takes one DATA", do=EXAMPLE))
+        raise ConfigError(Fault(" ".join(options.args), f"{options.command} takes one DATA", do=EXAMPLE))
     return [f"data={text}" for text in options.args]
 
 

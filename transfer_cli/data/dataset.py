@@ -130,8 +130,8 @@ class DataSet:
             raise DataError(Fault(f"{self.word}.whole", text, "true", do=f"{self.word}.whole=false cuts a test part"))
         if labelled and self.folded(part):
             which = {"fold": self.view.fold, "of": self.view.folds, "seed": self.view.split_seed, "part": part}
-            whole = self.pool if part == "train" else self.pool._clean
-            return {**whole.key("train", labelled=True, seed=seed), "fold": which}
+            pool = self.pool if part == "train" else self.pool._clean
+            return {**pool.key("train", labelled=True, seed=seed), "fold": which}
         raw_part, _ = self.parts[part]
         limits = self._limits(part) if labelled else {}
         whole = part in self.raw.parts and not self._cuts(part)

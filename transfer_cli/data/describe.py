@@ -32,8 +32,8 @@ class View:
     `default_source` are taken where no word names another. `val_fraction` is cut from train
     (of the whole, where the family has no test part) by `split_seed`; `shots` a class or a `fraction` are the labels
     to learn from, `val_shots` those to validate on; with `fold` these labels are cut into `folds` parts, of which that
-    one (from 0) is to validate on and the others are to learn from; `classes` are names or positions; `augment` null is none, and of
-    source=base what the target has: pictures of one data set are alike. `rename`, `skip` and `groups` are
+    one (from 0) is to validate on and the others are to learn from; `classes` are names or positions; `augment` null is
+    none, and of source=base what the target has: pictures of one data set are alike. `rename`, `skip` and `groups` are
     for curate.py. `label_noise` of the labels to learn from (of every class) are made wrong, drawn by `noise_seed`:
     symmetric, any other class; asymmetric, the next class. Labels of validation and test stay as they are.
     `whole` keeps a domain in one piece: every row of the target is test, and its training rows are the same ones, for

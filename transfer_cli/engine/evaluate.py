@@ -1,5 +1,6 @@
 """The evaluate stage: test rows of the target (validation rows, where that is asked for) scored by the net's head, by a
-predictor, or over few-shot episodes. The only stage that reads test. Scores are kept per row, for paired comparisons."""
+predictor, or over few-shot episodes. The only stage that reads test. Scores are kept per row, for paired
+comparisons."""
 
 import json
 from typing import Any

@@ -26,7 +26,8 @@ class Trainer:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Which part of the target is scored, and how: `part` val is for what chooses by it. `way` null: every class at once; else episodes of `way` classes."""
+    """Which part of the target is scored, and how: `part` val is for what chooses by it. `way` null: every class at
+    once; else episodes of `way` classes."""
 
     part: Literal["test", "val"] = "test"
     way: Annotated[int, Range(2)] | None = None
