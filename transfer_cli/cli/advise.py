@@ -229,6 +229,7 @@ class _Advising:
         assert self.ledger is not None
         with self.ledger.changing() as rows:
             found = self.reached(rows)
+            self.race.overhead = self._overhead(rows)
             heat = self.race.next(found, self.gone, lower=self._lower())
             if heat is None:
                 return False
@@ -241,6 +242,14 @@ class _Advising:
             rows.append(row)
         self._note({"spent": self.gone})
         return True
+
+    def _overhead(self, rows: Sequence[Row]) -> float:
+        """Seconds that a run took so far beside its stages: its process, its figures."""
+        done = [self._of(row)["cost"] for row in rows if self._of(row)]
+        beside = (
+            self.gone - self.record["advise"].get("ranked", 0.0) - sum(c["seconds"] - c["seconds_cached"] for c in done)
+        )
+        return max(0.5, beside / len(done)) if done else 1.0
 
     # what was reached
     def reached(self, rows: Sequence[Row]) -> list[Reached]:

@@ -63,7 +63,7 @@ def candidates(options: Options, screen: Screen) -> list[Candidate]:
     """Every source that the words, `--candidate` or, without any, the data folder offer, each once. Raises ConfigError
     for words that train, and if the candidates would be scored on different rows."""
     words = [*options.words, *_data(options)]
-    _check(words, options.candidates)
+    _check(words, options)
     shared, own = [w for w in words if parse(w).key not in NAMES], [w for w in words if parse(w).key in NAMES]
     offered = not own and not options.candidates
     spoken = list(_spoken(shared, [own] * bool(own or offered) + [list(each) for each in options.candidates], options))
@@ -89,10 +89,10 @@ def _data(options: Options) -> list[str]:
     return [f"data={text}" for text in options.args]
 
 
-def _check(words: Sequence[str], sets: Sequence[Sequence[str]]) -> None:
+def _check(words: Sequence[str], options: Options) -> None:
     """Raises ConfigError for words that train on the target, none of a target, and a candidate with a target of its
     own."""
-    faults = []
+    faults, sets = [], options.candidates
     for word in map(parse, [*words, *(word for each in sets for word in each)]):
         if word.top not in KNOWN:
             text = f"rank trains nothing; its words are {', '.join(KNOWN)}"
@@ -101,7 +101,7 @@ def _check(words: Sequence[str], sets: Sequence[Sequence[str]]) -> None:
         if word.top in ("data", "seed", "runtime", "plugins"):
             faults.append(Fault(word.key, "is the same for all candidates; say it outside --candidate", word.value))
     if not any(parse(word).top == "data" for word in words):
-        faults.append(Fault("rank", "wants a target", do=EXAMPLE))
+        faults.append(Fault(options.command, "wants a target", do=EXAMPLE))
     if faults:
         raise ConfigError(*faults)
 

@@ -15,7 +15,6 @@ FOLDS = 5
 SHARES = (0.45, 0.65, 0.85)  # of the budget, by which a round has begun its last run; the end is for test
 ENOUGH, LEAST = (100, 200, 300), (1, 1, 3)  # rows that a round validates on, and its fewest folds
 KEPT = 3  # of so many pairs of a strategy one goes on
-OVERHEAD_S = 1.0  # of a run, beside its stages
 
 
 class Heat(NamedTuple):
@@ -65,11 +64,11 @@ class Fate:
 
 
 class Race:
-    """`order`: pairs, the most promising first; `rows`: validation rows of a fold; `lower`: smaller values are
-    better."""
+    """`order`: pairs, the most promising first; `rows`: validation rows of a fold; `overhead`: seconds
+    of a run beside its stages. `lower`: smaller values are better."""
 
     def __init__(self, pairs: Sequence[Pair], order: Sequence[int], rows: int, budget: float) -> None:
-        self.pairs, self.order, self.budget = pairs, list(order), budget
+        self.pairs, self.order, self.budget, self.overhead = pairs, list(order), budget, 1.0
         self.folds = [min(FOLDS, max(least, ceil(enough / max(1, rows)))) for enough, least in zip(ENOUGH, LEAST)]
 
     def next(self, found: Sequence[Reached], gone: float, *, lower: bool = False) -> Heat | None:
@@ -175,14 +174,14 @@ class Race:
         done = [each for each in found if each.value is not None]
         if own := [each for each in done if each.heat.pair == heat.pair]:
             last = max(own, key=lambda each: (each.heat.round, each.heat.fold or 0))
-            return last.seconds * (PARTS[last.heat.round] / PARTS[heat.round] if pair.work else 1.0) + OVERHEAD_S
+            return last.seconds * (PARTS[last.heat.round] / PARTS[heat.round] if pair.work else 1.0) + self.overhead
         rates = [
             each.seconds * PARTS[each.heat.round] / other.work
             for each in done
             if (other := self.pairs[each.heat.pair]).model == pair.model and other.work
         ]
         rate = mean(rates) if rates else 0.0
-        return rate * (pair.work / PARTS[heat.round] + pair.to_learn) + OVERHEAD_S
+        return rate * (pair.work / PARTS[heat.round] + pair.to_learn) + self.overhead
 
 
 def _rank(score: float | None, lower: bool) -> tuple[bool, float]:

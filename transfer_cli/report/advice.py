@@ -184,5 +184,7 @@ def _dropped(found: Advice) -> list[str]:
         score = (
             "" if each.score is None else f" {_told(Interval(each.score, float('nan'), float('nan')), found.metric)}"
         )
-        by_why.setdefault(each.why, []).append(f"{each.source}{score}" if ":" in each.why else each.name + score)
+        by_why.setdefault(each.why, []).append(
+            f"{each.source}{score}" if each.why.startswith("round") else each.name + score
+        )
     return [f"out, {why}: {', '.join(who)}" for why, who in by_why.items()]
