@@ -287,7 +287,10 @@ class _Advising:
         found = advice.judged(entries, self._metric(), folds=FOLDS, rows=self.rows)
         following = shlex.join(["transfer", "run", *shlex.split(found.take.words)]) if found.take else ""
         notes = [*([said] if said else []), *self._times(rows)]
-        self.screen.show(advice.table(found, title=self._title(), notes=notes, following=following))
+        table = advice.table(found, title=self._title(), notes=notes)
+        self.screen.show(replace(table, next=following) if self.screen.json else table)
+        if following and not self.screen.json:
+            self.screen.command(following)
 
     def _entries(self) -> list[advice.Entry]:
         order = self.record["advise"].get("order", range(len(self.found)))

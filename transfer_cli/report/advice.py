@@ -84,7 +84,7 @@ def interval(entry: Entry, folds: int) -> Interval:
     return paired(values, overlap=1 / (folds - 1)).delta
 
 
-def table(found: Advice, *, title: str, notes: Sequence[str], following: str) -> Table:
+def table(found: Advice, *, title: str, notes: Sequence[str]) -> Table:
     """The contenders; of a JSON document also `take`, `ties` and `not_tried`."""
     share = names.is_share(found.metric)
     unit: Unit = "%" if share else ""
@@ -108,7 +108,7 @@ def table(found: Advice, *, title: str, notes: Sequence[str], following: str) ->
         "ties": ties,
         "not_tried": [_left(each) for each in found.dropped],
     }
-    return Table(columns, rows, title, [*sentences(found), *notes], following, "advise/1", extra)
+    return Table(columns, rows, title, [*sentences(found), *notes], schema="advise/1", extra=extra)
 
 
 def _left(each: Entry) -> dict[str, Any]:
