@@ -182,8 +182,8 @@ class _Advising:
             crew.complete(self.more)
         except Stopped as error:
             stopped = error
-        self.record = ledger.data
         self._note({"spent": self.gone})
+        self.record = ledger.data
         if stopped is None or stopped.code == TIME_UP:
             ledger.close("done", 0)
             self.answer()
