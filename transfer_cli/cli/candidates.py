@@ -36,6 +36,19 @@ class Candidate:
     seen: bool
 
     @property
+    def untaught(self) -> bool:
+        """Whether the net is drawn at random."""
+        return "init" in self.net
+
+    def to_run(self, strategy: str) -> list[str]:
+        """Words that run `strategy` from here; of an untaught net, scratch."""
+        if not self.untaught:
+            return [f"strategy={strategy}", *self.words]
+        words = [word for word in self.words if word not in ("source=none", "weights=none")]
+        base = self.plan.values["source"]["family"] == "base"  # then its classes are the others, and none are all
+        return ["strategy=scratch", *([] if base else ["source=none"]), *words]
+
+    @property
     def probe(self) -> Stage:
         """The stage that a ranking takes net and rows from: a probe reads what it reads."""
         return probe_of(self.plan)
@@ -50,7 +63,7 @@ def candidates(options: Options, screen: Screen) -> list[Candidate]:
     """Every source that the words, `--candidate` or, without any, the data folder offer, each once. Raises ConfigError
     for words that train, and if the candidates would be scored on different rows."""
     words = [*options.words, *_data(options)]
-    _check(words, options.candidates)
+    _check(words, options)
     shared, own = [w for w in words if parse(w).key not in NAMES], [w for w in words if parse(w).key in NAMES]
     offered = not own and not options.candidates
     spoken = list(_spoken(shared, [own] * bool(own or offered) + [list(each) for each in options.candidates], options))
@@ -72,14 +85,14 @@ def probe_of(plan: Plan) -> Stage:
 
 def _data(options: Options) -> list[str]:
     if len(options.args) > 1:
-        raise ConfigError(Fault(" ".join(options.args), "rank takes one DATA", do=EXAMPLE))
+        raise ConfigError(Fault(" ".join(options.args), f"{options.command} takes one DATA", do=EXAMPLE))
     return [f"data={text}" for text in options.args]
 
 
-def _check(words: Sequence[str], sets: Sequence[Sequence[str]]) -> None:
+def _check(words: Sequence[str], options: Options) -> None:
     """Raises ConfigError for words that train on the target, none of a target, and a candidate with a target of its
     own."""
-    faults = []
+    faults, sets = [], options.candidates
     for word in map(parse, [*words, *(word for each in sets for word in each)]):
         if word.top not in KNOWN:
             text = f"rank trains nothing; its words are {', '.join(KNOWN)}"
@@ -88,7 +101,7 @@ def _check(words: Sequence[str], sets: Sequence[Sequence[str]]) -> None:
         if word.top in ("data", "seed", "runtime", "plugins"):
             faults.append(Fault(word.key, "is the same for all candidates; say it outside --candidate", word.value))
     if not any(parse(word).top == "data" for word in words):
-        faults.append(Fault("rank", "wants a target", do=EXAMPLE))
+        faults.append(Fault(options.command, "wants a target", do=EXAMPLE))
     if faults:
         raise ConfigError(*faults)
 

@@ -50,6 +50,7 @@ class Options:
     cfg: bool = False
     jobs: int = 1
     search: int | None = None
+    budget: float | None = None
     metric: str | None = None
     fail_fast: bool = False
     retry_failed: bool = False

@@ -105,6 +105,4 @@ def _training(each: Candidate) -> str:
 
 
 def _command(each: Candidate, strategy: str, *options: str) -> str:
-    untaught = "init" in each.net
-    words = [word for word in each.words if not (untaught and word in ("source=none", "weights=none"))]
-    return shlex.join(["transfer", "run", f"strategy={'scratch' if untaught else strategy}", *words, *options])
+    return shlex.join(["transfer", "run", *each.to_run(strategy), *options])

@@ -29,6 +29,10 @@ def main(options: Options) -> int:
         from transfer_cli.cli.search import resumed, search
 
         return search(resumed(options, found), screen)
+    if found.get("advise"):
+        from transfer_cli.cli import advise
+
+        return advise.main(advise.resumed(options, found))
     configs = [load(row["words"], config_dirs=options.config_dirs) for row in rows]
     return compute(plan_all(configs, options), replace(options, multirun="runs" in found), screen)
 

@@ -88,7 +88,8 @@ class Crew:
                 self._pause()
         except Stopped as stopped:
             self._leave("interrupted", stopped.code)
-            self.screen.command(f"transfer resume {self.ledger.id}")
+            if stopped.code != TIME_UP:  # of time that is over the error tells
+                self.screen.command(f"transfer resume {self.ledger.id}")
             raise
         except BaseException as error:
             self._leave("failed", error.code if isinstance(error, TransferError) else 1)

@@ -44,6 +44,11 @@ HELP = {
         "a comparison as one HTML page to pass on, with all figures and settings",
         "transfer report last -o usps.html",
     ),
+    "advise": (
+        "[DATA] [WORD ...]",
+        "which source and strategy to take, within a budget of time",
+        "transfer advise data=usps data.shots=20 source=none,mnist --budget 15m",
+    ),
     "note": ("RUN [TEXT]", "write a line about a run, or read it", "transfer note last 'wrong normalisation'"),
     "verify": (
         "experiment=NAME, [RUN] or [WORD ...]",
@@ -76,15 +81,16 @@ HELP = {
     "completion": ("bash|zsh|fish", "print a completion script", "transfer completion bash"),
 }
 COMMANDS = tuple(HELP)
-_SETUP = "run resume show list data fetch predict export explain doctor verify rank"
+_SETUP = "run resume show list data fetch predict export explain doctor verify rank advise"
 
 OPTIONS = (
     Option("--multirun", "-m", "", "multirun", "every combination", "run show"),
     Option("--dry-run", "-n", "", "dry_run", "only the plan", "run resume"),
     Option("--seeds", "", "N", "seeds", "seeds 0 to N-1, with -m", "run show"),
     Option("--cfg", "", "", "cfg", "only the settings", "run"),
-    Option("--jobs", "-j", "N", "jobs", "runs at a time", "run resume"),
+    Option("--jobs", "-j", "N", "jobs", "runs at a time", "run resume advise"),
     Option("--search", "", "N", "search", "N runs, each chosen by those before", "run"),
+    Option("--budget", "", "TIME", "budget", "all of it takes no longer: 15m", "advise"),
     Option("--fail-fast", "", "", "fail_fast", "stop at first failure", "run resume"),
     Option("--retry-failed", "", "", "retry_failed", "diverged ones too", "run resume verify"),
     Option("--no-cache", "", "", "no_cache", "compute stages anew", "run"),
@@ -96,14 +102,14 @@ OPTIONS = (
         "",
         "offline",
         "never use the network",
-        "run resume show data predict fetch verify rank export explain",
+        "run resume show data predict fetch verify rank export explain advise",
     ),
     Option("--config-dir", "", "DIR", "config_dirs", "YAML files of your own", _SETUP),
     Option("--from", "", "FILE", "from_file", "take it from a file you have", "fetch"),
     Option("--features", "", "", "features", "features to -o FILE.npz, no classes", "predict"),
     Option("--to", "", "FORMAT", "to", "safetensors, onnx or torch_export", "export"),
     Option("--quantize", "", "KIND", "quantize", "int8: a smaller file (onnx)", "export"),
-    Option("--candidate", "", "WORDS", "candidates", "a source: its words, quoted; may be repeated", "rank"),
+    Option("--candidate", "", "WORDS", "candidates", "a source: its words, quoted; may be repeated", "rank advise"),
     Option("--yes", "-y", "", "yes", "delete, or replace files, without asking", "clean export explain"),
     Option(
         "--metric", "", "NAME", "metric", "accuracy, nll ...; a search: target_val/accuracy", "run compare rank report"

@@ -37,6 +37,19 @@ def cut(
     return [np.sort(np.concatenate(bucket)) for bucket in taken]
 
 
+def folds(
+    labels: np.ndarray, classes: Sequence[str], count: int, seed: int, groups: np.ndarray | None = None
+) -> np.ndarray:
+    """Fold 0..count-1 of every row of labels [N]: each class is dealt out in turn, so that folds of a class differ by
+    one row at most, and those of a small class begin elsewhere than its neighbours'. `groups` as in `cut`."""
+    found = np.empty(len(labels), np.int64)
+    for number, (name, rows) in enumerate(zip(classes, by_class(labels, len(classes)), strict=True)):
+        mixed = _together(shuffled(rows, seed_for(seed, "fold", name)), groups)
+        own = np.arange(len(mixed)) if groups is None else np.cumsum(np.diff(groups[mixed], prepend=-1) != 0) - 1
+        found[mixed] = (number + own) % count
+    return found
+
+
 def _together(rows: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
     """Rows of a group move up to its first one; the order of groups stays."""
     if groups is None:

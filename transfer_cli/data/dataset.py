@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from transfer_cli.data.cache import digests
-from transfer_cli.data.cut import draw, noisy
+from transfer_cli.data.cut import draw, folds, noisy
+from transfer_cli.data.groups import copies
 from transfer_cli.data.raw import Raw
 from transfer_cli.errors import DataError, Fault
 
@@ -96,6 +97,8 @@ class DataSet:
         training rows where all are test."""
         if part == "train" and labelled and self.held_out:
             return False
+        if labelled and self.folded(part):
+            return len(self.parts["train"][1]) > 0
         if part == "val" and labelled and self.view.shots is not None and self.view.val_shots is None:
             return False
         return part in self.parts and len(self.parts[part][1]) > 0
@@ -106,6 +109,10 @@ class DataSet:
         `has` is false."""
         if not self.has(part, labelled):
             raise KeyError(f"{self.title} has no {'labelled ' if labelled else ''}{part} rows")
+        if labelled and self.folded(part):
+            pool = self.pool if part == "train" else self.pool._clean
+            rows, kept = pool.rows("train", seed=seed), self.fold(part, seed)
+            return replace(rows, index=rows.index[kept], labels=rows.labels[kept])
         raw_part, index = self.parts[part]
         labels = self._renumbered(raw_part, index)
         if labelled and (limits := self._limits(part)):
@@ -121,6 +128,10 @@ class DataSet:
         if part == "train" and labelled and self.held_out:
             text = f"all rows of {self.title} are test, so nothing may read their labels to learn"
             raise DataError(Fault(f"{self.word}.whole", text, "true", do=f"{self.word}.whole=false cuts a test part"))
+        if labelled and self.folded(part):
+            which = {"fold": self.view.fold, "of": self.view.folds, "seed": self.view.split_seed, "part": part}
+            pool = self.pool if part == "train" else self.pool._clean
+            return {**pool.key("train", labelled=True, seed=seed), "fold": which}
         raw_part, _ = self.parts[part]
         limits = self._limits(part) if labelled else {}
         whole = part in self.raw.parts and not self._cuts(part)
@@ -135,6 +146,28 @@ class DataSet:
             **({"noise": noise} if noise else {}),
             **({"known": list(self.known)} if self.known else {}),
         }
+
+    def folded(self, part: str) -> bool:
+        """Whether labelled rows of `part` are those of a fold, or the others."""
+        return self.view.fold is not None and part in ("train", "val")
+
+    @property
+    def pool(self) -> "DataSet":
+        """The same without a fold: its labelled training rows are what is cut into folds."""
+        return replace(self, view=replace(self.view, fold=None))
+
+    @property
+    def _clean(self) -> "DataSet":
+        return replace(self, view=replace(self.view, label_noise=0.0))
+
+    def fold(self, part: Part, seed: int) -> np.ndarray:
+        """Places among the labelled training rows of `pool` that are `part` here, ascending: every class is cut alike,
+        copies stay together."""
+        rows = replace(self.pool._clean, known=()).rows("train", seed=seed)
+        groups = copies(self.raw) if rows.part == "train" else None
+        own = None if groups is None else groups[rows.index]
+        held = folds(rows.labels, self.classes, self.view.folds, self.view.split_seed, own) == self.view.fold
+        return np.flatnonzero(held if part == "val" else ~held)
 
     def sizes(self) -> dict[str, int]:
         """Rows a part, labels or not."""

@@ -18,7 +18,7 @@ from transfer_cli.data.dataset import DataSet as DataSet
 from transfer_cli.data.dataset import Part, held_out, shares
 from transfer_cli.data.dataset import Rows as Rows
 from transfer_cli.data.domains import listed
-from transfer_cli.data.groups import Groups
+from transfer_cli.data.groups import copies
 from transfer_cli.data.raw import Finding, Places, Raw
 from transfer_cli.data.shift import Shift
 from transfer_cli.errors import DataError, Fault
@@ -31,8 +31,9 @@ class View:
     """How a data set is looked at: keys of every data node beside the family's own. `default_model` and
     `default_source` are taken where no word names another. `val_fraction` is cut from train
     (of the whole, where the family has no test part) by `split_seed`; `shots` a class or a `fraction` are the labels
-    to learn from, `val_shots` those to validate on; `classes` are names or positions; `augment` null is none, and of
-    source=base what the target has: pictures of one data set are alike. `rename`, `skip` and `groups` are
+    to learn from, `val_shots` those to validate on; with `fold` these labels are cut into `folds` parts, of which that
+    one (from 0) is to validate on and the others are to learn from; `classes` are names or positions; `augment` null is
+    none, and of source=base what the target has: pictures of one data set are alike. `rename`, `skip` and `groups` are
     for curate.py. `label_noise` of the labels to learn from (of every class) are made wrong, drawn by `noise_seed`:
     symmetric, any other class; asymmetric, the next class. Labels of validation and test stay as they are.
     `whole` keeps a domain in one piece: every row of the target is test, and its training rows are the same ones, for
@@ -46,6 +47,8 @@ class View:
     shots: Annotated[int, Range(1)] | None = None
     val_shots: Annotated[int, Range(1)] | None = None
     fraction: Annotated[float, Range(0, 1, above=True)] | None = None
+    fold: Annotated[int, Range(0)] | None = None
+    folds: Annotated[int, Range(2)] = 5
     classes: list | None = None  # type: ignore[type-arg]  # names or positions
     rename: dict[str, str] | None = None
     skip: list[str] | None = None
@@ -190,24 +193,9 @@ def _cut(raw: Raw, view: View, word: str) -> dict[str, tuple[str, np.ndarray]]:
     labels = raw.parts["train"].labels
     if held_out(view, word):
         return dict.fromkeys(("train", "test"), ("train", np.arange(len(labels))))
-    test, val, train = cut(labels, raw.classes, shares(raw, view, word), view.split_seed, _copies(raw))
+    test, val, train = cut(labels, raw.classes, shares(raw, view, word), view.split_seed, copies(raw))
     own = {part: (part, np.arange(len(rows.labels))) for part, rows in raw.parts.items()}
     return {"val": ("train", val), "test": ("train", test), **own, "train": ("train", train)}
-
-
-def _copies(raw: Raw) -> np.ndarray | None:
-    """Equal numbers for files of equal content, and rows of one group, which must not be torn apart by a cut."""
-    rows = raw.parts["train"]
-    if rows.files is None and not raw.groups:
-        return None
-    place = {rows.names(row): row for row in range(len(rows.labels))} if raw.groups else {}
-    groups = Groups(len(rows.labels))
-    for names in raw.groups:
-        same = np.array([place[name] for name in names if name in place], np.int64)
-        groups.join(same[1:], same[:-1])
-    if rows.files is not None:
-        groups.by_key(raw.digests[path] for path in rows.files)
-    return groups.of
 
 
 def _empty(data: DataSet) -> list[Fault]:
@@ -222,6 +210,9 @@ def _few(data: DataSet) -> list[Fault]:
     faults = [_short(data, "shots", "train", "learn from"), _short(data, "val_shots", "val", "validate on")]
     if data.view.shots is not None and data.view.fraction is not None:
         faults.append(Fault(f"{data.word}.fraction", "not together with shots", str(data.view.fraction)))
+    if data.view.fold is not None and data.view.fold >= data.view.folds:
+        allowed = f"allowed 0 to {data.view.folds - 1}"
+        faults.append(Fault(f"{data.word}.fold", allowed, str(data.view.fold)))
     if data.view.label_noise and data.raw.task == "language":
         faults.append(Fault(f"{data.word}.label_noise", "a text has no labels", str(data.view.label_noise)))
     return [fault for fault in faults if fault]

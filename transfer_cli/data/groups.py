@@ -1,8 +1,12 @@
 """Rows that belong together: numbers 0..N-1 joined pair by pair. Numpy only."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from transfer_cli.data.raw import Raw
 
 
 class Groups:
@@ -32,3 +36,19 @@ class Groups:
         order = np.argsort(self.of, kind="stable")
         parts = np.split(order, np.flatnonzero(np.diff(self.of[order])) + 1) if len(order) else []
         return [rows for rows in parts if len(rows) > 1]
+
+
+def copies(raw: "Raw") -> np.ndarray | None:
+    """Equal numbers for training files of equal content, and rows of one group, which must not be torn apart by a
+    cut."""
+    rows = raw.parts["train"]
+    if rows.files is None and not raw.groups:
+        return None
+    place = {rows.names(row): row for row in range(len(rows.labels))} if raw.groups else {}
+    groups = Groups(len(rows.labels))
+    for names in raw.groups:
+        same = np.array([place[name] for name in names if name in place], np.int64)
+        groups.join(same[1:], same[:-1])
+    if rows.files is not None:
+        groups.by_key(raw.digests[path] for path in rows.files)
+    return groups.of

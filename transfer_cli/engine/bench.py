@@ -1,7 +1,7 @@
 """What every stage of a run works with: nets out of the store, feeds out of the data, methods by name."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from transfer_cli.data.items import Items, items, stored, tokenizer_of
 from transfer_cli.data.tasks import task_of
 from transfer_cli.engine.device import identity, reseed
 from transfer_cli.engine.features import FeatureCache
-from transfer_cli.engine.feed import Address, StepFeed
+from transfer_cli.engine.feed import Address, Features, StepFeed
 from transfer_cli.engine.ranks import Ranks
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.models import net as nets
@@ -104,7 +104,7 @@ class Bench:
         """A feed without augmentation, for whole passes and features."""
         items = self.items(job, side, part, labelled=labelled, seed=seed)
         key = {"data": job.data[side].key(part, labelled=labelled, seed=seed), "input": job.spec["model"]["input"]}
-        cache = FeatureCache(self.cache, self.precision(job), job.spec["code"])
+        cache = self._features(job, side, part, labelled, seed)
         return StepFeed(
             items, Address(seed, "whole", part), batch=items.chunk, views=("none",), key=key, features=cache
         )
@@ -126,8 +126,17 @@ class Bench:
             labelled=view["labelled"],
             views=tuple(view["views"]),
             key={"data": view["data"], "input": job.spec["model"]["input"]},
-            features=FeatureCache(self.cache, self.precision(job), job.spec["code"]),
+            features=self._features(job, view["side"], view["part"], view["labelled"], seed),
         )
+
+    def _features(self, job: Job, side: str, part: Any, labelled: bool, seed: int) -> Features:
+        """The feature cache; rows of a fold are taken from features of all, which serve every fold."""
+        data = job.data[side]
+        if not labelled or not data.folded(part):
+            return FeatureCache(self.cache, self.precision(job), job.spec["code"])
+        kept = torch.from_numpy(data.fold(part, seed))
+        whole = self.feed(replace(job, data={**job.data, side: data.pool}), side, "train", seed=seed)
+        return lambda feed, net: (whole.features(net)[0][kept.to(self.device)], feed.items.labels)
 
     def identity(self, job: Job) -> Json:
         """The identity class a stage is computed in. What is no training by steps, rank 0 does alone."""

@@ -1,5 +1,6 @@
-"""The evaluate stage: test rows of the target scored by the net's head, by a predictor, or over few-shot episodes.
-The only stage that reads test. Scores are kept per row, for paired comparisons."""
+"""The evaluate stage: test rows of the target (validation rows, where that is asked for) scored by the net's head, by a
+predictor, or over few-shot episodes. The only stage that reads test. Scores are kept per row, for paired
+comparisons."""
 
 import json
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from transfer_cli.contracts import Task
+from transfer_cli.data.dataset import Part
 from transfer_cli.engine import passes
 from transfer_cli.engine.bench import Bench, Job, model_file
 from transfer_cli.engine.device import reseed
@@ -28,7 +30,7 @@ Z95 = 1.959964
 def evaluate(job: Job, bench: Bench, claim: Any) -> None:
     """Scores every snapshot handed on; writes results.json and one file of scores a rule."""
     spec = job.spec
-    test = bench.feed(job, "target", "test", seed=job.seed)
+    test = bench.feed(job, "target", part_of(job), seed=job.seed)
     found: dict[str, Any] = {}
     seen: dict[str, str] = {}
     for rule, ref in spec["nets"].items():
@@ -40,6 +42,12 @@ def evaluate(job: Job, bench: Bench, claim: Any) -> None:
     if "domains" in spec:
         results["domains"] = domains(job, bench, claim)
     claim.put_json("results.json", results)
+
+
+def part_of(job: Job) -> Part:
+    """The part of the target that is scored."""
+    part: Part = job.spec.get("part", "test")
+    return part
 
 
 def _content(ref: dict[str, Any], bench: Bench) -> str:
@@ -56,13 +64,13 @@ def _one(job: Job, bench: Bench, claim: Any, rule: str, ref: dict[str, Any], tes
     task = bench.task(job, "target")
     rows = _rows(job, bench, task, net, test)
     claim.put(f"scores-{rule}.safetensors", pack({name: value.cpu() for name, value in rows.items()}, {}))
-    metrics = task.metrics(rows)
+    metrics, part = task.metrics(rows), part_of(job)
     return {
-        "metrics": {f"test/{name}": value for name, value in metrics.items()},
-        "primary": f"test/{task.primary}",
+        "metrics": {f"{part}/{name}": value for name, value in metrics.items()},
+        "primary": f"{part}/{task.primary}",
         "lower": task.lower,
         "n": test.rows,
-        "over": f"test {test.items.noun}",
+        "over": f"{part} {test.items.noun}",
         "ci95": task.half_width(rows, metrics),
         "parameters": sum(p.numel() for p in net.parameters()),
         **(_mistakes(job, rows["scores"], rows["labels"]) if "scores" in rows else {}),
@@ -100,7 +108,7 @@ def _confused(job: Job, scores: Tensor, labels: Tensor, most: int = 10) -> list[
     """The class pairs confused most often, each with up to three rows by name."""
     predicted = scores.argmax(1).cpu().numpy()
     truth = labels.cpu().numpy()
-    rows, classes = job.data["target"].rows("test", seed=job.seed), job.spec["classes"]
+    rows, classes = job.data["target"].rows(part_of(job), seed=job.seed), job.spec["classes"]
     pairs: dict[tuple[int, int], list[int]] = {}
     for row in np.flatnonzero(predicted != truth):
         pairs.setdefault((int(truth[row]), int(predicted[row])), []).append(int(row))
@@ -128,8 +136,8 @@ def _episodes(job: Job, bench: Bench, claim: Any, rule: str, net: Any, test: Ste
     claim.put(f"scores-{rule}.safetensors", pack({"accuracy": shares}, {}))
     half = Z95 * float(shares.std()) / len(shares) ** 0.5 if len(shares) > 1 else 0.0
     return {
-        "metrics": {"test/accuracy": float(shares.double().mean())},
-        "primary": "test/accuracy",
+        "metrics": {f"{part_of(job)}/accuracy": float(shares.double().mean())},
+        "primary": f"{part_of(job)}/accuracy",
         "lower": False,
         "n": len(shares),
         "over": f"draws of {wants['way']}-way {wants['shots']}-shot",

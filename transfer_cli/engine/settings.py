@@ -26,8 +26,10 @@ class Trainer:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """How the target is scored. `way` null: every class at once; else episodes of `way` classes."""
+    """Which part of the target is scored, and how: `part` val is for what chooses by it. `way` null: every class at
+    once; else episodes of `way` classes."""
 
+    part: Literal["test", "val"] = "test"
     way: Annotated[int, Range(2)] | None = None
     shots: Annotated[int, Range(1)] = 5
     queries: Annotated[int, Range(1)] = 15

@@ -12,7 +12,7 @@ from transfer_cli.contracts import Feed, Given, Method, Task
 from transfer_cli.data.tokenizers import text_of
 from transfer_cli.engine.bench import Bench, Job, model_file
 from transfer_cli.engine.device import peak_bytes, reseed
-from transfer_cli.engine.evaluate import evaluate
+from transfer_cli.engine.evaluate import evaluate, part_of
 from transfer_cli.engine.loop import Training
 from transfer_cli.engine.ranks import Lost, agreed
 from transfer_cli.engine.rules import Kept
@@ -54,7 +54,7 @@ def rehearse(job: Job, bench: Bench) -> None:
         _method(replace(job, spec=job.spec | {"net": {"init": 0}}), bench, heads=True)
         _feeds(job, bench)
     if job.spec["kind"] == "evaluate":
-        bench.items(job, "target", "test", labelled=True, seed=job.seed)
+        bench.items(job, "target", part_of(job), labelled=True, seed=job.seed)
 
 
 def seed32(job: Job) -> int:

@@ -14,8 +14,9 @@ def enough_for_episodes(target: DataSet, node: dict[str, Any], seed: int) -> Non
     if node["way"] > len(classes):
         text = f"{target.title} has {len(classes)} classes"
         raise DataError(Fault("evaluate.way", text, str(node["way"]), do=f"evaluate.way={len(classes)}"))
-    labels = {"train": target.rows("train", seed=seed).labels, "test": target.rows("test", seed=seed).labels}
-    for key, part in (("shots", "train"), ("queries", "test")):
+    asked = node["part"]
+    labels = {"train": target.rows("train", seed=seed).labels, asked: target.rows(asked, seed=seed).labels}
+    for key, part in (("shots", "train"), ("queries", asked)):
         counts = np.bincount(labels[part], minlength=len(classes))
         least = int(counts.argmin())
         if counts[least] < node[key]:

@@ -106,10 +106,10 @@ def _cost(plan: Plan, store: Store, stages: list[Json], scored: Json | None, sec
 
 
 def _speed(plan: Plan, stages: list[Json]) -> float | None:
-    """Test rows evaluated a second."""
+    """Rows evaluated a second."""
     if not stages or stages[-1]["name"] != "evaluate" or not stages[-1]["seconds"]:
         return None
-    return len(plan.target.rows("test", seed=0).index) / float(stages[-1]["seconds"])
+    return len(plan.target.rows(plan.values["evaluate"]["part"], seed=0).index) / float(stages[-1]["seconds"])
 
 
 def target_labels(plan: Plan) -> int:
@@ -128,8 +128,9 @@ def _reads_labels(stage: Stage) -> bool:
 def _fingerprints(plan: Plan) -> Json:
     sides = {"target": plan.target, "source": plan.source}
     found = {side: data.fingerprint for side, data in sides.items() if data is not None}
-    # which test rows were scored: only runs that agree on this may be compared
-    return found | ({"test": plan.work[-1].spec["test"]} if plan.work and plan.work[-1].kind == "evaluate" else {})
+    # which rows were scored: only runs that agree on this may be compared
+    part = plan.values["evaluate"]["part"]
+    return found | ({"test": plan.work[-1].spec[part]} if plan.work and plan.work[-1].kind == "evaluate" else {})
 
 
 def notes(plan: Plan) -> list[str]:

@@ -273,7 +273,7 @@ class Planner:
     # evaluation
     def _evaluate(self) -> Stage:
         node = self.values["evaluate"]
-        predictor = node["predictor"]
+        predictor, part = node["predictor"], node["part"]
         few_label = predictor["predictor"] != "none"
         if few_label and self.target.raw.task != "classify":
             text = f"scores classes, and the task of {self.target.title} is {self.target.raw.task}"
@@ -281,6 +281,9 @@ class Planner:
         self._check_evaluation(node, few_label)
         self.names = () if few_label else classes.scored(self.classes, self.open, self.target)
         target = self._data("target")
+        if not target.has(part):
+            text, do = f"{target.title} has no labelled {part} rows", "data.val_shots=5, or data.fold=0"
+            raise DataError(Fault("evaluate.part", text, part, do=do))
         rules = self.last.rules if self.last else ("final",)
         headline = self.last.rule if self.last else "final"
         # the headline's snapshot is the one that was handed on; the others stand beside it
@@ -290,7 +293,8 @@ class Planner:
             "nets": nets,
             "headline": headline,
             "model": self._model(),
-            "test": target.key("test", labelled=True, seed=self.seed),
+            part: target.key(part, labelled=True, seed=self.seed),
+            **({} if part == "test" else {"part": part}),
             "classes": list(target.names),
             "predictor": predictor,
             "code": self._code(sides=["target"], predictor=predictor["predictor"], extra=self.readers),
@@ -307,8 +311,8 @@ class Planner:
             spec["support"] = self.target.key("train", labelled=True, seed=self.seed)
         if few_label and node["way"]:
             spec |= {"episodes": {k: node[k] for k in ("way", "shots", "queries", "draws")}, "seed": self.seed}
-        count = len(self.target.rows("test", seed=self.seed).index)
-        what = f"{self.target.title} test {count:,}"
+        count = len(self.target.rows(part, seed=self.seed).index)
+        what = f"{self.target.title} {part} {count:,}"
         if self.names:
             what += f", over the net's {len(self.names)} classes"
         if "episodes" in spec:

@@ -144,7 +144,8 @@ def metric_of(runs: Sequence[Run], metric: str, rule: str) -> str:
         raise ConfigError(Fault("--rule", f"none of these runs has it; they have {', '.join(rules)}", rule))
     if metric:
         _check_metric(runs, metric, rule)
-        return f"test/{metric}"
+        part = str((runs[0]["headline"] or {}).get("name", "")).partition("/")[0] if runs else ""
+        return f"{part or 'test'}/{metric}"
     found = {str(run["headline"]["name"]): run["id"] for run in runs}
     if len(found) > 1:
         parts = "; ".join(f"{names.metric(name)} of {run}" for name, run in found.items())
@@ -153,7 +154,7 @@ def metric_of(runs: Sequence[Run], metric: str, rule: str) -> str:
 
 
 def _check_metric(runs: Sequence[Run], metric: str, rule: str) -> None:
-    known = {names.metric(name) for run in runs for name in metrics_of(run, rule) if name.startswith("test/")}
+    known = {names.metric(name) for run in runs for name in metrics_of(run, rule) if name.startswith(names.SCORED)}
     allowed = tuple(sorted(name for name in known if not name.endswith(names.CI)))
     if runs and metric not in allowed:
         raise ConfigError(Fault("--metric", "none of these runs has it", metric, allowed, nearest(metric, allowed)))

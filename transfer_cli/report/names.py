@@ -24,6 +24,7 @@ CHOICES = (
 )
 WITHOUT = ("seed", "runtime", "expect", "oracle")  # decide no result: equal groups may differ in them
 NOT_SHARES = ("nll", "loss", "perplexity", "bits_per_char")
+SCORED = ("test/", "val/")  # how metrics of an evaluation begin
 CI = "_ci95"  # ends the name of half an interval
 LABELS = {
     "f1": "macro F1",
@@ -40,8 +41,8 @@ LABELS = {
 
 
 def metric(name: str) -> str:
-    """`test/accuracy` -> `accuracy`."""
-    return name.removeprefix("test/")
+    """`test/accuracy`, `val/accuracy` -> `accuracy`."""
+    return name.removeprefix("test/").removeprefix("val/")
 
 
 def label(name: str) -> str:
@@ -56,12 +57,12 @@ def heading(name: str) -> str:
 
 def is_share(name: str) -> bool:
     """Between 0 and 1, so shown in %."""
-    return re.sub(r"^(test|source_val|target_val)/", "", name).split("/")[0] not in NOT_SHARES
+    return re.sub(r"^(test|val|source_val|target_val)/", "", name).split("/")[0] not in NOT_SHARES
 
 
 def overall(name: str) -> bool:
     """Of all classes together, not of one (`f1/cat`)."""
-    return name.startswith("test/") and "/" not in metric(name) and not name.endswith(CI)
+    return name.startswith(SCORED) and "/" not in metric(name) and not name.endswith(CI)
 
 
 def sign(name: str) -> int:

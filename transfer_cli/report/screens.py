@@ -86,7 +86,7 @@ def long(results: Results) -> Table:
         {"metric": name, "rule": rule, "value": _interval(found, name, head), "n": head.get("n"), "run": results["id"]}
         for rule, found in by_rule(results).items()
         for name in sorted(found)
-        if name.startswith("test/") and not name.endswith(names.CI)
+        if name.startswith(names.SCORED) and not name.endswith(names.CI)
     ]
     return Table(columns, rows, schema="results/1")
 
@@ -94,7 +94,8 @@ def long(results: Results) -> Table:
 def side_by_side(results: Results, path: Path | None = None) -> Table:
     """The table for people; the headline's rule bears a star, and an oracle stands in brackets: it is no result."""
     rules = by_rule(results)
-    shown = [f"test/{name}" for name in METRICS if any(f"test/{name}" in found for found in rules.values())]
+    known = [f"{part}{name}" for name in METRICS for part in names.SCORED]
+    shown = [name for name in known if any(name in found for found in rules.values())]
     if len(rules) > ACROSS:
         return _a_line_a_rule(results, shown, path)
     columns = [
@@ -160,8 +161,9 @@ def _title(results: Results) -> str:
     head = results["headline"] or {}
     over, n = str(head.get("over", "")), numbers.count(head.get("n") or 0)
     scored = next((stage.get("what", "") for stage in results["stages"] if stage["name"] == "evaluate"), "")
-    title, test, _ = scored.partition(" test ")
-    return f"{title if test else names.data(results)} test, {n} {over.removeprefix('test ')}"
+    part = "val" if over.startswith("val ") else "test"
+    title, found, _ = scored.partition(f" {part} ")
+    return f"{title if found else names.data(results)} {part}, {n} {over.removeprefix(f'{part} ')}"
 
 
 def _notes(results: Results, path: Path | None) -> list[str]:

@@ -28,13 +28,17 @@ class Difference:
     p_flip: float = nan
 
 
-def paired(differences: Sequence[float], grain: float = 0.0) -> Difference:
+def paired(differences: Sequence[float], grain: float = 0.0, overlap: float = 0.0) -> Difference:
     """Paired t test of at least two differences. `grain`: the step in which a score moves (1 / test rows): their
-    spread is never taken for less than rounding to it explains, or equal pairs would prove anything."""
+    spread is never taken for less than rounding to it explains, or equal pairs would prove anything. `overlap`: of
+    folds, which share what they learn from: rows validated on a row learned from (Nadeau & Bengio 2003, Machine
+    Learning 52)."""
     n, centre = len(differences), mean(differences)
     spread = max(sd(differences), grain / sqrt(6))
     flip = sign_flip(differences) if n in FLIPS else nan
-    return Difference(*_t_test(centre, spread / sqrt(n), n - 1), _ratio(centre, spread), "paired", n, flip)
+    return Difference(
+        *_t_test(centre, spread * sqrt(1 / n + overlap), n - 1), _ratio(centre, spread), "paired", n, flip
+    )
 
 
 def welch(these: Sequence[float], those: Sequence[float], grain: float = 0.0) -> Difference:

@@ -74,7 +74,7 @@ def measured(value: float, half: float | None, head: Mapping[str, Any]) -> Inter
     sides, none without `half`. `head`: the run's headline, which says what the interval is over."""
     if half is None:
         return Interval(value, nan, nan)
-    share = head["over"].startswith("test ") and head["name"].endswith("/accuracy")
+    share = head["over"].startswith(("test ", "val ")) and head["name"].endswith("/accuracy")
     return wilson(value, head["n"]) if share else Interval(value, value - half, value + half)
 
 

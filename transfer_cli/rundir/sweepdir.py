@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from transfer_cli.rundir.rundir import Record, make, unfinished
-from transfer_cli.rundir.runs import SWEEP, SWEEPS, folders, read_json, run_id
+from transfer_cli.rundir.runs import RESULTS, SWEEP, SWEEPS, folders, read_json, run_id
 from transfer_cli.safe import hide_secrets, shown
 from transfer_cli.store.disk import make_folder
 from transfer_cli.store.diskerrors import explained
@@ -68,6 +68,16 @@ class SweepDir(Record):
             else:
                 sweep.refresh()
         return sweep
+
+    @staticmethod
+    def finished(runs: Path, digest: str) -> dict[str, Any] | None:
+        """sweep.json of the newest sweep of this digest that is done, if its runs still are."""
+        for path in reversed(folders(runs, sweeps=True)):
+            found = read_json(path / SWEEP) or {}
+            if (found.get("digest"), found.get("status")) == (digest, "done"):
+                done = [row for row in found["runs"] if row["state"] == "done"]
+                return found if all((runs / row["path"] / RESULTS).is_file() for row in done) else None
+        return None
 
     @property
     def rows(self) -> list[Row]:

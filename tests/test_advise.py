@@ -1,0 +1,169 @@
+"""transfer advise: the right pair is taken, a source that hurts is said to, test is read at the end only, the same
+command goes on and then answers at once."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from transfer_cli.cli import race, sweep
+from transfer_cli.cli.work import work
+from transfer_cli.report.advice import Entry, interval, judged, sentences
+from transfer_cli.signals import Stop
+
+Transfer = Callable[..., Any]
+
+
+def clouds(seed: int, rows: int, *, wrong: bool = False) -> dict[str, np.ndarray]:
+    """Three classes that lie apart in 3 of 40 columns; the others are noise. `wrong`: labels say where a row lies in
+    the noise."""
+    draw = np.random.default_rng(seed)
+    labels = np.arange(rows) % 3
+    features = draw.normal(size=(rows, 40)) * np.where(np.arange(40) < 3, 1.0, 2.0)
+    features[:, :3] += 3.0 * np.eye(3)[labels]
+    if wrong:
+        labels = features[:, 3:6].argmax(1)
+    return {"features": features.astype(np.float32), "labels": labels}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: Any) -> Path:
+    """target.npz with near.npz, a source of the same classes, and wrong.npz, one that teaches to look at noise. Runs
+    are computed in this process, without figures, on one or two folds."""
+    for name, seed, rows, wrong in (("target", 0, 300, False), ("near", 1, 900, False), ("wrong", 2, 900, True)):
+        np.savez(tmp_path / f"{name}.npz", **clouds(seed, rows, wrong=wrong))
+    monkeypatch.setattr(sweep, "is_cached", lambda made, runs: True)
+    monkeypatch.setattr(sweep, "leave", lambda run: None)
+    monkeypatch.setattr(race, "ENOUGH", (1, 1, 1))
+    monkeypatch.setattr(race, "LEAST", (1, 1, 2))
+    return tmp_path
+
+
+def advise(transfer: Transfer, folder: Path, sources: str, *more: str) -> Any:
+    named = ",".join("none" if name == "none" else f"{folder}/{name}.npz" for name in sources.split(","))
+    words = (
+        "trainer.steps=36",
+        "trainer.batch=32",
+        "pretrain.trainer.steps=150",
+        "trainer.lr=0.05",
+        "runtime.threads=1",
+    )
+    asked = (f"data={folder}/target.npz", "data.shots=20", f"source={named}", *words, "runtime=cpu")
+    return transfer("advise", *asked, "strategy=linear_probe", "--budget", "1h", *more)
+
+
+def test_the_near_source_is_taken_and_test_is_read_by_two_runs_at_the_end(
+    transfer: Transfer, folder: Path, monkeypatch: Any
+) -> None:
+    told = advise(transfer, folder, "none,near,wrong", "--json")
+    assert told.code == 0, told.err
+    found = json.loads(told.out)
+    assert "near.npz" in found["take"]
+    assert {row["strategy"] for row in found["rows"]} >= {"scratch"}
+    assert any("wrong.npz" in each["words"] for each in found["not_tried"])
+    assert any(note.startswith("TAKE mlp_vectors near.npz, linear_probe: accuracy % ") for note in found["notes"])
+    assert found["next"] == f"transfer run {found['take']}"
+    (ledger,) = Path("runs/sweeps").glob("*/sweep.json")
+    rows = json.loads(ledger.read_text())["runs"]
+    tested = [row["heat"][2] is None for row in rows]
+    assert tested == [False] * (len(rows) - 2) + [True] * 2
+    for row in rows[:-2]:
+        plans = (Path("runs") / row["path"] / "plan.json").read_text()
+        assert '"test"' not in plans
+    with monkeypatch.context() as patched:  # the same command again computes and plans nothing
+        patched.setattr(sweep.Crew, "complete", lambda *any: pytest.fail("a finished race was run"))
+        assert json.loads(advise(transfer, folder, "none,near,wrong", "--json").out) == found
+
+
+def test_a_source_that_hurts_is_said_to(transfer: Transfer, folder: Path) -> None:
+    told = advise(transfer, folder, "none,wrong", "--format", "md")
+    assert told.code == 0, told.err
+    assert "WARNING nothing beats scratch" in told.out
+    assert "TAKE mlp_vectors none, scratch" in told.out
+    assert "next  transfer run strategy=scratch source=none" in told.out + told.err
+
+
+@pytest.mark.slow
+def test_who_interrupts_sees_the_best_so_far_and_goes_on_to_the_same_advice(
+    transfer: Transfer, folder: Path, monkeypatch: Any
+) -> None:
+    whole = json.loads(advise(transfer, folder, "none,near", "--json", "--runs", "whole").out)
+    begun: list[Any] = []
+
+    def interrupted(made: Any, run: Any, options: Any, talk: Any, stop: Stop) -> Any:
+        begun.append(run)
+        if len(begun) == 4:
+            stop.signum = 2
+        return work(made, run, options, talk, stop)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sweep, "work", interrupted)
+        told = advise(transfer, folder, "none,near", "--json")
+    assert told.code == 130
+    assert "interrupted: the best so far" in json.loads(told.out)["notes"]
+    (ledger,) = Path("runs/sweeps").glob("*/sweep.json")
+    told = transfer("resume", json.loads(ledger.read_text())["id"], "--json")
+    assert told.code == 0, told.err
+    again = json.loads(told.out)
+    assert again["take"].endswith("near.npz")
+    assert [(row["source_model"], row["strategy"], row["folds"]) for row in again["rows"]] == [
+        (row["source_model"], row["strategy"], row["folds"]) for row in whole["rows"]
+    ]
+    assert [row["mean"] for row in again["rows"]] == [row["mean"] for row in whole["rows"]]
+
+
+def entry(name: str, *values: float, scratch: bool = False, why: str = "") -> Entry:
+    folds = dict(enumerate(values))
+    score = sum(values) / len(values) if values else None
+    return Entry(name, "scratch" if scratch else "full", f"source={name}", scratch, folds, score, why=why)
+
+
+def told_of(*entries: Entry, metric: str = "val/accuracy") -> str:
+    return "\n".join(sentences(judged(entries, metric, folds=5, rows=40)))
+
+
+def test_what_is_real_what_is_not_and_what_hurts() -> None:
+    good, near = entry("good", 0.9, 0.92, 0.91, 0.93, 0.9), entry("near", 0.91, 0.9, 0.92, 0.9, 0.91)
+    scratch = entry("none", 0.5, 0.55, 0.52, 0.5, 0.53, scratch=True)
+    text = told_of(scratch, near, good, entry("slow", why="not begun: budget"))
+    assert text.startswith("TAKE good, full: accuracy % 91")
+    assert "runner-up near, full: -0.4 ±" in text
+    assert "not shown worse" in text
+    assert "scratch: -39" in text
+    assert "so transfer helps" in text
+    assert "out, not begun: budget: slow, full" in text
+    assert "the difference is real" in told_of(good, scratch)
+    like = entry("none", 0.9, 0.93, 0.9, 0.92, 0.91, scratch=True)
+    assert "WARNING not shown better than scratch" in told_of(good, like, near)
+    assert "WARNING nothing beats scratch: transfer is not shown to help" in told_of(entry("x", 0.9, 0.9, 0.9), like)
+    better = entry("none", 0.9, 0.92, 0.91, 0.93, 0.9, scratch=True)
+    assert "WARNING nothing beats scratch: transfer hurts here" in told_of(
+        entry("bad", 0.5, 0.55, 0.52, 0.5, 0.53), better
+    )
+    assert told_of(good, scratch, metric="val/nll").startswith("TAKE none, scratch")
+    assert told_of(entry("slow", why="not begun: budget")).startswith("no run was done in time")
+
+
+def test_folds_overlap_so_their_interval_is_wider_than_that_of_seeds() -> None:
+    """Nadeau & Bengio 2003: the variance of the mean is (1/k + 1/(k-1)) of that of the values."""
+    values = [0.9, 0.92, 0.91, 0.93, 0.9]
+    half = stats.t.ppf(0.975, 4) * np.std(values, ddof=1) * math.sqrt(1 / 5 + 1 / 4)
+    assert interval(entry("good", *values), 5).half == pytest.approx(half)
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (("source=none",), "advise: wants a target"),
+        (("digits", "usps"), "digits usps: advise takes one DATA"),
+        (("digits", "--budget", "soon"), "--budget=soon: a time: 90s, 15m, 1h30m"),
+    ],
+)
+def test_what_is_wrong_is_told(argv: tuple[str, ...], text: str, transfer: Transfer) -> None:
+    told = transfer("advise", *argv)
+    assert (told.code, told.errors[0]) == (2, f"error: {text}")

@@ -1,0 +1,129 @@
+"""The race as a pure function: who runs, who is dropped, what fits the budget. Clock and results are made up here."""
+
+from collections.abc import Callable, Sequence
+from statistics import mean
+
+import pytest
+
+from transfer_cli.cli.race import FOLDS, PARTS, Heat, Pair, Race, Reached
+
+SCRATCH = Pair("scratch", "net", 900.0, scratch=True)
+TUNED = [Pair("fine_tune", "net", 900.0) for _ in range(6)]
+PROBED = [Pair("linear_probe", "net") for _ in range(6)]
+PAIRS = [SCRATCH, *TUNED, *PROBED]
+QUALITY = [0.5, *(0.6 + 0.02 * n for n in range(6)), *(0.55 + 0.02 * n for n in range(6))]
+Values = Callable[[Heat], float | None]
+
+
+def value(heat: Heat) -> float:
+    """More steps are better, a fold is harder than the one before; pairs differ by QUALITY."""
+    return QUALITY[heat.pair] + (0.1 * heat.round if PAIRS[heat.pair].work else 0.2) - 0.01 * (heat.fold or 0)
+
+
+def took(pairs: Sequence[Pair], heat: Heat, second: float) -> float:
+    return second * (9 / PARTS[heat.round] if pairs[heat.pair].work else 0.2)
+
+
+def run(
+    budget: float, values: Values = value, *, second: float = 1.0, rows: int = 60, most: int = 1000
+) -> tuple[Race, list[Reached], float]:
+    """All runs of a race, one after the other: a ninth of the steps takes `second`."""
+    race, found, gone = Race(PAIRS, range(len(PAIRS)), rows, budget), [], 0.0
+    race.overhead = 0.0
+    while len(found) < most and (heat := race.next(found, gone)) is not None:
+        spent = took(PAIRS, heat, second)
+        gone += spent
+        found.append(Reached(heat, False, values(heat), spent))
+    return race, found, gone
+
+
+def test_the_best_of_each_strategy_goes_on_and_the_best_of_all_is_told_on_test() -> None:
+    race, found, _ = run(10_000)
+    heats = [each.heat for each in found]
+    for number, stay in enumerate((range(1, 7), (5, 6), (6,))):
+        trained = {heat.pair for heat in heats if heat.round == number and heat.pair in range(1, 7)}
+        assert trained == set(stay)
+    assert {heat.fold for heat in heats if heat[:2] == (6, 2)} == {*range(FOLDS), None}
+    assert all(heat.round == 0 for heat in heats if heat.pair > 6)  # nothing to them is a matter of steps
+    assert {heat.fold for heat in heats if heat.pair == 12} == set(range(FOLDS))
+    assert [heat for heat in heats if heat.fold is None] == heats[-2:] == [Heat(6, 2, None), Heat(0, 2, None)]
+    assert len(set(heats)) == len(heats)
+    fates = race.fates(found)
+    assert [n for n, fate in enumerate(fates) if not fate.why] == [0, 6, 12]
+    assert fates[1].why == "round 1: below others of fine_tune"
+    assert fates[5].why == "round 2: below others of fine_tune"
+
+
+def test_scratch_stays_whatever_it_reaches_and_is_taken_where_it_is_best() -> None:
+    race, found, _ = run(10_000, lambda heat: 0.0 if heat.pair == 0 else value(heat))
+    assert not race.fates(found)[0].why
+    race, found, _ = run(10_000, lambda heat: 2.0 if heat.pair == 0 else value(heat))
+    assert race.finals(found) == [Heat(0, 2, None)]
+
+
+def test_the_budget_is_kept_and_what_does_not_fit_is_not_begun() -> None:
+    for budget in (5.0, 20.0, 60.0, 120.0):
+        race, found, gone = run(budget)
+        # the first run of a model costs what nobody knows
+        assert gone <= budget + 1.0, budget
+        assert found
+    race, found, gone = run(5.0)
+    assert any(fate.why == "not begun: budget" for fate in race.fates(found))
+    assert len(run(120.0)[1]) > len(run(60.0)[1]) > len(found)
+
+
+def test_where_more_steps_do_not_fit_a_pair_stays_with_those_it_had() -> None:
+    race, found, gone = run(45.0, second=3.0)
+    fates = race.fates(found)
+    assert gone <= 45.0 + 3.0
+    assert any(fates[n].round == 0 and not fates[n].why for n in range(7))
+
+
+def test_the_same_folds_are_compared() -> None:
+    race, found, _ = run(10_000)
+    fates = race.fates(found)
+    for n in (0, 6, 12):
+        shared = [fates[n].values[fold] for fold in fates[6].values]
+        assert fates[n].score == pytest.approx(mean(shared))
+
+
+def test_who_failed_is_out_and_who_is_still_running_is_waited_for() -> None:
+    race, found, _ = run(10_000, lambda heat: None if heat.pair == 6 else value(heat))
+    assert race.fates(found)[6].why == "failed"
+    assert race.finals(found)[0].pair == 5
+    race, found, _ = run(10_000, most=13)
+    running = [*found[:-1], Reached(found[-1].heat, open=True)]
+    later = [*running]
+    while (heat := race.next(later, 13.0)) is not None:
+        assert heat.round == 0 or not PAIRS[heat.pair].work
+        later.append(Reached(heat, False, value(heat), 1.0))
+    assert all(each.heat.round == 0 for each in later)
+
+
+def test_an_interrupted_race_goes_on_as_one_that_never_was() -> None:
+    _, whole, _ = run(100.0)
+    for most in (1, 9, 20):
+        _, found, gone = run(100.0, most=most)
+        again = Race(PAIRS, range(len(PAIRS)), 60, 100.0)
+        again.overhead = 0.0
+        while (heat := again.next(found, gone)) is not None:
+            spent = took(PAIRS, heat, 1.0)
+            gone += spent
+            found.append(Reached(heat, False, value(heat), spent))
+        assert [each.heat for each in found] == [each.heat for each in whole]
+
+
+def test_smaller_values_can_be_better() -> None:
+    race, found, gone = Race(PAIRS, range(len(PAIRS)), 60, 10_000), [], 0.0
+    while (heat := race.next(found, gone, lower=True)) is not None:
+        found.append(Reached(heat, False, -value(heat), 1.0))
+    assert race.finals(found, lower=True)[0] == Heat(6, 2, None)
+
+
+def test_a_source_that_is_yet_to_learn_counts_with_its_pretraining() -> None:
+    pairs = [SCRATCH, Pair("fine_tune", "net", 900.0, to_learn=9000.0), Pair("fine_tune", "other", 900.0)]
+    race = Race(pairs, [0, 1, 2], 60, 100.0)
+    found = [Reached(Heat(0, 0, 0), False, 0.5, 1.0)]
+    assert race.seconds(Heat(1, 0, 0), found) == 1.0 + 90.0 + race.overhead
+    assert race.seconds(Heat(2, 0, 0), found) == race.overhead
+    assert race.next(found, 1.0) == Heat(2, 0, 0)

@@ -1,0 +1,350 @@
+"""transfer advise DATA --budget 15m: which source and which strategy for these data. Sources are ranked, then pairs
+race (race.py) as ordinary runs, judged by folds of the training rows; the best of them and scratch are told on test at
+the end. The ledger is the only record: the same command goes on from it, and answers at once when it is finished."""
+
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from transfer_cli.cli.candidates import KNOWN, Candidate, candidates
+from transfer_cli.cli.options import Options
+from transfer_cli.cli.race import FOLDS, PARTS, Heat, Pair, Race, Reached
+from transfer_cli.cli.rank import ranked
+from transfer_cli.cli.run import plan_all
+from transfer_cli.cli.sweep import Crew, refuse_torchrun
+from transfer_cli.cli.work import digest_of, fault_of
+from transfer_cli.config.compose import load
+from transfer_cli.config.loader import search_path
+from transfer_cli.config.words import expand, parse
+from transfer_cli.errors import ConfigError, Fault, Stopped, TransferError
+from transfer_cli.plan.plan import Plan, Stage
+from transfer_cli.report import advice, names, numbers
+from transfer_cli.report.ranking import SCORES
+from transfer_cli.report.screen import Screen
+from transfer_cli.report.statistics import measured
+from transfer_cli.rundir.runs import read_json
+from transfer_cli.rundir.sweepdir import OPEN, Row, SweepDir
+from transfer_cli.safe import hide_secrets
+from transfer_cli.signals import TIME_UP
+from transfer_cli.store.store import Store
+
+STRATEGIES = ("linear_probe", "knn", "fine_tune")  # and scratch, always
+BUDGET_S = 900.0
+RANKING = 0.2  # of the budget; sources that are not ranked by then run last
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A pair of the race: its words, its plan at full length, and the source it is from."""
+
+    source: Candidate
+    words: tuple[str, ...]
+    plan: Plan
+    scratch: bool
+
+    @property
+    def strategy(self) -> str:
+        return self.plan.config.choices["strategy"]
+
+    @property
+    def stepped(self) -> list[Stage]:
+        """Stages that learn from the target by steps."""
+        return [s for s in self.plan.work if s.name != "pretrain" and "trainer" in s.spec]
+
+    def said(self, heat: Heat) -> list[str]:
+        """Words of a heat. Pretraining is as ever; the seed changes with the fold where it does not draw the rows."""
+        own: dict[str, Any] = {}
+        for stage in self.stepped if heat.fold is not None or PARTS[heat.round] > 1 else ():
+            if PARTS[heat.round] > 1:
+                own[f"{stage.name}.trainer.steps"] = max(1, stage.spec["trainer"]["steps"] // PARTS[heat.round])
+            if heat.fold is not None and stage.rule == "final":
+                own[f"{stage.name}.trainer.validations"] = 0
+        if heat.fold is not None:
+            own |= {"data.fold": heat.fold, "data.folds": FOLDS, "evaluate.part": "val"}
+            if self.plan.target.view.shots is None and self.plan.target.view.fraction is None:
+                own["seed"] = self.plan.values["seed"] + heat.fold
+        return [word for word in self.words if parse(word).key not in own] + [f"{k}={v}" for k, v in own.items()]
+
+
+def main(options: Options, clock: Callable[[], float] = time.monotonic) -> int:
+    """Example: transfer advise data=usps data.shots=20 source=none,mnist --budget 15m"""
+    began, screen = clock(), Screen.of(options)
+    refuse_torchrun()
+    found = contenders(options, screen)
+    target = found[0].plan.target
+    if target.raw.task != "classify" or len(target.classes) < 2:
+        raise ConfigError(Fault("data", "advice wants data of two or more classes", target.title))
+    wanted = {"budget": options.budget or BUDGET_S, "candidates": [list(each) for each in options.candidates]}
+    keys = [stage.key for each in found for stage in each.plan.stages]
+    words = [*options.words, *(f"data={text}" for text in options.args)]
+    digest = digest_of([keys, [each.words for each in found], wanted, PARTS, FOLDS])
+    if (past := SweepDir.finished(options.runs, digest)) is not None:
+        _Advising(found, past, options, screen).answer()
+        return 0
+    ledger = SweepDir.open(options.runs, digest, words=words, rows=[], advise=wanted)
+    advising = _Advising(found, ledger.data, options, screen, ledger, lambda: clock() - began)
+    return advising.run()
+
+
+def resumed(options: Options, record: Mapping[str, Any]) -> Options:
+    """The options with which an advice was begun, from its sweep.json."""
+    wanted = record["advise"]
+    sets = tuple(tuple(each) for each in wanted["candidates"])
+    return replace(
+        options, command="advise", words=tuple(record["words"]), args=(), candidates=sets, budget=wanted["budget"]
+    )
+
+
+# who runs
+def contenders(options: Options, screen: Screen) -> list[Contender]:
+    """All pairs of a source and a strategy that the words name; scratch first. Raises ConfigError if they would learn
+    from different rows."""
+    shared = [word for word in options.words if parse(word).top in KNOWN]
+    own = [word for word in options.words if word not in shared]
+    found = candidates(replace(options, words=tuple(shared)), screen)
+    named = any(parse(word).key == "strategy" for word in own)
+    if not named:
+        own = [f"strategy={','.join(STRATEGIES)}", *own]
+    runs = expand(own, multirun=True, seeds=None, search=search_path(own, options.config_dirs))
+    made = {}
+    for each, words in [*((each, ()) for each in _untaught(found, options)), *product(_taught(found), runs)]:
+        strategy = next((parse(word).value for word in words if parse(word).key == "strategy"), "scratch")
+        if strategy == "scratch" and words:
+            continue
+        said = (*each.to_run(strategy), *(word for word in words if parse(word).key != "strategy"))
+        try:
+            (plan,) = plan_all([load(said, config_dirs=options.config_dirs)], options)
+        except TransferError:
+            if named or not words:
+                raise
+            continue  # nobody asked for it
+        made[said] = Contender(each, said, plan, not words)
+    rows = {str(each.plan.target.key("train", labelled=True, seed=each.plan.values["seed"])) for each in made.values()}
+    if len(rows) > 1:
+        raise ConfigError(Fault("advise", "the pairs would learn from different rows", do="leave source=base out"))
+    return list(made.values())
+
+
+def _taught(found: Sequence[Candidate]) -> list[Candidate]:
+    return [each for each in found if not each.untaught]
+
+
+def _untaught(found: Sequence[Candidate], options: Options) -> list[Candidate]:
+    """What scratch starts from; without any the net of the first source."""
+    if own := [each for each in found if each.untaught]:
+        return own
+    words = tuple(word for word in found[0].words if parse(word).top not in ("source", "weights", "pretrain"))
+    (plan,) = plan_all([load([*words, "source=none", "strategy=scratch"], config_dirs=options.config_dirs)], options)
+    return [Candidate(words, plan, f"{plan.config.choices['model']} none", True, False)]
+
+
+# the race
+class _Advising:
+    """One command's part in it. Without a ledger the `record` is finished, and only told."""
+
+    def __init__(
+        self,
+        found: Sequence[Contender],
+        record: Mapping[str, Any],
+        options: Options,
+        screen: Screen,
+        ledger: SweepDir | None = None,
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self.found, self.record, self.options, self.screen = found, record, options, screen
+        self.ledger, self.clock = ledger, clock
+        self.before = float(record["advise"].get("spent", 0.0))
+        self.budget = float(record["advise"]["budget"])
+        first = found[0].plan
+        learned = len(first.target.rows("train", seed=first.values["seed"]).index)
+        self.rows, self.learned = max(1, learned // FOLDS), learned
+        self._plans: dict[int, Plan] = {}
+        self._results: dict[str, dict[str, Any]] = {}
+
+    @property
+    def gone(self) -> float:
+        return self.before + self.clock()
+
+    def run(self) -> int:
+        assert self.ledger is not None
+        ledger, stopped = self.ledger, None
+        if "order" not in ledger.data["advise"]:
+            order, took = self._order()
+            self._note({"order": order, "ranked": took})
+        self.record = ledger.data
+        self.race = self._race(ledger.data["advise"]["order"])
+        crew = Crew(ledger, self.plan_of, self.options, self.screen)
+        crew.stop.limit(max(0.0, self.budget - self.gone), "--budget")
+        try:
+            crew.complete(self.more)
+        except Stopped as error:
+            stopped = error
+        self._note({"spent": self.gone})
+        self.record = ledger.data
+        if stopped is None or stopped.code == TIME_UP:
+            ledger.close("done", 0)
+            self.answer()
+            return 0
+        self.answer("interrupted: the best so far")
+        raise stopped
+
+    def _note(self, facts: Mapping[str, Any]) -> None:
+        assert self.ledger is not None
+        self.ledger.update({"advise": {**self.ledger.data["advise"], **facts}})
+
+    def _order(self) -> tuple[list[int], float]:
+        """Scratch first, then the sources by LogME as far as the time for it goes, then the others."""
+        began, by, score = self.gone, next(iter(SCORES)), {}
+        for each in dict.fromkeys(id(pair.source) for pair in self.found if not pair.scratch and pair.source.here):
+            source = next(pair.source for pair in self.found if id(pair.source) == each)
+            if self.gone > RANKING * self.budget:
+                break
+            entries, _ = ranked([source], self.options, self.screen)
+            score[each] = entries[0].scores[by].value
+            self.screen.note(f"ranked {source.name}: {SCORES[by]} {numbers.plain(score[each])}")
+        places = range(len(self.found))
+        known = {n: score.get(id(self.found[n].source), float("-inf")) for n in places}
+        return sorted(places, key=lambda n: (not self.found[n].scratch, -known[n])), self.gone - began
+
+    def _race(self, order: Sequence[int]) -> Race:
+        store = Store(self.options.runs / ".store", create=False)
+        return Race([_pair(each, store) for each in self.found], order, self.rows, self.budget)
+
+    def plan_of(self, number: int) -> Plan:
+        assert self.ledger is not None
+        if number not in self._plans:
+            heat = Heat(*self.ledger.rows[number]["heat"])
+            self._plans[number] = self._planned(heat)
+        return self._plans[number]
+
+    def _planned(self, heat: Heat) -> Plan:
+        words = self.found[heat.pair].said(heat)
+        return plan_all([load(words, config_dirs=self.options.config_dirs)], self.options)[0]
+
+    def more(self) -> bool:
+        """Adds the next run to the ledger, if there is one to begin now."""
+        assert self.ledger is not None
+        with self.ledger.changing() as rows:
+            found = self.reached(rows)
+            self.race.overhead = self._overhead(rows)
+            heat = self.race.next(found, self.gone, lower=self._lower())
+            if heat is None:
+                return False
+            words = hide_secrets(self.found[heat.pair].said(heat))
+            row: Row = {"path": None, "state": "to do", "code": None, "words": words, "heat": list(heat)}
+            try:
+                self._plans[len(rows)] = self._planned(heat)
+            except TransferError as error:
+                row |= {"state": "failed", "code": error.code, "fault": fault_of(error)}
+            rows.append(row)
+        self._note({"spent": self.gone})
+        return True
+
+    def _overhead(self, rows: Sequence[Row]) -> float:
+        """Seconds that a run took so far beside its stages: its process, its figures."""
+        done = [self._of(row)["cost"] for row in rows if self._of(row)]
+        beside = (
+            self.gone - self.record["advise"].get("ranked", 0.0) - sum(c["seconds"] - c["seconds_cached"] for c in done)
+        )
+        return max(0.5, beside / len(done)) if done else 1.0
+
+    # what was reached
+    def reached(self, rows: Sequence[Row]) -> list[Reached]:
+        """Rows as the race sees them; runs that the end of the budget cut off are left out."""
+        found = []
+        for row in rows:
+            heat, results = Heat(*row["heat"]), self._of(row)
+            if row["code"] == TIME_UP or (row["state"] == "interrupted"):
+                continue
+            value = results["headline"]["value"] if results.get("headline") else None
+            took = sum(stage["seconds"] for stage in results.get("stages", ()) if stage["name"] != "pretrain")
+            found.append(Reached(heat, row["state"] in OPEN, value, took))
+        return found
+
+    def _of(self, row: Row) -> dict[str, Any]:
+        """results.json of a row that is done; else nothing."""
+        path = row["path"]
+        if row["state"] != "done" or not path:
+            return {}
+        if path not in self._results:
+            self._results[path] = read_json(self.options.runs / path / "results.json") or {}
+        return self._results[path]
+
+    def _metric(self) -> str:
+        heads = (self._of(row).get("headline") for row in self.record["runs"])
+        return next((str(head["name"]) for head in heads if head), "val/accuracy")
+
+    def _lower(self) -> bool:
+        return names.sign(self._metric()) > 0
+
+    # the answer
+    def answer(self, said: str = "") -> None:
+        """The advice, of what there is."""
+        entries, rows = self._entries(), self.record["runs"]
+        found = advice.judged(entries, self._metric(), folds=FOLDS, rows=self.rows)
+        following = shlex.join(["transfer", "run", *shlex.split(found.take.words)]) if found.take else ""
+        notes = [*([said] if said else []), *self._times(rows)]
+        table = advice.table(found, title=self._title(), notes=notes)
+        self.screen.show(replace(table, next=following) if self.screen.json else table)
+        if following and not self.screen.json:
+            self.screen.command(following)
+
+    def _entries(self) -> list[advice.Entry]:
+        order = self.record["advise"].get("order", range(len(self.found)))
+        rows, race = self.record["runs"], self._race(order)
+        fates = race.fates(self.reached(rows), lower=self._lower())
+        last = {Heat(*row["heat"]): self._of(row) for row in rows}
+        return [self._entry(n, fates[n], last) for n in order]
+
+    def _entry(self, number: int, fate: Any, results: Mapping[Heat, Mapping[str, Any]]) -> advice.Entry:
+        pair, level = self.found[number], fate.round or 0
+        done = [r for heat, r in results.items() if heat.pair == number and heat.round == level and r.get("stages")]
+        cost = sum(s["seconds"] for s in done[-1]["stages"] if s["name"] != "pretrain") if done else 0.0
+        steps = [s.spec["trainer"]["steps"] // PARTS[level] for s in pair.stepped]
+        final = Heat(number, level, None)
+        head = results.get(final, {}).get("headline")
+        return advice.Entry(
+            pair.source.name,
+            pair.strategy,
+            shlex.join(pair.said(final if pair.stepped else Heat(number, len(PARTS) - 1, None))),
+            pair.scratch,
+            fate.values,
+            fate.score,
+            sum(steps) if steps else None,
+            cost,
+            int(done[-1]["cost"]["trained"]) if done else 0,
+            fate.why,
+            measured(head["value"], head["ci95"], head) if head else None,
+        )
+
+    def _title(self) -> str:
+        target = self.found[0].plan.target
+        kind = f"{self.learned:,} labelled {target.raw.kind}, {len(target.classes)} classes"
+        return f"{target.title}: {kind}; {len(self.found)} pairs, {names.label(self._metric())} on {FOLDS} folds"
+
+    def _times(self, rows: Sequence[Row]) -> Iterator[str]:
+        """What every round took, and what is left."""
+        told = [f"ranking {numbers.duration(self.record['advise'].get('ranked', 0.0))}"]
+        for number in (*range(len(PARTS)), None):
+            mine = [r for r in rows if (r["heat"][1] if r["heat"][2] is not None else None) == number]
+            took = sum(self._of(row).get("cost", {}).get("seconds_run", 0.0) for row in mine)
+            name = "test" if number is None else "full" if PARTS[number] == 1 else f"1/{PARTS[number]} of the steps"
+            told += [f"{len(mine)} runs {name} {numbers.duration(took)}"] if mine else []
+        spent = numbers.duration(float(self.record["advise"].get("spent", self.gone)))
+        yield f"{' → '.join(told)}; {spent} of {numbers.duration(self.budget)}"
+        if all(pair.scratch for pair in self.found):
+            yield "no source here: name one, source=mnist or weights=FILE"
+
+
+def _pair(each: Contender, store: Store) -> Pair:
+    learn = [stage for stage in each.plan.work if stage.name == "pretrain" and "trainer" in stage.spec]
+    todo = sum(_work(stage) for stage in learn if not store.done(stage.key))
+    model = str(each.plan.values["model"])
+    return Pair(each.strategy, model, sum(map(_work, each.stepped)), todo, each.scratch)
+
+
+def _work(stage: Stage) -> float:
+    return float(stage.spec["trainer"]["steps"] * stage.spec["trainer"]["batch"])

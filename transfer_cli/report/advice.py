@@ -1,0 +1,190 @@
+"""What a race of (source, strategy) pairs found: a table of those that stayed, what was dropped and why, the pair to
+take, the one after it, and whether the differences are real. Scores are of folds of the training rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from transfer_cli.report import names, numbers
+from transfer_cli.report.significance import ALPHA, Difference, holm, paired
+from transfer_cli.report.statistics import Interval
+from transfer_cli.report.tables import Column, Table, Unit
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A pair: values by fold, their mean over the folds that all have, the steps it had (None: as many as it takes),
+    seconds and parameters of its last run, and why it was dropped; `words` run it, `tested` is what it reached on
+    test."""
+
+    source: str
+    strategy: str
+    words: str
+    scratch: bool = False
+    values: Mapping[int, float] = field(default_factory=dict)
+    score: float | None = None
+    steps: int | None = None
+    cost: float = 0.0
+    trained: int = 0
+    why: str = ""
+    tested: Interval | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.source}, {self.strategy}"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Entries that stayed, best first, with their tests against the first; what was dropped."""
+
+    stayed: Sequence[Entry]
+    dropped: Sequence[Entry]
+    tests: Sequence[Difference | None]
+    p: Sequence[float]
+    metric: str
+    folds: int
+
+    @property
+    def take(self) -> Entry | None:
+        return self.stayed[0] if self.stayed else None
+
+    @property
+    def scratch(self) -> Entry | None:
+        return next((each for each in self.stayed if each.scratch), None)
+
+    def real(self, entry: Entry) -> bool:
+        """Whether its difference to the first is."""
+        return self.p[list(self.stayed).index(entry)] < ALPHA
+
+
+def judged(entries: Sequence[Entry], metric: str, *, folds: int, rows: int) -> Advice:
+    """The entries in order, tested fold by fold against the first; all tests corrected together. `rows`: of a fold;
+    `folds`: parts that the training rows were cut into."""
+    sign = names.sign(metric)
+    stayed = sorted((e for e in entries if not e.why and e.score is not None), key=lambda e: sign * (e.score or 0.0))
+    dropped = [each for each in entries if each not in stayed]
+    tests = [_test(each, stayed[0], metric, folds, rows) for each in stayed]
+    return Advice(stayed, dropped, tests, holm([test.p if test else float("nan") for test in tests]), metric, folds)
+
+
+def _test(entry: Entry, first: Entry, metric: str, folds: int, rows: int) -> Difference | None:
+    shared = sorted(set(entry.values) & set(first.values))
+    if entry is first or len(shared) < 2:
+        return None
+    grain = 1 / rows if names.metric(metric) == "accuracy" else 0.0
+    return paired([entry.values[fold] - first.values[fold] for fold in shared], grain, overlap=1 / (folds - 1))
+
+
+def interval(entry: Entry, folds: int) -> Interval:
+    """The mean over the folds of an entry, wider than over as many seeds: folds share what they learn from."""
+    values = [entry.values[fold] for fold in sorted(entry.values)]
+    if len(values) < 2:
+        return Interval(values[0], float("nan"), float("nan"))
+    return paired(values, overlap=1 / (folds - 1)).delta
+
+
+def table(found: Advice, *, title: str, notes: Sequence[str]) -> Table:
+    """The contenders; of a JSON document also `take`, `ties` and `not_tried`."""
+    share = names.is_share(found.metric)
+    unit: Unit = "%" if share else ""
+    columns = [
+        Column("source_model", head="source model"),
+        Column("strategy"),
+        Column("words", only="machine"),
+        Column("steps", "n"),
+        Column("folds", "n", only="machine"),
+        Column("mean", unit, names.heading(found.metric), "right", True, ("lo", "hi")),
+        Column("delta", "+%" if share else "+", "to the first", "right", True),
+        Column("p_holm", "p", "p Holm"),
+        Column("cost", "s"),
+        Column("trained", "short"),
+        Column("test", unit, "test, once", "right", True),
+    ]
+    rows = [_row(found, each, test, p) for each, test, p in zip(found.stayed, found.tests, found.p)]
+    ties = [each.words for each in found.stayed[1:] if not found.real(each)]
+    extra = {
+        "take": found.take.words if found.take else None,
+        "ties": ties,
+        "not_tried": [_left(each) for each in found.dropped],
+    }
+    return Table(columns, rows, title, [*sentences(found), *notes], schema="advise/1", extra=extra)
+
+
+def _left(each: Entry) -> dict[str, Any]:
+    facts = {"words": each.words, "source_model": each.source, "strategy": each.strategy}
+    return facts | {"why": each.why, "value": each.score}
+
+
+def _row(found: Advice, entry: Entry, test: Difference | None, p: float) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "source_model": entry.source, "strategy": entry.strategy, "words": entry.words, "steps": entry.steps,
+        "folds": len(entry.values), "mean": interval(entry, found.folds), "p_holm": p, "cost": entry.cost,
+        "trained": entry.trained, "test": entry.tested,
+    }  # fmt: skip
+    return row | ({"delta": test.delta} if test else {})
+
+
+def sentences(found: Advice) -> list[str]:
+    """The recommendation, how firm it is, what hurts, what was dropped."""
+    if found.take is None:
+        return ["no run was done in time: a larger --budget, fewer sources, or a smaller trainer.steps"]
+    take, told = found.take, []
+    told.append(f"TAKE {take.name}: {_value(found, take)}, 95 % over folds of the training rows")
+    if len(found.stayed) > 1:
+        told.append(_runner_up(found, found.stayed[1]))
+    told += _against_scratch(found, take)
+    if take.tested is not None:
+        told.append(f"test, looked at once, after the choice: {'; '.join(_tested(found))}")
+    return told + _dropped(found)
+
+
+def _value(found: Advice, entry: Entry) -> str:
+    return f"{names.heading(found.metric)} {_told(interval(entry, found.folds), found.metric)}"
+
+
+def _told(value: Interval, metric: str) -> str:
+    return numbers.plus_minus(value, scale=100 if names.is_share(metric) else 1)
+
+
+def _difference(found: Advice, entry: Entry) -> str:
+    test = found.tests[list(found.stayed).index(entry)]
+    scale = 100 if names.is_share(found.metric) else 1
+    return numbers.signed(test.delta, scale=scale) if test else "by one fold alone"
+
+
+def _runner_up(found: Advice, second: Entry) -> str:
+    word = "the difference is real" if found.real(second) else "not shown worse"
+    cheaper = found.stayed[0].cost / second.cost if second.cost else 0.0
+    more = f", {cheaper:.0f}x cheaper" if cheaper >= 2 and not found.real(second) else ""
+    return f"runner-up {second.name}: {_difference(found, second)}, {word}{more}"
+
+
+def _against_scratch(found: Advice, take: Entry) -> list[str]:
+    if take.scratch:
+        others = [each for each in found.stayed if not each.scratch]
+        hurt = others and found.real(others[0])
+        text = "transfer hurts here" if hurt else "transfer is not shown to help"
+        return [f"WARNING nothing beats scratch: {text}; learn the target alone"]
+    scratch = found.scratch
+    if scratch is None:
+        return ["WARNING scratch has no result: that transfer helps is not shown"]
+    if not found.real(scratch):
+        return [f"WARNING not shown better than scratch: scratch is at {_difference(found, scratch)}"]
+    return [f"scratch: {_difference(found, scratch)}, so transfer helps"]
+
+
+def _tested(found: Advice) -> list[str]:
+    return [f"{each.name} {_told(each.tested, found.metric)}" for each in found.stayed if each.tested is not None]
+
+
+def _dropped(found: Advice) -> list[str]:
+    by_why: dict[str, list[str]] = {}
+    for each in found.dropped:
+        score = (
+            "" if each.score is None else f" {_told(Interval(each.score, float('nan'), float('nan')), found.metric)}"
+        )
+        by_why.setdefault(each.why, []).append(
+            f"{each.source}{score}" if each.why.startswith("round") else each.name + score
+        )
+    return [f"out, {why}: {', '.join(who)}" for why, who in by_why.items()]
