@@ -13,9 +13,11 @@ import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from transfer_cli.config.compose import load
 from transfer_cli.report.statistics import t_interval
 from transfer_cli.rules import LABEL_FREE
 
@@ -62,9 +64,19 @@ def read(runs: Path) -> Found:
 def as_committed(document: dict[str, Any]) -> bool:
     """A run of these experiments as their files are now; trials with other settings do not count."""
     config, choices = document["config"], document["choices"]
-    same = config["trainer"]["steps"] == 3000 and config["trainer"]["batch"] == 64 and config["oracle"]
-    augment = (config["data"]["augment"], config["source"]["augment"]) == ("weak", "weak")
-    return str(choices.get("experiment")).startswith("digits_") and same and augment
+    name = str(choices.get("experiment"))
+    if not name.startswith("digits_"):
+        return False
+    now = settings(name, choices["source"], choices["data"])
+    return all(config.get(node) == now[node] for node in ("trainer", "pretrain", "align", "oracle")) and all(
+        config[side]["augment"] == now[side]["augment"] for side in ("data", "source")
+    )
+
+
+@cache
+def settings(name: str, source: str, data: str) -> dict[str, Any]:
+    """What the experiment says today."""
+    return dict(load([f"experiment={name}", f"source={source}", f"data={data}"]).values)
 
 
 def table(found: Found, validator: str) -> list[str]:

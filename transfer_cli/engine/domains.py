@@ -20,7 +20,7 @@ def domains(job: Job, bench: Bench, claim: Any) -> dict[str, Any]:
     wants = job.spec["domains"]
     feeds = {
         "source": bench.feed(job, "source", wants["source_part"], seed=job.seed),
-        "target": bench.feed(job, "target", "test", seed=job.seed),
+        "target": bench.feed(job, "target", job.spec.get("part", "test"), seed=job.seed),
     }
     facts: dict[str, Any] = {}
     kept = {f"labels.{side}": _few(feed.items.labels) for side, feed in feeds.items()}

@@ -300,10 +300,7 @@ class Planner:
             "code": self._code(sides=["target"], predictor=predictor["predictor"], extra=self.readers),
         }
         if self.unaligned and self.source is not None and not self.names:
-            part: Part = "val" if self.source.has("val") else "train"
-            rows = self.source.key(part, labelled=True, seed=self.seed)
-            after = nets[headline]
-            spec["domains"] = {"source": rows, "source_part": part, "before": self.unaligned, "after": after}
+            spec["domains"] = self._sides(self.source) | {"before": self.unaligned, "after": nets[headline]}
             spec["code"] = self._code(
                 sides=["target", "source"], predictor=predictor["predictor"], extra=[*self.readers, VALIDATORS]
             )
@@ -320,6 +317,11 @@ class Planner:
         return Stage(
             "evaluate", predictor["predictor"], what, spec, key_of(spec), headline, tuple(rules), self.seed, self.names
         )
+
+    def _sides(self, source: DataSet) -> Json:
+        """Rows of the source that stand beside those that are scored."""
+        part: Part = "val" if source.has("val") else "train"
+        return {"source": source.key(part, labelled=True, seed=self.seed), "source_part": part}
 
     def _check_evaluation(self, node: Json, few_label: bool) -> None:
         if not few_label:
