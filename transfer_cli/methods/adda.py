@@ -26,7 +26,7 @@ class Adda(Method):
         self,
         given: Given,
         *,
-        pace: Annotated[float, Range(0, above=True)] = 0.1,
+        pace: Annotated[float, Range(0, above=True)] = 0.02,
         hidden: Annotated[int, Range(1)] = 1024,
     ) -> None:
         super().__init__()
