@@ -59,7 +59,8 @@ def test_a_query_that_finds_nothing(transfer: Transfer, runs: list[dict[str, Any
     [
         (
             ["--rule", "best"],
-            "error: --rule=best: one of final, source_val, target_val, entropy, information, bnm, snd, dev, knn, mmd, oracle",
+            "error: --rule=best: one of final, source_val, target_val, entropy, information, bnm, snd, dev, knn, mmd, "
+            "oracle",
         ),
         (["--rule", "oracle"], "error: --rule=oracle: none of these runs has it; they have final"),
         (["--interval", "z"], "error: --interval=z: one of t, bootstrap"),
