@@ -141,6 +141,7 @@ def test_what_is_real_what_is_not_and_what_hurts() -> None:
     like = entry("none", 0.9, 0.93, 0.9, 0.92, 0.91, scratch=True)
     assert "WARNING not shown better than scratch" in told_of(good, like, near)
     assert "WARNING nothing beats scratch: transfer is not shown to help" in told_of(entry("x", 0.9, 0.9, 0.9), like)
+    assert "WARNING no source was judged in time" in told_of(like, entry("slow", why="not begun: budget"))
     better = entry("none", 0.9, 0.92, 0.91, 0.93, 0.9, scratch=True)
     assert "WARNING nothing beats scratch: transfer hurts here" in told_of(
         entry("bad", 0.5, 0.55, 0.52, 0.5, 0.53), better

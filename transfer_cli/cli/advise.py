@@ -234,7 +234,14 @@ class _Advising:
             if heat is None:
                 return False
             words = hide_secrets(self.found[heat.pair].said(heat))
-            row: Row = {"path": None, "state": "to do", "code": None, "words": words, "heat": list(heat)}
+            row: Row = {
+                "path": None,
+                "state": "to do",
+                "code": None,
+                "words": words,
+                "heat": list(heat),
+                "begun": self.gone,
+            }
             try:
                 self._plans[len(rows)] = self._planned(heat)
             except TransferError as error:
@@ -244,12 +251,13 @@ class _Advising:
         return True
 
     def _overhead(self, rows: Sequence[Row]) -> float:
-        """Seconds that a run took so far beside its stages: its process, its figures."""
-        done = [self._of(row)["cost"] for row in rows if self._of(row)]
-        beside = (
-            self.gone - self.record["advise"].get("ranked", 0.0) - sum(c["seconds"] - c["seconds_cached"] for c in done)
-        )
-        return max(0.5, beside / len(done)) if done else 1.0
+        """Seconds that a run took so far beside its stages: its process, its figures. The first waits for the processes
+        of runs to be made ready, once, and does not count."""
+        done = [self._of(row)["cost"] for row in rows[1:] if self._of(row)]
+        if not done:
+            return 1.0
+        beside = self.gone - rows[1]["begun"] - sum(cost["seconds"] - cost["seconds_cached"] for cost in done)
+        return max(0.5, float(beside) / len(done))
 
     # what was reached
     def reached(self, rows: Sequence[Row]) -> list[Reached]:

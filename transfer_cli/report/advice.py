@@ -162,6 +162,8 @@ def _runner_up(found: Advice, second: Entry) -> str:
 
 def _against_scratch(found: Advice, take: Entry) -> list[str]:
     if take.scratch:
+        if all(each.score is None or each.scratch for each in (*found.stayed, *found.dropped)):
+            return ["WARNING no source was judged in time: this says nothing about transfer"]
         others = [each for each in found.stayed if not each.scratch]
         hurt = others and found.real(others[0])
         text = "transfer hurts here" if hurt else "transfer is not shown to help"
