@@ -244,7 +244,7 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
         (["run", "strategy=few"], ["strategy=few_shot"]),
         (["run", "strategy=knn,few"], ["strategy=knn,few_shot"]),
         (["run", "source=mn"], ["source=mnist"]),
-        (["run", "align=cor"], ["align=coral"]),
+        (["run", "align=was"], ["align=wasserstein"]),
         (["run", "predictor=r"], ["predictor=ridge"]),
         (["run", "weights=ima"], ["weights=imagenet"]),
         (["run", "data=usps", "da"], []),

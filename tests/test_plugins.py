@@ -243,7 +243,7 @@ def test_a_package_that_is_not_there(words: list[str], transfer: Transfer) -> No
 def test_a_class_is_found_by_its_file(package: str) -> None:
     assert load_class("methods", "linear_probe").__name__ == "LinearProbe" == camel("linear_probe")
     assert load_class("methods", "halve", [package]).__module__ == f"{package}.methods.halve"
-    assert load_class("methods", "coral", [package]).__module__ == "transfer_cli.methods.coral"
+    assert load_class("methods", "dann", [package]).__module__ == "transfer_cli.methods.dann"
 
 
 @pytest.mark.parametrize("stem", ["nope", "../methods/coral", "coral.x", "", "a b", "__init__", "os", "methods"])

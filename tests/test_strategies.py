@@ -180,7 +180,10 @@ def test_no_stream_names_test(method: str) -> None:
 # YAML = signature
 GROUPS = {"method": "method", "predictor": "predictor", "model": "family", "data": "family"}
 NO_FILE = ("none", "given", "base")
-BESIDE = {"model": ("input", "precision", "channels_last")}  # of every model; a data set's cut is its own
+BESIDE: dict[str, tuple[str, ...]] = {
+    "method": (),
+    "model": ("input", "precision", "channels_last"),
+}  # of every model; a data set's cut is its own
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -60,8 +60,10 @@ def test_methods_for_pictures_run_on_language(transfer: Transfer, tmp_path: Path
 
 
 def test_no_method_asks_what_a_row_is() -> None:
-    """The same files serve pictures, texts and vectors because none of them knows which it has."""
-    for path in (PACKAGE / "methods").glob("*.py"):
+    """The same files serve pictures, texts and vectors because none of them knows which it has; two pretext tasks ask
+    what only a picture can answer."""
+    pretexts = {"mae.py", "rotation.py"}
+    for path in (path for path in (PACKAGE / "methods").glob("*.py") if path.name not in pretexts):
         assert not re.search(r'"(pixels|ids|mask|vectors)"', path.read_text()), path.name
 
 

@@ -41,12 +41,12 @@ _FOUND: dict[tuple[Path, ...], tuple[dict[Path, str], list[tuple[int, int]]]] = 
 
 def hash_of(closure: Mapping[Path, str]) -> str:
     """Hash of a closure by the names and contents of its files, wherever they lie."""
-    return _hash(tuple(closure.items()))
+    return _hash(HUB, tuple(closure.items()))
 
 
 @lru_cache
-def _hash(files: tuple[tuple[Path, str], ...]) -> str:
-    return sha256(json.dumps([HUB, sorted(named(dict(files)).items())]).encode()).hexdigest()
+def _hash(hub: int, files: tuple[tuple[Path, str], ...]) -> str:
+    return sha256(json.dumps([hub, sorted(named(dict(files)).items())]).encode()).hexdigest()
 
 
 def named(closure: Mapping[Path, str]) -> dict[str, str]:
@@ -61,7 +61,9 @@ def closure_of(files: Sequence[Path], cache: Path | None = None) -> dict[Path, s
     if asked in _FOUND and _stamps(_FOUND[asked][0]) == _FOUND[asked][1]:
         return dict(_FOUND[asked][0])
     found = _search(asked, cache)
-    _FOUND[asked] = dict(found), _stamps(found)
+    stamps = _stamps(found)
+    if all(abs(time.time() - changed / 1e9) > _RECENT_S for changed, _ in stamps):
+        _FOUND[asked] = dict(found), stamps
     return found
 
 

@@ -113,10 +113,11 @@ class Planner:
         chosen = signature("method", node["method"], self.plugins)
         chosen = self._asked_for(chosen)
         sides = {s: wants["side"] or bound(_slot(name), s, chosen.streams) for s, wants in chosen.streams.items()}
-        self._need_source(name, node["method"], sides)
-        self._can_learn(name, node["method"], chosen, sides)
-        demands.is_taught(name, node["method"], chosen, taught=self.classes is not None or inherited is not None)
-        self.names = self._numbered_by(name, node["method"], chosen, sides)
+        called = self.config.choices.get(name, node["method"])
+        self._need_source(name, called, sides)
+        self._can_learn(name, called, chosen, sides)
+        demands.is_taught(name, called, chosen, taught=self.classes is not None or inherited is not None)
+        self.names = self._numbered_by(name, called, chosen, sides)
         if set(sides.values()) == {"source", "target"} and "key" in self.net and not self.unaligned:
             self.unaligned = dict(self.net)
         stage = self._train(name, node, chosen, sides)

@@ -82,7 +82,7 @@ def path_of_data(run: Run) -> str:
 
 
 def _side(run: Run, word: str) -> str:
-    node = run["config"].get(word) or {}
+    node = (run.get("config") or {}).get(word) or {}
     domain, shift, amount = (node.get(key) for key in ("domain", "shift", "shift_amount"))
     said = [", ".join(map(str, domain)) if isinstance(domain, list) else domain, shift, amount]
     name = PurePath(run["choices"].get(word, word)).name or word
