@@ -145,3 +145,12 @@ def test_the_bootstrap_agrees_with_scipy(values: list[float]) -> None:
     assert (ours.lo, ours.hi) == pytest.approx((theirs.low, theirs.high), abs=0.1 * width)
     assert bootstrap(values) == ours
     assert math.isnan(bootstrap([1.0]).lo)
+
+
+def test_rounding_is_no_proof() -> None:
+    """Equal differences of recalls are equal but for the last bits of floats: nothing can be judged by their spread."""
+    equal = [17 / 18 - 1, 16 / 18 - 17 / 18, 15 / 18 - 16 / 18]
+    assert max(equal) != min(equal)
+    assert math.isnan(paired(equal).p)
+    assert math.isnan(welch([0.1 + 0.2, 0.3], [0.8, 0.8]).p)
+    assert paired(equal, grain=1 / 18).p > 0.05

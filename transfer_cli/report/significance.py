@@ -28,6 +28,9 @@ class Difference:
     p_flip: float = nan
 
 
+ROUNDING = 1e-9  # of the difference: less spread than this is made by sums of floats
+
+
 def paired(differences: Sequence[float], grain: float = 0.0, overlap: float = 0.0) -> Difference:
     """Paired t test of at least two differences. `grain`: the step in which a score moves (1 / test rows): their
     spread is never taken for less than rounding to it explains, or equal pairs would prove anything. `overlap`: of
@@ -54,7 +57,7 @@ def welch(these: Sequence[float], those: Sequence[float], grain: float = 0.0) ->
 
 def _t_test(centre: float, error: float, df: float) -> tuple[Interval, float]:
     """Interval and p of a difference with this standard error."""
-    if not error:  # no spread: equal, or nothing to judge by
+    if error <= ROUNDING * abs(centre):  # no spread but that of floats: equal, or nothing to judge by
         return (Interval(centre, nan, nan), nan) if centre else (Interval(0.0, 0.0, 0.0), 1.0)
     half = t_quantile((1 + LEVEL) / 2, df) * error
     return Interval(centre, centre - half, centre + half), 2 * t_tail(abs(centre) / error, df)

@@ -237,8 +237,10 @@ def _by_class(verdicts: Sequence[Verdict], groups: Sequence[Group]) -> None:
     for verdict, group in zip(verdicts, groups):
         if verdict.base is None or verdict.over != "seeds":
             continue
-        for metric in _classes(group, verdict.base):
-            if (test := _over_seeds(group, verdict.base, metric, 0.0)) is not None:
+        metrics = _classes(group, verdict.base)
+        grain = len(metrics) * _grain(group, "test/accuracy")  # of a class with its share of the test rows
+        for metric in metrics:
+            if (test := _over_seeds(group, verdict.base, metric, grain)) is not None:
                 found.append((verdict, metric.removeprefix(CLASS), test))
     for (verdict, name, test), p in zip(found, holm([test.p for _, _, test in found])):
         if p < ALPHA and test.delta.value < 0:

@@ -62,9 +62,11 @@ class SweepDir(Record):
             path = found[-1] if found else make(home, cls.FIRST)
             sweep = cls(runs, path, Lock(path / ".lock"), continued=bool(found))
             if sweep.keeps:
-                head = {"schema": "sweep/1", "digest": digest, "words": hide_secrets(words), **more}
                 with _alone(path / ".ledger"):
-                    sweep._begin({**head, "runs": _rows(read_json(path / SWEEP), rows)})
+                    before = read_json(path / SWEEP) or {}
+                    typed = hide_secrets(words) or before.get("words", [])  # resume has none of its own
+                    head = {"schema": "sweep/1", "digest": digest, "words": typed, **more}
+                    sweep._begin({**head, "runs": _rows(before, rows)})
             else:
                 sweep.refresh()
         return sweep
