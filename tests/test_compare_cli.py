@@ -63,6 +63,7 @@ def test_a_query_that_finds_nothing(transfer: Transfer, runs: list[dict[str, Any
             "oracle",
         ),
         (["--rule", "oracle"], "error: --rule=oracle: none of these runs has it; they have final"),
+        (["--by", "stratagy"], "error: --by=stratagy: no run has this word; nearest: strategy"),
         (["--interval", "z"], "error: --interval=z: one of t, bootstrap"),
         (["--metric", "acuracy"], "error: --metric=acuracy: none of these runs has it; nearest: accuracy"),
         (["--columns", "mean,bst"], "error: --columns=bst: no such column; nearest: test"),

@@ -279,7 +279,7 @@ def test_the_bootstrap_is_an_option_and_says_so() -> None:
     table = compare(seeds("scratch", *GOOD), Ask(interval="bootstrap"))
     (mean,) = [row["mean"] for row in table.rows]
     assert min(GOOD) <= mean.lo < mean.value < mean.hi <= max(GOOD)
-    assert table.title.endswith("± 95 % over seeds by bootstrap")
+    assert table.title.endswith("± 95 % over seeds by bootstrap, too narrow below ten")
 
 
 def test_who_is_best_of_two_that_are_better_was_not_tested() -> None:

@@ -135,9 +135,10 @@ def _title(found: Comparison) -> str:
     rules = found.rules
     count = "one result each" if all(group.fixed for group in found.done) else "one seed each"
     spread = "runs" if found.ask.by else "seeds"
-    spread += " by bootstrap" if found.ask.interval == "bootstrap" else ""
+    if found.ask.interval == "bootstrap":
+        spread += " by bootstrap" + ", too narrow below ten" * any(len(group.counted) < 10 for group in found.groups)
     return ", ".join([
-        *names.shared(done[0], found.words),
+        *names.shared(done, found.words),
         f"test {names.heading(found.metric)}",
         f"rule{'s' * (len(rules) > 1)} {' and '.join(rules)}{', picked on test: no result' * (rules == ['oracle'])}",
         f"{count}, ± 95 % over {' and '.join(over)}" if found.single else f"± 95 % over {spread}",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
+from transfer_cli.errors import ConfigError, Fault, nearest
 from transfer_cli.report import names, scores
 from transfer_cli.report.groups import Group, Run, grouped, metric_of, metrics_of, same_test
 from transfer_cli.report.statistics import Interval, bootstrap, mean, measured, t_interval
@@ -69,6 +70,7 @@ def study(runs: Sequence[Run], ask: Ask | None = None) -> Comparison:
     done = [run for run in runs if run["status"] == "done"]
     same_test(done)
     metric = metric_of(done, ask.metric, ask.rule)
+    _known(ask.by, done)
     without = {run["id"] for run in done if metric not in metrics_of(run, ask.rule)}
     groups = grouped([run for run in runs if run["id"] not in without], ask.rule, ask.by)
     words = list(ask.by) or names.differing([group.run for group in groups]) or ["strategy"]
@@ -80,6 +82,16 @@ def study(runs: Sequence[Run], ask: Ask | None = None) -> Comparison:
     single = all(len(group.counted) < 2 for group in groups)
     left = [run for run in done if run["id"] in without]
     return Comparison([groups[i] for i in order], [verdicts[i] for i in order], words, metric, single, ask, left)
+
+
+def _known(by: Sequence[str], runs: Sequence[Run]) -> None:
+    """Raises ConfigError for a word to group by that no run has."""
+    known = list(dict.fromkeys(word for run in runs for word in names.facts(run)))
+    faults = [
+        Fault("--by", "no run has this word", word, nearest=nearest(word, known)) for word in by if word not in known
+    ]
+    if faults:
+        raise ConfigError(*faults)
 
 
 def pareto(found: Comparison) -> list[bool]:

@@ -163,12 +163,14 @@ def _parts(known: Sequence[Mapping[str, str]], words: Iterable[str]) -> set[tupl
     return {tuple(found.get(word, "") for word in words) for found in known}
 
 
-def shared(run: Run, differing: Sequence[str]) -> list[str]:
+def shared(runs: Sequence[Run], differing: Sequence[str]) -> list[str]:
     """For a title: what all runs have in common and `differing` does not name."""
-    parts = [] if {"source", "data"} & set(differing) else [path_of_data(run)]
+    paths = list(dict.fromkeys(path_of_data(run) for run in runs))
+    parts = paths if len(paths) == 1 and not {"source", "data"} & set(differing) else []
     for word in ("strategy", "model"):
-        if word not in differing and word in run["choices"]:
-            parts.append(str(run["choices"][word]))
+        known = {str(run["choices"].get(word)) for run in runs if word in run["choices"]}
+        if word not in differing and len(known) == 1:
+            parts = [*parts, *known]
     return parts
 
 
