@@ -18,9 +18,9 @@ ANTS = Path(os.environ.get("TRANSFER_DATA", "")) / "hymenoptera_data"
 COMMANDS = {
     "hello": "transfer run experiment=hello",
     "usps": "transfer run strategy=scratch,linear_probe,fine_tune source=mnist data=usps data.shots=10 seed=0..2 -m",
-    "sweep": "transfer run strategy=scratch,linear_probe,fine_tune,knn source=mnist data=usps data.shots=5,20"
+    "forty_runs": "transfer run strategy=scratch,linear_probe,fine_tune,knn source=mnist data=usps data.shots=5,20"
     " --seeds 5",
-    "sweep_again": "transfer run strategy=scratch,linear_probe,fine_tune,knn source=mnist data=usps data.shots=5,20"
+    "forty_again": "transfer run strategy=scratch,linear_probe,fine_tune,knn source=mnist data=usps data.shots=5,20"
     " --seeds 5",
     "coral": "transfer run strategy=none,adabn,coral source=mnist data=usps seed=0..2 -m",
     "few_shot": "transfer run strategy=few_shot data=cifar10",
