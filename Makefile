@@ -30,7 +30,7 @@ check: $(READY)  ## format, lint, types
 	$(BIN)/mypy
 
 verify: $(READY)  ## experiments against the numbers they should reach, those of minutes
-	for name in hello shakespeare_char; do $(BIN)/transfer verify experiment=$$name --format table || exit 1; done
+	for name in hello digits_dann shakespeare_char; do $(BIN)/transfer verify experiment=$$name --format table || exit 1; done
 
 bench: $(READY)  ## the measured ratios of the README, into benchmarks/results
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
