@@ -20,6 +20,7 @@ from transfer_cli.methods.coral_dg import CoralDg
 from transfer_cli.methods.erm import Erm
 from transfer_cli.methods.groupdro import Groupdro
 from transfer_cli.methods.irm import Irm
+from transfer_cli.methods.linear_probe import best_l2, logistic
 from transfer_cli.methods.mixstyle import Mixstyle
 from transfer_cli.models.net import build
 
@@ -187,3 +188,46 @@ def test_one_domain_is_none(kind: Any) -> None:
     for domains, said in ((("art",), "it has one, art"), ((), "it has no domain axis")):
         with pytest.raises(ConfigError, match=said):
             kind(given(domains=domains))
+
+
+class Rows:
+    """A feed of made-up pictures and what a net makes of them."""
+
+    def __init__(self, rows: int = 30) -> None:
+        self.pixels = torch.randn(rows, 1, 16, 16, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+        self.labels = torch.arange(rows) % 3
+
+    def features(self, net: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.no_grad():
+            return net.eval().features({"pixels": self.pixels}).float(), self.labels
+
+
+def without_norms() -> Given:
+    made = given()
+    for norm in [m for m in made.net.modules() if isinstance(m, nn.BatchNorm2d)]:
+        norm.running_mean.fill_(0.1)  # as if it had met rows
+    return made
+
+
+def test_the_head_begins_as_the_linear_probe_of_the_net_that_comes_in():
+    """Against scikit-learn's logistic regression on standardised features, its penalty the one that was picked."""
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    rows, method = Rows(), Erm(without_norms())
+    before = method.net.heads["classify"].weight.clone()
+    method.refresh({"source": rows}, Progress(0, 10))
+    head = method.net.heads["classify"]
+    assert not torch.equal(head.weight, before)
+    features, labels = rows.features(method.net)
+    x = (features - features.mean(0)) / features.std(0, correction=0).clamp_min(1e-6)
+    l2 = best_l2(logistic, x, labels, 3, 5)
+    other = linear_model.LogisticRegression(C=1 / (l2 * len(x)), max_iter=5_000, tol=1e-8).fit(x.numpy(), labels)
+    found = (features.double() @ head.weight.T + head.bias).softmax(1).detach().numpy()
+    np.testing.assert_allclose(found, other.predict_proba(x.numpy()), atol=2e-3)
+
+
+def test_later_steps_leave_the_head_alone_and_so_does_a_net_of_new_norms():
+    for made, at in ((without_norms(), Progress(1, 10)), (given(), Progress(0, 10))):
+        method = Erm(made)
+        before = method.net.heads["classify"].weight.clone()
+        method.refresh({"source": Rows()}, at)
+        assert torch.equal(method.net.heads["classify"].weight, before)

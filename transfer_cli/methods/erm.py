@@ -3,15 +3,17 @@
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from transfer_cli.contracts import Batch, Given, Loss, Method, Player, Progress, Stream
+from transfer_cli.contracts import Batch, Feed, Given, Loss, Method, Player, Progress, Stream
 from transfer_cli.errors import ConfigError, Fault
+from transfer_cli.methods.linear_probe import logistic, solve
 
 
 class Erm(Method):
     """Vapnik 1998; as a method of domain generalisation Gulrajani & Lopez-Paz 2021, arXiv:2007.01434, where it is hard
-    to beat. The target is not read at all."""
+    to beat. The target is not read at all. The head begins as the linear probe of the net that comes in, as in Kumar
+    et al. 2022, arXiv:2202.10054: behind a random head the first steps spoil what the net knows of other domains."""
 
     streams = {"source": Stream()}
     tasks = ("classify",)
@@ -23,9 +25,23 @@ class Erm(Method):
     def players(self) -> dict[str, Player]:
         return {"net": [self.net]}
 
+    def refresh(self, feeds: dict[str, Feed], at: Progress) -> None:
+        if at.step == 0 and not unseen(self.net):
+            solve(self.net.heads[self.task.head], *feeds["source"].features(self.net), logistic)
+
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         rows = batch["source"]
         yield Loss("net", self.task.loss(self.net(rows.inputs, self.task.head), rows), weight=self.task.weight(rows))
+
+
+def unseen(net: nn.Module) -> bool:
+    """Whether a BatchNorm has met no row yet: what such a net gives in eval mode is no feature."""
+    norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    return any(_fresh(norm.running_mean, 0.0) and _fresh(norm.running_var, 1.0) for norm in norms)
+
+
+def _fresh(buffer: Tensor | bool | None, value: float) -> bool:
+    return isinstance(buffer, Tensor) and bool((buffer == value).all())
 
 
 def several(given: Given, method: str) -> int:

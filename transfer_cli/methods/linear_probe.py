@@ -34,12 +34,16 @@ class LinearProbe(Method):
         self.l2, self.folds = l2, folds
 
     def finish(self, feeds: dict[str, Feed]) -> None:
-        features, labels = feeds["target"].features(self.net)
-        mean, scale = features.mean(0), features.std(0, correction=0).clamp_min(1e-6)
-        x, ways = (features - mean) / scale, self.net.heads[self.head].out_features
-        l2 = self.l2 if self.l2 is not None else best_l2(self.fit, x, labels, ways, self.folds)
-        weight = self.fit(x, labels, ways, l2)
-        _write(self.net.heads[self.head], weight, mean, scale)
+        solve(self.net.heads[self.head], *feeds["target"].features(self.net), self.fit, self.l2, self.folds)
+
+
+def solve(head: nn.Linear, features: Tensor, labels: Tensor, fit: Fit, l2: float | None = None, folds: int = 5) -> None:
+    """Writes into `head` the best linear classifier of features [N, D] with labels [N] in 0..C-1; `l2` None:
+    cross-validated."""
+    mean, scale = features.mean(0), features.std(0, correction=0).clamp_min(1e-6)
+    x, ways = (features - mean) / scale, head.out_features
+    weight = fit(x, labels, ways, best_l2(fit, x, labels, ways, folds) if l2 is None else l2)
+    _write(head, weight, mean, scale)
 
 
 def _write(head: nn.Linear, weight: Tensor, mean: Tensor, scale: Tensor) -> None:
