@@ -65,6 +65,10 @@ class Progress(NamedTuple):
     def fraction(self) -> float:
         return self.step / max(1, self.steps)
 
+    def renews(self, times: int) -> bool:
+        """Whether what is made anew `times` times over training, first at step 0, is due."""
+        return self.step % max(1, self.steps // times) == 0
+
 
 @dataclass
 class Batch:

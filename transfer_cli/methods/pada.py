@@ -35,7 +35,7 @@ class Pada(Dann):
 
     @torch.no_grad()
     def refresh(self, feeds: dict[str, Feed], at: Progress) -> None:
-        if at.step % max(1, at.steps // self.renewals) == 0:
+        if at.renews(self.renewals):
             self.shares.copy_(shares_of(self.head(features_of(self.net, feeds["target"]))))
 
     def row_weights(self, both: Both, source: Batch) -> tuple[Tensor, Tensor]:

@@ -43,7 +43,7 @@ class Shot(Method):
 
     @torch.no_grad()
     def refresh(self, feeds: dict[str, Feed], at: Progress) -> None:
-        if self.pseudo and at.step % max(1, at.steps // self.renewals) == 0:
+        if self.pseudo and at.renews(self.renewals):
             features = features_of(self.net, feeds["target"])
             self.labels.copy_(pseudo_labels(features, self.head(features)))
 
