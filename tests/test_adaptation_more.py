@@ -1,104 +1,25 @@
-"""Self-ensembling, self-training, test-time, partial and open-set adaptation, self-supervised pretraining: each against
-its paper's formula, computed another way on small data; and runs whose stages mix them."""
+"""Self-ensembling, self-training, test-time, partial and open-set adaptation: each against the formula of its paper,
+computed another way on small data; and runs of classes that differ."""
 
-import json
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
+from adapting import HALF, START, Whole, batch, both, double, given, noise, one, run, trained
 from torch import nn
 
-from transfer_cli.cli.main import main
-from transfer_cli.contracts import Batch, Given, Progress
-from transfer_cli.data.tasks import Classification
-from transfer_cli.engine.players import players, set_modes
-from transfer_cli.engine.settings import Trainer
+from transfer_cli.contracts import Batch, Progress
 from transfer_cli.errors import ConfigError
 from transfer_cli.losses.consistency import confident, consistency, imbalance
-from transfer_cli.losses.contrast import nt_xent
-from transfer_cli.losses.masked import hidden_patches, masked_error
 from transfer_cli.losses.open_set import boundary
 from transfer_cli.methods.adabn import Adabn
-from transfer_cli.methods.mae import Decoder, Mae
 from transfer_cli.methods.mean_teacher import MeanTeacher
 from transfer_cli.methods.osbp import Osbp
 from transfer_cli.methods.pada import Pada, shares_of
 from transfer_cli.methods.pseudo_label import PseudoLabel
-from transfer_cli.methods.rotation import Rotation, turned
-from transfer_cli.methods.simclr import Simclr
 from transfer_cli.methods.tent import Tent
 from transfer_cli.metrics.classification import open_set
-from transfer_cli.models.net import build
-
-CLASSES = ("a", "b", "c")
-INPUT = {"channels": 1, "size": 16, "crop": 16, "mean": [0.5], "std": [0.5]}
-START, HALF = Progress(0, 10), Progress(5, 10)
-EVERY = torch.arange(30)
-
-
-def net(family="conv4", classes=CLASSES):
-    torch.manual_seed(0)
-    small = {"filters": 8} if family == "conv4" else {}
-    made = build({"family": family, **small, "input": INPUT, "precision": "fp32", "channels_last": False})
-    made.set_head("classify", classes)
-    return made
-
-
-def given(family="conv4", classes=CLASSES):
-    task = Classification(classes)
-    return Given(net(family, classes), {"target": task, "source": task}, rows={"target": 30, "source": 30})
-
-
-def noise(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def double(*shape, seed=0):
-    return noise(*shape, seed=seed).double()
-
-
-def batch(seed=0, shift=0.0, views=1):
-    """30 pictures of three classes, which differ in brightness; each view has noise of its own."""
-    labels = EVERY % 3
-    clean = noise(30, 1, 16, 16, seed=seed) + labels.view(-1, 1, 1, 1) * 0.7 + shift
-    seen = tuple({"pixels": clean + 0.3 * i * noise(30, 1, 16, 16, seed=seed + 7 + i)} for i in range(views))
-    return Batch(seen[0], labels, EVERY, seen)
-
-
-def both(views=1, shift=1.0):
-    return {"source": batch(), "target": replace(batch(1, shift, views), labels=None)}
-
-
-def one(method, rows, at=HALF):
-    (loss,) = method.step(rows, at)
-    return loss
-
-
-def trained(method, rows, steps=30, rate=0.05):
-    """As the engine does it: modes, one optimiser over all players, `after`."""
-    cast = players(method, Trainer())
-    set_modes(method, cast)
-    optimizer = torch.optim.SGD([p for player in cast.values() for p in player.parameters], rate, 0.9)
-    for t in range(steps):
-        loss = one(method, rows, Progress(t, steps))
-        optimizer.zero_grad()
-        loss.value.backward()
-        optimizer.step()
-        method.after(rows, Progress(t, steps), {})
-    return loss
-
-
-class Whole:
-    """A feed that is one batch, handed out in two halves."""
-
-    def __init__(self, rows):
-        self.rows = rows
-
-    def whole(self, batch=None):
-        for part in (slice(0, 15), slice(15, None)):
-            yield Batch({"pixels": self.rows.inputs["pixels"][part]}, None, self.rows.index[part])
 
 
 # losses
@@ -131,51 +52,6 @@ def test_confident_is_the_cross_entropy_of_the_rows_that_count():
     assert 0 < kept.sum() < 20
     expected = nn.functional.cross_entropy(scores[kept], label[kept], reduction="sum") / 20
     torch.testing.assert_close((loss, share), (expected, kept.float().mean()))
-
-
-@pytest.mark.parametrize(("rows", "temperature"), [(2, 0.5), (7, 0.1)])
-def test_nt_xent_equals_the_double_loop(rows, temperature):
-    first, second = double(rows, 5), double(rows, 5, seed=1)
-    views = np.concatenate([first.numpy(), second.numpy()])
-    views /= np.linalg.norm(views, axis=1, keepdims=True)
-    total = 0.0
-    for i in range(2 * rows):
-        near = {j: math.exp(views[i] @ views[j] / temperature) for j in range(2 * rows) if j != i}
-        total -= math.log(near[(i + rows) % (2 * rows)] / sum(near.values()))
-    assert nt_xent(first, second, temperature).item() == pytest.approx(total / (2 * rows), rel=1e-12)
-
-
-def test_nt_xent_knows_no_sides_no_order_and_no_lengths():
-    first, second = double(6, 4), double(6, 4, seed=1)
-    expected = nt_xent(first, second, 0.3)
-    torch.testing.assert_close(nt_xent(second, first, 0.3), expected)
-    torch.testing.assert_close(nt_xent(first.flip(0), 7 * second.flip(0), 0.3), expected)
-    assert nt_xent(first, first, 0.3) < expected
-
-
-@pytest.mark.parametrize(("first", "second"), [((1, 3), (1, 3)), ((4, 3), (4, 2)), ((4,), (4,))])
-def test_nt_xent_refuses_shapes(first, second):
-    with pytest.raises(ValueError, match=r"nt_xent: .* wants \[rows >= 2, features\] twice"):
-        nt_xent(torch.zeros(first), torch.zeros(second), 0.5)
-
-
-@pytest.mark.parametrize(("side", "patch", "share", "count"), [(16, 4, 0.75, 12), (9, 4, 0.5, 4), (8, 8, 0.1, 1)])
-def test_so_many_patches_are_hidden_in_each_picture(side, patch, share, count):
-    torch.manual_seed(0)
-    hidden = hidden_patches(torch.zeros(50, 2, side, side), patch, share)
-    assert hidden.shape == (50, 1, side, side)
-    corners = hidden[:, 0, ::patch, ::patch]
-    assert (corners.flatten(1).sum(1) == count).all()
-    assert torch.equal(corners.repeat_interleave(patch, 1).repeat_interleave(patch, 2)[:, :side, :side], hidden[:, 0])
-    if count < corners[0].numel():
-        assert len({tuple(row) for row in corners.flatten(1).tolist()}) > 1
-
-
-def test_masked_error_sees_hidden_pixels_alone():
-    truth, hidden = noise(3, 2, 4, 4), torch.zeros(3, 1, 4, 4, dtype=torch.bool)
-    hidden[:, :, :2] = True
-    made = torch.where(hidden, truth + 2, 100.0)
-    assert masked_error(made, truth, hidden).item() == pytest.approx(4.0, rel=1e-5)
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.3])
@@ -319,102 +195,6 @@ def test_osbp_pulls_head_and_backbone_opposite_ways():
     mine = torch.autograd.grad(one(method, rows).value, (first, head))
     torch.testing.assert_close(mine[0], plain[first] - adverse[first], rtol=1e-3, atol=1e-5)
     torch.testing.assert_close(mine[1], plain[head] + adverse[head], rtol=1e-3, atol=1e-5)
-
-
-# self-supervised
-def test_turned_pictures_know_by_how_much():
-    pixels = noise(2, 1, 5, 5)
-    copies, turns = turned(pixels)
-    assert turns.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
-    for copy, quarters in zip(copies, turns.tolist(), strict=True):
-        back = np.rot90(copy[0].numpy(), -quarters)
-        assert any(np.array_equal(back, picture[0].numpy()) for picture in pixels)
-
-
-def test_rotation_learns_to_tell_turns():
-    picture = torch.linspace(-1, 1, 16).view(1, 1, 1, 16).expand(30, 1, 16, 16) + 0.1 * noise(30, 1, 16, 16)
-    rows = {"target": Batch({"pixels": picture}, None, EVERY)}
-    assert trained(Rotation(given()), rows, 10).logs["right"] > 0.95
-
-
-def test_simclr_contrasts_each_side_by_itself():
-    method, rows = Simclr(given(), width=5, temperature=0.2).eval(), both(views=2)
-    rows["source"] = batch(views=2)
-    expected = {
-        name: nt_xent(*(method.project(method.net.features(view)) for view in rows[name].views), 0.2) for name in rows
-    }
-    loss = one(method, rows)
-    torch.testing.assert_close(dict(loss.logs), expected, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(loss.value, (expected["source"] + expected["target"]) / 2, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(one(method, {"target": rows["target"]}).value, expected["target"], rtol=1e-4, atol=1e-5)
-
-
-def test_mae_sees_no_hidden_pixel():
-    """What is behind the patches changes what is to be guessed, not the guess."""
-    method, rows = Mae(given(), share=0.5).eval(), both()
-    seen = []
-    method.net.backbone.register_forward_pre_hook(
-        lambda _, args, kwargs: seen.append(kwargs["pixels"]), with_kwargs=True
-    )
-    torch.manual_seed(3)
-    one(method, rows)
-    torch.manual_seed(3)
-    pixels = torch.cat([rows["source"].inputs["pixels"], rows["target"].inputs["pixels"]])
-    hidden = hidden_patches(pixels, 4, 0.5)
-    torch.testing.assert_close(seen[0], torch.where(hidden, 0.0, pixels))
-
-
-@pytest.mark.parametrize("side", [3, 16, 28])
-def test_the_decoder_draws_pictures_of_the_right_size(side):
-    assert Decoder(7, 3, side, 4)(noise(2, 7)).shape == (2, 3, side, side)
-
-
-@pytest.mark.parametrize("kind", [Rotation, Simclr, Mae])
-def test_pretext_learns_the_backbone_and_hands_it_on_alone(kind):
-    method, rows = kind(given()), both(views=2)
-    rows["source"] = batch(views=2)
-    first, head = next(method.net.backbone.parameters()).detach().clone(), method.net.heads["classify"].weight.clone()
-    trained(method, rows, 2)
-    handed = method.result()["net"]
-    assert not torch.equal(next(handed.backbone.parameters()), first)
-    assert torch.equal(handed.heads["classify"].weight, head)
-    assert set(handed.heads) == {"classify"}
-    assert handed.state_dict().keys() == net().state_dict().keys()
-
-
-@pytest.mark.parametrize(("kind", "name"), [(Rotation, "rotation"), (Mae, "mae")])
-def test_pretext_of_pictures_refuses_other_rows(kind, name):
-    made = build({"family": "mlp", "input": {"width": 4}, "precision": "fp32", "channels_last": False})
-    with pytest.raises(ConfigError, match=rf"pretrain={name}: learns from pictures, and the net reads none"):
-        kind(Given(made))
-
-
-# runs
-def run(folder, *words):
-    """results.json and the specs of the stages of a run of three steps a stage."""
-    told = ["run", *words, "data=digits", "trainer=tiny", "runtime=cpu", "--runs", str(folder), "-q"]
-    assert main(told) == 0
-    (made,) = [path for path in folder.glob("*/*") if not path.parent.name.startswith(".")]
-    stages = json.loads((made / "plan.json").read_text())
-    return json.loads((made / "results.json").read_text()), {stage["stage"]: stage["spec"] for stage in stages}
-
-
-@pytest.mark.parametrize("pretext", ["rotation", "simclr", "mae"])
-def test_self_supervised_then_aligned_then_few_labels(pretext, tmp_path):
-    mixed = (f"pretrain={pretext}", "align=coral", "fine_tune=full", "source=digits", "data.shots=5", "model=lenet")
-    found, specs = run(tmp_path, *mixed)
-    assert 0 <= found["headline"]["value"] <= 1
-    assert {stream: view["side"] for stream, view in specs["pretrain"]["streams"].items()} == {
-        "source": "source", "target": "target",
-    }  # fmt: skip
-    assert not any(view["labelled"] for view in specs["pretrain"]["streams"].values())
-    assert specs["align"]["net"]["key"] == found["stages"][0]["key"]
-    assert found["cost"]["labels"] == 50
-
-
-def test_without_a_source_the_target_is_enough(tmp_path):
-    _, specs = run(tmp_path, "pretrain=simclr", "source=none", "data.shots=5", "model=mlp")
-    assert list(specs["pretrain"]["streams"]) == ["target"]
 
 
 def test_a_partial_target_is_scored_over_the_classes_of_the_net(tmp_path):
