@@ -132,10 +132,18 @@ def test_a_domain_that_the_batch_lacks_is_no_reason_to_stop() -> None:
 def test_coral_dg_is_the_mean_of_all_pairs() -> None:
     method, rows = CoralDg(given(), weight=3.0).eval(), batch(MIXED)
     source, features = rows["source"], method.net.features(rows["source"].inputs)
-    clouds = [features[source.domains == d].float() for d in range(3)]
+    even = features / features.std(0, correction=0).square().mean().sqrt()
+    clouds = [even[source.domains == d].float() for d in range(3)]
     distance = torch.stack([coral(a, b) for a, b in combinations(clouds, 2)]).mean()
     label = nn.functional.cross_entropy(scores(method, rows), source.target())
     close(loss_of(method, rows).value, label + 3.0 * distance)
+
+
+def test_the_scale_of_features_is_no_matter_of_coral_dg() -> None:
+    large, small = CoralDg(given()).eval(), CoralDg(given()).eval()
+    large.net.backbone.register_forward_hook(lambda module, inputs, out: 600 * out)
+    rows = batch(MIXED)
+    close(loss_of(large, rows).logs["coral"], loss_of(small, rows).logs["coral"])
 
 
 # mixstyle
