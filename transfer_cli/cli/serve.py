@@ -10,7 +10,7 @@ from transfer_cli.cli.options import Options
 from transfer_cli.cli.predict import answering, finished
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.extras import extra
-from transfer_cli.report import names
+from transfer_cli.report import names, numbers
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.screens import cell
 from transfer_cli.safe import safe
@@ -40,12 +40,11 @@ def main(options: Options) -> int:
 def about(run: dict[str, Any]) -> dict[str, Any]:
     """What the page says of a run: what it is called, its words and its result."""
     choices, head = run["choices"], run.get("headline")
-    model = run["config"]["model"]
     return {
         "id": run["id"],
         "strategy": choices.get("strategy", ""),
         "data": names.data(run),
-        "model": model.get("name", model["family"]),
+        "model": choices.get("model", ""),
         "headline": head,
         "result": _result(run, head) if head else "",
     }
@@ -55,7 +54,7 @@ def _result(run: dict[str, Any], head: dict[str, Any]) -> str:
     """`accuracy 93.5 ±4.0 % of 153 test pictures`"""
     text = cell(run["metrics"][head["rule"]], head["name"], head["rule"])
     unit = " %" if names.is_share(head["name"]) else ""
-    return f"{names.label(head['name'])} {text}{unit} of {head['n']:,} {head['over']}"
+    return f"{names.label(head['name'])} {text}{unit} of {numbers.count(head['n'])} {head['over']}"
 
 
 def _announce(name: str, port: int, screen: Screen) -> None:

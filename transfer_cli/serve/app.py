@@ -46,7 +46,9 @@ def application(answers: Answers, about: Mapping[str, Any], port: int, tell: Cal
         Route("/predict", _told(predict, tell), methods=["POST"]),
         Route("/explain", _told(explain, tell), methods=["POST"]),
     ]
-    return Guard(Starlette(routes=routes, exception_handlers={HTTPException: _nothing}), port)
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _nothing})
+    app.router.redirect_slashes = False
+    return Guard(app, port)
 
 
 def _file(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:

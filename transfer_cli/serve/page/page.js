@@ -64,7 +64,8 @@ async function ask(body, type, name, shown) {
     const answer = await reply.json().catch(() => ({ error: `the server answered ${reply.status}` }));
     if (own !== asking) return;
     if (!reply.ok) return fail(`${name}: ${answer.error}`);
-    at("state").textContent = name;
+    const chance = percent(answer.probabilities[answer.class]);
+    at("state").replaceChildren(`${name}: `, make("b", `${answer.class}, ${chance}`));
     at("result").replaceChildren(...chancesShown(answer), ...shown(answer));
     at("result").classList.remove("old");
     at("result").hidden = false;
@@ -85,7 +86,7 @@ function fail(text) {
 
 function chancesShown(answer) {
   const all = Object.entries(answer.probabilities).sort((a, b) => b[1] - a[1]);
-  const parts = [make("h2", answer.class), bars(all.slice(0, SHOWN))];
+  const parts = [bars(all.slice(0, SHOWN))];
   if (all.length > SHOWN) {
     parts.push(make("details", "", "", make("summary", `all ${all.length} classes`), bars(all.slice(SHOWN))));
   }
@@ -114,7 +115,7 @@ function tested(reason) {
 function pictureShown(file, answer) {
   URL.revokeObjectURL(preview);
   preview = URL.createObjectURL(file);
-  const figures = [figure(preview, `the picture ${file.name}`, make("b", "as it was sent"))];
+  const figures = [figure(preview, `the picture ${file.name}`, make("b", "as it was sent"), "; the net sees its middle")];
   for (const reason of answer.reasons ?? []) {
     const head = make("b", `${reason.class}, ${percent(reason.probability)}`);
     const drawn = `what counts for ${reason.class} in the picture, the strongest fifth outlined`;
