@@ -194,8 +194,9 @@ def test_numbers_get_their_class(view: View, addresses: dict[str, str]) -> None:
 def test_everything_works_by_keyboard(view: View, addresses: dict[str, str]) -> None:
     page = opened(view, addresses["pictures"])
     page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.id") == "file"
     with page.expect_file_chooser():
-        page.keyboard.press("Enter")
+        page.keyboard.press("Space")
 
 
 def test_a_server_that_is_gone_is_said(view: View, root: Path) -> None:

@@ -20,7 +20,7 @@ from playwright.sync_api import sync_playwright
 from run import ANTS, COMMANDS
 
 RESULT = Path(__file__).parents[1] / "results" / "serve.png"
-PICTURE = ANTS / "val" / "bees" / "1032546534_06907fe3b3.jpg"
+PICTURE = ANTS / "val" / "ants" / "147542264_79506478c2.jpg"
 TRANSFER = (sys.executable, "-m", "transfer_cli")
 WIDTH = 1000
 
