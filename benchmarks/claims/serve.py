@@ -57,7 +57,7 @@ def main() -> None:
         with served(runs) as address:
             stream = BytesIO()
             image = Image.open(BytesIO(shot(address))).convert("RGB")
-            image.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(stream, "PNG", optimize=True)
+            image.quantize(palette=image.quantize(256)).save(stream, "PNG", optimize=True)
     RESULT.write_bytes(stream.getvalue())
     print(f"serve.png  {len(stream.getvalue()):,} bytes")
 

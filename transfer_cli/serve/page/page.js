@@ -26,7 +26,7 @@ function ready() {
   document.title = `${about.strategy}, ${about.data}: run ${about.id}`;
   at("about").textContent = [`run ${about.id}`, about.model, about.result].filter(Boolean).join(" · ");
   at("text").maxLength = about.most_characters;
-  at("hint").textContent += ` At most ${about.most_bytes / 1e6} MB. It stays on this machine and is not kept.`;
+  at("hint").textContent += `, at most ${about.most_bytes / 1e6} MB. Nothing is kept.`;
   at(about.reads).hidden = false;
 }
 
