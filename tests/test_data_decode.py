@@ -1,6 +1,8 @@
 """Pictures from files: the same pixels as torchvision, and every way a file can be bad."""
 
+import io
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from PIL import Image
 
 from transfer_cli.data.cache import from_array
-from transfer_cli.data.decode import Fit, fitted, grey, picture
+from transfer_cli.data.decode import Fit, decoded, fitted, grey, picture
 from transfer_cli.errors import DataError
 
 
@@ -72,6 +74,44 @@ def test_a_picture_is_turned_as_its_camera_says(tmp_path):
     exif[0x0112] = 6  # turn right
     Image.new("RGB", (30, 20)).save(tmp_path / "x.jpg", exif=exif)
     assert picture(tmp_path / "x.jpg").size == (20, 30)
+
+
+def test_broken_exif_leaves_a_picture_as_it_is(tmp_path):
+    """Bytes of EXIF overwritten in every place, one and eight at a time: the picture may lose its turn, no more."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "maker"
+    Image.new("RGB", (30, 20)).save(tmp_path / "x.jpg", exif=exif)
+    whole = (tmp_path / "x.jpg").read_bytes()
+    start = whole.index(b"Exif\0\0") + 6
+    length = struct.unpack(">H", whole[start - 8 : start - 6])[0] - 8
+    sizes = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for at in range(start, start + length):
+            for broken in (b"\xff", b"\0", b"\xff" * 8):
+                data = whole[:at] + broken[: start + length - at] + whole[at + len(broken[: start + length - at]) :]
+                sizes.add(decoded(io.BytesIO(data), "x").size)
+    assert sizes == {(20, 30), (30, 20)}
+
+
+def test_a_picture_in_memory_is_the_one_of_the_file(tmp_path):
+    path = saved(tmp_path, "PNG")
+    stream = io.BytesIO(path.read_bytes())
+    np.testing.assert_array_equal(np.asarray(decoded(stream, "upload")), np.asarray(picture(path)))
+    for data, text in ((b"hello", "no PNG, JPEG"), (path.read_bytes()[:700], "PNG ends at byte 700 of ")):
+        with pytest.raises(DataError) as error:
+            decoded(io.BytesIO(data), "upload")
+        assert message(error).startswith(f"upload: {text}")
+
+
+@pytest.mark.parametrize("shape", [(1, 1001), (1001, 1), (2, 2002)])
+def test_a_thin_picture_is_refused(tmp_path, shape):
+    """Its resize to a shorter side of 224 would ask for gigabytes."""
+    path = saved(tmp_path, "PNG", noise(*shape))
+    with pytest.raises(DataError, match="one side is more than 1,000 times the other"):
+        picture(path)
+    assert 2000 in picture(saved(tmp_path, "PNG", noise(2, 2000))).size
 
 
 @pytest.mark.parametrize(("format", "name"), [("PNG", "PNG"), ("BMP", "BMP"), ("WEBP", "WebP")])

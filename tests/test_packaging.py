@@ -38,7 +38,8 @@ def test_the_wheel_holds_every_yaml_file_and_module(wheel: Path) -> None:
     code = {path.relative_to(ROOT).as_posix() for path in (ROOT / "transfer_cli").rglob("*.py")}
     assert len(yamls) > 40
     assert len(code) > 100
-    assert (yamls | code | {"transfer_cli/data/digits.npz"}) - names == set()
+    page = {f"transfer_cli/serve/page/{name}" for name in ("index.html", "page.js", "page.css")}
+    assert (yamls | code | page | {"transfer_cli/data/digits.npz"}) - names == set()
     assert not [name for name in names if name.startswith(("tests", "runs", "conf")) or "__pycache__" in name]
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

@@ -96,7 +96,7 @@ def _next_word(command: str, before: Sequence[str], current: str) -> Iterator[st
 
         given = {word.partition("=")[0] for word in before}
         yield from (f"{word}=" for word in (*CHOICES, "weights", "seed") if word not in given)
-    if command in ("show", "compare", "resume", "predict", "note", "export", "explain"):
+    if command in ("show", "compare", "resume", "predict", "note", "export", "explain", "serve"):
         yield from ("last", *_runs(before))
     if command in ("predict", "explain", "data"):
         yield from _paths(current)

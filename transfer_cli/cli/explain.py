@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfer_cli.cli.options import Options
-from transfer_cli.cli.predict import files_at, finished, predicting_of, texts_at
+from transfer_cli.cli.predict import answering, files_at, finished, texts_at
 from transfer_cli.errors import ConfigError, DataError, Fault, nearest
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Column, Table
@@ -50,7 +50,7 @@ def main(options: Options) -> int:
     by = _method(options)
     words = tuple(word for word in options.words if not word.startswith("plugins="))
     run = finished(replace(options, args=options.args[:1], words=words))
-    predicting = predicting_of(run, options)
+    predicting = answering(run, options)
     from transfer_cli.explain.explaining import Explaining
 
     told = list(_explained(Explaining(predicting, by), options.args[1:]))

@@ -75,6 +75,7 @@ class Options:
     watch: bool = False
     sort: str | None = None
     limit: int | None = None
+    port: int = 8000
     all: bool = False
 
 
@@ -186,6 +187,10 @@ class _Reader:
         if option.value == "N":
             if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
                 raise ValueError("whole number >= 1")
+            return int(text)
+        if option.value == "PORT":
+            if not re.fullmatch(r"[0-9]{1,5}", text, re.ASCII) or int(text) > 65535:
+                raise ValueError("whole number from 0 to 65535")
             return int(text)
         if option.value == "TIME":
             return seconds(text)

@@ -2,6 +2,7 @@
 numbers, by the net of a finished run. With --features: what features.py does."""
 
 import csv
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,11 @@ from transfer_cli.data.decode import SUFFIXES
 from transfer_cli.data.features import matrix_of
 from transfer_cli.data.text import read_text
 from transfer_cli.data.text_table import texts_of
-from transfer_cli.errors import ConfigError, DataError, Fault
+from transfer_cli.errors import ConfigError, DataError, Fault, StoreError
 from transfer_cli.report.screen import Screen, terminal
 from transfer_cli.report.tables import Column, Table
 from transfer_cli.safe import safe
-from transfer_cli.store.store import Store
+from transfer_cli.store.store import Damaged, Store
 
 NOUNS = {"pictures": "file", "texts": "text", "vectors": "row"}
 
@@ -33,7 +34,7 @@ def main(options: Options) -> int:
     screen = Screen.of(options)
     if options.format is None and not options.json and (options.out or not terminal(screen.out)):
         screen = replace(screen, format="csv")
-    predicting = predicting_of(run, options)
+    predicting = answering(run, options)
     rows = list(_predictions(predicting, place))
     screen.show(_table(rows, predicting.classes))
     bad = [row for row in rows if row["error"]]
@@ -117,8 +118,18 @@ def _listed(table: Path) -> list[Path]:
     return [table.parent / row["path"] for row in rows]
 
 
+def answering(run: dict[str, Any], options: Options) -> Any:
+    """`predicting_of` a run whose answers are classes. Raises ConfigError for a language model."""
+    if (run["headline"] or {}).get("name", "").endswith("/bits_per_char"):
+        text = f"its net predicts the next piece of a text, and {options.command} gives classes"
+        do = f"transfer run weights={safe(run['id'])} data=TEXTS.csv makes a classifier of it"
+        raise ConfigError(Fault(f"run {safe(run['id'])}", text, do=do))
+    return predicting_of(run, options)
+
+
 def predicting_of(run: dict[str, Any], options: Options) -> Any:
-    """engine.predict.Predicting of a run: its net and what its evaluation scored it with."""
+    """engine.predict.Predicting of a run: its net and what its evaluation scored it with. Raises ConfigError if it
+    evaluated nothing, StoreError if its stages are damaged or gone."""
     quiet_threads()
     from transfer_cli.config.compose import load_stored
     from transfer_cli.data.describe import describe_pair
@@ -132,7 +143,13 @@ def predicting_of(run: dict[str, Any], options: Options) -> Any:
     values = load_stored(run["config"], plugins)
     store = Store(options.runs / ".store", create=False)
     target, seed = lambda: describe_pair(values, cache)[0], int(values["seed"])
-    return Predicting(store, last["key"], cache, target, plugins=plugins, seed=seed)
+    try:
+        return Predicting(store, last["key"], cache, target, plugins=plugins, seed=seed)
+    except Damaged as error:
+        if store.state(error.key) != "absent":
+            raise
+        do = f"transfer run {shlex.join(run['words'])}   makes it again"
+        raise StoreError(Fault(f"run {safe(run['id'])}", "its net is gone from the store", do=do)) from None
 
 
 def plugins_of(words: Sequence[str]) -> tuple[str, ...]:

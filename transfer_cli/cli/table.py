@@ -70,6 +70,11 @@ HELP = {
         "why a run gives its answers: what counts in pictures and texts",
         "transfer explain last ./new/a.jpg",
     ),
+    "serve": (
+        "[RUN]",
+        "a local page for a run: drop a picture or type a text, see class and reasons",
+        "transfer serve last --port 8000",
+    ),
     "data": ("check DATA", "open every file; count, measure, find copies", "transfer data check ./pictures"),
     "fetch": ("NAME", "bring data or weights to the data folder", "transfer fetch usps"),
     "clean": ("", "what no run refers to; deletes with -y only", "transfer clean"),
@@ -81,7 +86,7 @@ HELP = {
     "completion": ("bash|zsh|fish", "print a completion script", "transfer completion bash"),
 }
 COMMANDS = tuple(HELP)
-_SETUP = "run resume show list data fetch predict export explain doctor verify rank advise"
+_SETUP = "run resume show list data fetch predict export explain serve doctor verify rank advise"
 
 OPTIONS = (
     Option("--multirun", "-m", "", "multirun", "every combination", "run show"),
@@ -102,7 +107,7 @@ OPTIONS = (
         "",
         "offline",
         "never use the network",
-        "run resume show data predict fetch verify rank export explain advise",
+        "run resume show data predict fetch verify rank export explain serve advise",
     ),
     Option("--config-dir", "", "DIR", "config_dirs", "YAML files of your own", _SETUP),
     Option("--from", "", "FILE", "from_file", "take it from a file you have", "fetch"),
@@ -110,6 +115,7 @@ OPTIONS = (
     Option("--to", "", "FORMAT", "to", "safetensors, onnx or torch_export", "export"),
     Option("--quantize", "", "KIND", "quantize", "int8: a smaller file (onnx)", "export"),
     Option("--candidate", "", "WORDS", "candidates", "a source: its words, quoted; may be repeated", "rank advise"),
+    Option("--port", "", "PORT", "port", "8000; 0 takes a free one", "serve"),
     Option("--yes", "-y", "", "yes", "delete, or replace files, without asking", "clean export explain"),
     Option(
         "--metric", "", "NAME", "metric", "accuracy, nll ...; a search: target_val/accuracy", "run compare rank report"

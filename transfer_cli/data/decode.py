@@ -1,10 +1,10 @@
-"""One picture from a file, and the resize and crop every picture takes on its way into a net. PIL and numpy.
-Formats by list; a picture above PIL's pixel limit is an error, never a warning."""
+"""One picture from a file or from memory, and the resize and crop every picture takes on its way into a net. PIL and
+numpy. Formats by list; a picture above PIL's pixel limit is an error, never a warning."""
 
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -13,31 +13,59 @@ from transfer_cli.data.raw import bad_file
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+THINNEST = 1000  # the resize of the shorter side blows up a thin picture: 1 x 80,000 to a net's 224 is 12 GB of pixels
 
 # PIL only warns between one and two times its limit; `_small` raises there, so the warning would say it twice.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL.TiffImagePlugin")  # EXIF that cannot be read
 
 
 def picture(path: Path) -> Image.Image:
-    """The decoded picture as "L" or "RGB", turned as its EXIF says. DataError if it is none or is cut short."""
+    """The picture of a file, as `decoded` gives it."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            _small(image)
-            image.load()
-            return _plain(ImageOps.exif_transpose(image))
+        with path.open("rb") as stream:
+            return decoded(stream, str(path))
     except FileNotFoundError:
         raise bad_file(path, "no such file") from None
+    except OSError as error:
+        raise bad_file(path, f"unreadable: {error}") from None
+
+
+def decoded(stream: BinaryIO, name: str) -> Image.Image:
+    """The decoded picture as "L" or "RGB", turned as its EXIF says; `name` is what an error calls it. DataError if it
+    is none, is cut short, or is too large or too thin to be brought to a net's size."""
+    try:
+        with Image.open(stream, formats=FORMATS) as image:
+            _small(image)
+            if max(image.size) > THINNEST * min(image.size):
+                text = f"{image.width:,} x {image.height:,} pixels: one side is more than {THINNEST:,} times the other"
+                raise bad_file(name, text)
+            image.load()
+            return _plain(_turned(image))
     except Image.DecompressionBombError:
-        raise bad_file(path, f"more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels") from None
+        raise bad_file(name, f"more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels") from None
     except UnidentifiedImageError:
-        raise bad_file(path, "no PNG, JPEG, BMP or WebP picture") from None
+        raise bad_file(name, "no PNG, JPEG, BMP or WebP picture") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise bad_file(path, ending(path) or f"unreadable: {error}") from None
+        raise bad_file(name, _cut(stream) or f"unreadable: {error}") from None
+
+
+def _cut(stream: BinaryIO) -> str | None:
+    stream.seek(0)
+    return ending(stream.read())
 
 
 def _small(image: Image.Image) -> None:
     if image.width * image.height > (Image.MAX_IMAGE_PIXELS or 0):
         raise Image.DecompressionBombError
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    """As its camera says; as it is, where what the camera says cannot be read."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # EXIF is a TIFF in a picture: its parser has as many ways to fail as bytes have
+        return image
 
 
 def _plain(image: Image.Image) -> Image.Image:
@@ -47,9 +75,8 @@ def _plain(image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
 
 
-def ending(path: Path) -> str | None:
-    """How the file is cut short ("PNG ends at byte 2,048 of 4,100"), None if it is whole or no guess is possible."""
-    data = path.read_bytes()
+def ending(data: bytes) -> str | None:
+    """How a file is cut short ("PNG ends at byte 2,048 of 4,100"), None if it is whole or no guess is possible."""
     if data[:2] == b"\xff\xd8":
         return None if b"\xff\xd9" in data[-64:] else f"JPEG ends at byte {len(data):,} without its end mark"
     known = _length(data)

@@ -69,6 +69,12 @@ class Predicting:
         for start in range(0, len(paths), CHUNK):
             yield from self._chunk(paths[start : start + CHUNK])
 
+    def picture(self, image: Image.Image, name: str) -> Row:
+        """Row of one decoded picture."""
+        row = _row(name)
+        self._score([row], self._images([self.fitted(image)]))
+        return row
+
     def texts(self, named: Sequence[tuple[str, str]]) -> Iterator[Row]:
         """Rows of (name, text)."""
         tokenizer = tokenizer_of(self.spec["model"], self.bench.cache)

@@ -1,0 +1,104 @@
+"""What a finished run says to one picture, text or vector, as JSON values. Torch computes one request at a time."""
+
+import io
+import math
+from base64 import b64encode
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from transfer_cli.data.decode import decoded
+from transfer_cli.engine.predict import Predicting
+from transfer_cli.errors import ConfigError
+from transfer_cli.explain.explaining import Answer, Explaining, Reason
+from transfer_cli.serve.asked import Asked, Refused
+
+Json = dict[str, Any]
+
+
+class Answers:
+    """Around engine.predict.Predicting. `about` says what the run can do; all errors that its methods raise are Refused
+    or TransferError, unless we have a bug."""
+
+    def __init__(self, predicting: Predicting) -> None:
+        self._predicting, self.reads = predicting, predicting.reads
+        self._lock = Lock()
+        self._explaining: Explaining | None = None
+        self._why_not = ""
+        try:
+            self._explaining = Explaining(predicting)
+        except ConfigError as error:
+            self._why_not = error.faults[0].text
+
+    @property
+    def about(self) -> Json:
+        explains = self._explaining is not None
+        return {
+            "reads": self.reads,
+            "classes": self._predicting.classes,
+            "explains": explains,
+            "why_not": self._why_not,
+        }
+
+    def predict(self, asked: Asked) -> Json:
+        """Class and probabilities, as `transfer predict` has them."""
+        with self._lock:
+            row = self._row(asked)
+        return _chances(dict(zip(self._predicting.classes, row["probabilities"], strict=True)))
+
+    def explain(self, asked: Asked) -> Json:
+        """Class, probabilities and the reasons of the likely classes, as `transfer explain` has them."""
+        if self._explaining is None:
+            raise Refused(422, self._why_not)
+        with self._lock:
+            answer = self._answer(self._explaining, asked)
+        return {**_chances(answer.chances), "reasons": [_reason(reason) for reason in answer.reasons]}
+
+    def _row(self, asked: Asked) -> Json:
+        if isinstance(asked, bytes):
+            return self._predicting.picture(_picture(asked), "picture")
+        if isinstance(asked, str):
+            return next(self._predicting.texts([("text", asked)]))
+        return next(self._predicting.vectors("vector", np.array([asked], np.float32)))
+
+    @staticmethod
+    def _answer(explaining: Explaining, asked: Asked) -> Answer:
+        if isinstance(asked, bytes):
+            return explaining.picture(_picture(asked))
+        assert isinstance(asked, str), "rows of numbers have no Explaining"
+        return explaining.text(asked)
+
+
+def _picture(data: bytes) -> Image.Image:
+    return decoded(io.BytesIO(data), "picture")
+
+
+def _chances(chances: dict[str, float]) -> Json:
+    best = max(chances, key=lambda label: chances[label])
+    return {"class": best, "probabilities": {label: _number(chance) for label, chance in chances.items()}}
+
+
+def _reason(reason: Reason) -> Json:
+    told: Json = {
+        "class": reason.label,
+        "probability": _number(reason.test.before),
+        "by": reason.by,
+        "without": _number(reason.test.without),
+        "without_random": _number(reason.test.random),
+    }
+    if reason.drawing is not None:
+        return told | {"drawing": _data_url(reason.drawing)}
+    return told | {"pieces": [[piece, _number(value)] for piece, value in reason.pieces]}
+
+
+def _data_url(drawing: Image.Image) -> str:
+    stream = io.BytesIO()
+    drawing.save(stream, "PNG")
+    return f"data:image/png;base64,{b64encode(stream.getvalue()).decode()}"
+
+
+def _number(value: float) -> float | None:
+    """JSON has no nan, which is what a class has left without the only word of a text."""
+    return value if math.isfinite(value) else None

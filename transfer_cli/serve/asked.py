@@ -1,0 +1,98 @@
+"""What a request asks: a picture as the body itself, {"text": "..."} or {"vector": [...]}. Its size is counted while it
+is read, whatever its headers promise. No torch."""
+
+import asyncio
+import json
+import math
+from typing import Any, NoReturn
+
+from starlette.requests import ClientDisconnect, Request
+
+MOST_BYTES = 32_000_000
+MOST_CHARACTERS = 100_000  # of a text; nets read far fewer
+READ_ON = 4  # times MOST_BYTES: who sends too much hears why only where all of it is taken from the wire
+SECONDS = 60.0  # to send a body
+FIELDS = {"texts": "text", "vectors": "vector"}
+Asked = bytes | str | list[float]
+
+
+class Refused(Exception):
+    """A request that gets no answer: HTTP status, and a line for who asked."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status, self.text = status, text
+
+
+async def asked(request: Request, reads: str) -> Asked:
+    """What a run that `reads` pictures, texts or vectors is asked. Raises Refused."""
+    data = await _body(request)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if reads == "pictures":
+        if kind.startswith("image/") or kind == "application/octet-stream":
+            return data
+        raise Refused(415, "the run reads pictures: send the file itself, with its content-type (image/png ...)")
+    field = FIELDS[reads]
+    if kind != "application/json":
+        raise Refused(415, f'the run reads {reads}: send {{"{field}": ...}} with content-type application/json')
+    value = _field(data, field)
+    return _text(value) if reads == "texts" else _vector(value)
+
+
+async def _body(request: Request) -> bytes:
+    kept, size = bytearray(), 0
+    try:
+        async with asyncio.timeout(SECONDS):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size <= MOST_BYTES:
+                    kept += chunk
+                elif size > READ_ON * MOST_BYTES:
+                    break
+    except TimeoutError:
+        raise Refused(408, f"the request did not arrive within {SECONDS:.0f} seconds") from None
+    except ClientDisconnect:
+        raise Refused(400, "the request was broken off") from None
+    if size > MOST_BYTES:
+        raise Refused(413, f"larger than {MOST_BYTES // 1_000_000} MB")
+    if not size:
+        raise Refused(400, "nothing was sent")
+    return bytes(kept)
+
+
+def _field(data: bytes, name: str) -> Any:
+    try:
+        found = json.loads(data, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise Refused(400, "this is no JSON") from None
+    if not isinstance(found, dict) or name not in found:
+        raise Refused(400, f'wants {{"{name}": ...}}')
+    return found[name]
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(word)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise Refused(400, "text: wants a string")
+    if len(value) > MOST_CHARACTERS:
+        raise Refused(413, f"more than {MOST_CHARACTERS:,} characters")
+    if not value.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise Refused(400, "text: holds half a character (a lone surrogate)")
+    if not value.strip():
+        raise Refused(422, "the text is empty")
+    return value
+
+
+def _vector(value: Any) -> list[float]:
+    if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
+        raise Refused(400, "vector: wants a list of numbers")
+    try:
+        numbers = [float(number) for number in value]
+    except OverflowError:
+        numbers = [math.inf]
+    if not all(abs(number) < 3e38 for number in numbers):
+        raise Refused(422, "vector: holds a number that is too large")
+    return numbers
