@@ -1,19 +1,23 @@
-"""transfer rank over eight sources on three targets, and, with --runs, the linear probes and fine-tunings that its
-scores are held against. Writes results/rank_TARGET.md and rank.json.
+"""transfer rank over eight sources on three targets, and, with --runs, the linear probes, neighbours and fine-tunings
+that its scores are held against. Writes results/rank_TARGET.md, rank_targets.json, and of all targets rank.md.
 
 TRANSFER_DATA=/path/to/data python benchmarks/claims/rank.py [--pretrain] [--runs] [TARGET ...]
---pretrain teaches the nets of the sources first (once for all targets); --runs takes hours on two cores; without either
-the tables are made from what is there."""
+--pretrain teaches the nets of the sources first (once for all targets) into the folder TRANSFER_RUNS; --runs computes,
+an hour on one core, in a copy of that folder named TRANSFER_RUNS-sweep; without either the tables are made from what is
+there."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 RESULTS = Path(__file__).parents[1] / "results"
 TRANSFER = Path(sys.executable).with_name("transfer")
 DATA = Path(os.environ.get("TRANSFER_DATA", ""))
+RUNS = Path(os.environ.get("TRANSFER_RUNS", "runs"))
 RESNET20 = DATA / "weights" / "akamaster_pytorch_resnet_cifar10" / "resnet20-12fca82f.th"
 SQUEEZENET = DATA / "weights" / "songhan_SqueezeNet-Deep-Compression" / "squeezenet1_0_deepcomp_torchvision_keys.pth"
 TARGETS = {
@@ -26,17 +30,18 @@ SOURCES = (
     ("model=lenet", "source=none"),
     *(("model=lenet", f"source={name}") for name in TAUGHT),
     ("model=resnet20", f"weights={RESNET20}"),
-    ("model=squeezenet1_0", f"weights={SQUEEZENET}"),
-    ("model=resnet20", "source=none"),
+    ("model=squeezenet1_0", f"weights={SQUEEZENET}", "model.input.size=128", "model.input.crop=112"),  # a quarter of
+    ("model=resnet20", "source=none"),  # the pixels it was taught with, and of the time
 )
-TRAINING = ("trainer.steps=400", "trainer.batch=32", "pretrain.trainer.steps=1500", "pretrain.trainer.batch=128")
-STRATEGIES = "linear_probe,fine_tune"
+TRAINING = ("trainer.steps=200", "trainer.batch=32", "trainer.clip=1.0")  # SqueezeNet's features are large
+TEACHING = ("pretrain.trainer.steps=1500", "pretrain.trainer.batch=128")
+STRATEGIES = "linear_probe,knn,fine_tune"
 SEEDS = "3"
 
 
-def transfer(*words: str) -> str:
+def transfer(*words: str, runs: Path) -> str:
     """What the command prints."""
-    done = run(*words)
+    done = run(*words, "--runs", str(runs))
     if done.returncode:
         sys.exit(f"transfer {' '.join(words)} [{done.returncode}]\n{done.stderr}")
     return done.stdout
@@ -54,35 +59,48 @@ def here(source: tuple[str, ...]) -> bool:
     return value == "none" or run("show", "strategy=scratch", f"data={value}").returncode == 0
 
 
+def untaught(source: tuple[str, ...]) -> bool:
+    return "source=none" in source
+
+
+def begun(name: str) -> Path:
+    """A folder of runs of its own that begins with the taught nets: nothing else is found there."""
+    folder = RUNS.parent / f"{RUNS.name}-{name}"
+    if not folder.exists() and RUNS.exists():
+        shutil.copytree(RUNS, folder, symlinks=True)
+    return folder
+
+
 def pretrain(sources: list[tuple[str, ...]]) -> None:
-    """A probe on the smallest target teaches the net of every source; other targets find it in the store."""
-    for model, source in sources:
-        if source.startswith("source=") and source != "source=none":
-            transfer("run", "strategy=linear_probe", model, source, *TARGETS["usps"], *TRAINING, "-q")
+    """A probe on one picture a class of data that are no target here teaches the net of every source."""
+    for source in sources:
+        if source[1].startswith("source=") and not untaught(source):
+            words = (*source, "data=cifar10", "data.shots=1", *TRAINING, *TEACHING)
+            transfer("run", "strategy=linear_probe", *words, "-q", runs=RUNS)
 
 
-def sweep(target: str, sources: list[tuple[str, ...]]) -> None:
+def sweep(target: str, sources: list[tuple[str, ...]], seeds: str = SEEDS) -> None:
     """Every strategy from every source; an untaught net has a probe, and scratch for fine-tuning."""
-    for model, start in sources:
-        words = (model, *TARGETS[target], *TRAINING, "--seeds", SEEDS, "-q")
-        if start == "source=none":
-            transfer("run", "strategy=linear_probe", "source=none", "pretrain=none", *words)
-            transfer("run", "strategy=scratch", *words)
+    for source in sources:
+        words = (*source, *TARGETS[target], *TRAINING, *TEACHING, "--seeds", seeds, "-q")
+        if untaught(source):
+            transfer("run", "strategy=linear_probe", "pretrain=none", *words, runs=begun("sweep"))
+            transfer("run", "strategy=scratch", *words, runs=begun("sweep"))
         else:
-            transfer("run", f"strategy={STRATEGIES}", start, *words)
+            transfer("run", f"strategy={STRATEGIES}", *words, runs=begun("sweep"))
 
 
 def rank(target: str, sources: list[tuple[str, ...]]) -> None:
-    """results/rank_TARGET.md, and its document for rank.json."""
-    words = [*TARGETS[target], *TRAINING]
+    """results/rank_TARGET.md, and its document for rank_targets.json."""
+    words = [*TARGETS[target], *TRAINING, *TEACHING]
     for source in sources:
         words += ["--candidate", " ".join(source)]
-    text = transfer("rank", *words, "--format", "md")
+    text = transfer("rank", *words, "--format", "md", runs=begun("sweep"))
     (RESULTS / f"rank_{target}.md").write_text(text.replace(str(DATA), "$TRANSFER_DATA"))
     print(text)
-    kept = RESULTS / "rank.json"
+    kept = RESULTS / "rank_targets.json"
     found = json.loads(kept.read_text()) if kept.is_file() else {}
-    document = json.loads(transfer("rank", *words, "--json").replace(str(DATA), "$TRANSFER_DATA"))
+    document = json.loads(transfer("rank", *words, "--json", runs=begun("sweep")).replace(str(DATA), "$TRANSFER_DATA"))
     kept.write_text(json.dumps({**found, target: document}, indent=1) + "\n")
 
 
