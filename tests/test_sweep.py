@@ -122,6 +122,18 @@ def test_the_same_words_run_what_is_missing_and_tell_the_failure_again(
         assert found == {"0.05": ("1", "0"), "1e+30": ("0", "1"), "0.01": ("1", "0"), "0.02": ("1", "0")}
 
 
+def test_every_test_set_has_a_table_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("strategy=scratch", "data.shift=null,inverted", "fine_tune.trainer.lr=0.05,1e30", "--format", "md")
+    assert sweep(tmp_path, *words) == 3
+    told = capsys.readouterr().out
+    tables = [part.splitlines() for part in told.split("| fine_tune.trainer.lr |")[1:]]
+    assert [[line.split("|")[1].strip() for line in part if line.startswith("| ")][-2:] for part in tables] == [
+        ["0.05", "1e+30"]
+    ] * 2
+    assert "digits inverted" not in "".join(tables[0])
+    assert "digits inverted" in "".join(tables[1])
+
+
 def test_a_finished_sweep_again_trains_nothing_and_imports_no_torch(tmp_path: Path) -> None:
     assert sweep(tmp_path, "strategy=scratch", "seed=0,1") == 0
     before = trainings(tmp_path)
