@@ -29,8 +29,8 @@ SOURCES = (
     ("model=lenet", "source=none"),
     *(("model=lenet", f"source={name}") for name in TAUGHT),
     ("model=resnet20", f"weights={RESNET20}"),
-    # a quarter of the pixels that it was taught with, and of the time
-    ("model=squeezenet1_0", f"weights={SQUEEZENET}", "model.input.size=128", "model.input.crop=112"),
+    # an eighth of the pixels that it was taught with, and of the time
+    ("model=squeezenet1_0", f"weights={SQUEEZENET}", "model.input.size=96", "model.input.crop=80"),
 )
 TRAINING = ("trainer.steps=100", "trainer.batch=32", "trainer.clip=1.0")  # SqueezeNet's features are large
 TEACHING = ("pretrain.trainer.steps=1500", "pretrain.trainer.batch=128")
