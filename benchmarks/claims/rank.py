@@ -1,4 +1,4 @@
-"""transfer rank over six sources on three targets, and, with --runs, the linear probes, neighbours and fine-tunings
+"""transfer rank over eight sources on three targets, and, with --runs, the linear probes, neighbours and fine-tunings
 that its scores are held against. Writes results/rank_TARGET.md, rank_targets.json, and of all targets rank.md.
 
 TRANSFER_DATA=/path/to/data python benchmarks/claims/rank.py [--pretrain] [--runs] [TARGET ...]
@@ -24,15 +24,16 @@ TARGETS = {
     "usps": ("data=usps", "data.shots=20"),
     "pneumonia": ("data=medmnist",),
 }
-TAUGHT = ("mnist", "fashion_mnist", "digits")
+TAUGHT = ("mnist", "fashion_mnist", "kmnist", "digits")
 SOURCES = (
     ("model=lenet", "source=none"),
     *(("model=lenet", f"source={name}") for name in TAUGHT),
     ("model=resnet20", f"weights={RESNET20}"),
-    # an eighth of the pixels that it was taught with, and of the time
-    ("model=squeezenet1_0", f"weights={SQUEEZENET}", "model.input.size=96", "model.input.crop=80"),
+    # a quarter of the pixels that it was taught with, and of the time
+    ("model=squeezenet1_0", f"weights={SQUEEZENET}", "model.input.size=128", "model.input.crop=112"),
+    ("model=resnet20", "source=none"),
 )
-TRAINING = ("trainer.steps=100", "trainer.batch=32", "trainer.clip=1.0")  # SqueezeNet's features are large
+TRAINING = ("trainer.steps=200", "trainer.batch=32", "trainer.clip=1.0")  # SqueezeNet's features are large
 TEACHING = ("pretrain.trainer.steps=1500", "pretrain.trainer.batch=128")
 LAST = "fine_tune.trainer.validations=0"  # the last step counts, so nobody need look on the way
 STRATEGIES = "linear_probe,knn,fine_tune"
