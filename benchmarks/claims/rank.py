@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 RESULTS = Path(__file__).parents[1] / "results"
 TRANSFER = Path(sys.executable).with_name("transfer")
@@ -36,8 +37,12 @@ SOURCES = (
 TRAINING = ("trainer.steps=100", "trainer.batch=32", "trainer.clip=1.0")  # SqueezeNet's features are large
 TEACHING = ("pretrain.trainer.steps=1500", "pretrain.trainer.batch=128")
 LAST = "fine_tune.trainer.validations=0"  # the last step counts, so nobody need look on the way
-STRATEGIES = "linear_probe,knn,fine_tune"
+STRATEGIES = ("linear_probe", "knn", "fine_tune")
 SEEDS = "3"
+TAUS = {
+    "logme": "LogME", "h_score_shrunk": "H shrunk", "h_score": "H-score", "probe": "probe", "nearest": "1-NN",
+    "leep": "LEEP", "nce": "NCE", "transrate": "TransRate",
+}  # fmt: skip
 
 
 def transfer(*words: str, runs: Path) -> str:
@@ -80,40 +85,84 @@ def pretrain(sources: list[tuple[str, ...]]) -> None:
             transfer("run", "strategy=linear_probe", *words, "-q", runs=RUNS)
 
 
-def sweep(target: str, sources: list[tuple[str, ...]], seeds: str = SEEDS) -> None:
-    """Every strategy from every source; an untaught net has a probe, and scratch for fine-tuning."""
+def sweep(target: str, sources: list[tuple[str, ...]], seeds: str) -> dict[str, list[dict[str, Any]]]:
+    """results.json of the runs of every source and strategy, by their words; an untaught net has a probe, and scratch
+    for fine-tuning. What is there is not computed again."""
+    found, runs = {}, begun("sweep")
     for source in sources:
-        words = (*source, *TARGETS[target], *TRAINING, *TEACHING, LAST, "--seeds", seeds, "-q")
-        if untaught(source):
-            transfer("run", "strategy=linear_probe", "pretrain=none", *words, runs=begun("sweep"))
-            transfer("run", "strategy=scratch", *words, runs=begun("sweep"))
-        else:
-            transfer("run", f"strategy={STRATEGIES}", *words, runs=begun("sweep"))
+        for strategy in ("linear_probe", "scratch") if untaught(source) else STRATEGIES:
+            words = [f"strategy={strategy}", *source, *TARGETS[target], *TRAINING, *TEACHING, LAST]
+            words += ["pretrain=none"] if untaught(source) and strategy == "linear_probe" else []
+            ledger = json.loads(transfer("run", *words, "--seeds", seeds, "--json", runs=runs))
+            done = [runs / row["path"] / "results.json" for row in ledger["runs"]]
+            found[" ".join([strategy, *source])] = [json.loads(file.read_text()) for file in done]
+    return found
 
 
-def rank(target: str, sources: list[tuple[str, ...]]) -> None:
-    """results/rank_TARGET.md, and its document for rank_targets.json."""
+def rank(target: str, sources: list[tuple[str, ...]]) -> dict[str, Any]:
+    """results/rank_TARGET.md, and the document of the ranking."""
     words = [*TARGETS[target], *TRAINING, *TEACHING]
     for source in sources:
         words += ["--candidate", " ".join(source)]
     text = transfer("rank", *words, "--format", "md", runs=begun("sweep"))
     (RESULTS / f"rank_{target}.md").write_text(text.replace(str(DATA), "$TRANSFER_DATA"))
-    print(text)
-    kept = RESULTS / "rank_targets.json"
-    found = json.loads(kept.read_text()) if kept.is_file() else {}
-    document = json.loads(transfer("rank", *words, "--json", runs=begun("sweep")).replace(str(DATA), "$TRANSFER_DATA"))
-    kept.write_text(json.dumps({**found, target: document}, indent=1) + "\n")
+    document = transfer("rank", *words, "--json", runs=begun("sweep")).replace(str(DATA), "$TRANSFER_DATA")
+    return dict(json.loads(document))
+
+
+def summary(found: dict[str, dict[str, Any]]) -> str:
+    """Of every target the scores beside what probes and fine-tuning reached; then how well every score foresaw it."""
+    return "\n\n".join([*(_scores(target, each) for target, each in found.items()), _taus(found)]) + "\n"
+
+
+def _scores(target: str, document: dict[str, Any]) -> str:
+    accuracy = {(each["strategy"], each["source_model"]): each["value"] for each in document["reached"]}
+    lines = [
+        f"| {target} | LogME | shuffled labels | verdict | probe, cross-validated % | linear_probe, test % |"
+        " fine_tune, test % |",
+        "|---|---:|---:|---|---:|---:|---:|",
+    ]
+    for row in document["rows"]:
+        name = row["source_model"]
+        reached = [accuracy.get((strategy, name)) for strategy in ("linear_probe", "fine_tune")]
+        cells = [
+            name,
+            f"{row['logme']:.2f} ±{(row['logme_hi'] - row['logme_lo']) / 2:.2f}",
+            f"{row['logme_shuffled_lo']:.2f} to {row['logme_shuffled_hi']:.2f}",
+            row["verdict"],
+            f"{100 * row['probe']:.1f}",
+            *("" if value is None else f"{100 * value:.1f}" for value in reached),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _taus(found: dict[str, dict[str, Any]]) -> str:
+    lines = [
+        f"| weighted Kendall tau | {' | '.join(TAUS.values())} | the best |",
+        f"|---|{'---:|' * len(TAUS)}---|",
+    ]
+    for target, document in found.items():
+        for row in document["tau"]:
+            strategy = row["strategy"].split()[0]
+            if strategy in ("linear_probe", "fine_tune"):
+                taus = ["–" if row[name] is None else f"{row[name]:.2f}" for name in TAUS]
+                lines.append(f"| {target}, {strategy}, {row['n']} sources | {' | '.join(taus)} | {row['best']} |")
+    return "\n".join(lines)
 
 
 def main(argv: list[str]) -> None:
-    sources = [source for source in SOURCES if here(source)]
-    targets = [name for name in argv if name in TARGETS] or list(TARGETS)
+    sources, kept = [source for source in SOURCES if here(source)], RESULTS / "rank_targets.json"
     if "--pretrain" in argv:
         pretrain(sources)
-    for target in targets:
+    for target in [name for name in argv if name in TARGETS] or TARGETS:
         if "--runs" in argv:
-            sweep(target, sources)
-        rank(target, sources)
+            sweep(target, sources, SEEDS)
+        found = json.loads(kept.read_text()) if kept.is_file() else {}
+        found[target] = rank(target, sources)
+        kept.write_text(json.dumps(found, indent=1) + "\n")
+        (RESULTS / "rank.md").write_text(summary(found))
+        print(summary({target: found[target]}), flush=True)
 
 
 if __name__ == "__main__":
