@@ -5,7 +5,8 @@ advise.json and advise_TARGET.txt, what it printed.
 TRANSFER_DATA=/path/to/data python benchmarks/claims/advise.py [--seeds 3] [TARGET ...]
 After `rank.py --pretrain --runs`, whose sweep is the one it is held against. Advice and sweep have a folder of runs
 each, that begin with the taught nets: neither finds what the other computed. The time of the sweep is that of its
-stages, each counted once, as they took when they were computed; what processes and drawings took is not in it."""
+stages, each counted once, as they took when they were computed; what processes and drawings took is not in it. It is
+that of three seeds, also where --seeds says that fewer were computed."""
 
 import json
 import os
@@ -38,9 +39,10 @@ def asked(runs: Runs) -> Runs:
 
 
 def seconds(runs: Runs) -> float:
-    """Of all stages but pretraining, each once."""
+    """Of all stages but pretraining, each once; of three seeds."""
     stages = [stage for done in runs.values() for each in done for stage in each["stages"]]
-    return sum({each["key"]: each["seconds"] for each in stages if each["name"] != "pretrain" and each["key"]}.values())
+    took = {each["key"]: each["seconds"] for each in stages if each["name"] != "pretrain" and each["key"]}
+    return sum(took.values()) * int(SEEDS) / len(next(iter(runs.values())))
 
 
 def line(target: str, advice: dict[str, Any], runs: Runs) -> dict[str, Any]:
@@ -68,8 +70,10 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         cells += [f"{100 * reached[best]:.1f}", f"{row['regret_points']:.1f}" if pick else ""]
         cells += [f"{row['advice_s']:.0f} s", f"{row['sweep_s']:.0f} s", f"{100 * row['share']:.0f} %"]
         lines.append(f"| {' | '.join(cells)} |")
-    seeds = " and ".join(sorted({str(row["seeds"]) for row in rows}))
-    return "\n".join([*lines, "", f"Accuracies: means of {seeds} seeds on test, of the sweep."]) + "\n"
+    seeds = min(row["seeds"] for row in rows)
+    note = f"Accuracies: means over {seeds} seed{'s' * (seeds > 1)} on test. Sweep: the time of {SEEDS} seeds"
+    note += f", as {seeds} took." if seeds < int(SEEDS) else "."
+    return "\n".join([*lines, "", note]) + "\n"
 
 
 def plain(pair: str | None) -> str:

@@ -1,5 +1,5 @@
 """transfer rank over eight sources on three targets, and, with --runs, the linear probes, neighbours and fine-tunings
-that its scores are held against. Writes results/rank_TARGET.md, rank_targets.json, and of all targets rank.md.
+that its scores are held against. Writes results/rank.md and rank_targets.json.
 
 TRANSFER_DATA=/path/to/data python benchmarks/claims/rank.py [--pretrain] [--runs] [TARGET ...]
 --pretrain teaches the nets of the sources first (once for all targets) into the folder TRANSFER_RUNS; --runs computes,
@@ -88,24 +88,25 @@ def pretrain(sources: list[tuple[str, ...]]) -> None:
 def sweep(target: str, sources: list[tuple[str, ...]], seeds: str) -> dict[str, list[dict[str, Any]]]:
     """results.json of the runs of every source and strategy, by their words; an untaught net has a probe, and scratch
     for fine-tuning. What is there is not computed again."""
-    found, runs = {}, begun("sweep")
+    found: dict[str, list[dict[str, Any]]] = {}
+    runs = begun("sweep")
     for source in sources:
-        for strategy in ("linear_probe", "scratch") if untaught(source) else STRATEGIES:
-            words = [f"strategy={strategy}", *source, *TARGETS[target], *TRAINING, *TEACHING, LAST]
-            words += ["pretrain=none"] if untaught(source) and strategy == "linear_probe" else []
+        every = (("linear_probe", "pretrain=none"), ("scratch",)) if untaught(source) else ((",".join(STRATEGIES),),)
+        for strategies, *more in every:
+            words = (f"strategy={strategies}", *source, *TARGETS[target], *TRAINING, *TEACHING, LAST, *more)
             ledger = json.loads(transfer("run", *words, "--seeds", seeds, "--json", runs=runs))
-            done = [runs / row["path"] / "results.json" for row in ledger["runs"]]
-            found[" ".join([strategy, *source])] = [json.loads(file.read_text()) for file in done]
+            for row in ledger["runs"]:
+                strategy = row["words"][0].removeprefix("strategy=")
+                done = json.loads((runs / row["path"] / "results.json").read_text())
+                found.setdefault(" ".join([strategy, *source]), []).append(done)
     return found
 
 
 def rank(target: str, sources: list[tuple[str, ...]]) -> dict[str, Any]:
-    """results/rank_TARGET.md, and the document of the ranking."""
+    """The document of the ranking."""
     words = [*TARGETS[target], *TRAINING, *TEACHING]
     for source in sources:
         words += ["--candidate", " ".join(source)]
-    text = transfer("rank", *words, "--format", "md", runs=begun("sweep"))
-    (RESULTS / f"rank_{target}.md").write_text(text.replace(str(DATA), "$TRANSFER_DATA"))
     document = transfer("rank", *words, "--json", runs=begun("sweep")).replace(str(DATA), "$TRANSFER_DATA")
     return dict(json.loads(document))
 
