@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: Any) -> Path:
     return tmp_path
 
 
-def advise(transfer: Transfer, folder: Path, sources: str, *more: str) -> Any:
+def advise(transfer: Transfer, folder: Path, sources: str, *more: str, shots: int = 20) -> Any:
     named = ",".join("none" if name == "none" else f"{folder}/{name}.npz" for name in sources.split(","))
     words = (
         "trainer.steps=36",
@@ -53,7 +53,7 @@ def advise(transfer: Transfer, folder: Path, sources: str, *more: str) -> Any:
         "trainer.lr=0.05",
         "runtime.threads=1",
     )
-    asked = (f"data={folder}/target.npz", "data.shots=20", f"source={named}", *words, "runtime=cpu")
+    asked = (f"data={folder}/target.npz", f"data.shots={shots}", f"source={named}", *words, "runtime=cpu")
     return transfer("advise", *asked, "strategy=linear_probe", "--budget", "1h", *more)
 
 
@@ -80,11 +80,14 @@ def test_the_near_source_is_taken_and_test_is_read_by_two_runs_at_the_end(
         assert json.loads(advise(transfer, folder, "none,near,wrong", "--json").out) == found
 
 
-def test_a_source_that_hurts_is_said_to(transfer: Transfer, folder: Path) -> None:
-    told = advise(transfer, folder, "none,wrong", "--format", "md")
+def test_a_source_that_hurts_is_said_to(transfer: Transfer, folder: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(race, "LEAST", (1, 1, 4))  # folds and rows enough to show that the difference is real
+    told = advise(transfer, folder, "none,wrong", "--format", "md", shots=80)
     assert told.code == 0, told.err
-    assert "WARNING nothing beats scratch" in told.out
+    assert "WARNING nothing beats scratch: transfer hurts here" in told.out
     assert "TAKE mlp_vectors none, scratch" in told.out
+    assert "always answering" in told.out
+    assert "firm?  it led 100 of 100 resamplings of 4 folds" in told.out
     assert "next  transfer run strategy=scratch source=none" in told.out + told.err
 
 
