@@ -1,6 +1,6 @@
 """transfer rank on kept features against its own cost without them (an untaught SqueezeNet, 80 and 400 made-up pictures
-of 224 px; of few the import of torchvision is most), and LogME and H-score against plain implementations on 10,000 x 512
-features, 100 classes. Goals: 0.8; 1. `--tiny` is a rehearsal on 200 x 16 that writes nothing."""
+of 224 px; of few the import of torchvision is most), and LogME and H-score against plain implementations on 10,000 x
+512 features, 100 classes. Goals: 0.8; 1. `--tiny` is a rehearsal on 200 x 16 that writes nothing."""
 
 import subprocess
 import sys

@@ -169,7 +169,7 @@ def test_how_firm_it_is() -> None:
     assert "firm?  it led 74 of 100 resamplings of 3 folds, it or its equal 100" in told_of(first, second)
     ahead, far = entry("ahead", 0.94, 0.94, 0.95), entry("far", 0.50, 0.51, 0.49)
     assert "firm?  it led 100 of 100 resamplings of 3 folds, it or its equal 100" in told_of(ahead, far)
-    assert "firm?  not to be said" in told_of(first, entry("short", 0.9))
+    assert "firm?  not to be said: judged by 2 folds that all have" in told_of(first, entry("short", 0.9, 0.91))
     assert "firm?" not in told_of(first)
 
 

@@ -12,6 +12,8 @@ from transfer_cli.report.significance import ALPHA, Difference, holm, paired
 from transfer_cli.report.statistics import Interval, mean
 from transfer_cli.report.tables import Column, Table, Unit
 
+FIRM = 3  # folds below which drawing them anew says nothing
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -197,8 +199,8 @@ def _firm(found: Advice, take: Entry) -> list[str]:
     common = sorted(set.intersection(*(set(each.values) for each in found.stayed)))
     if len(found.stayed) < 2:
         return []
-    if len(common) < 2:
-        return ["firm?  not to be said: the folds that all have are fewer than two"]
+    if len(common) < FIRM:
+        return [f"firm?  not to be said: judged by {len(common)} fold{'s' * (len(common) != 1)} that all have"]
     sign, leads, equals = names.sign(found.metric), 0, 0
     for draw in product(common, repeat=len(common)):
         best = min(found.stayed, key=lambda each: sign * mean([each.values[fold] for fold in draw]))
