@@ -143,6 +143,8 @@ def test_what_is_real_what_is_not_and_what_hurts() -> None:
     assert "the difference is real" in told_of(good, scratch)
     like = entry("none", 0.9, 0.93, 0.9, 0.92, 0.91, scratch=True)
     assert "WARNING not shown better than scratch" in told_of(good, like, near)
+    one = entry("none", 0.8, scratch=True)
+    assert "WARNING not shown better than scratch: one fold judged both" in told_of(good, one)
     assert "WARNING nothing beats scratch: transfer is not shown to help" in told_of(entry("x", 0.9, 0.9, 0.9), like)
     assert "WARNING no source was judged in time" in told_of(like, entry("slow", why="not begun: budget"))
     better = entry("none", 0.9, 0.92, 0.91, 0.93, 0.9, scratch=True)

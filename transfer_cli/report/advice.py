@@ -179,7 +179,9 @@ def _against_scratch(found: Advice, take: Entry) -> list[str]:
     if scratch is None:
         return ["WARNING scratch has no result: that transfer helps is not shown"]
     if not found.real(scratch):
-        return [f"WARNING not shown better than scratch: scratch is at {_difference(found, scratch)}"]
+        judged = found.tests[list(found.stayed).index(scratch)]
+        how = f"scratch is at {_difference(found, scratch)}" if judged else "one fold judged both"
+        return [f"WARNING not shown better than scratch: {how}"]
     return [f"scratch: {_difference(found, scratch)}, so transfer helps"]
 
 
