@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: Any) -> Path:
     return tmp_path
 
 
-def advise(transfer: Transfer, folder: Path, sources: str, *more: str) -> Any:
+def advise(transfer: Transfer, folder: Path, sources: str, *more: str, shots: int = 20) -> Any:
     named = ",".join("none" if name == "none" else f"{folder}/{name}.npz" for name in sources.split(","))
     words = (
         "trainer.steps=36",
@@ -53,7 +53,7 @@ def advise(transfer: Transfer, folder: Path, sources: str, *more: str) -> Any:
         "trainer.lr=0.05",
         "runtime.threads=1",
     )
-    asked = (f"data={folder}/target.npz", "data.shots=20", f"source={named}", *words, "runtime=cpu")
+    asked = (f"data={folder}/target.npz", f"data.shots={shots}", f"source={named}", *words, "runtime=cpu")
     return transfer("advise", *asked, "strategy=linear_probe", "--budget", "1h", *more)
 
 
@@ -80,11 +80,14 @@ def test_the_near_source_is_taken_and_test_is_read_by_two_runs_at_the_end(
         assert json.loads(advise(transfer, folder, "none,near,wrong", "--json").out) == found
 
 
-def test_a_source_that_hurts_is_said_to(transfer: Transfer, folder: Path) -> None:
-    told = advise(transfer, folder, "none,wrong", "--format", "md")
+def test_a_source_that_hurts_is_said_to(transfer: Transfer, folder: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(race, "LEAST", (1, 1, 4))  # folds and rows enough to show that the difference is real
+    told = advise(transfer, folder, "none,wrong", "--format", "md", shots=80)
     assert told.code == 0, told.err
-    assert "WARNING nothing beats scratch" in told.out
+    assert "WARNING nothing beats scratch: transfer hurts here" in told.out
     assert "TAKE mlp_vectors none, scratch" in told.out
+    assert "always answering" in told.out
+    assert "firm?  it led 100 of 100 resamplings of 4 folds" in told.out
     assert "next  transfer run strategy=scratch source=none" in told.out + told.err
 
 
@@ -124,7 +127,7 @@ def entry(name: str, *values: float, scratch: bool = False, why: str = "") -> En
 
 
 def told_of(*entries: Entry, metric: str = "val/accuracy") -> str:
-    return "\n".join(sentences(judged(entries, metric, folds=5, rows=40)))
+    return "\n".join(sentences(judged(entries, metric, folds=5, rows=40, counts={"ant": 120, "bee": 80})))
 
 
 def test_what_is_real_what_is_not_and_what_hurts() -> None:
@@ -140,6 +143,8 @@ def test_what_is_real_what_is_not_and_what_hurts() -> None:
     assert "the difference is real" in told_of(good, scratch)
     like = entry("none", 0.9, 0.93, 0.9, 0.92, 0.91, scratch=True)
     assert "WARNING not shown better than scratch" in told_of(good, like, near)
+    one = entry("none", 0.8, scratch=True)
+    assert "WARNING not shown better than scratch: one fold judged both" in told_of(good, one)
     assert "WARNING nothing beats scratch: transfer is not shown to help" in told_of(entry("x", 0.9, 0.9, 0.9), like)
     assert "WARNING no source was judged in time" in told_of(like, entry("slow", why="not begun: budget"))
     better = entry("none", 0.9, 0.92, 0.91, 0.93, 0.9, scratch=True)
@@ -148,6 +153,26 @@ def test_what_is_real_what_is_not_and_what_hurts() -> None:
     )
     assert told_of(good, scratch, metric="val/nll").startswith("TAKE none, scratch")
     assert told_of(entry("slow", why="not begun: budget")).startswith("no run was done in time")
+
+
+def test_the_most_frequent_class_is_told_and_who_is_not_above_it_is_warned() -> None:
+    good = entry("good", 0.9, 0.92, 0.91, 0.93, 0.9)
+    assert "\nalways answering ant, the most frequent class: 60.0 %" in told_of(good)
+    warning = "WARNING not shown better than always answering ant, the most frequent class: 60.0 %"
+    assert warning in told_of(entry("poor", 0.61, 0.5, 0.7, 0.62, 0.64))
+    assert warning in told_of(entry("one", 0.6))
+    assert "always answering" not in told_of(good, metric="val/nll")
+
+
+def test_how_firm_it_is() -> None:
+    """On two of three folds it is ahead, on the third far behind: of 27 draws it leads in the one without the third
+    fold twice over (8) and in those with it once (12), for 2 x 0.04 > 0.06."""
+    first, second = entry("first", 0.94, 0.94, 0.90), entry("second", 0.90, 0.90, 0.96)
+    assert "firm?  it led 74 of 100 resamplings of 3 folds, it or its equal 100" in told_of(first, second)
+    ahead, far = entry("ahead", 0.94, 0.94, 0.95), entry("far", 0.50, 0.51, 0.49)
+    assert "firm?  it led 100 of 100 resamplings of 3 folds, it or its equal 100" in told_of(ahead, far)
+    assert "firm?  not to be said: judged by 2 folds that all have" in told_of(first, entry("short", 0.9, 0.91))
+    assert "firm?" not in told_of(first)
 
 
 def test_folds_overlap_so_their_interval_is_wider_than_that_of_seeds() -> None:

@@ -54,6 +54,12 @@ def test_the_best_of_each_strategy_goes_on_and_the_best_of_all_is_told_on_test()
     assert fates[5].why == "round 2: below others of fine_tune"
 
 
+def test_a_small_budget_tries_every_strategy_before_more_of_scratch() -> None:
+    _, found, gone = run(6.0, second=2.0)
+    assert {PAIRS[each.heat.pair].strategy for each in found[:8]} == {"scratch", "fine_tune", "linear_probe"}
+    assert gone <= 6.0
+
+
 def test_scratch_stays_whatever_it_reaches_and_is_taken_where_it_is_best() -> None:
     race, found, _ = run(10_000, lambda heat: 0.0 if heat.pair == 0 else value(heat))
     assert not race.fates(found)[0].why

@@ -122,6 +122,19 @@ def test_the_same_words_run_what_is_missing_and_tell_the_failure_again(
         assert found == {"0.05": ("1", "0"), "1e+30": ("0", "1"), "0.01": ("1", "0"), "0.02": ("1", "0")}
 
 
+def test_every_test_set_has_a_table_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("strategy=scratch", "data.shift=null,inverted", "fine_tune.trainer.lr=0.05,1e30", "--format", "md")
+    assert sweep(tmp_path, *words) == 3
+    told = capsys.readouterr().out
+    first, second = told.split("| run |")[1:]
+    for table, title in ((first, "\ndigits, scratch"), (second, "\ndigits inverted, scratch")):
+        assert [line.split("|")[2].strip() for line in table.splitlines() if line.startswith("| ")][-2:] == [
+            "0.05",
+            "1e+30",
+        ]
+        assert title in table
+
+
 def test_a_finished_sweep_again_trains_nothing_and_imports_no_torch(tmp_path: Path) -> None:
     assert sweep(tmp_path, "strategy=scratch", "seed=0,1") == 0
     before = trainings(tmp_path)

@@ -13,7 +13,9 @@ from typing import Any
 RESULTS = Path(__file__).parents[1] / "results"
 TRANSFER = (sys.executable, "-m", "transfer_cli")
 RUNS = {
-    "lenet, USPS": ("data=usps", "model=lenet", "trainer.steps=150"),
+    "lenet, MNIST": ("data=mnist", "model=lenet", "model.precision=fp32", "trainer.steps=150", "trainer.batch=64"),
+    "lenet in bf16, MNIST": ("data=mnist", "model=lenet", "model.precision=bf16", "trainer.steps=150",
+                             "trainer.batch=64"),
     "BERT of 2 layers, SST-2": ("data=sst2", "model=bert_tiny", "trainer.steps=100", "trainer.optimizer=adamw",
                                 "trainer.lr=0.001"),
 }  # fmt: skip

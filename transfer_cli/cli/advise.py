@@ -159,8 +159,9 @@ class _Advising:
         self.before = float(record["advise"].get("spent", 0.0))
         self.budget = float(record["advise"]["budget"])
         first = found[0].plan
-        learned = len(first.target.rows("train", seed=first.values["seed"]).index)
-        self.rows, self.learned = max(1, learned // FOLDS), learned
+        labels = first.target.rows("train", seed=first.values["seed"]).labels
+        self.rows = max(1, len(labels) // FOLDS)
+        self.counts = {name: int((labels == n).sum()) for n, name in enumerate(first.target.names)}
         self._plans: dict[int, Plan] = {}
         self._results: dict[str, dict[str, Any]] = {}
 
@@ -292,7 +293,7 @@ class _Advising:
     def answer(self, said: str = "") -> None:
         """The advice, of what there is."""
         entries, rows = self._entries(), self.record["runs"]
-        found = advice.judged(entries, self._metric(), folds=FOLDS, rows=self.rows)
+        found = advice.judged(entries, self._metric(), folds=FOLDS, rows=self.rows, counts=self.counts)
         following = shlex.join(["transfer", "run", *shlex.split(found.take.words)]) if found.take else ""
         notes = [*([said] if said else []), *self._times(rows)]
         table = advice.table(found, title=self._title(), notes=notes)
@@ -329,8 +330,9 @@ class _Advising:
         )
 
     def _title(self) -> str:
-        target = self.found[0].plan.target
-        kind = f"{self.learned:,} labelled {target.raw.kind}, {len(target.classes)} classes"
+        target, counts = self.found[0].plan.target, sorted(set(self.counts.values()))
+        each = f"{counts[0]:,} to {counts[-1]:,} each" if len(counts) > 1 else f"{counts[0]:,} each"
+        kind = f"{sum(self.counts.values()):,} labelled {target.raw.kind}, {len(self.counts)} classes, {each}"
         return f"{target.title}: {kind}; {len(self.found)} pairs, {names.label(self._metric())} on {FOLDS} folds"
 
     def _times(self, rows: Sequence[Row]) -> Iterator[str]:

@@ -77,7 +77,7 @@ class Race:
         begun, alive = max((n for n, each in zip(rounds, found) if self._stepped(each)), default=0), self.order
         for number in range(len(PARTS)):
             if number >= begun:
-                for heat in self._heats(number, alive, found, SHARES[number] * self.budget - gone):
+                for heat in self._heats(number, alive, found, self._share(number, found) * self.budget - gone):
                     return heat
                 if any(each.open for each in found):
                     return None
@@ -86,6 +86,13 @@ class Race:
             if heat not in {each.heat for each in found} and gone + self.seconds(heat, found) <= self.budget:
                 return heat
         return None
+
+    def _share(self, number: int, found: Sequence[Reached]) -> float:
+        """Of the budget, for the rounds up to this one. The first goes on until every strategy was tried: else a small
+        budget would go to folds of scratch, and no source be judged."""
+        tried = {self.pairs[each.heat.pair].strategy for each in found}
+        every = {pair.strategy for pair in self.pairs}
+        return SHARES[-1] if number == 0 and tried != every else SHARES[number]
 
     def _stepped(self, each: Reached) -> bool:
         """Whether a result says how far the race is."""

@@ -46,7 +46,7 @@ def search(options: Options, screen: Screen) -> int:
     )
     asker = Asker(spanned, options, ledger)
     Crew(ledger, asker.plan_of, options, screen, asker.view).complete(asker.more)
-    return finish(ledger, options, screen, lambda found: asker.table())
+    return finish(ledger, options, screen, lambda found: [asker.table()])
 
 
 def _check(options: Options) -> None:

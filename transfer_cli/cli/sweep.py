@@ -20,6 +20,7 @@ from transfer_cli.launch.launcher import Job, Launcher, launcher
 from transfer_cli.plan.plan import Plan
 from transfer_cli.report.board import board
 from transfer_cli.report.compare import compare
+from transfer_cli.report.groups import by_test
 from transfer_cli.report.live import Talk
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.standing import failures
@@ -249,10 +250,15 @@ class Crew:
         self.ledger.close(status, code)
 
 
+def compared(runs: Sequence[Results]) -> list[Table]:
+    """A table a test set: accuracies on different rows are never side by side."""
+    return [compare(part) for part in by_test(runs)]
+
+
 def finish(
-    ledger: SweepDir, options: Options, screen: Screen, answer: Callable[[list[dict[str, Any]]], Table] = compare
+    ledger: SweepDir, options: Options, screen: Screen, answer: Callable[[list[Results]], list[Table]] = compared
 ) -> int:
-    """The table of what is done, made of the results, or the ledger (--json); then what failed. Raises SweepError if
+    """The tables of what is done, made of the results, or the ledger (--json); then what failed. Raises SweepError if
     anything is not done."""
     ledger.keep()  # the terminal that kept it may have gone
     rows = ledger.rows
@@ -262,7 +268,7 @@ def finish(
     if screen.json:
         screen.answer(ledger.data)
     elif any(found["status"] == "done" for found in results):
-        screen.show(answer(results))
+        screen.show(*answer(results))
     if not failed:
         return 0
     left = sum(row["state"] == "to do" for row in rows)

@@ -1,14 +1,18 @@
 """What a race of (source, strategy) pairs found: a table of those that stayed, what was dropped and why, the pair to
-take, the one after it, and whether the differences are real. Scores are of folds of the training rows."""
+take, the one after it, whether the differences are real, and how firm that is. Scores are of folds of the training
+rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from transfer_cli.report import names, numbers
 from transfer_cli.report.significance import ALPHA, Difference, holm, paired
-from transfer_cli.report.statistics import Interval
+from transfer_cli.report.statistics import Interval, mean
 from transfer_cli.report.tables import Column, Table, Unit
+
+FIRM = 3  # folds below which drawing them anew says nothing
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class Advice:
-    """Entries that stayed, best first, with their tests against the first; what was dropped."""
+    """Entries that stayed, best first, with their tests against the first; what was dropped. `counts`: training rows of
+    each class."""
 
     stayed: Sequence[Entry]
     dropped: Sequence[Entry]
@@ -44,6 +49,7 @@ class Advice:
     p: Sequence[float]
     metric: str
     folds: int
+    counts: Mapping[str, int]
 
     @property
     def take(self) -> Entry | None:
@@ -58,14 +64,15 @@ class Advice:
         return self.p[list(self.stayed).index(entry)] < ALPHA
 
 
-def judged(entries: Sequence[Entry], metric: str, *, folds: int, rows: int) -> Advice:
+def judged(entries: Sequence[Entry], metric: str, *, folds: int, rows: int, counts: Mapping[str, int]) -> Advice:
     """The entries in order, tested fold by fold against the first; all tests corrected together. `rows`: of a fold;
-    `folds`: parts that the training rows were cut into."""
+    `folds`: parts that the training rows were cut into; `counts`: of these rows, by class."""
     sign = names.sign(metric)
     stayed = sorted((e for e in entries if not e.why and e.score is not None), key=lambda e: sign * (e.score or 0.0))
     dropped = [each for each in entries if each not in stayed]
     tests = [_test(each, stayed[0], metric, folds, rows) for each in stayed]
-    return Advice(stayed, dropped, tests, holm([test.p if test else float("nan") for test in tests]), metric, folds)
+    p = holm([test.p if test else float("nan") for test in tests])
+    return Advice(stayed, dropped, tests, p, metric, folds, counts)
 
 
 def _test(entry: Entry, first: Entry, metric: str, folds: int, rows: int) -> Difference | None:
@@ -133,7 +140,7 @@ def sentences(found: Advice) -> list[str]:
     told.append(f"TAKE {take.name}: {_value(found, take)}, 95 % over folds of the training rows")
     if len(found.stayed) > 1:
         told.append(_runner_up(found, found.stayed[1]))
-    told += _against_scratch(found, take)
+    told += _against_scratch(found, take) + _against_majority(found, take) + _firm(found, take)
     if take.tested is not None:
         told.append(f"test, looked at once, after the choice: {'; '.join(_tested(found))}")
     return told + _dropped(found)
@@ -172,8 +179,37 @@ def _against_scratch(found: Advice, take: Entry) -> list[str]:
     if scratch is None:
         return ["WARNING scratch has no result: that transfer helps is not shown"]
     if not found.real(scratch):
-        return [f"WARNING not shown better than scratch: scratch is at {_difference(found, scratch)}"]
+        judged = found.tests[list(found.stayed).index(scratch)]
+        how = f"scratch is at {_difference(found, scratch)}" if judged else "one fold judged both"
+        return [f"WARNING not shown better than scratch: {how}"]
     return [f"scratch: {_difference(found, scratch)}, so transfer helps"]
+
+
+def _against_majority(found: Advice, take: Entry) -> list[str]:
+    """What the most frequent class of the training rows reaches if it is always the answer, nothing learned."""
+    if names.metric(found.metric) != "accuracy":
+        return []
+    often, rows = max(found.counts.items(), key=lambda item: item[1])
+    share, low = rows / sum(found.counts.values()), interval(take, found.folds).lo
+    always = f"always answering {often}, the most frequent class: {numbers.percent(share)} %"
+    beaten = (low if low == low else take.score or 0.0) > share
+    return [always if beaten else f"WARNING not shown better than {always}"]
+
+
+def _firm(found: Advice, take: Entry) -> list[str]:
+    """How often it leads when the folds that all have are drawn anew, every draw counted."""
+    common = sorted(set.intersection(*(set(each.values) for each in found.stayed)))
+    if len(found.stayed) < 2:
+        return []
+    if len(common) < FIRM:
+        return [f"firm?  not to be said: judged by {len(common)} fold{'s' * (len(common) != 1)} that all have"]
+    sign, leads, equals = names.sign(found.metric), 0, 0
+    for draw in product(common, repeat=len(common)):
+        best = min(found.stayed, key=lambda each: sign * mean([each.values[fold] for fold in draw]))
+        leads += best is take
+        equals += best is take or not found.real(best)
+    share, either = (f"{100 * count / len(common) ** len(common):.0f}" for count in (leads, equals))
+    return [f"firm?  it led {share} of 100 resamplings of {len(common)} folds, it or its equal {either}"]
 
 
 def _tested(found: Advice) -> list[str]:

@@ -111,16 +111,28 @@ def _unit(run: Run, pooled: Sequence[str]) -> Unit:
     return (str(run["config"]["seed"]), *(facts.get(word, "") for word in pooled))
 
 
-def same_test(runs: Sequence[Run]) -> None:
-    """Raises ConfigError if done runs were tested on different rows: they never share a table."""
+def by_test(runs: Sequence[Run]) -> list[list[Run]]:
+    """Done runs by the rows they were tested on; one that is not done is with the first of the same data."""
     tested: dict[str, list[Run]] = {}
     for run in runs:
-        tested.setdefault(names.tested(run), []).append(run)
-    if len(tested) < 2:
+        if run["status"] == "done":
+            tested.setdefault(names.tested(run), []).append(run)
+    parts = list(tested.values())
+    named = {names.data(part[0]): part for part in reversed(parts)}
+    for run in runs:
+        if run["status"] != "done":
+            named.get(names.data(run), []).append(run)
+    return parts
+
+
+def same_test(runs: Sequence[Run]) -> None:
+    """Raises ConfigError if done runs were tested on different rows: they never share a table."""
+    parts = by_test(runs)
+    if len(parts) < 2:
         return
-    parts = [f"{_named(few)} on {names.data(few[0])} {key}" for key, few in tested.items()]
-    most = max(tested.values(), key=len)
-    raise ConfigError(Fault("compare", "not tested on the same rows: " + "; ".join(parts), do=_command(most, runs)))
+    told = [f"{_named(few)} on {names.data(few[0])} {names.tested(few[0])}" for few in parts]
+    most = max(parts, key=len)
+    raise ConfigError(Fault("compare", "not tested on the same rows: " + "; ".join(told), do=_command(most, runs)))
 
 
 def _named(runs: Sequence[Run]) -> str:
