@@ -228,3 +228,9 @@ def test_verdicts() -> None:
     assert shown.verdict(entry("d", 0.3, 0.1), first, "logme") == "no signal"
     assert shown.verdict(entry("e", 4.9, 3.0), first, "logme") == "no signal"
     assert shown.verdict(shown.Entry("f", "", {}), first, "logme") == ""
+
+
+def test_who_is_unknown_stands_between_those_with_a_signal_and_those_without() -> None:
+    known = {"best": entry("best", 5.0, 0.1), "good": entry("good", 2.0, 0.1), "none": entry("none", 0.3, 0.1)}
+    line = sorted(["none", "unknown", "good", "best"], key=lambda name: shown.promise(known.get(name), "logme"))
+    assert line[::-1] == ["best", "good", "unknown", "none"]

@@ -2,7 +2,7 @@
 to its end, and never above 15 minutes: how many points its pick is behind the best (regret). Writes results/advise.md,
 advise.json and advise_TARGET.txt, what it printed.
 
-TRANSFER_DATA=/path/to/data python benchmarks/claims/advise.py [--seeds 3] [TARGET ...]
+TRANSFER_DATA=/path/to/data python benchmarks/claims/advise.py [--seeds 3] [--budget SECONDS] [TARGET ...]
 After `rank.py --pretrain --runs`, whose sweep is the one it is held against. Advice and sweep have a folder of runs
 each, that begin with the taught nets: neither finds what the other computed. The time of the sweep is that of its
 stages, each counted once, as they took when they were computed; what processes and drawings took is not in it. It is
@@ -87,10 +87,11 @@ def plain(pair: str | None) -> str:
 
 def main(argv: list[str]) -> None:
     seeds = argv[argv.index("--seeds") + 1] if "--seeds" in argv else SEEDS
+    budget = float(argv[argv.index("--budget") + 1]) if "--budget" in argv else 0.0
     sources, kept = [source for source in SOURCES if here(source)], RESULTS / "advise.json"
     for target in [name for name in argv if name in TARGETS] or TARGETS:
         runs = asked(sweep(target, sources, seeds))
-        advice = advise(target, sources, min(MOST_S, SHARE * seconds(runs)))
+        advice = advise(target, sources, budget or min(MOST_S, SHARE * seconds(runs)))
         found = json.loads(kept.read_text()) if kept.is_file() else {}
         found[target] = {**line(target, advice, runs), "cores": os.cpu_count(), "advice": advice}
         kept.write_text(json.dumps(found, indent=1).replace(str(DATA), "$TRANSFER_DATA") + "\n")

@@ -22,7 +22,7 @@ from transfer_cli.config.words import expand, parse
 from transfer_cli.errors import ConfigError, Fault, Stopped, TransferError
 from transfer_cli.plan.plan import Plan, Stage
 from transfer_cli.report import advice, names, numbers
-from transfer_cli.report.ranking import SCORES
+from transfer_cli.report.ranking import SCORES, Entry, promise
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.statistics import measured
 from transfer_cli.rundir.runs import read_json
@@ -33,7 +33,7 @@ from transfer_cli.store.store import Store
 
 STRATEGIES = ("linear_probe", "knn", "fine_tune")  # and scratch, always
 BUDGET_S = 900.0
-RANKING = 0.2  # of the budget; sources that are not ranked by then run last
+RANKING = 0.2  # of the budget
 
 
 @dataclass(frozen=True)
@@ -197,18 +197,22 @@ class _Advising:
         self.ledger.update({"advise": {**self.ledger.data["advise"], **facts}})
 
     def _order(self) -> tuple[list[int], float]:
-        """Scratch first, then the sources by LogME as far as the time for it goes, then the others."""
-        began, by, score = self.gone, next(iter(SCORES)), {}
+        """Scratch first, then the sources by LogME as far as the time for it goes; one of which nothing is known stands
+        before those that showed no signal."""
+        began, by = self.gone, next(iter(SCORES))
+        entries: dict[int, Entry] = {}
         for each in dict.fromkeys(id(pair.source) for pair in self.found if not pair.scratch and pair.source.here):
             source = next(pair.source for pair in self.found if id(pair.source) == each)
             if self.gone > RANKING * self.budget:
                 break
-            entries, _ = ranked([source], self.options, self.screen)
-            score[each] = entries[0].scores[by].value
-            self.screen.note(f"ranked {source.name}: {SCORES[by]} {numbers.plain(score[each])}")
-        places = range(len(self.found))
-        known = {n: score.get(id(self.found[n].source), float("-inf")) for n in places}
-        return sorted(places, key=lambda n: (not self.found[n].scratch, -known[n])), self.gone - began
+            (entries[each],), _ = ranked([source], self.options, self.screen)
+            self.screen.note(f"ranked {source.name}: {SCORES[by]} {numbers.plain(entries[each].scores[by].value)}")
+
+        def place(number: int) -> tuple[bool, tuple[int, float]]:
+            pair = self.found[number]
+            return pair.scratch, promise(entries.get(id(pair.source)), by)
+
+        return sorted(range(len(self.found)), key=place, reverse=True), self.gone - began
 
     def _race(self, order: Sequence[int]) -> Race:
         store = Store(self.options.runs / ".store", create=False)

@@ -10,6 +10,7 @@ from transfer_cli.report.reached import LEAST, Reached
 from transfer_cli.report.statistics import LEVEL, Interval, mean, sd, t_quantile
 from transfer_cli.report.tables import Column, Table, Unit
 
+NO_SIGNAL = "no signal"
 SCORES = {  # name -> what a screen calls it; the first decides unless --metric names another
     "logme": "LogME", "h_score_shrunk": "H shrunk", "probe": "probe %", "nearest": "1-NN %", "leep": "LEEP",
     "nce": "NCE", "transrate": "TransRate", "h_score": "H-score",
@@ -93,10 +94,18 @@ def verdict(entry: Entry, first: Entry, by: str) -> str:
         return ""
     mine = interval(entry.scores[by])
     if mine.lo <= null(entry.scores[by]).hi:
-        return "no signal"
+        return NO_SIGNAL
     if entry is first:
         return "informative"
     return "overlaps first" if mine.hi >= interval(first.scores[by]).lo else "below first"
+
+
+def promise(entry: Entry | None, by: str) -> tuple[int, float]:
+    """By what candidates stand in line, the larger first: those with a signal by their score, then those of which
+    nothing is known (None), then those without a signal."""
+    if entry is None:
+        return 1, 0.0
+    return 0 if verdict(entry, entry, by) == NO_SIGNAL else 2, entry.scores[by].value
 
 
 def _columns(by: str) -> list[Column]:
