@@ -4,6 +4,7 @@ command goes on and then answers at once."""
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,18 @@ def test_what_is_real_what_is_not_and_what_hurts() -> None:
     )
     assert told_of(good, scratch, metric="val/nll").startswith("TAKE none, scratch")
     assert told_of(entry("slow", why="not begun: budget")).startswith("no run was done in time")
+
+
+def test_a_cheaper_pair_that_was_taken_is_said_to_be() -> None:
+    first = replace(entry("first", 0.84, 0.80, 0.86, 0.78, 0.82), cost=20.0)
+    pick = replace(entry("pick", 0.80, 0.83, 0.80, 0.82, 0.79), cost=2.0, taken=True)
+    text = told_of(first, pick, entry("scratch", 0.50, 0.52, 0.49, 0.51, 0.50, scratch=True))
+    assert "TAKE pick, " in text
+    assert "first, " in text.partition("TAKE pick")[2]
+    assert "is first: the pick is at -1.2 ±" in text
+    assert "within a standard error, and 10x cheaper" in text
+    gaps = [a - b for a, b in zip((0.50, 0.52, 0.49, 0.51, 0.50), (0.80, 0.83, 0.80, 0.82, 0.79), strict=True)]
+    assert f"scratch: {100 * sum(gaps) / 5:.1f}" in text  # against the pick
 
 
 def test_the_most_frequent_class_is_told_and_who_is_not_above_it_is_warned() -> None:

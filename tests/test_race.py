@@ -133,3 +133,40 @@ def test_a_source_that_is_yet_to_learn_counts_with_its_pretraining() -> None:
     assert race.seconds(Heat(1, 0, 0), found) == 1.0 + 90.0 + race.overhead
     assert race.seconds(Heat(2, 0, 0), found) == race.overhead
     assert race.next(found, 1.0) == Heat(2, 0, 0)
+
+
+# who wins
+TWO = [SCRATCH, Pair("fine_tune", "net", 900.0), Pair("linear_probe", "net"), Pair("knn", "net")]
+BEST = (0.84, 0.80, 0.86, 0.78, 0.82)
+
+
+def won(*each: tuple[Sequence[float], float], pairs: Sequence[Pair] = TWO) -> tuple[int | None, int]:
+    """The winner, and who is told on test first, of pairs with values by fold and seconds a run."""
+    found = [
+        Reached(Heat(n, number, fold), False, value, seconds)
+        for n, (values, seconds) in enumerate(each)
+        for number in (range(3) if pairs[n].work else (0,))
+        for fold, value in enumerate(values)
+    ]
+    race = Race(pairs[: len(each)], range(len(each)), 60, 1000)
+    return race.winner(found), race.finals(found)[0].pair
+
+
+def test_the_cheaper_of_two_that_are_as_good_is_taken() -> None:
+    noisy = (0.80, 0.83, 0.80, 0.82, 0.79)  # 0.012 below, and the gaps scatter by more
+    scratch, best = ((0.5,) * 5, 1.0), (BEST, 10.0)
+    assert won(scratch, best, (noisy, 1.0)) == (2, 2)
+    assert won(scratch, best, (noisy, 6.0)) == (1, 1)  # not by half
+    assert won(scratch, best, ([value - 0.012 for value in BEST], 1.0)) == (1, 1)  # below in every fold
+    assert won(scratch, best, (noisy[:2], 1.0)) == (1, 1)  # too few folds to say so
+    assert won(scratch, best, (noisy, 2.0), (noisy, 1.0)) == (3, 3)
+
+
+def test_scratch_is_no_cheaper_way_to_transfer_nor_transfer_one_to_learn_alone() -> None:
+    noisy = (0.80, 0.83, 0.80, 0.82, 0.79)
+    assert won((noisy, 1.0), (BEST, 10.0)) == (1, 1)
+    assert won((BEST, 10.0), (noisy, 1.0)) == (0, 0)
+
+
+def test_nobody_wins_before_a_result() -> None:
+    assert Race(PAIRS, range(len(PAIRS)), 60, 10.0).winner([]) is None

@@ -309,8 +309,9 @@ class _Advising:
         order = self.record["advise"].get("order", range(len(self.found)))
         rows, race = self.record["runs"], self._race(order)
         fates = race.fates(self.reached(rows), lower=self._lower())
+        won = race.winner(self.reached(rows), lower=self._lower())
         last = {Heat(*row["heat"]): self._of(row) for row in rows}
-        return [self._entry(n, fates[n], last) for n in order]
+        return [replace(self._entry(n, fates[n], last), taken=n == won) for n in order]
 
     def _entry(self, number: int, fate: Any, results: Mapping[Heat, Mapping[str, Any]]) -> advice.Entry:
         pair, level = self.found[number], fate.round or 0

@@ -5,16 +5,17 @@ All pairs are judged on the same folds of the training rows. Nothing is computed
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, sqrt
 from typing import NamedTuple
 
-from transfer_cli.report.statistics import mean
+from transfer_cli.report.statistics import mean, sd
 
 PARTS = (9, 3, 1)  # of the steps of training, a round each
 FOLDS = 5
 SHARES = (0.45, 0.65, 0.85)  # of the budget, by which a round has begun its last run; the end is for test
 ENOUGH, LEAST = (100, 200, 300), (1, 1, 3)  # rows that a round validates on, and its fewest folds
 KEPT = 3  # of so many pairs of a strategy one goes on
+ALIKE = 3  # folds, at least, that may show two pairs to be as good as each other
 
 
 class Heat(NamedTuple):
@@ -99,11 +100,32 @@ class Race:
         return each.heat.fold is None or bool(self.pairs[each.heat.pair].work)
 
     def finals(self, found: Sequence[Reached], *, lower: bool = False) -> list[Heat]:
-        """The runs that read test: the best pair, and scratch beside it."""
+        """The runs that read test: the winner, and the best scratch beside it."""
+        fates, won = self.fates(found, lower=lower), self.winner(found, lower=lower)
+        scratch = [n for n in self._alive(fates, lower) if self.pairs[n].scratch and n != won]
+        return [Heat(n, fates[n].round or 0, None) for n in (won, *scratch[:1]) if n is not None]
+
+    def winner(self, found: Sequence[Reached], *, lower: bool = False) -> int | None:
+        """The pair to take, None before any result: the best; or of those which are within one standard error of it
+        (Breiman et al. 1984, Classification and Regression Trees, 3.4.3) the cheapest, if that costs half as much or
+        less. Whether transfer helps at all is another question, so scratch neither gives way nor is given way to."""
         fates = self.fates(found, lower=lower)
-        alive = sorted((n for n in self.order if not fates[n].why), key=lambda n: _rank(fates[n].score, lower))
-        first = alive[:1] + [n for n in alive[1:] if self.pairs[n].scratch][:1]
-        return [Heat(n, fates[n].round or 0, None) for n in first]
+        alive = self._alive(fates, lower)
+        if not alive or self.pairs[alive[0]].scratch:
+            return alive[0] if alive else None
+        best, cost = alive[0], {n: self._cost(n, fates[n], found) for n in alive}
+        alike = [n for n in alive[1:] if not self.pairs[n].scratch and _alike(fates[best].values, fates[n].values)]
+        return min((n for n in alike if 2 * cost[n] <= cost[best]), key=lambda n: cost[n], default=best)
+
+    def _alive(self, fates: Sequence[Fate], lower: bool) -> list[int]:
+        """Pairs that were not dropped, the best first."""
+        return sorted((n for n in self.order if not fates[n].why), key=lambda n: _rank(fates[n].score, lower))
+
+    @staticmethod
+    def _cost(pair: int, fate: Fate, found: Sequence[Reached]) -> float:
+        """Seconds of a run, on average."""
+        own = [each for each in found if each.heat.pair == pair and each.heat.round == fate.round]
+        return mean([each.seconds for each in own if each.heat.fold is not None and each.value is not None])
 
     def fates(self, found: Sequence[Reached], *, lower: bool = False) -> list[Fate]:
         """How every pair stands."""
@@ -193,3 +215,12 @@ class Race:
 
 def _rank(score: float | None, lower: bool) -> tuple[bool, float]:
     return score is None, (score or 0.0) * (1 if lower else -1)
+
+
+def _alike(best: Mapping[int, float], other: Mapping[int, float]) -> bool:
+    """Whether the folds that both have, ALIKE or more, leave them within one standard error; folds overlap in what is
+    learned from them (Nadeau & Bengio 2003)."""
+    gaps = [best[fold] - other[fold] for fold in sorted(set(best) & set(other))]
+    if len(gaps) < ALIKE:
+        return False
+    return abs(mean(gaps)) <= sd(gaps) * sqrt(1 / len(gaps) + 1 / (FOLDS - 1))

@@ -32,6 +32,7 @@ class Entry:
     trained: int = 0
     why: str = ""
     tested: Interval | None = None
+    taken: bool = False
 
     @property
     def name(self) -> str:
@@ -50,10 +51,12 @@ class Advice:
     metric: str
     folds: int
     counts: Mapping[str, int]
+    rows: int
 
     @property
     def take(self) -> Entry | None:
-        return self.stayed[0] if self.stayed else None
+        """The entry that the race took; where it says none, the first."""
+        return next((each for each in self.stayed if each.taken), self.stayed[0] if self.stayed else None)
 
     @property
     def scratch(self) -> Entry | None:
@@ -62,6 +65,13 @@ class Advice:
     def real(self, entry: Entry) -> bool:
         """Whether its difference to the first is."""
         return self.p[list(self.stayed).index(entry)] < ALPHA
+
+    def against_take(self, entry: Entry) -> tuple[Difference | None, bool]:
+        """The test of an entry against the one to take, and whether the difference is real."""
+        if self.take is None or self.take is self.stayed[0]:
+            return self.tests[list(self.stayed).index(entry)], self.real(entry)
+        test = _test(entry, self.take, self.metric, self.folds, self.rows)
+        return test, test is not None and test.p * (len(self.stayed) - 1) < ALPHA
 
 
 def judged(entries: Sequence[Entry], metric: str, *, folds: int, rows: int, counts: Mapping[str, int]) -> Advice:
@@ -72,7 +82,7 @@ def judged(entries: Sequence[Entry], metric: str, *, folds: int, rows: int, coun
     dropped = [each for each in entries if each not in stayed]
     tests = [_test(each, stayed[0], metric, folds, rows) for each in stayed]
     p = holm([test.p if test else float("nan") for test in tests])
-    return Advice(stayed, dropped, tests, p, metric, folds, counts)
+    return Advice(stayed, dropped, tests, p, metric, folds, counts, rows)
 
 
 def _test(entry: Entry, first: Entry, metric: str, folds: int, rows: int) -> Difference | None:
@@ -138,7 +148,9 @@ def sentences(found: Advice) -> list[str]:
         return ["no run was done in time: a larger --budget, fewer sources, or a smaller trainer.steps"]
     take, told = found.take, []
     told.append(f"TAKE {take.name}: {_value(found, take)}, 95 % over folds of the training rows")
-    if len(found.stayed) > 1:
+    if take is not found.stayed[0]:
+        told.append(_dearer(found, take))
+    elif len(found.stayed) > 1:
         told.append(_runner_up(found, found.stayed[1]))
     told += _against_scratch(found, take) + _against_majority(found, take) + _firm(found, take)
     if take.tested is not None:
@@ -167,6 +179,12 @@ def _runner_up(found: Advice, second: Entry) -> str:
     return f"runner-up {second.name}: {_difference(found, second)}, {word}{more}"
 
 
+def _dearer(found: Advice, take: Entry) -> str:
+    first = found.stayed[0]
+    cheaper = f"{first.cost / take.cost:.0f}x cheaper" if take.cost else "cheaper"
+    return f"{first.name} is first: the pick is at {_difference(found, take)}, within a standard error, and {cheaper}"
+
+
 def _against_scratch(found: Advice, take: Entry) -> list[str]:
     if take.scratch:
         if all(each.score is None or each.scratch for each in (*found.stayed, *found.dropped)):
@@ -178,11 +196,11 @@ def _against_scratch(found: Advice, take: Entry) -> list[str]:
     scratch = found.scratch
     if scratch is None:
         return ["WARNING scratch has no result: that transfer helps is not shown"]
-    if not found.real(scratch):
-        judged = found.tests[list(found.stayed).index(scratch)]
-        how = f"scratch is at {_difference(found, scratch)}" if judged else "one fold judged both"
-        return [f"WARNING not shown better than scratch: {how}"]
-    return [f"scratch: {_difference(found, scratch)}, so transfer helps"]
+    test, real = found.against_take(scratch)
+    if test is None:
+        return ["WARNING not shown better than scratch: one fold judged both"]
+    gap = numbers.signed(test.delta, scale=100 if names.is_share(found.metric) else 1)
+    return [f"scratch: {gap}, so transfer helps" if real else f"WARNING not shown better than scratch: it is at {gap}"]
 
 
 def _against_majority(found: Advice, take: Entry) -> list[str]:
