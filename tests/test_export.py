@@ -67,7 +67,7 @@ def predicted(transfer: Transfer, path: str) -> list[float]:
 
 def test_a_file_of_tensors_and_its_note_are_enough(transfer: Transfer, pictures: Path, tmp_path: Path) -> None:
     # where auto is bf16, predict rounds as the run does, and the file is asked in fp32
-    run(transfer, "data=./pics", "model=lenet", "strategy=scratch", "model.precision=fp32", RGB)
+    run(transfer, "data=./pics", "model=lenet", "strategy=scratch", "source=none", "model.precision=fp32", RGB)
     told = transfer("export", "last", "--to", "safetensors", "-o", "net.safetensors", "--format", "table")
     assert told.code == 0, told.err
     assert "pixels [B,3,16,16]; 10 of 10 answers equal (max " in told.out.replace("\n  ", " ")
@@ -104,7 +104,7 @@ def test_lora_is_folded_into_the_file(transfer: Transfer, pictures: Path, tmp_pa
 def test_a_net_that_says_something_else_is_not_written(
     transfer: Transfer, pictures: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    run(transfer, "data=./pics", "model=mlp", "strategy=scratch")
+    run(transfer, "data=./pics", "model=mlp", "strategy=scratch", "source=none")
     before = safetensors.save
 
     def wrong(program: Any, quantize: str) -> bytes:
@@ -121,7 +121,7 @@ def test_a_net_that_says_something_else_is_not_written(
 
 
 def test_a_file_that_the_user_did_not_name_is_not_replaced(transfer: Transfer, pictures: Path, tmp_path: Path) -> None:
-    name = run(transfer, "data=./pics", "model=mlp", "strategy=scratch")
+    name = run(transfer, "data=./pics", "model=mlp", "strategy=scratch", "source=none")
     (tmp_path / f"{name}.safetensors").write_text("mine")
     told = transfer("export", "last", "--to", "safetensors")
     assert (told.code, told.errors[0]) == (2, f"error: {name}.safetensors: is there already")
@@ -146,7 +146,7 @@ def test_what_cannot_be_exported(transfer: Transfer, pictures: Path, tmp_path: P
 
 
 def test_test_rows_that_changed_are_no_check(transfer: Transfer, pictures: Path, tmp_path: Path) -> None:
-    run(transfer, "data=./pics", "model=mlp", "strategy=scratch")
+    run(transfer, "data=./pics", "model=mlp", "strategy=scratch", "source=none")
     (pictures / "cat" / "00.png").unlink()
     told = transfer("export", "last", "--to", "safetensors", "-o", "net.st")
     assert told.code == 4
@@ -210,7 +210,7 @@ def outside(to: str, path: Path, inputs: dict[str, torch.Tensor]) -> np.ndarray:
 @pytest.mark.slow
 def test_int8_is_smaller_and_says_nearly_the_same(transfer: Transfer, pictures: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    name = run(transfer, "data=./pics", "model=lenet", "strategy=scratch")
+    name = run(transfer, "data=./pics", "model=lenet", "strategy=scratch", "source=none")
     whole = json.loads(transfer("export", "last", "--to", "onnx", "--json").out)
     small = json.loads(transfer("export", "last", "--to", "onnx", "--quantize", "int8", "--json").out)
     assert small["path"] == f"{name}-int8.onnx"
