@@ -14,6 +14,7 @@ from transfer_cli.errors import ConfigError
 from transfer_cli.losses.consistency import confident, consistency, imbalance
 from transfer_cli.losses.open_set import boundary
 from transfer_cli.methods.adabn import Adabn
+from transfer_cli.methods.cdan import Cdan
 from transfer_cli.methods.mean_teacher import MeanTeacher
 from transfer_cli.methods.osbp import Osbp
 from transfer_cli.methods.pada import Pada, shares_of
@@ -178,6 +179,17 @@ def test_a_class_without_share_counts_for_neither_labels_nor_critic():
     fewer = Batch({"pixels": source.inputs["pixels"][kept]}, source.labels[kept], source.index[kept])
     loss, other = one(method, rows), one(method, {**rows, "source": fewer})
     torch.testing.assert_close((loss.value, loss.logs), (other.value, other.logs), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("entropy", [False, True])
+def test_the_critic_of_cdan_teaches_features_alone(entropy):
+    """It is told what the net predicts, and may not teach it to predict otherwise: no gradient reaches the head."""
+    method = Cdan(given(), hidden=8, ramp=0.0, entropy=entropy)
+    critic = one(method, both()).logs["critic"]
+    head, first = method.net.heads["classify"].weight, next(method.net.backbone.parameters())
+    found = torch.autograd.grad(critic, (head, first), allow_unused=True)
+    assert found[0] is None
+    assert found[1].abs().sum() > 0
 
 
 def test_osbp_pulls_head_and_backbone_opposite_ways():
