@@ -1,4 +1,4 @@
-"""Batches out of memory: the feed against torchvision's transforms picture by picture, and its share of a training
+"""Batches out of memory: the loader against torchvision's transforms picture by picture, and its share of a training
 step. The share is all that computing batches ahead in a thread could save; what it does save is measured beside it."""
 
 import itertools
@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import torch
-from measure.training import IMAGENET, TRAINER, data, feed, model, training
+from measure.training import IMAGENET, TRAINER, data, loader, model, training
 from measure.turns import Pair, report, turns
 from torchvision.transforms import v2
 
@@ -18,7 +18,7 @@ MODELS = {"LeNet, 28": model("lenet", 28, channels=1), "ResNet-20, 32": model("c
 
 
 class Ahead:
-    """A feed whose next batch is made in another thread while the net learns from this one."""
+    """A loader whose next batch is made in another thread while the net learns from this one."""
 
     def __init__(self, batches: Any) -> None:
         self.batches, self.batch = batches, batches.batch
@@ -47,7 +47,7 @@ def main() -> None:
 
 def race(size: int, rounds: int) -> dict[str, list[float]]:
     node = model("torchvision", size, precision="fp32")
-    return turns({"feed": batches(feed(node, "weak")), "torchvision one by one": one_by_one(node)}, rounds, warm=2)
+    return turns({"feed": batches(loader(node, "weak")), "torchvision one by one": one_by_one(node)}, rounds, warm=2)
 
 
 def batches(source: Any) -> Callable[[], object]:
@@ -67,9 +67,9 @@ def one_by_one(node: dict[str, Any]) -> Callable[[], object]:
 
 def ahead(node: dict[str, Any], policy: str) -> dict[str, list[float]]:
     """A step with its batch made in turn, one with it made ahead, and the making alone."""
-    source = feed(node, policy)
+    source = loader(node, policy)
     made = {"step": training(node, nets.build(node), source)}
-    made["step, batch made ahead"] = training(node, nets.build(node), Ahead(feed(node, policy)))
+    made["step, batch made ahead"] = training(node, nets.build(node), Ahead(loader(node, policy)))
     steps = {name: stepping(each) for name, each in made.items()}
     return turns({**steps, "feed": batches(source)}, rounds=15, warm=2)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measure.training import CLASSES, CPU, TRAINER, data, feed, model, training
+from measure.training import CLASSES, CPU, TRAINER, data, loader, model, training
 from measure.turns import Pair, report, turns
 from torch import Tensor, nn
 from torchvision.models import resnet18
@@ -53,11 +53,11 @@ def main() -> None:
 
 def race(node: dict[str, Any], mine: nets.Net, theirs: nn.Module, rounds: int, warm: int) -> dict[str, list[float]]:
     """Both from the same weights; raises AssertionError if they then do not do the same work."""
-    made, losses = training(node, mine, feed(node, "none")), {"engine": 0.0, "by hand": 0.0}
+    made, losses = training(node, mine, loader(node, "none")), {"engine": 0.0, "by hand": 0.0}
     with torch.no_grad():
         for a, b in zip(theirs.parameters(), mine.parameters(), strict=True):
             a.copy_(b)
-    steps = {"engine": engine(made), "by hand": loop(node, theirs, made.feeds["target"]._order(0))}
+    steps = {"engine": engine(made), "by hand": loop(node, theirs, made.loaders["target"]._order(0))}
 
     def timed(name: str) -> Callable[[], None]:
         return lambda: losses.update({name: steps[name]()})

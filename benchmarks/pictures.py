@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure.training import CLASSES, TRAINER, feed, model, training
+from measure.training import CLASSES, TRAINER, loader, model, training
 from measure.turns import Pair, report, turns
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from transfer_cli.contracts import Given
+from transfer_cli.contracts import MethodInputs
 from transfer_cli.data.tasks import Classification
-from transfer_cli.engine.features import FeatureCache
+from transfer_cli.engine.feature_cache import FeatureCache
 from transfer_cli.engine.timing import pixels
 from transfer_cli.methods.linear_probe import LinearProbe
 from transfer_cli.models import net as nets
@@ -43,14 +43,14 @@ def main() -> None:
 
 
 def race() -> dict[str, list[float]]:
-    source, loader = feed(LENET, "weak"), endless()
+    source, pil = loader(LENET, "weak"), endless()
     steps, net = itertools.count(), nets.build(LENET)
-    made = training(LENET, net, feed(LENET, "weak"))
+    made = training(LENET, net, loader(LENET, "weak"))
     work: dict[str, Step] = {
         "engine": lambda: made.step(next(steps)),
         "plain loop": by_hand(),
         "feed": lambda: source[next(steps)],
-        "PIL, DataLoader": lambda: next(loader),
+        "PIL, DataLoader": lambda: next(pil),
     }
     # workers work ahead: only many batches in a row tell what one costs
     return turns({name: many(step) for name, step in work.items()}, rounds=6, warm=1)
@@ -112,11 +112,11 @@ def probe() -> dict[str, list[float]]:
 
 def probing(folder: Path) -> Step:
     """A linear probe whose features are looked for in `folder`."""
-    net, rows = nets.build(RESNET20), feed(RESNET20, "none")
+    net, rows = nets.build(RESNET20), loader(RESNET20, "none")
     task = Classification([str(label) for label in range(CLASSES)])
     task.prepare(net)
     rows._features = FeatureCache(folder, "fp32", {"hub": 0, "features": ""})
-    given: Any = Given(net=net, tasks={"target": task})
+    given: Any = MethodInputs(net=net, tasks={"target": task})
     return lambda: LinearProbe(given, l2=1.0).finish({"target": rows})
 
 

@@ -13,8 +13,8 @@ import torch
 from measure.turns import Pair, installed, report, turns
 from PIL import Image
 
-from transfer_cli.scores.h_score import h_score
-from transfer_cli.scores.logme import logme
+from transfer_cli.transferability.h_score import h_score
+from transfer_cli.transferability.logme import logme
 
 KEPT, ANEW = "transfer rank, features kept", "transfer rank, features computed"
 PICTURES, SIDE = 40, 256  # of each of two classes

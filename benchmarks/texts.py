@@ -80,13 +80,13 @@ def gpt_by_hand(ids: Tensor) -> Step:
 def race_bert() -> dict[str, list[float]]:
     """An epoch's worth of neighbours each round: a single batch says little, for ours are of like length."""
     rows = texts()
-    feed, loader = text_feed(rows), endless(rows)
-    made = engine(classifier(built(BERT_TINY), feed))
+    loader, loader = text_feed(rows), endless(rows)
+    made = engine(classifier(built(BERT_TINY), loader))
     steps = itertools.count()
     work: dict[str, Step] = {
         "engine": made,
         "plain loop": bert_by_hand(rows),
-        "feed": lambda: feed[next(steps)],
+        "feed": lambda: loader[next(steps)],
         "DataLoader": lambda: next(loader),
     }
     return turns({name: many(step) for name, step in work.items()}, rounds=6, warm=1)

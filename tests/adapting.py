@@ -6,9 +6,9 @@ from dataclasses import replace
 import torch
 
 from transfer_cli.cli.main import main
-from transfer_cli.contracts import Batch, Given, Progress
+from transfer_cli.contracts import Batch, MethodInputs, Progress
 from transfer_cli.data.tasks import Classification
-from transfer_cli.engine.players import players, set_modes
+from transfer_cli.engine.param_groups import param_groups, set_modes
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.models.net import build
 
@@ -28,7 +28,7 @@ def net(family="conv4", classes=CLASSES):
 
 def given(family="conv4", classes=CLASSES):
     task = Classification(classes)
-    return Given(net(family, classes), {"target": task, "source": task}, rows={"target": 30, "source": 30})
+    return MethodInputs(net(family, classes), {"target": task, "source": task}, rows={"target": 30, "source": 30})
 
 
 def noise(*shape, seed=0):
@@ -57,10 +57,10 @@ def one(method, rows, at=HALF):
 
 
 def trained(method, rows, steps=30, rate=0.05):
-    """As the engine does it: modes, one optimiser over all players, `after`."""
-    cast = players(method, Trainer())
+    """As the engine does it: modes, one optimiser over all param_groups, `after`."""
+    cast = param_groups(method, Trainer())
     set_modes(method, cast)
-    optimizer = torch.optim.SGD([p for player in cast.values() for p in player.parameters], rate, 0.9)
+    optimizer = torch.optim.SGD([p for group in cast.values() for p in group.parameters], rate, 0.9)
     for t in range(steps):
         loss = one(method, rows, Progress(t, steps))
         optimizer.zero_grad()
@@ -71,7 +71,7 @@ def trained(method, rows, steps=30, rate=0.05):
 
 
 class Whole:
-    """A feed that is one batch, handed out in two halves."""
+    """A loader that is one batch, handed out in two halves."""
 
     def __init__(self, rows):
         self.rows = rows

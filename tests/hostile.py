@@ -4,8 +4,8 @@ from typing import Any
 
 from madeup import run, seeds
 
-from transfer_cli.report.compare import table
-from transfer_cli.report.comparison import study
+from transfer_cli.analysis.comparison import study
+from transfer_cli.report.compare_table import table
 from transfer_cli.report.page import mistakes, page
 from transfer_cli.report.page.material import Cloud, Clouds, Material
 

@@ -70,19 +70,21 @@ def load(name: str, folder: Path) -> dict[str, torch.Tensor]:
 # what both do
 def setting(kind: str, ranks: Any = None, steps: int = 6) -> Any:
     """A toy training, in float64; the batch of 7 rows falls into 4 and 3."""
-    from test_loop import BatchNormed, Logging, OneYield, TwoYields, feed
+    from test_loop import BatchNormed, Logging, OneYield, TwoYields, loader
 
-    from transfer_cli.engine.loop import Training
     from transfer_cli.engine.settings import Trainer
+    from transfer_cli.engine.training_step import Training
 
     more: dict[str, Any] = {"clip": {"clip": 0.5}, "adamw": {"optimizer": "adamw", "lr": 0.01}}.get(kind, {})
     more |= {"accumulate": 2} if kind == "accumulate" else {}
     made = {"two_yields": TwoYields, "logging": Logging, "batchnorm": BatchNormed}.get(kind, OneYield)
     method = (made(dropout=0.5) if kind == "dropout" else made()).double()
     share = (ranks.rank, ranks.world) if ranks else (0, 1)
-    feeds = {"target": feed(dtype=torch.float64, batch=7, policy="weak" if kind == "augment" else "none", share=share)}
+    loaders = {
+        "target": loader(dtype=torch.float64, batch=7, policy="weak" if kind == "augment" else "none", share=share)
+    }
     trainer = Trainer(**{"steps": steps, "batch": 7, "lr": 0.1, "warmup": 0.0, "schedule": "constant", **more})
-    return Training(method, feeds, trainer, seed32=77, precision="fp32", device=torch.device("cpu"), ranks=ranks)
+    return Training(method, loaders, trainer, seed32=77, precision="fp32", device=torch.device("cpu"), ranks=ranks)
 
 
 SHARDED = ("sharded", "sharded clip", "sharded batchnorm")
@@ -90,7 +92,7 @@ SHARDED = ("sharded", "sharded clip", "sharded batchnorm")
 
 def net(kind: str) -> Any:
     """A small net of ours on pictures of 16 x 16; conv4 has BatchNorm."""
-    from transfer_cli.contracts import Given
+    from transfer_cli.contracts import MethodInputs
     from transfer_cli.data.tasks import Classification
     from transfer_cli.methods.supervised import Supervised
     from transfer_cli.models import net as nets
@@ -101,7 +103,7 @@ def net(kind: str) -> Any:
     made = nets.build({**family, "input": spec, "precision": "fp32", "channels_last": False})
     task = Classification(["0", "1", "2"])
     task.prepare(made)
-    return Supervised(Given(net=made, tasks={"target": task}))
+    return Supervised(MethodInputs(net=made, tasks={"target": task}))
 
 
 class Pictures:
@@ -124,16 +126,16 @@ class Pictures:
 
 def sharding(kind: str, ranks: Any = None, **trainer: Any) -> Any:
     """Supervised training whose parameters are split if there are several processes."""
-    from transfer_cli.engine.feed import Address, StepFeed
-    from transfer_cli.engine.loop import Training
+    from transfer_cli.engine.loader import Address, StepLoader
     from transfer_cli.engine.settings import Trainer
+    from transfer_cli.engine.training_step import Training
 
     share = (ranks.rank, ranks.world) if ranks else (0, 1)
-    feeds = {"target": StepFeed(Pictures(), Address(0, "a", "b"), batch=7, views=("none",), share=share)}
+    loaders = {"target": StepLoader(Pictures(), Address(0, "a", "b"), batch=7, views=("none",), share=share)}
     clip = {"clip": 0.5} if "clip" in kind else {}
     settings = Trainer(**{"steps": 6, "batch": 7, "lr": 0.01, "optimizer": "adamw", **clip, **trainer})
     common: dict[str, Any] = {"seed32": 77, "precision": "fp32", "device": torch.device("cpu"), "ranks": ranks}
-    return Training(net(kind), feeds, settings, **common, sharded=True)
+    return Training(net(kind), loaders, settings, **common, sharded=True)
 
 
 def shard_all(ranks: Any, folder: Path) -> None:
@@ -211,8 +213,8 @@ def noise(ranks: Any) -> dict[str, torch.Tensor]:
     made.method.after = lambda batch, at, logs: found.update(after=torch.rand(4))
     made.listens = True
     made.step(0)
-    items = made.feeds["target"].items
-    rows = made.feeds["target"][0]
+    items = made.loaders["target"].items
+    rows = made.loaders["target"][0]
     found["augmentation"] = (rows.inputs["x"] - items.x[rows.index])[:3]
     return found
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from transfer_cli.contracts import Batch, Given, Method, Progress
+from transfer_cli.contracts import Batch, Method, MethodInputs, Progress
 from transfer_cli.data.tasks import Classification
-from transfer_cli.engine.loop import Training
 from transfer_cli.engine.settings import Trainer
+from transfer_cli.engine.training_step import Training
 from transfer_cli.losses.coral import coral
 from transfer_cli.losses.mmd import mk_mmd
 from transfer_cli.methods.adda import Adda
@@ -43,7 +43,7 @@ def cloud(seed: int, degrees: float = 0.0, shift: float = 0.0) -> tuple[Tensor, 
 
 
 class Rows:
-    """A feed over all rows of a cloud, in batches of 60."""
+    """A loader over all rows of a cloud, in batches of 60."""
 
     rows, batch, steps_per_epoch = ROWS, 60, 5
 
@@ -74,18 +74,18 @@ NEAR, FAR = Rows(*SOURCE), Rows(TARGET[0], None)
 Make = Callable[..., Method]
 
 
-def given(made: Any) -> Given:
+def given(made: Any) -> MethodInputs:
     task = Classification(CLASSES)
-    return Given(made, {"source": task, "target": task}, rows={"source": ROWS, "target": ROWS})
+    return MethodInputs(made, {"source": task, "target": task}, rows={"source": ROWS, "target": ROWS})
 
 
 def trained(make: Make, made: Any, lr: float = 0.01, steps: int = STEPS, **settings: Any) -> Any:
     """The net that the method hands on."""
     method = make(given(made), **settings)
-    feeds = {"source": NEAR, "target": FAR}
-    feeds = {name: feeds[name] for name, stream in type(method).streams.items() if not stream.optional}
+    loaders = {"source": NEAR, "target": FAR}
+    loaders = {name: loaders[name] for name, stream in type(method).streams.items() if not stream.optional}
     trainer = Trainer(steps=steps, batch=60, lr=lr)
-    training = Training(method, feeds, trainer, seed32=1, precision="fp32", device=torch.device("cpu"))
+    training = Training(method, loaders, trainer, seed32=1, precision="fp32", device=torch.device("cpu"))
     for t in range(steps):
         training.step(t)
     return method.eval().result()["net"]
@@ -141,7 +141,7 @@ def test_target_accuracy_rises(source_net: Any, make: Make, settings: dict[str, 
 
 
 def test_a_critic_is_fooled(source_net: Any) -> None:
-    """Features of both sides lie nearer to each other, by a measure that no critic knows."""
+    """Features of both sides lie nearer to each other, by a measure that no discriminator knows."""
 
     @torch.no_grad()
     def apart(made: Any) -> float:
@@ -187,17 +187,17 @@ def test_few_target_labels_count_as_source_rows_do(source_net: Any) -> None:
 
 
 def test_dann_pulls_the_net_against_its_critic(source_net: Any) -> None:
-    """The gradient of the net is that of the labels minus the critic's own, of the critic its own."""
+    """The gradient of the net is that of the labels minus the discriminator's own, of the discriminator its own."""
     method = Dann(given(fresh(source_net)), weight=0.5, ramp=0.0, hidden=8)
     (loss,) = losses(method)
     weight = method.net.backbone.layers[0][0].weight
     (got,) = torch.autograd.grad(loss.value, weight, retain_graph=True)
     both = method.both(pair())
-    scores = method.critic(both.features)
+    scores = method.discriminator(both.features)
     truth = torch.cat([torch.ones(60), torch.zeros(60)])
-    critic = nn.functional.binary_cross_entropy_with_logits(scores, truth)
+    discriminator = nn.functional.binary_cross_entropy_with_logits(scores, truth)
     (label,) = torch.autograd.grad(both.label_loss, weight, retain_graph=True)
-    (against,) = torch.autograd.grad(critic, weight)
+    (against,) = torch.autograd.grad(discriminator, weight)
     torch.testing.assert_close(got, label - 0.5 * against, rtol=1e-4, atol=1e-6)
 
 
@@ -225,7 +225,7 @@ def test_mdd_by_hand(source_net: Any) -> None:
 
 def test_bsp_adds_the_largest_singular_values(source_net: Any) -> None:
     plain, bound = (Bsp(given(fresh(source_net)), ramp=0.0, hidden=8, penalty=p) for p in (0.0, 0.01))
-    bound.critic.load_state_dict(plain.critic.state_dict())
+    bound.discriminator.load_state_dict(plain.discriminator.state_dict())
     both = plain.both(pair())
     top = sum(torch.linalg.svdvals(x)[0] ** 2 for x in (both.source, both.target))
     torch.testing.assert_close(losses(bound)[0].value - losses(plain)[0].value, 0.01 * top, rtol=1e-3, atol=1e-4)
@@ -245,7 +245,7 @@ def test_afn_makes_features_longer(source_net: Any) -> None:
 def test_mcd_heads_pull_apart_and_the_backbone_together(source_net: Any) -> None:
     method = Mcd(given(fresh(source_net)), generator_steps=2)
     found = losses(method)
-    assert [loss.players for loss in found] == [("backbone", "heads"), "heads", "backbone", "backbone"]
+    assert [loss.param_groups for loss in found] == [("backbone", "heads"), "heads", "backbone", "backbone"]
     assert found[2].value.item() == pytest.approx(found[1].logs["apart"].item())
     mean = method.result()["net"]({"vectors": TARGET[0]})
     features = method.net.features({"vectors": TARGET[0]})

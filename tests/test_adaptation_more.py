@@ -139,10 +139,10 @@ def test_tent_turns_scales_and_shifts_alone_and_entropy_falls():
 
 
 def test_tent_hands_on_the_statistics_of_all_target_rows():
-    feeds = {"target": Whole(batch(shift=2.0))}
+    loaders = {"target": Whole(batch(shift=2.0))}
     ours, theirs = Tent(given()), Adabn(given())
     for method in (ours, theirs):
-        method.finish(feeds)
+        method.finish(loaders)
     for mine, other in zip(ours.norms, theirs.norms, strict=True):
         torch.testing.assert_close((mine.running_mean, mine.running_var), (other.running_mean, other.running_var))
 
@@ -159,13 +159,13 @@ def test_tent_wants_batch_norm_and_a_head():
 def test_pada_shares_are_mean_predictions_over_their_largest():
     chances = torch.tensor([[0.5, 0.4, 0.1], [0.7, 0.2, 0.1]])
     torch.testing.assert_close(shares_of(chances.log()), torch.tensor([0.6, 0.3, 0.1]) / 0.6)
-    method, feeds = Pada(given(), renewals=2), {"target": Whole(batch(shift=1.0))}
+    method, loaders = Pada(given(), renewals=2), {"target": Whole(batch(shift=1.0))}
     assert method.shares.tolist() == [1.0] * 3
-    method.refresh(feeds, Progress(3, 10))
+    method.refresh(loaders, Progress(3, 10))
     assert method.shares.tolist() == [1.0] * 3
-    method.refresh(feeds, Progress(5, 10))
+    method.refresh(loaders, Progress(5, 10))
     with torch.no_grad():
-        mean = method.net.eval()(feeds["target"].rows.inputs).softmax(1).mean(0)
+        mean = method.net.eval()(loaders["target"].rows.inputs).softmax(1).mean(0)
     torch.testing.assert_close(method.shares, mean / mean.max(), rtol=1e-4, atol=1e-5)
     assert "shares" in method.state_dict()
 
@@ -185,9 +185,9 @@ def test_a_class_without_share_counts_for_neither_labels_nor_critic():
 def test_the_critic_of_cdan_teaches_features_alone(entropy):
     """It is told what the net predicts, and may not teach it to predict otherwise: no gradient reaches the head."""
     method = Cdan(given(), hidden=8, ramp=0.0, entropy=entropy)
-    critic = one(method, both()).logs["critic"]
+    discriminator = one(method, both()).logs["discriminator"]
     head, first = method.net.heads["classify"].weight, next(method.net.backbone.parameters())
-    found = torch.autograd.grad(critic, (head, first), allow_unused=True)
+    found = torch.autograd.grad(discriminator, (head, first), allow_unused=True)
     assert found[0] is None
     assert found[1].abs().sum() > 0
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transfer_cli.cli import race, sweep
-from transfer_cli.cli.work import work
 from transfer_cli.report.advice import Entry, interval, judged, sentences
+from transfer_cli.runner import successive_halving, sweep
+from transfer_cli.runner.single_run import work
 from transfer_cli.signals import Stop
 
 Transfer = Callable[..., Any]
@@ -40,8 +40,8 @@ def folder(tmp_path: Path, monkeypatch: Any) -> Path:
         np.savez(tmp_path / f"{name}.npz", **clouds(seed, rows, wrong=wrong))
     monkeypatch.setattr(sweep, "is_cached", lambda made, runs: True)
     monkeypatch.setattr(sweep, "leave", lambda run: None)
-    monkeypatch.setattr(race, "ENOUGH", (1, 1, 1))
-    monkeypatch.setattr(race, "LEAST", (1, 1, 2))
+    monkeypatch.setattr(successive_halving, "ENOUGH", (1, 1, 1))
+    monkeypatch.setattr(successive_halving, "LEAST", (1, 1, 2))
     return tmp_path
 
 
@@ -77,12 +77,14 @@ def test_the_near_source_is_taken_and_test_is_read_by_two_runs_at_the_end(
         plans = (Path("runs") / row["path"] / "plan.json").read_text()
         assert '"test"' not in plans
     with monkeypatch.context() as patched:  # the same command again computes and plans nothing
-        patched.setattr(sweep.Crew, "complete", lambda *any: pytest.fail("a finished race was run"))
+        patched.setattr(sweep.SweepRunner, "complete", lambda *any: pytest.fail("a finished race was run"))
         assert json.loads(advise(transfer, folder, "none,near,wrong", "--json").out) == found
 
 
 def test_a_source_that_hurts_is_said_to(transfer: Transfer, folder: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(race, "LEAST", (1, 1, 4))  # folds and rows enough to show that the difference is real
+    monkeypatch.setattr(
+        successive_halving, "LEAST", (1, 1, 4)
+    )  # folds and rows enough to show that the difference is real
     told = advise(transfer, folder, "none,wrong", "--format", "md", shots=80)
     assert told.code == 0, told.err
     assert "WARNING nothing beats scratch: transfer hurts here" in told.out

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from transfer_cli.losses import means
-from transfer_cli.losses.adversarial import domain_loss, reverse, rise
+from transfer_cli.losses.adversarial import domain_loss, gradient_reversal, ramp_up
 from transfer_cli.losses.certainty import class_confusion, entropies, information
 from transfer_cli.losses.coral import coral
 from transfer_cli.losses.mmd import FACTORS, SOFTMAX_WIDTH, jmmd, mk_mmd, mmd
@@ -134,7 +134,7 @@ def test_largest_singular_value_and_its_gradient() -> None:
 
 def test_reversal_turns_gradients_only() -> None:
     x = normal(3, 2, 0).requires_grad_()
-    y = reverse(x, 0.3)
+    y = gradient_reversal(x, 0.3)
     assert torch.equal(y, x)
     y.square().sum().backward()
     torch.testing.assert_close(x.grad, -0.3 * 2 * x.detach())
@@ -142,8 +142,8 @@ def test_reversal_turns_gradients_only() -> None:
 
 def test_rise_is_the_papers_schedule_at_half() -> None:
     for fraction in (0.0, 0.1, 0.5, 1.0):
-        assert rise(fraction, 0.5) == pytest.approx(2 / (1 + math.exp(-10 * fraction)) - 1)
-    assert rise(0.0, 0.0) == 1.0
+        assert ramp_up(fraction, 0.5) == pytest.approx(2 / (1 + math.exp(-10 * fraction)) - 1)
+    assert ramp_up(0.0, 0.0) == 1.0
 
 
 def test_domain_loss_is_binary_cross_entropy() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from transfer_cli.data.augment import augment
+from transfer_cli.kinds._augmentation import augment
 
 SHAPES = [(6, 1, 28, 28), (6, 3, 32, 32), (6, 3, 20, 36), (1, 3, 8, 8), (6, 2, 16, 16)]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from transfer_cli.report import board as boards
-from transfer_cli.report.board import Board, Changes, Live, board, label
-from transfer_cli.report.relay import Relay, seen
+from transfer_cli.report.live import sweep_display as boards
+from transfer_cli.report.live.progress_file import Relay, seen
+from transfer_cli.report.live.sweep_display import Board, Changes, Live, board, label
 from transfer_cli.report.screen import Screen
-from transfer_cli.report.standing import failures, standing
+from transfer_cli.report.sweep_table import failures, standing
 from transfer_cli.report.tables import Look, lines
 from transfer_cli.store.lock import Lock
 

@@ -10,7 +10,7 @@ import pytest
 from transfer_cli.config.check import Checker
 from transfer_cli.config.classes import STREAM
 from transfer_cli.config.folders import find_option, options
-from transfer_cli.config.nodes import Feed, Input, Model, Root, Stage
+from transfer_cli.config.nodes import Input, Loader, Model, Root, Stage
 from transfer_cli.config.signatures import PACKAGE, Param, signature, signature_of
 from transfer_cli.config.values import fit, leaves, look, plain, problems
 from transfer_cli.config.yamls import read
@@ -37,7 +37,7 @@ class Toy(Parent):
     More."""
 
     steps: ClassVar[bool] = False
-    players_wanted = ("net", "critic")
+    players_wanted = ("net", "discriminator")
     weird = LIMIT
 
     def __init__(self, given, *, count: Annotated[int, Range(1, 9)],
@@ -74,7 +74,7 @@ def test_a_signature_says_all_without_an_import(toy: Path) -> None:
         "free": ("dict", {}, False, "settings as {key: value}"),
     }
     assert (found.doc, found.steps, found.coupled) == ("First line.", False, True)
-    assert found.flags == {"players_wanted": ["net", "critic"], "taught": False}
+    assert found.flags == {"players_wanted": ["net", "discriminator"], "taught": False}
 
 
 def test_streams_and_settings_are_inherited(toy: Path) -> None:
@@ -86,7 +86,7 @@ def test_streams_and_settings_are_inherited(toy: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("settings", [Trainer, Evaluate, Runtime, Root, Stage, Feed])
+@pytest.mark.parametrize("settings", [Trainer, Evaluate, Runtime, Root, Stage, Loader])
 def test_what_is_read_agrees_with_python(settings: Any) -> None:
     """The same class, once imported and once parsed: names, order and defaults."""
     path = PACKAGE.parent.joinpath(*settings.__module__.split(".")).with_suffix(".py")

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from transfer_cli.cli import doctor, first, found
+from transfer_cli.cli import doctor, first
 from transfer_cli.cli.list import groups
 from transfer_cli.cli.main import main
 from transfer_cli.cli.table import COMMANDS
+from transfer_cli.runner import local_inventory
 
 HEAVY = ("torch", "pandas", "numpy", "hydra", "omegaconf", "yaml", "transformers", "matplotlib", "rich")
 Cli = Callable[..., tuple[int, str, str]]
@@ -186,8 +187,11 @@ def test_the_first_screen_says_what_is_here(cli: Cli, tmp_path: Path, monkeypatc
         (tmp_path / name).touch()
     monkeypatch.setenv("TRANSFER_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "none"))
-    assert found.data_sets(tmp_path / "runs") == ["digits", "usps"]
-    assert cli()[2].splitlines()[-1] == f"here: 2 data sets, 1 weights file, 1 run; cpu, {found.threads()} threads."
+    assert local_inventory.data_sets(tmp_path / "runs") == ["digits", "usps"]
+    assert (
+        cli()[2].splitlines()[-1]
+        == f"here: 2 data sets, 1 weights file, 1 run; cpu, {local_inventory.threads()} threads."
+    )
 
 
 def test_doctor_reports_every_topic(cli: Cli, tmp_path: Path) -> None:
@@ -209,9 +213,9 @@ def test_doctor_reports_every_topic(cli: Cli, tmp_path: Path) -> None:
     ],
 )
 def test_doctor_times_the_variants_of_a_net(model: str, words: list[str], cli: Cli, monkeypatch: Any) -> None:
-    from transfer_cli.cli import variants
+    from transfer_cli.runner import step_timing
 
-    monkeypatch.setattr(variants, "SECONDS", 0.0)
+    monkeypatch.setattr(step_timing, "SECONDS", 0.0)
     size = [] if model == "mlp" else ["model.layers=1", "model.heads=2", "model.width=16", "model.input.length=8"]
     code, out, _ = cli("doctor", f"model={model}", "trainer.batch=4", *size, "--json")
     assert code == 0
@@ -232,8 +236,8 @@ def test_doctor_refuses_a_net_that_is_none(cli: Cli) -> None:
 
 
 def test_contestants_take_turns_and_the_plainer_wins_a_tie() -> None:
+    from transfer_cli.engine.interleaved_timing import turns
     from transfer_cli.engine.timing import fastest
-    from transfer_cli.engine.turns import turns
 
     seen: list[str] = []
     taken = turns({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, rounds=3, warm=2)
@@ -317,6 +321,6 @@ def test_compare_and_doctor_import_no_torch(tmp_path: Path) -> None:
 
 
 def test_the_clock_of_a_run_in_the_future_is_no_trouble() -> None:
-    from transfer_cli.report.numbers import ago, utc
+    from transfer_cli.analysis.numbers import ago, utc
 
     assert ago(utc("2030-01-01T00:00:00Z"), datetime(2026, 1, 1, tzinfo=UTC)) == "just now"

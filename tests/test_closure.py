@@ -12,14 +12,14 @@ import pytest
 
 import transfer_cli
 from transfer_cli.errors import ConfigError
-from transfer_cli.plan import closure
-from transfer_cli.plan.closure import closure_of, hash_of, is_hub, named
+from transfer_cli.plan import code_hash
+from transfer_cli.plan.code_hash import closure_of, hash_of, is_engine, named
 from transfer_cli.plan.tokens import source_hash
 
 PACKAGE = Path(transfer_cli.__file__).parent
 
 
-def code_hash(files: list[Path], cache: Path | None = None) -> str:
+def hash_of_files(files: list[Path], cache: Path | None = None) -> str:
     return hash_of(closure_of(files, cache))
 
 
@@ -31,7 +31,7 @@ LEAVES = sorted(
     path
     for folder in ("methods", "losses", "models", "predictors", "metrics", "data")
     for path in (PACKAGE / folder).glob("*.py")
-    if not is_hub(path)
+    if not is_engine(path)
 )
 
 SOURCE = '''
@@ -138,30 +138,30 @@ def test_our_files_are_followed_and_only_ours(plugin: Path) -> None:
 
 def test_an_edit_of_an_imported_file_changes_the_hash(plugin: Path) -> None:
     mine = [plugin / "methods" / "mine.py"]
-    before = code_hash(mine)
+    before = hash_of_files(mine)
     (plugin / "unused.py").write_text("VALUE = 3\n")
     (plugin / "helper.py").write_text("import json  # looks only\n\nVALUE = 1\n")
-    assert code_hash(mine) == before
+    assert hash_of_files(mine) == before
     (plugin / "helper.py").write_text("import json\nVALUE = 2\n")
-    assert code_hash(mine) != before
+    assert hash_of_files(mine) != before
 
 
 def test_the_hash_does_not_know_where_the_files_lie(
     plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = code_hash([plugin / "methods" / "mine.py"])
+    before = hash_of_files([plugin / "methods" / "mine.py"])
     (tmp_path / "moved").mkdir()
     moved = plugin.rename(tmp_path / "moved" / "my_plugin")
     monkeypatch.syspath_prepend(str(tmp_path / "moved"))
-    assert code_hash([moved / "methods" / "mine.py"]) == before
+    assert hash_of_files([moved / "methods" / "mine.py"]) == before
 
 
 def test_the_hub_number_changes_the_hash_and_hub_files_do_not(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = [plugin / "methods" / "mine.py"]
-    before = code_hash(mine)
+    before = hash_of_files(mine)
     assert "transfer_cli/errors.py" not in code_parts(mine)
-    monkeypatch.setattr(closure, "HUB", closure.HUB + 1)
-    assert code_hash(mine) != before
+    monkeypatch.setattr(code_hash, "ENGINE_VERSION", code_hash.ENGINE_VERSION + 1)
+    assert hash_of_files(mine) != before
 
 
 def test_relative_imports_and_cycles(plugin: Path) -> None:
@@ -174,7 +174,7 @@ def test_relative_imports_and_cycles(plugin: Path) -> None:
 def test_a_file_that_does_not_parse_is_named(plugin: Path) -> None:
     (plugin / "helper.py").write_text("def broken(:\n")
     with pytest.raises(ConfigError, match=r"helper\.py: does not parse: invalid syntax"):
-        code_hash([plugin / "methods" / "mine.py"])
+        hash_of_files([plugin / "methods" / "mine.py"])
 
 
 # the cache
@@ -186,31 +186,31 @@ def aged(*files: Path) -> None:
 def test_the_cache_saves_reading(plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine, helper, cache = plugin / "methods" / "mine.py", plugin / "helper.py", tmp_path / "cache"
     aged(mine, helper, plugin / "__init__.py")
-    before = code_hash([mine], cache)
-    assert before == code_hash([mine])
+    before = hash_of_files([mine], cache)
+    assert before == hash_of_files([mine])
     assert str(helper) in json.loads((cache / "closure.json").read_text())["files"]
-    monkeypatch.setattr(closure, "source_hash", lambda source: pytest.fail("read again"))
-    assert code_hash([mine], cache) == before
+    monkeypatch.setattr(code_hash, "source_hash", lambda source: pytest.fail("read again"))
+    assert hash_of_files([mine], cache) == before
 
 
 def test_the_cache_notices_edits(plugin: Path, tmp_path: Path) -> None:
     mine, helper, cache = plugin / "methods" / "mine.py", plugin / "helper.py", tmp_path / "cache"
     aged(mine, helper)
-    before = code_hash([mine], cache)
+    before = hash_of_files([mine], cache)
     helper.write_text("import json\nVALUE = 7\n")  # same size
-    after = code_hash([mine], cache)
-    assert after not in (before, code_hash([mine.with_name("mine.py"), plugin / "unused.py"], cache))
+    after = hash_of_files([mine], cache)
+    assert after not in (before, hash_of_files([mine.with_name("mine.py"), plugin / "unused.py"], cache))
     helper.write_text("import json\nVALUE = 1\n")  # at once, same size: a new file's time is not trusted
-    assert code_hash([mine], cache) == before
+    assert hash_of_files([mine], cache) == before
 
 
 def test_a_file_of_this_moment_is_read_again(plugin: Path, tmp_path: Path) -> None:
     """Its clock may not tick between two edits."""
     mine, helper, cache = plugin / "methods" / "mine.py", plugin / "helper.py", tmp_path / "cache"
-    before, stamp = code_hash([mine], cache), helper.stat().st_mtime_ns
+    before, stamp = hash_of_files([mine], cache), helper.stat().st_mtime_ns
     helper.write_text("import json\nVALUE = 7\n")
     os.utime(helper, ns=(stamp, stamp))
-    assert code_hash([mine], cache) != before
+    assert hash_of_files([mine], cache) != before
 
 
 @pytest.mark.parametrize("garbage", [b"", b"[]", b'{"tokens": 1}', b'{"tokens": 0, "files": {}}', b"\xff"])
@@ -218,7 +218,7 @@ def test_a_damaged_cache_is_made_anew(plugin: Path, tmp_path: Path, garbage: byt
     cache = tmp_path / "cache"
     cache.mkdir()
     (cache / "closure.json").write_bytes(garbage)
-    assert code_hash([plugin / "methods" / "mine.py"], cache) == code_hash([plugin / "methods" / "mine.py"])
+    assert hash_of_files([plugin / "methods" / "mine.py"], cache) == hash_of_files([plugin / "methods" / "mine.py"])
 
 
 # our own code
@@ -259,10 +259,10 @@ def test_every_module_that_runs_is_in_the_closure_or_the_hub() -> None:
     missed = {}
     for name, path in names.items():
         known = {str(PACKAGE.parent / part) for part in code_parts([path])}
-        missed[name] = [file for file in loaded[name] if file not in known and not is_hub(Path(file))]
+        missed[name] = [file for file in loaded[name] if file not in known and not is_engine(Path(file))]
     assert {name: files for name, files in missed.items() if files} == {}
 
 
 def test_the_hub_list_names_files_that_exist() -> None:
-    assert all((PACKAGE / name).is_file() for name in closure.HUB_FILES)
-    assert all((PACKAGE / name).is_dir() for name in closure.HUB_FOLDERS)
+    assert all((PACKAGE / name).is_file() for name in code_hash.ENGINE_FILES)
+    assert all((PACKAGE / name).is_dir() for name in code_hash.ENGINE_FOLDERS)

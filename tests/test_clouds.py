@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from transfer_cli.data.describe import describe
 from transfer_cli.data.examples import examples
-from transfer_cli.engine.clouds import Looking, _plane
+from transfer_cli.data.open import describe
+from transfer_cli.engine.feature_views import FeatureViews, _plane
 from transfer_cli.store.store import Store
 
 DIGITS = {"family": "digits", "val_fraction": 0.2}
@@ -52,7 +52,7 @@ def made(tmp_path_factory: Any) -> tuple[Path, list[dict[str, Any]]]:
 def test_before_and_after(made: tuple[Path, list[dict[str, Any]]]) -> None:
     folder, (tuned, probed) = made
     data = {side: describe(DIGITS, cache=folder / ".cache") for side in ("target", "source")}
-    looking = Looking(Store(folder / ".store", create=False), folder / ".cache")
+    looking = FeatureViews(Store(folder / ".store", create=False), folder / ".cache")
     seen, same = looking(tuned["stages"], data), looking(probed["stages"], data)  # type: ignore[arg-type]
     assert seen.after is not None
     assert not torch.equal(seen.before.features["target"], seen.after.features["target"])

@@ -7,11 +7,11 @@ import pytest
 from madeup import run, seeds
 from scipy import stats
 
+from transfer_cli.analysis import run_labels
+from transfer_cli.analysis.groups import grouped
 from transfer_cli.errors import ConfigError
-from transfer_cli.report import names
-from transfer_cli.report.compare import compare
-from transfer_cli.report.faces import render
-from transfer_cli.report.groups import grouped
+from transfer_cli.report.compare_table import compare
+from transfer_cli.report.renderers import render
 from transfer_cli.report.tables import Look
 
 
@@ -57,14 +57,14 @@ def test_one_seed_among_many_has_no_interval_and_is_named() -> None:
 
 def test_typed_words_that_differ_are_all_named_and_consequences_are_not() -> None:
     runs = [run("fine_tune", trainer__steps=500), run("linear_probe", trainer__steps=100)]
-    assert names.differing(runs) == ["strategy", "trainer.steps"]
-    assert names.differing([run("fine_tune"), run("linear_probe")]) == ["strategy"]
+    assert run_labels.differing(runs) == ["strategy", "trainer.steps"]
+    assert run_labels.differing([run("fine_tune"), run("linear_probe")]) == ["strategy"]
 
 
 def test_a_difference_nobody_typed_is_found() -> None:
     one, other = run(), run()
     other["config"]["data"]["shots"] = 25
-    assert names.differing([one, other]) == ["data.shots"]
+    assert run_labels.differing([one, other]) == ["data.shots"]
 
 
 def test_seed_and_runtime_make_no_group() -> None:
@@ -127,8 +127,8 @@ def test_different_test_pictures_never_share_a_table() -> None:
     assert caught.value.code == 2
     (fault,) = caught.value.faults
     assert fault.line() == (
-        f"compare: not tested on the same rows: {one['id']}, {two['id']} on usps {names.tested(one)}; "
-        f"{other['id']} on pictures {names.tested(other)}"
+        f"compare: not tested on the same rows: {one['id']}, {two['id']} on usps {run_labels.tested(one)}; "
+        f"{other['id']} on pictures {run_labels.tested(other)}"
     )
     assert fault.do == f"transfer compare {one['id']} {two['id']}"
 

@@ -13,9 +13,9 @@ from PIL import Image
 from transfer_cli.cli import data as command
 from transfer_cli.cli.options import Options
 from transfer_cli.config.choices import _own_data
-from transfer_cli.data.check import check
-from transfer_cli.data.describe import describe, scan
-from transfer_cli.data.raw import RawPart
+from transfer_cli.data.contracts import RawPart
+from transfer_cli.data.open import describe, scan
+from transfer_cli.data.quality.check import check
 from transfer_cli.errors import ConfigError, DataError
 
 

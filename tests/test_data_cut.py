@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfer_cli.data.cut import by_class, cut, draw, noisy, shuffled
+from transfer_cli.data.splits import by_class, cut, draw, noisy, shuffled
 
 NAMES = ["a", "b", "c"]
 LABELS = st.lists(st.integers(0, 2), min_size=1, max_size=60).map(lambda values: np.array(values, np.int64))

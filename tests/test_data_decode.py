@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from transfer_cli.data.cache import from_array
-from transfer_cli.data.decode import Fit, decoded, fitted, grey, picture
+from transfer_cli.data.formats.decode import Fit, decoded, fitted, grey, picture
 from transfer_cli.errors import DataError
 
 

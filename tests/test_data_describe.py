@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from transfer_cli.data.cache import converted
-from transfer_cli.data.describe import View, describe, describe_pair
+from transfer_cli.data.open import View, describe, describe_pair
 from transfer_cli.errors import ConfigError, DataError
 
 CONF = Path(__file__).parents[1] / "conf" / "data"
@@ -216,7 +216,7 @@ def test_refusals_say_what_and_what_is_allowed(tmp_path, data, source, text):
 
 
 def test_a_misspelt_class_has_a_nearest_one(tmp_path, monkeypatch):
-    from transfer_cli.data import digits as family
+    from transfer_cli.data.readers import digits as family
 
     monkeypatch.setattr(family, "digit_names", lambda: ("cat", "dog", *"01234567"))
     with pytest.raises(DataError, match="nearest: cat"):
@@ -233,7 +233,7 @@ def test_a_family_of_a_plugin(tmp_path, monkeypatch):
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "two_dots.py").write_text(
-        "import numpy as np\nfrom transfer_cli.data.raw import Raw, RawPart\n"
+        "import numpy as np\nfrom transfer_cli.data.contracts import Raw, RawPart\n"
         "class TwoDots:\n    def __init__(self, *, n: int = 20) -> None:\n        self.n = n\n"
         "    def open(self, places):\n        labels = np.arange(self.n) % 2\n"
         "        return Raw('dots', ('a', 'b'), {'train': RawPart(labels, str, pixels=lambda: None)}, ())\n"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from test_data_torchvision import MARKER, Evil
 
-from transfer_cli.data.describe import describe
+from transfer_cli.data.open import describe
 from transfer_cli.errors import ConfigError, DataError
 
 Transfer = Callable[..., Any]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from transfer_cli.data import download as net
-from transfer_cli.data import fetch, imagenet
-from transfer_cli.data.download import Remote
-from transfer_cli.data.unpack import unpack
+from transfer_cli.data.fetch import datasets, imagenet
+from transfer_cli.data.fetch import download as net
+from transfer_cli.data.fetch.download import Remote
+from transfer_cli.data.fetch.unpack import unpack
 from transfer_cli.errors import ConfigError, DataError, StoreError
 
 
@@ -53,28 +53,28 @@ def tiny(monkeypatch, served):
         Remote(f"https://example.org/{name}", hashlib.md5(data, usedforsecurity=False).hexdigest(), 0.001, name)
         for name, data in contents.items()
     )
-    monkeypatch.setitem(fetch.SETS, "usps", fetch.Published(files, "not stated"))  # type: ignore[arg-type]
+    monkeypatch.setitem(datasets.SETS, "usps", datasets.Published(files, "not stated"))  # type: ignore[arg-type]
     served.files |= {f"https://example.org/{name}": data for name, data in contents.items()}
     return contents
 
 
 def test_bring_checks_and_places(tmp_path, tiny, served):
     talk: list[str] = []
-    fetch.bring("usps", tmp_path, talk=talk.append)
+    datasets.bring("usps", tmp_path, talk=talk.append)
     folder = tmp_path / "data" / "usps"
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == tiny
     assert talk[0] == f"usps: 2 files, 0 MB, licence not stated, to {folder}"
-    assert fetch.here("usps", tmp_path)
-    fetch.bring("usps", tmp_path)
+    assert datasets.here("usps", tmp_path)
+    datasets.bring("usps", tmp_path)
     assert len(served.asked) == 2
 
 
 def test_a_broken_fetch_goes_on_with_what_is_missing(tmp_path, tiny, served):
     second = served.files.pop("https://example.org/usps.t.bz2")
     with pytest.raises(DataError, match=r"usps\.t\.bz2: cannot be fetched: no such host"):
-        fetch.bring("usps", tmp_path)
+        datasets.bring("usps", tmp_path)
     served.files["https://example.org/usps.t.bz2"] = second
-    fetch.bring("usps", tmp_path)
+    datasets.bring("usps", tmp_path)
     assert [url.rsplit("/", 1)[1] for url in served.asked] == ["usps.bz2", "usps.t.bz2", "usps.t.bz2"]
 
 
@@ -83,7 +83,7 @@ def test_another_file_than_published_is_not_kept(tmp_path, tiny, served):
     with pytest.raises(
         DataError, match=r"usps\.bz2: is another file: checksum 4034a346\.\.\., published 8b04d5e3\.\.\."
     ):
-        fetch.bring("usps", tmp_path)
+        datasets.bring("usps", tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
@@ -92,7 +92,7 @@ def test_offline_forbids(tmp_path, tiny, served, monkeypatch, how):
     if how == "variable":
         monkeypatch.setenv("TRANSFER_OFFLINE", "1")
     with pytest.raises(DataError) as error:
-        fetch.bring("usps", tmp_path, offline=how == "option")
+        datasets.bring("usps", tmp_path, offline=how == "option")
     told = "data=usps: not in the data folder (TRANSFER_DATA: not set); wants usps.bz2, 0 MB"
     assert lines(error) == [f"{told}; the network is off (--offline or TRANSFER_OFFLINE)"]
     assert served.asked == []
@@ -102,38 +102,38 @@ def test_no_test_of_ours_reaches_the_network(tmp_path, monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", lambda *a: pytest.fail("connected"))
     monkeypatch.setenv("TRANSFER_OFFLINE", "1")
     monkeypatch.setenv("TRANSFER_DATA", str(tmp_path))
-    for bring in (fetch.bring, fetch.bring_weights):
+    for bring in (datasets.bring, datasets.bring_weights):
         with pytest.raises(DataError):
-            bring("mnist" if bring is fetch.bring else "resnet18", tmp_path)
+            bring("mnist" if bring is datasets.bring else "resnet18", tmp_path)
 
 
 def test_absent_names_what_a_configuration_lacks(tmp_path, tiny):
     values = {"data": {"family": "torchvision", "name": "usps"}, "source": {"family": "base"}}
-    assert fetch.absent(values, tmp_path) == ["usps"]
-    fetch.bring("usps", tmp_path)
-    assert fetch.absent(values, tmp_path) == []
-    assert fetch.absent({"data": {"family": "digits"}, "source": None}, tmp_path) == []
+    assert datasets.absent(values, tmp_path) == ["usps"]
+    datasets.bring("usps", tmp_path)
+    assert datasets.absent(values, tmp_path) == []
+    assert datasets.absent({"data": {"family": "digits"}, "source": None}, tmp_path) == []
 
 
 def test_from_file_takes_what_fits(tmp_path, tiny, served):
     (tmp_path / "renamed").write_bytes(b"second")
-    gone = fetch.take("usps", tmp_path / "renamed", tmp_path / "cache")
+    gone = datasets.take("usps", tmp_path / "renamed", tmp_path / "cache")
     assert [path.name for path in gone] == ["usps.bz2"]
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "x").write_bytes(b"first")
-    assert fetch.take("usps", tmp_path / "folder", tmp_path / "cache") == []
-    assert fetch.here("usps", tmp_path / "cache")
+    assert datasets.take("usps", tmp_path / "folder", tmp_path / "cache") == []
+    assert datasets.here("usps", tmp_path / "cache")
     assert served.asked == []
 
 
 def test_from_file_refuses_another_file(tmp_path, tiny):
     (tmp_path / "x").write_bytes(b"third")
     with pytest.raises(DataError) as error:
-        fetch.take("usps", tmp_path / "x", tmp_path / "cache")
+        datasets.take("usps", tmp_path / "x", tmp_path / "cache")
     want = "usps.bz2 8b04d5e3..., usps.t.bz2 a9f0e61a..."
     assert lines(error) == [f"--from={tmp_path}/x: not what is published for usps ({want})"]
     with pytest.raises(DataError, match="no such file"):
-        fetch.take("usps", tmp_path / "y", tmp_path / "cache")
+        datasets.take("usps", tmp_path / "y", tmp_path / "cache")
 
 
 def test_an_endless_answer_ends(tmp_path, served):
@@ -155,7 +155,7 @@ def test_published_files_are_those_of_torchvision():
     names = ("mnist", "usps", "svhn", "cifar")
     text = "".join((imagenet._models().parent / "datasets" / f"{name}.py").read_text() for name in names)
     text = text.replace("http://", "https://")
-    for name, one in fetch.SETS.items():
+    for name, one in datasets.SETS.items():
         for file in one.files:
             assert file.checksum in text
             assert file.url.startswith("https://")
@@ -169,21 +169,21 @@ def test_a_set_without_its_training_files_can_still_be_fetched(tmp_path, served)
     for kind in ("images-idx3", "labels-idx1"):
         (folder / f"t10k-{kind}-ubyte.gz").touch()
     values = {"data": {"family": "torchvision", "name": "kmnist"}}
-    assert fetch.absent(values, tmp_path) == []  # a run does without
+    assert datasets.absent(values, tmp_path) == []  # a run does without
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz: cannot be fetched"):
-        fetch.bring("kmnist", tmp_path)
+        datasets.bring("kmnist", tmp_path)
 
 
 def test_an_archive_becomes_its_folder(tmp_path, served, monkeypatch):
-    from transfer_cli.data import cifar
+    from transfer_cli.data.formats import cifar
 
     data = archive({f"cifar-10-batches-py/{name}": b"x" for name in cifar.BATCHES})
     file = Remote("https://example.org/c.tar.gz", hashlib.sha256(data).hexdigest(), 0.01, "c.tar.gz")
-    monkeypatch.setitem(fetch.SETS, "cifar10", fetch.Published((file,), "not stated"))  # type: ignore[arg-type]
+    monkeypatch.setitem(datasets.SETS, "cifar10", datasets.Published((file,), "not stated"))  # type: ignore[arg-type]
     served.files[file.url] = data
-    fetch.bring("cifar10", tmp_path)
+    datasets.bring("cifar10", tmp_path)
     assert sorted(path.name for path in (tmp_path / "data" / "cifar10").iterdir()) == ["cifar-10-batches-py"]
-    assert fetch.here("cifar10", tmp_path)
+    assert datasets.here("cifar10", tmp_path)
 
 
 def archive(files: dict[str, bytes], *extra: tarfile.TarInfo) -> bytes:
@@ -247,7 +247,7 @@ def test_an_absolute_name_lands_inside(tmp_path):
 
 
 def test_too_many_members(tmp_path, monkeypatch):
-    from transfer_cli.data import unpack as module
+    from transfer_cli.data.fetch import unpack as module
 
     monkeypatch.setattr(module, "MEMBERS", 3)
     (tmp_path / "x.tar.gz").write_bytes(archive({str(n): b"" for n in range(4)}))
@@ -269,24 +269,24 @@ def test_weights_that_are_nowhere(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     model = {"family": "torchvision", "name": "resnet18"}
     with pytest.raises(StoreError) as error:
-        fetch.imagenet_file(model, tmp_path / "cache")
+        datasets.imagenet_file(model, tmp_path / "cache")
     folders = f"{tmp_path}/data/weights, {tmp_path}/torch/hub/checkpoints, {tmp_path}/cache/data/weights"
     assert lines(error) == [f"weights=imagenet: resnet18-f37072fd.pth, 45 MB, is in none of {folders}"]
     (tmp_path / "data" / "weights").mkdir(parents=True)
     (tmp_path / "data" / "weights" / "resnet18-f37072fd.pth").touch()
-    assert fetch.imagenet_file(model, tmp_path / "cache").parent == tmp_path / "data" / "weights"
+    assert datasets.imagenet_file(model, tmp_path / "cache").parent == tmp_path / "data" / "weights"
 
 
 def test_models_without_imagenet_weights(tmp_path):
     with pytest.raises(ConfigError, match="weights=imagenet: lenet has no ImageNet weights"):
-        fetch.imagenet_file({"family": "lenet"}, tmp_path)
+        datasets.imagenet_file({"family": "lenet"}, tmp_path)
 
 
 def test_an_unknown_name_has_a_nearest_one():
     with pytest.raises(ConfigError) as error:
-        fetch.wanted("resnt18")
+        datasets.wanted("resnt18")
     assert lines(error) == [
         "fetch=resnt18: neither a data set that can be fetched nor a torchvision model; nearest: resnet18"
     ]
     with pytest.raises(ConfigError, match="nearest: mnist"):
-        fetch.wanted("mnst")
+        datasets.wanted("mnst")

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from transfer_cli.data.cache import converted
-from transfer_cli.data.describe import describe
+from transfer_cli.data.open import describe
 from transfer_cli.errors import DataError
 
 INPUT = {"channels": 3, "size": 8, "crop": 8}

@@ -10,7 +10,7 @@ from pictures import write_pictures
 from PIL import Image
 
 from transfer_cli.data.cache import converted
-from transfer_cli.data.describe import describe
+from transfer_cli.data.open import describe
 from transfer_cli.errors import ConfigError, DataError
 
 GREY = {"channels": 1, "size": 8, "crop": 8}

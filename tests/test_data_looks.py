@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from transfer_cli.data.columns import told
 from transfer_cli.data.groups import Groups
-from transfer_cli.data.looks import FAR, SURE, _hashes, _met, alike, small
+from transfer_cli.data.quality.near_duplicates import FAR, SURE, _hashes, _met, alike, small
+from transfer_cli.data.quality.telling_columns import told
 
 DATA = Path(os.environ.get("TRANSFER_DATA", "/nowhere"))
 

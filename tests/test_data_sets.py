@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from test_data_torchvision import MARKER, SHARED, Evil, idx_bytes, message, real
 
-from transfer_cli.data import cifar
-from transfer_cli.data.describe import describe
+from transfer_cli.data.formats import cifar
+from transfer_cli.data.open import describe
 from transfer_cli.errors import ConfigError, DataError
 
 
@@ -62,8 +62,8 @@ def test_partial_sets_say_so(tmp_path, monkeypatch, name, folder, sizes, note):
 @real
 def test_classes_of_fashion_are_torchvisions():
     """Read from torchvision's source as text: importing it takes seconds."""
-    from transfer_cli.data.imagenet import _models
-    from transfer_cli.data.torchvision import FASHION, KUZUSHIJI
+    from transfer_cli.data.fetch.imagenet import _models
+    from transfer_cli.data.readers.torchvision import FASHION, KUZUSHIJI
 
     text = (_models().parent / "datasets" / "mnist.py").read_text()
     for classes in (FASHION, KUZUSHIJI):

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transfer_cli.data import cifar
-from transfer_cli.data.cifar import read_batch
-from transfer_cli.data.describe import describe
-from transfer_cli.data.idx import read_idx
-from transfer_cli.data.raw import Places
-from transfer_cli.data.torchvision import Torchvision
-from transfer_cli.data.usps import read_usps
+from transfer_cli.data.contracts import Places
+from transfer_cli.data.formats import cifar
+from transfer_cli.data.formats.cifar import read_batch
+from transfer_cli.data.formats.idx import read_idx
+from transfer_cli.data.formats.usps import read_usps
+from transfer_cli.data.open import describe
+from transfer_cli.data.readers.torchvision import Torchvision
 from transfer_cli.errors import DataError
 
 SHARED = Path(__file__).parents[2] / "shared" / "datasets"
@@ -247,7 +247,7 @@ def test_even_a_published_batch_may_hold_arrays_only(tmp_path, monkeypatch):
 def test_describing_mnist_reads_no_pixels(home, monkeypatch):
     monkeypatch.setenv("TRANSFER_DATA", str(SHARED))
     opened = []
-    monkeypatch.setattr(sys.modules["transfer_cli.data.torchvision"], "_images", lambda *a: opened.append(a))
+    monkeypatch.setattr(sys.modules["transfer_cli.data.readers.torchvision"], "_images", lambda *a: opened.append(a))
     data = describe({"family": "torchvision", "name": "mnist"}, cache=home)
     assert data is not None
     assert data.sizes() == {"val": 6000, "test": 10_000, "train": 54_000}

@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from transfer_cli.contracts import Batch, Given
-from transfer_cli.data.images import Images
-from transfer_cli.data.placed import placed, sent
+from transfer_cli.contracts import Batch, MethodInputs
+from transfer_cli.data.placement import placed, sent
 from transfer_cli.data.tasks import Classification, Language
-from transfer_cli.data.texts import Blocks, Texts, flat
-from transfer_cli.data.vectors import Vectors
-from transfer_cli.engine.feed import Address, StepFeed
-from transfer_cli.engine.loop import Training
+from transfer_cli.engine.loader import Address, StepLoader
 from transfer_cli.engine.settings import Trainer
+from transfer_cli.engine.training_step import Training
+from transfer_cli.kinds.pictures import Images
+from transfer_cli.kinds.texts import Blocks, Texts, flat
+from transfer_cli.kinds.vectors import Vectors
 from transfer_cli.methods.supervised import Supervised
 from transfer_cli.models import net as nets
 
@@ -48,20 +48,20 @@ def images(policy: str, home: torch.device) -> Images:
     return Images(pixels, ROWS, MODEL, policy=policy, flip=True, device=GPU)
 
 
-def feed(items: Any) -> StepFeed:
-    return StepFeed(items, Address(0, "fine_tune", "target"), batch=7)
+def loader(items: Any) -> StepLoader:
+    return StepLoader(items, Address(0, "fine_tune", "target"), batch=7)
 
 
 def training(items: Images, **trainer: Any) -> Training:
     net = nets.build(MODEL)
     task = Classification([str(c) for c in range(4)])
     task.prepare(net)
-    method = Supervised(Given(net=net, tasks={"target": task}), mixup=0.2, ema=0.9).to(GPU)
+    method = Supervised(MethodInputs(net=net, tasks={"target": task}), mixup=0.2, ema=0.9).to(GPU)
     settings = Trainer(**{"steps": 12, "batch": 7, "lr": 0.1, **trainer})
-    made = Training(method, {"target": feed(items)}, settings, seed32=1, precision="fp32", device=GPU)
+    made = Training(method, {"target": loader(items)}, settings, seed32=1, precision="fp32", device=GPU)
     made.waits_not = True
-    for player in made.cast.values():  # the fused kernels know no `meta`; that they read found_inf: test_loop.py
-        player.optimizer.step = lambda: None  # type: ignore[method-assign,misc,assignment]
+    for group in made.cast.values():  # the fused kernels know no `meta`; that they read found_inf: test_loop.py
+        group.optimizer.step = lambda: None  # type: ignore[method-assign,misc,assignment]
     return made
 
 
@@ -103,7 +103,7 @@ def test_no_batch_waits_for_the_device(kind: str, policy: str, pinned: list[tupl
         "vectors": lambda: Vectors(matrix.to(GPU), ROWS, policy=policy, device=GPU),
         "vectors of the host": lambda: Vectors(matrix, ROWS, policy=policy, device=GPU),
     }[kind]()
-    batches = feed(items)
+    batches = loader(items)
     with Watched() as watched:
         made = [batches[t] for t in range(8)] + list(batches.whole())
     assert watched.waiting == []

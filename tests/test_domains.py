@@ -11,12 +11,12 @@ from PIL import Image
 
 from transfer_cli.cli.main import main
 from transfer_cli.contracts import Batch
-from transfer_cli.data.describe import describe_pair, open_raw
-from transfer_cli.data.images import evenly
-from transfer_cli.data.items import items, stored
-from transfer_cli.engine.feed import Address, StepFeed
-from transfer_cli.engine.loop import _slice
+from transfer_cli.data.open import describe_pair, open_raw
+from transfer_cli.engine.loader import Address, StepLoader
+from transfer_cli.engine.training_step import _slice
 from transfer_cli.errors import DataError, TransferError
+from transfer_cli.kinds._items import items, stored
+from transfer_cli.kinds.pictures import evenly
 
 INPUT = {"channels": 3, "size": 8, "crop": 8, "mean": [0.0] * 3, "std": [1.0] * 3}
 MODEL = {"input": INPUT, "channels_last": False}
@@ -123,16 +123,18 @@ def test_a_batch_says_where_its_rows_are_from(tree: Path) -> None:
     _, source = pair(tree, {"domain": "sketch"}, {"domain": "others", "whole": True, "val_fraction": 0.0})
     device = torch.device("cpu")
     made = stored(source, "train", MODEL, tree.parent / "cache", device, lambda: None)
-    feed = StepFeed(items(made, source, source.rows("train"), MODEL, device), Address(0, "align", "source"), batch=6)
+    loader = StepLoader(
+        items(made, source, source.rows("train"), MODEL, device), Address(0, "align", "source"), batch=6
+    )
     for t in range(8):
-        batch = feed[t]
+        batch = loader[t]
         colour = (255 * batch.inputs["pixels"][:, 0, 0, 0]).round().int() // 50
         assert batch.domains is not None
         assert batch.domains.tolist() == colour.tolist()  # art is 0, photo 1
         assert batch.domains.sum() == 4  # as large a share as of all rows, 16 of 24
         halves = [_slice(batch, i, 2) for i in range(2)]
         assert torch.cat([half.domains for half in halves if half.domains is not None]).equal(batch.domains)
-    whole = torch.cat([batch.domains for batch in feed.whole() if batch.domains is not None])
+    whole = torch.cat([batch.domains for batch in loader.whole() if batch.domains is not None])
     assert whole.tolist() == [0] * 8 + [1] * 16
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from transfer_cli.engine.evaluate import _episode_accuracy, draw_episodes
+from transfer_cli.engine.evaluation import _episode_accuracy, draw_episodes
 from transfer_cli.predictors.prototypes import Prototypes
 
 WANTS = {"way": 3, "shots": 2, "queries": 4, "draws": 50}
@@ -42,7 +42,7 @@ def test_draws_depend_on_the_seed_and_on_where_labels_stand_only():
 @pytest.mark.parametrize("floats", [100, 30_000_000])
 def test_accuracy_is_that_of_a_loop_by_hand(floats, monkeypatch):
     """Nearest class mean, one episode and one query at a time; in chunks or at once."""
-    monkeypatch.setattr("transfer_cli.engine.evaluate.EPISODE_FLOATS", floats)
+    monkeypatch.setattr("transfer_cli.engine.evaluation.EPISODE_FLOATS", floats)
     rng = np.random.default_rng(0)
     support = rng.normal(size=(len(SUPPORT), 6)) + SUPPORT[:, None] * 0.7
     query = rng.normal(size=(len(QUERY), 6)) + QUERY[:, None] * 0.7
@@ -53,7 +53,7 @@ def test_accuracy_is_that_of_a_loop_by_hand(floats, monkeypatch):
         means = np.stack([support[rows][SUPPORT[rows] == c].mean(0) for c in classes])
         hits = [classes[((query[row] - means) ** 2).sum(1).argmin()] == QUERY[row] for row in asked]
         expected.append(np.mean(hits))
-    bench = SimpleNamespace(stop=lambda: None)
-    found = _episode_accuracy(Prototypes(), torch.tensor(support), torch.tensor(query), chosen, WANTS, bench)
+    context = SimpleNamespace(stop=lambda: None)
+    found = _episode_accuracy(Prototypes(), torch.tensor(support), torch.tensor(query), chosen, WANTS, context)
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
     assert 0.4 < found.mean() < 0.99

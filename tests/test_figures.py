@@ -11,7 +11,7 @@ from PIL import Image
 
 from transfer_cli.errors import TransferError
 from transfer_cli.report import figures
-from transfer_cli.report.faces import render
+from transfer_cli.report.renderers import render
 
 ROWS = [
     {"stage": stage, "step": step, "loss": 2.0 / (1 + step)}

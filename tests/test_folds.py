@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from transfer_cli.config.compose import load
-from transfer_cli.data.cut import folds
-from transfer_cli.data.describe import DataSet, describe
+from transfer_cli.data.open import DataSet, describe
+from transfer_cli.data.splits import folds
 from transfer_cli.errors import DataError
 from transfer_cli.plan.plan import Plan
 from transfer_cli.plan.planner import plan
@@ -83,19 +83,21 @@ def test_features_of_a_fold_are_those_of_all_rows(tmp_path: Path) -> None:
     """They are taken from one pass for all folds, and are what a pass of their own gives."""
     import torch
 
-    from transfer_cli.cli.processes import job_of, join
-    from transfer_cli.engine.bench import Bench
-    from transfer_cli.engine.passes import features
-    from transfer_cli.report.live import Talk
+    from transfer_cli.engine.inference import features
+    from transfer_cli.engine.stage_context import StageContext
+    from transfer_cli.report.live.run_display import Talk
+    from transfer_cli.runner.processes import job_of, join
     from transfer_cli.signals import Stop
     from transfer_cli.store.store import Store
 
     made = planned(tmp_path, "strategy=linear_probe", "data.shots=4", "data.fold=1", "evaluate.part=val")
-    bench = Bench(Store(tmp_path / ".store"), join(made).device, tmp_path / ".cache", Talk(), Stop(), lambda: None)
+    context = StageContext(
+        Store(tmp_path / ".store"), join(made).device, tmp_path / ".cache", Talk(), Stop(), lambda: None
+    )
     job = job_of(made, made.work[0])
-    net = bench.net(job, {"init": 0}).eval()
+    net = context.net(job, {"init": 0}).eval()
     for part in ("train", "val"):
-        feed = bench.feed(job, "target", part, seed=0)
-        found, labels = feed.features(net)
-        assert torch.allclose(found, features(net, feed, "fp32").cpu(), atol=1e-5)
+        loader = context.loader(job, "target", part, seed=0)
+        found, labels = loader.features(net)
+        assert torch.allclose(found, features(net, loader, "fp32").cpu(), atol=1e-5)
         assert labels.tolist() == made.target.rows(part, seed=0).labels.tolist()

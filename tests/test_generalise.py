@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from transfer_cli.contracts import Batch, Given, Progress
+from transfer_cli.contracts import Batch, MethodInputs, Progress
 from transfer_cli.data.tasks import Classification
-from transfer_cli.engine.players import players, set_modes
+from transfer_cli.engine.param_groups import param_groups, set_modes
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.errors import ConfigError
 from transfer_cli.losses.coral import coral
@@ -30,11 +30,11 @@ DOMAINS = ("art", "photo", "sketch")
 NEED_DOMAINS = (Irm, Groupdro, CoralDg)
 
 
-def given(family: str = "conv4", domains: tuple[str, ...] = DOMAINS) -> Given:
+def given(family: str = "conv4", domains: tuple[str, ...] = DOMAINS) -> MethodInputs:
     torch.manual_seed(0)
     net = build({"family": family, "input": INPUT, "precision": "fp32", "channels_last": False})
     net.set_head("classify", CLASSES)
-    return Given(net.double(), {"source": Classification(CLASSES)}, {"source": 30}, {"source": domains})
+    return MethodInputs(net.double(), {"source": Classification(CLASSES)}, {"source": 30}, {"source": domains})
 
 
 def batch(domains: list[int], seed: int = 0) -> dict[str, Batch]:
@@ -169,7 +169,7 @@ def test_statistics_carry_no_gradient() -> None:
 
 def test_mixstyle_mixes_in_steps_and_nowhere_else() -> None:
     method, rows = Mixstyle(given(), probability=1.0), batch(MIXED)
-    set_modes(method, players(method, Trainer()))
+    set_modes(method, param_groups(method, Trainer()))
     norms = [m for m in method.net.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = 0.0  # so that passes in training mode leave no trace
@@ -199,7 +199,7 @@ def test_one_domain_is_none(kind: Any) -> None:
 
 
 class Rows:
-    """A feed of made-up pictures and what a net makes of them."""
+    """A loader of made-up pictures and what a net makes of them."""
 
     def __init__(self, rows: int = 30) -> None:
         self.pixels = torch.randn(rows, 1, 16, 16, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
@@ -210,7 +210,7 @@ class Rows:
             return net.eval().features({"pixels": self.pixels}).float(), self.labels
 
 
-def without_norms() -> Given:
+def without_norms() -> MethodInputs:
     made = given()
     for norm in [m for m in made.net.modules() if isinstance(m, nn.BatchNorm2d)]:
         norm.running_mean.fill_(0.1)  # as if it had met rows

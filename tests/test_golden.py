@@ -13,9 +13,9 @@ import torch
 
 from transfer_cli.cli.main import main
 from transfer_cli.engine import stage
-from transfer_cli.engine.bench import Job
-from transfer_cli.plan import closure
-from transfer_cli.plan.closure import PACKAGE, is_hub
+from transfer_cli.engine.stage_context import Job
+from transfer_cli.plan import code_hash
+from transfer_cli.plan.code_hash import PACKAGE, is_engine
 
 WORDS = (
     "data=digits", "source=digits", "trainer=tiny", "runtime=cpu", "runtime.threads=1", "model.precision=fp32",
@@ -100,8 +100,9 @@ GOLDEN: dict[str, dict[str, float]] = {
 }
 MESSAGE = """a tiny stage gives other numbers.
 
-Wanted (a fault mended, a better default): raise HUB in transfer_cli/plan/closure.py, so that stored results of before
-are not served for the new code, and put the numbers below into GOLDEN. Not wanted: this is the regression.
+Wanted (a fault mended, a better default): raise ENGINE_VERSION in transfer_cli/plan/code_hash.py, so that stored
+results of before are not served for the new code, and put the numbers below into GOLDEN. Not wanted: this is the
+regression.
 
 """
 
@@ -146,8 +147,8 @@ def test_a_tiny_stage_keeps_its_numbers(name: str, tmp_path: Path) -> None:
 
 
 def test_the_hub_number_is_the_one_the_numbers_belong_to() -> None:
-    """Raising HUB is a decision: it is made here too."""
-    assert closure.HUB == 2
+    """Raising ENGINE_VERSION is a decision: it is made here too."""
+    assert code_hash.ENGINE_VERSION == 2
 
 
 # run in stages whose key does not have them; each with what holds it instead
@@ -162,13 +163,13 @@ class Watched:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ran: dict[str, set[str]] = {}
         self.covered: dict[str, set[str]] = {}
-        self._run_stage, self._closure_of = stage.run_stage, closure.closure_of
+        self._run_stage, self._closure_of = stage.run_stage, code_hash.closure_of
         monkeypatch.setattr(stage, "run_stage", self.run_stage)
-        monkeypatch.setattr(closure, "closure_of", self.closure_of)
+        monkeypatch.setattr(code_hash, "closure_of", self.closure_of)
 
     def closure_of(self, files: Sequence[Path], cache: Path | None = None) -> dict[Path, str]:
         parts = self._closure_of(files, cache)
-        self.covered[closure.hash_of(parts)] = {_name(path) for path in parts}
+        self.covered[code_hash.hash_of(parts)] = {_name(path) for path in parts}
         return parts
 
     def run_stage(self, job: Job, *rest: Any) -> None:
@@ -182,7 +183,7 @@ class Watched:
             sys.setprofile(None)
             threading.setprofile(None)
         ours = {Path(file) for file in files if Path(file).is_relative_to(PACKAGE)}
-        uncovered = {_name(file) for file in ours if not is_hub(file)} - self.covered[job.spec["code"]["files"]]
+        uncovered = {_name(file) for file in ours if not is_engine(file)} - self.covered[job.spec["code"]["files"]]
         self.ran[job.name] = {_name(file) for file in ours}
         assert uncovered <= ELSEWHERE.keys(), f"{job.name}: not in its key: {uncovered}"
 
@@ -199,11 +200,12 @@ def test_all_code_that_runs_in_a_stage_is_in_its_key_or_the_hub(
     words = ("strategy=fine_tune", "align=coral", "predictor=ridge", "model=conv4", "model.filters=8", *WORDS)
     assert main(["run", *words, "--runs", str(tmp_path), "-q"]) == 0
     assert {
-        name: {"losses/coral.py", "predictors/ridge.py", "data/augment.py"} & ran for name, ran in watched.ran.items()
+        name: {"losses/coral.py", "predictors/ridge.py", "kinds/_augmentation.py"} & ran
+        for name, ran in watched.ran.items()
     } == {
         "pretrain": set(),
-        "align": {"data/augment.py", "losses/coral.py"},
-        "fine_tune": {"data/augment.py"},
+        "align": {"kinds/_augmentation.py", "losses/coral.py"},
+        "fine_tune": {"kinds/_augmentation.py"},
         "evaluate": {"predictors/ridge.py"},
     }
     assert all("models/conv4.py" in ran for ran in watched.ran.values())

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transfer_cli.contracts import Batch, Given, Progress
+from transfer_cli.contracts import Batch, MethodInputs, Progress
 from transfer_cli.data.tasks import Classification
-from transfer_cli.engine.players import players, set_modes
+from transfer_cli.engine.param_groups import param_groups, set_modes
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.errors import ConfigError
 from transfer_cli.methods.adapter import Adapter
@@ -77,8 +77,8 @@ def batch(rows: int = 6) -> Batch:
     return Batch({"pixels": pixels}, labels, torch.arange(rows))
 
 
-def given(made: Net) -> Given:
-    return Given(made, {"target": Classification(CLASSES)}, rows={"target": 6})
+def given(made: Net) -> MethodInputs:
+    return MethodInputs(made, {"target": Classification(CLASSES)}, rows={"target": 6})
 
 
 def shake(parameters: list[nn.Parameter]) -> None:
@@ -294,9 +294,9 @@ def test_the_linear_layer_of_gpt_2_is_known_by_its_name() -> None:
 
 # methods
 def train(method: Any, steps: int = 4) -> None:
-    cast = players(method, Trainer())
+    cast = param_groups(method, Trainer())
     set_modes(method, cast)
-    optimizer = torch.optim.SGD([p for player in cast.values() for p in player.parameters], 0.1, weight_decay=0.1)
+    optimizer = torch.optim.SGD([p for group in cast.values() for p in group.parameters], 0.1, weight_decay=0.1)
     for t in range(steps):
         (loss,) = method.step({"target": batch()}, Progress(t, steps))
         optimizer.zero_grad()

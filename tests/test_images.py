@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from transfer_cli.data.images import Images
-from transfer_cli.data.placed import placed
+from transfer_cli.data.placement import placed
 from transfer_cli.engine.device import peak_bytes
-from transfer_cli.engine.feed import Address, StepFeed
+from transfer_cli.engine.loader import Address, StepLoader
+from transfer_cli.kinds.pictures import Images
 
 CPU = torch.device("cpu")
 SPEC = {"mean": [0.2, 0.5, 0.7], "std": [0.1, 0.2, 0.4]}
@@ -34,15 +34,15 @@ def test_rows_of_the_view_are_normalised_as_the_model_wants(channels_last):
 
 def test_the_pixels_themselves_never_change():
     before = PIXELS.copy()
-    feed = StepFeed(images("strong"), Address(0, "fine_tune", "target"), batch=4)
-    assert not torch.equal(feed[0].inputs["pixels"], feed[1].inputs["pixels"])
+    loader = StepLoader(images("strong"), Address(0, "fine_tune", "target"), batch=4)
+    assert not torch.equal(loader[0].inputs["pixels"], loader[1].inputs["pixels"])
     np.testing.assert_array_equal(PIXELS, before)
 
 
 def test_the_data_sets_own_augmentation_is_the_policy_train_only():
-    feed = StepFeed(images("weak"), Address(0, "fine_tune", "target"), batch=4, views=("train", "weak", "none"))
-    own, weak, none = (view["pixels"] for view in feed[0].views)
-    plain = images().gather(feed[0].index, "none", None)[0]["pixels"]
+    loader = StepLoader(images("weak"), Address(0, "fine_tune", "target"), batch=4, views=("train", "weak", "none"))
+    own, weak, none = (view["pixels"] for view in loader[0].views)
+    plain = images().gather(loader[0].index, "none", None)[0]["pixels"]
     assert torch.equal(none, plain)
     assert not torch.equal(own, plain)
     assert not torch.equal(own, weak)  # each view draws for itself

@@ -208,17 +208,17 @@ def test_a_divergence_is_kept_and_told_again_without_training(
 # R28
 METHOD = """
 from typing import ClassVar
-from transfer_cli.contracts import Given, Loss, Method, Stream
+from transfer_cli.contracts import MethodInputs, Loss, Method, Stream
 from {package}.parts.scale import SCALE
 
 class Mine(Method):
     streams: ClassVar[dict[str, Stream]] = {{"target": Stream()}}
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: MethodInputs) -> None:
         super().__init__()
         self.net, self.task = given.net, given.tasks["target"]
 
-    def players(self):
+    def param_groups(self):
         return {{"net": [self.net]}}
 
     def step(self, batch, at):

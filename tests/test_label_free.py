@@ -11,7 +11,7 @@ from torch import Tensor
 
 from transfer_cli.metrics.domains import domain_accuracy, principal_axes, proxy_a_distance, source_probability
 from transfer_cli.metrics.label_free import VALIDATORS, Judged, bnm, dev, entropy, information, knn, mmd, snd
-from transfer_cli.rules import LABEL_FREE, RULES
+from transfer_cli.selection_rules import LABEL_FREE, RULES
 
 
 def normal(rows: int, d: int, seed: int) -> Tensor:

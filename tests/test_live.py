@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer_cli.report.live import Lines, Live, Talk, talk
-from transfer_cli.report.progress import BARS, Curve, Pace, spark
+from transfer_cli.report.live.progress import BARS, Curve, Pace, spark
+from transfer_cli.report.live.run_display import Lines, Live, Talk, talk
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Look
 

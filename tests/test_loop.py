@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from transfer_cli.contracts import Batch, Ema, Loss, Method, Stream
-from transfer_cli.engine import players
-from transfer_cli.engine.feed import Address, StepFeed
-from transfer_cli.engine.loop import Training
+from transfer_cli.engine import param_groups
+from transfer_cli.engine.loader import Address, StepLoader
 from transfer_cli.engine.settings import Trainer
+from transfer_cli.engine.training_step import Training
 from transfer_cli.errors import ConfigError, Diverged
 
 CPU = torch.device("cpu")
@@ -45,8 +45,8 @@ class Points:
         return torch.arange(len(self))
 
 
-def feed(rows=40, stream="target", policy="weak", dtype=torch.float32, batch=8, **more):
-    return StepFeed(Points(rows, dtype), Address(3, "align", stream), batch=batch, views=(policy,), **more)
+def loader(rows=40, stream="target", policy="weak", dtype=torch.float32, batch=8, **more):
+    return StepLoader(Points(rows, dtype), Address(3, "align", stream), batch=batch, views=(policy,), **more)
 
 
 def net(dtype=torch.float32, dropout=0.0):
@@ -65,7 +65,7 @@ class OneYield(Method):
         super().__init__()
         self.net = net(dtype, dropout)
 
-    def players(self):
+    def param_groups(self):
         return {"net": [self.net]}
 
     def step(self, batch, at):
@@ -74,22 +74,24 @@ class OneYield(Method):
 
 
 class TwoYields(OneYield):
-    """A critic learns to tell the classes from features, the net to keep it from doing so."""
+    """A discriminator learns to tell the classes from features, the net to keep it from doing so."""
 
     def __init__(self):
         super().__init__()
-        self.critic = nn.Linear(2, 1)
+        self.discriminator = nn.Linear(2, 1)
 
-    def players(self):
-        return {"critic": [self.critic], "net": [(self.net, 0.5)]}
+    def param_groups(self):
+        return {"discriminator": [self.discriminator], "net": [(self.net, 0.5)]}
 
     def step(self, batch, at):
         rows = batch["target"]
-        yield Loss("critic", nn.functional.softplus(self._told(self.net(rows.inputs["x"]).detach(), rows)).mean())
+        yield Loss(
+            "discriminator", nn.functional.softplus(self._told(self.net(rows.inputs["x"]).detach(), rows)).mean()
+        )
         yield Loss("net", nn.functional.softplus(-self._told(self.net(rows.inputs["x"]), rows)).mean())
 
     def _told(self, out, rows):
-        return self.critic(out)[:, 0] * (2 * rows.labels - 1)
+        return self.discriminator(out)[:, 0] * (2 * rows.labels - 1)
 
 
 class Logging(OneYield):
@@ -115,10 +117,10 @@ class Buffered(OneYield):
         self.average = Ema(self.net, 0.9)
         self.register_buffer("labels", torch.zeros(40, dtype=torch.long))
 
-    def refresh(self, feeds, at):
+    def refresh(self, loaders, at):
         if at.step % 4 == 0:
             with torch.no_grad():
-                self.labels.copy_(torch.cat([self.net(b.inputs["x"]).argmax(1) for b in feeds["target"].whole()]))
+                self.labels.copy_(torch.cat([self.net(b.inputs["x"]).argmax(1) for b in loaders["target"].whole()]))
 
     def step(self, batch, at):
         rows = batch["target"]
@@ -138,8 +140,8 @@ class Forgetful(Buffered):
         super().__init__()
         self.remembered = torch.zeros(40, dtype=torch.long)
 
-    def refresh(self, feeds, at):
-        super().refresh(feeds, at)
+    def refresh(self, loaders, at):
+        super().refresh(loaders, at)
         if at.step % 4 == 0:
             self.remembered = self.labels.clone()
 
@@ -150,8 +152,8 @@ class Forgetful(Buffered):
 
 
 def training(method, trainer=TRAINER, **feed_options):
-    feeds = {"target": feed(**feed_options)}
-    return Training(method, feeds, trainer, seed32=77, precision="fp32", device=CPU)
+    loaders = {"target": loader(**feed_options)}
+    return Training(method, loaders, trainer, seed32=77, precision="fp32", device=CPU)
 
 
 def run(made, first=0, last=TRAINER.steps):
@@ -213,7 +215,7 @@ def test_draws_inside_a_step_follow_the_step_not_the_past():
 def test_one_yield_is_the_plain_loop():
     """The engine against a loop written by hand, float64, momentum and weight decay."""
     made = run(training(OneYield(dtype=torch.float64), dtype=torch.float64))
-    model, batches = net(torch.float64), feed(dtype=torch.float64)
+    model, batches = net(torch.float64), loader(dtype=torch.float64)
     plain = torch.optim.SGD(model.parameters(), 0.1, 0.9, weight_decay=0.0005, nesterov=True)
     for t in range(TRAINER.steps):
         plain.zero_grad()
@@ -235,25 +237,25 @@ def test_each_yield_moves_its_own_player_only():
 
     made._update = watch
     made.step(0)
-    assert moved == [{"critic"}, {"net"}]
+    assert moved == [{"discriminator"}, {"net"}]
     assert [g["lr"] for p in made.cast.values() for g in p.optimizer.param_groups] == [0.1, 0.05]
 
 
 def test_a_parameter_without_a_player_is_named():
     class Careless(TwoYields):
-        def players(self):
+        def param_groups(self):
             return {"net": [self.net]}
 
-    with pytest.raises(TypeError, match=r"critic\.weight wants a gradient, but no player owns it"):
+    with pytest.raises(TypeError, match=r"discriminator\.weight wants a gradient, but no group owns it"):
         training(Careless())
 
 
 def test_a_parameter_with_two_players_is_named():
     class Greedy(TwoYields):
-        def players(self):
-            return {"critic": [self.critic], "net": [self.net, self.critic]}
+        def param_groups(self):
+            return {"discriminator": [self.discriminator], "net": [self.net, self.discriminator]}
 
-    with pytest.raises(TypeError, match=r"critic\.weight belongs to critic and to net"):
+    with pytest.raises(TypeError, match=r"discriminator\.weight belongs to discriminator and to net"):
         training(Greedy())
 
 
@@ -262,7 +264,7 @@ def test_a_graph_across_a_yield_is_told():
         def step(self, batch, at):
             rows = batch["target"]
             told = self._told(self.net(rows.inputs["x"]), rows)
-            yield Loss("critic", told.mean())
+            yield Loss("discriminator", told.mean())
             yield Loss("net", told.square().mean())
 
     with pytest.raises((TypeError, RuntimeError), match=r"tensors made before the yield|backward through the graph"):
@@ -276,7 +278,7 @@ def test_a_frozen_batch_norm_stays_frozen_also_after_unfreezing_begins():
             self.net = nn.Sequential(nn.Sequential(nn.Linear(5, 5), nn.BatchNorm1d(5)), nn.Linear(5, 2))
             self.net[0].requires_grad_(False)
 
-        def refresh(self, feeds, at):
+        def refresh(self, loaders, at):
             self.net[0].requires_grad_(at.step >= 3)
 
     made = run(training(Normed()), last=3)
@@ -336,7 +338,7 @@ def test_on_a_gpu_a_non_finite_update_is_skipped_there_and_told_at_the_next_look
 
 def test_players_of_equal_scale_share_a_group_and_things_without_parameters_are_left_out():
     class Layered(OneYield):
-        def players(self):
+        def param_groups(self):
             linear, relu, dropout, head = self.net
             return {"net": [(linear, 0.5), (relu, 0.1), dropout, head.weight, (head.bias, 0.25)]}
 
@@ -362,14 +364,14 @@ def test_clipping_bounds_the_gradient_and_leaves_small_ones_alone():
 def test_rates_by_hand():
     """10 steps, 2 of warm-up at lr 1: 1/2, 1, then cosine over 8: 1, ..., half-way at step 6 is 1/2."""
     cosine = Trainer(steps=10, lr=1.0, warmup=0.2, schedule="cosine")
-    assert [players.rate(cosine, t) for t in (0, 1, 2, 6)] == pytest.approx([0.5, 1.0, 1.0, 0.5])
+    assert [param_groups.rate(cosine, t) for t in (0, 1, 2, 6)] == pytest.approx([0.5, 1.0, 1.0, 0.5])
     linear = Trainer(steps=10, lr=1.0, warmup=0.0, schedule="linear")
-    assert [players.rate(linear, t) for t in (0, 5, 9)] == pytest.approx([1.0, 0.5, 0.1])
-    assert players.rate(Trainer(steps=10, lr=1.0, warmup=0.0, schedule="constant"), 9) == 1.0
+    assert [param_groups.rate(linear, t) for t in (0, 5, 9)] == pytest.approx([1.0, 0.5, 0.1])
+    assert param_groups.rate(Trainer(steps=10, lr=1.0, warmup=0.0, schedule="constant"), 9) == 1.0
 
 
 def test_a_feed_shows_each_row_once_an_epoch_in_a_new_order():
-    f = feed(rows=20, batch=8)
+    f = loader(rows=20, batch=8)
     seen = torch.cat([f[t].index for t in range(5)])  # 40 rows = two epochs; batch 2 spans both
     assert sorted(seen[:20].tolist()) == list(range(20))
     assert sorted(seen[20:].tolist()) == list(range(20))
@@ -377,15 +379,15 @@ def test_a_feed_shows_each_row_once_an_epoch_in_a_new_order():
 
 
 def test_a_feed_depends_on_its_address_and_t_only():
-    a, b = feed(), feed()
+    a, b = loader(), loader()
     for t in (5, 0, 3):
         b[t]
     assert torch.equal(a[4].inputs["x"], b[4].inputs["x"])
-    assert not torch.equal(a[4].index, feed(stream="source")[4].index)
-    assert not torch.equal(a[4].inputs["x"], feed(policy="none")[4].inputs["x"])
+    assert not torch.equal(a[4].index, loader(stream="source")[4].index)
+    assert not torch.equal(a[4].inputs["x"], loader(policy="none")[4].inputs["x"])
 
 
 def test_a_batch_larger_than_the_data_is_all_of_it():
-    f = feed(rows=5, batch=8)
+    f = loader(rows=5, batch=8)
     assert len(f[0]) == 5
     assert f.steps_per_epoch == 1

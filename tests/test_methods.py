@@ -8,9 +8,9 @@ import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 from torch import nn
 
-from transfer_cli.contracts import Batch, Given, Progress
+from transfer_cli.contracts import Batch, MethodInputs, Progress
 from transfer_cli.data.tasks import Classification
-from transfer_cli.engine.players import players, set_modes
+from transfer_cli.engine.param_groups import param_groups, set_modes
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.errors import ConfigError
 from transfer_cli.losses import mixing
@@ -36,7 +36,7 @@ def net(seed=0):
 
 def given(made=None):
     task = Classification(CLASSES)
-    return Given(made or net(), {"target": task, "source": task}, rows={"target": 30, "source": 30})
+    return MethodInputs(made or net(), {"target": task, "source": task}, rows={"target": 30, "source": 30})
 
 
 def pictures(rows=30, seed=0, shift=0.0):
@@ -47,7 +47,7 @@ def pictures(rows=30, seed=0, shift=0.0):
 
 
 class Whole:
-    """A feed that is one batch."""
+    """A loader that is one batch."""
 
     rows, steps_per_epoch = 30, 1
 
@@ -74,13 +74,13 @@ def test_blocks_counts_from_the_head(blocks, learns):
     assert len(method.learning) == learns
     assert all(not p.requires_grad for block in method.frozen for p in block.parameters())
     assert method.head.weight.requires_grad
-    owned = {id(p) for player in players(method, Trainer()).values() for p in player.parameters}
+    owned = {id(p) for group in param_groups(method, Trainer()).values() for p in group.parameters}
     assert owned == {id(p) for p in method.parameters() if p.requires_grad}
 
 
 def test_layer_decay_by_hand():
     """Four blocks, decay 1/2: the block below the head gets 1/2, the one below it 1/4 ..., the head 1."""
-    scales = [scale for _, scale in Supervised(given(), layer_decay=0.5).players()["net"]]
+    scales = [scale for _, scale in Supervised(given(), layer_decay=0.5).param_groups()["net"]]
     assert scales == [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0]
 
 
@@ -106,7 +106,7 @@ def test_the_head_warms_up_alone():
 
 def test_a_partly_frozen_net_keeps_its_frozen_statistics():
     method = Supervised(given(), blocks=1)
-    set_modes(method, players(method, Trainer()))
+    set_modes(method, param_groups(method, Trainer()))
     frozen = [m for block in method.frozen for m in block.modules() if isinstance(m, nn.BatchNorm2d)]
     learning = [m for block in method.learning for m in block.modules() if isinstance(m, nn.BatchNorm2d)]
     assert len(frozen) == 3

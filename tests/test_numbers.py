@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer_cli.report import numbers
-from transfer_cli.report.statistics import Interval
+from transfer_cli.analysis import numbers
+from transfer_cli.analysis.statistics import Interval
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

@@ -18,18 +18,18 @@ Transfer = Callable[..., Any]
 FILES = {
     "methods/halve.py": '''
         """A method that shrinks what it trains."""
-        from transfer_cli.contracts import Given, Loss, Method, Stream
+        from transfer_cli.contracts import MethodInputs, Loss, Method, Stream
 
         class Halve(Method):
             """Supervised training with a penalty on the head."""
 
             streams = {"target": Stream()}
 
-            def __init__(self, given: Given, *, penalty: float = 0.1) -> None:
+            def __init__(self, given: MethodInputs, *, penalty: float = 0.1) -> None:
                 super().__init__()
                 self.net, self.task, self.penalty = given.net, given.tasks["target"], penalty
 
-            def players(self):
+            def param_groups(self):
                 return {"net": [self.net]}
 
             def step(self, batch, at):
@@ -56,11 +56,11 @@ FILES = {
             def blocks(self):
                 return [self.layer]
         ''',
-    "data/stripes.py": '''
+    "data/readers/stripes.py": '''
         """Pictures with one bright column, whose place is the class."""
         from pathlib import Path
         import numpy as np
-        from transfer_cli.data.raw import Places, Raw, RawPart, numbered
+        from transfer_cli.data.contracts import Places, Raw, RawPart, numbered
 
         class Stripes:
             """Drawn, not stored."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from adapting import EVERY, batch, both, double, given, net, noise, one, run, trained
 
-from transfer_cli.contracts import Batch, Given
+from transfer_cli.contracts import Batch, MethodInputs
 from transfer_cli.errors import ConfigError
 from transfer_cli.losses.contrast import nt_xent
 from transfer_cli.losses.masked import hidden_patches, masked_error
@@ -129,7 +129,7 @@ def test_pretext_learns_the_backbone_and_hands_it_on_alone(kind):
 def test_pretext_of_pictures_refuses_other_rows(kind, name):
     made = build({"family": "mlp", "input": {"width": 4}, "precision": "fp32", "channels_last": False})
     with pytest.raises(ConfigError, match=rf"pretrain={name}: learns from pictures, and the net reads none"):
-        kind(Given(made))
+        kind(MethodInputs(made))
 
 
 # runs

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from transfer_cli.cli import processes, run, sweep
+from transfer_cli.cli import run
 from transfer_cli.cli.main import main
 from transfer_cli.cli.options import read
 from transfer_cli.engine import launch
 from transfer_cli.errors import ConfigError, ResourceError
-from transfer_cli.report import relay
+from transfer_cli.report.live import progress_file
+from transfer_cli.runner import processes, sweep
 from transfer_cli.signals import TIME_UP
 
 ALONE = ("data=digits", "model=mlp", "trainer=tiny", "runtime=cpu", "runtime.threads=1")
@@ -88,12 +89,12 @@ def test_the_first_process_of_a_run_of_a_sweep_tells_how_far_it_is(
 ) -> None:
     told: list[str] = []
 
-    class Watched(relay.Relay):
+    class Watched(progress_file.Relay):
         def _put(self, said: dict[str, Any]) -> None:
             super()._put(said)
-            told.append(relay.told(self._path.parent))
+            told.append(progress_file.told(self._path.parent))
 
-    monkeypatch.setattr(relay, "PAUSE_S", 0.0)
+    monkeypatch.setattr(progress_file, "PAUSE_S", 0.0)
     monkeypatch.setattr(run, "Relay", Watched)
     monkeypatch.setenv(processes.SWEEP, "sabc12 0.0")
     assert main(["run", *ALONE, "strategy=scratch", "--runs", str(tmp_path)]) == 0
@@ -240,12 +241,12 @@ DEADLY = """
 import os
 import signal
 
-from transfer_cli.contracts import Given
+from transfer_cli.contracts import MethodInputs
 from transfer_cli.methods.supervised import Supervised
 
 
 class Deadly(Supervised):
-    def __init__(self, given: Given, *, place: int | None = None) -> None:
+    def __init__(self, given: MethodInputs, *, place: int | None = None) -> None:
         super().__init__(given)
         self.place = place
 

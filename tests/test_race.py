@@ -5,22 +5,22 @@ from statistics import mean
 
 import pytest
 
-from transfer_cli.cli.race import FOLDS, PARTS, Heat, Pair, Race, Reached
+from transfer_cli.runner.successive_halving import FOLDS, PARTS, Pair, Race, Reached, Trial
 
 SCRATCH = Pair("scratch", "net", 900.0, scratch=True)
 TUNED = [Pair("fine_tune", "net", 900.0) for _ in range(6)]
 PROBED = [Pair("linear_probe", "net") for _ in range(6)]
 PAIRS = [SCRATCH, *TUNED, *PROBED]
 QUALITY = [0.5, *(0.6 + 0.02 * n for n in range(6)), *(0.55 + 0.02 * n for n in range(6))]
-Values = Callable[[Heat], float | None]
+Values = Callable[[Trial], float | None]
 
 
-def value(heat: Heat) -> float:
+def value(heat: Trial) -> float:
     """More steps are better, a fold is harder than the one before; pairs differ by QUALITY."""
     return QUALITY[heat.pair] + (0.1 * heat.round if PAIRS[heat.pair].work else 0.2) - 0.01 * (heat.fold or 0)
 
 
-def took(pairs: Sequence[Pair], heat: Heat, second: float) -> float:
+def took(pairs: Sequence[Pair], heat: Trial, second: float) -> float:
     return second * (9 / PARTS[heat.round] if pairs[heat.pair].work else 0.2)
 
 
@@ -46,7 +46,7 @@ def test_the_best_of_each_strategy_goes_on_and_the_best_of_all_is_told_on_test()
     assert {heat.fold for heat in heats if heat[:2] == (6, 2)} == {*range(FOLDS), None}
     assert all(heat.round == 0 for heat in heats if heat.pair > 6)  # nothing to them is a matter of steps
     assert {heat.fold for heat in heats if heat.pair == 12} == set(range(FOLDS))
-    assert [heat for heat in heats if heat.fold is None] == heats[-2:] == [Heat(6, 2, None), Heat(0, 2, None)]
+    assert [heat for heat in heats if heat.fold is None] == heats[-2:] == [Trial(6, 2, None), Trial(0, 2, None)]
     assert len(set(heats)) == len(heats)
     fates = race.fates(found)
     assert [n for n, fate in enumerate(fates) if not fate.why] == [0, 6, 12]
@@ -64,7 +64,7 @@ def test_scratch_stays_whatever_it_reaches_and_is_taken_where_it_is_best() -> No
     race, found, _ = run(10_000, lambda heat: 0.0 if heat.pair == 0 else value(heat))
     assert not race.fates(found)[0].why
     race, found, _ = run(10_000, lambda heat: 2.0 if heat.pair == 0 else value(heat))
-    assert race.finals(found) == [Heat(0, 2, None)]
+    assert race.finals(found) == [Trial(0, 2, None)]
 
 
 def test_the_budget_is_kept_and_what_does_not_fit_is_not_begun() -> None:
@@ -123,16 +123,16 @@ def test_smaller_values_can_be_better() -> None:
     race, found, gone = Race(PAIRS, range(len(PAIRS)), 60, 10_000), [], 0.0
     while (heat := race.next(found, gone, lower=True)) is not None:
         found.append(Reached(heat, False, -value(heat), 1.0))
-    assert race.finals(found, lower=True)[0] == Heat(6, 2, None)
+    assert race.finals(found, lower=True)[0] == Trial(6, 2, None)
 
 
 def test_a_source_that_is_yet_to_learn_counts_with_its_pretraining() -> None:
     pairs = [SCRATCH, Pair("fine_tune", "net", 900.0, to_learn=9000.0), Pair("fine_tune", "other", 900.0)]
     race = Race(pairs, [0, 1, 2], 60, 100.0)
-    found = [Reached(Heat(0, 0, 0), False, 0.5, 1.0)]
-    assert race.seconds(Heat(1, 0, 0), found) == 1.0 + 90.0 + race.overhead
-    assert race.seconds(Heat(2, 0, 0), found) == race.overhead
-    assert race.next(found, 1.0) == Heat(2, 0, 0)
+    found = [Reached(Trial(0, 0, 0), False, 0.5, 1.0)]
+    assert race.seconds(Trial(1, 0, 0), found) == 1.0 + 90.0 + race.overhead
+    assert race.seconds(Trial(2, 0, 0), found) == race.overhead
+    assert race.next(found, 1.0) == Trial(2, 0, 0)
 
 
 # who wins
@@ -143,7 +143,7 @@ BEST = (0.84, 0.80, 0.86, 0.78, 0.82)
 def won(*each: tuple[Sequence[float], float], pairs: Sequence[Pair] = TWO) -> tuple[int | None, int]:
     """The winner, and who is told on test first, of pairs with values by fold and seconds a run."""
     found = [
-        Reached(Heat(n, number, fold), False, value, seconds)
+        Reached(Trial(n, number, fold), False, value, seconds)
         for n, (values, seconds) in enumerate(each)
         for number in (range(3) if pairs[n].work else (0,))
         for fold, value in enumerate(values)

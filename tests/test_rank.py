@@ -11,10 +11,10 @@ import pytest
 import torch
 from scipy.stats import weightedtau
 
+from transfer_cli.analysis.rank_agreement import weighted_tau
+from transfer_cli.analysis.ranking import Reached
 from transfer_cli.engine import ranking
-from transfer_cli.report import ranking as shown
-from transfer_cli.report.reached import Reached
-from transfer_cli.report.tau import weighted_tau
+from transfer_cli.report import rank_table as shown
 
 Transfer = Callable[..., Any]
 TINY = ("model=mlp", "trainer=tiny")
@@ -132,11 +132,11 @@ def test_grey_pictures_reach_a_net_that_reads_colour(transfer: Transfer, tmp_pat
 
 
 def test_only_training_rows_are_read_and_the_second_time_says_the_same(transfer: Transfer, monkeypatch: Any) -> None:
-    from transfer_cli.engine.bench import Bench
+    from transfer_cli.engine.stage_context import StageContext
 
-    asked, items = [], Bench.items
+    asked, items = [], StageContext.items
 
-    def seen(self: Bench, job: Any, side: str, part: Any, **more: Any) -> Any:
+    def seen(self: StageContext, job: Any, side: str, part: Any, **more: Any) -> Any:
         asked.append((side, part))
         return items(self, job, side, part, **more)
 
@@ -144,7 +144,7 @@ def test_only_training_rows_are_read_and_the_second_time_says_the_same(transfer:
         (row,) = json.loads(text)["rows"]
         return [value for name, value in row.items() if not name.endswith("_s")]
 
-    monkeypatch.setattr(Bench, "items", seen)
+    monkeypatch.setattr(StageContext, "items", seen)
     first, again = (transfer("rank", "digits", "data.shots=9", *TINY, "--json") for _ in range(2))
     assert asked == [("target", "train")] * 2
     assert values(first.out) == values(again.out)

@@ -25,7 +25,7 @@ from pair import (
 from test_loop import TwoYields
 from victims import KILL, manifests, run
 
-from transfer_cli.contracts import Given
+from transfer_cli.contracts import MethodInputs
 from transfer_cli.data.tasks import Classification
 from transfer_cli.engine import shard
 from transfer_cli.engine.settings import Trainer
@@ -137,8 +137,14 @@ def test_what_does_not_go_with_a_split_net_is_told(split: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "text"),
     [
-        (lambda: Supervised(Given(net=net("sharded").net, tasks=TASKS), ema=0.9), "a moving average (ema) needs"),
-        (lambda: Lora(Given(net=net("sharded").net, tasks=TASKS)), "lora, adapter and others graft on whole layers"),
+        (
+            lambda: Supervised(MethodInputs(net=net("sharded").net, tasks=TASKS), ema=0.9),
+            "a moving average (ema) needs",
+        ),
+        (
+            lambda: Lora(MethodInputs(net=net("sharded").net, tasks=TASKS)),
+            "lora, adapter and others graft on whole layers",
+        ),
         (TwoYields, "this method trains more than the net"),
     ],
 )

@@ -13,11 +13,11 @@ from conftest import Told
 from hostile import EVIL, QUOTED, hostile_page, material
 from madeup import place, run, seeds
 
+from transfer_cli.analysis.statistics import Interval
 from transfer_cli.report.page import again, mistakes, page
 from transfer_cli.report.page.chart import Axis, Curve, Point, lines, spanned
 from transfer_cli.report.page.finding import sentence
 from transfer_cli.report.page.markup import Html, boxed, picture, tag
-from transfer_cli.report.statistics import Interval
 from transfer_cli.report.tables import Column, Table
 
 
@@ -30,7 +30,7 @@ class Seen(HTMLParser):
         self.attributes: list[tuple[str, str]] = []
         self.open: list[str] = []
         self.text = ""
-        self.feed(html)
+        self.loader(html)
 
     def handle_starttag(self, name: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.append(name)

@@ -9,10 +9,10 @@ import torch
 from madeup import place, run
 from scipy import stats
 
+from transfer_cli.analysis.stored_scores import by_row, unpacked
 from transfer_cli.metrics.classification import classification
 from transfer_cli.models.tensors import pack
-from transfer_cli.report.compare import compare
-from transfer_cli.report.scores import by_row, unpacked
+from transfer_cli.report.compare_table import compare
 from transfer_cli.report.tables import Look, lines
 from transfer_cli.rundir.rundir import listing
 from transfer_cli.store.store import Store

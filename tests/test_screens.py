@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from transfer_cli.report import screens
+from transfer_cli.report import run_screen
 from transfer_cli.report.model_card import model_card
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Look
@@ -47,7 +47,7 @@ RESULTS: dict[str, Any] = {
 
 def shown(results: dict[str, Any], **changed: Any) -> str:
     screen = Screen(io.StringIO(), io.StringIO(), **changed)
-    screens.results(results, screen, Path("runs/coral-usps/x-k7q2md"))
+    run_screen.results(results, screen, Path("runs/coral-usps/x-k7q2md"))
     return str(screen.out.getvalue())  # type: ignore[attr-defined]
 
 
@@ -123,18 +123,18 @@ def test_json_is_results_json_and_quiet_is_the_path() -> None:
 )  # fmt: skip
 def test_the_next_command_can_be_run(words: list[str], strategy: str, labels: int, command: str) -> None:
     results = RESULTS | {"words": words, "choices": RESULTS["choices"] | {"strategy": strategy}}
-    assert screens.next_command(results | {"cost": {"labels": labels}}) == command
+    assert run_screen.next_command(results | {"cost": {"labels": labels}}) == command
 
 
 def test_the_first_line_says_what_was_taken() -> None:
-    assert screens.header(RESULTS) == "coral  mnist → usps   lenet, weights none   seed 3   run k7q2md"
+    assert run_screen.header(RESULTS) == "coral  mnist → usps   lenet, weights none   seed 3   run k7q2md"
     base = RESULTS | {"choices": RESULTS["choices"] | {"source": "base"}}
-    assert screens.header(base).startswith("coral  usps (source: its other classes)   lenet")
+    assert run_screen.header(base).startswith("coral  usps (source: its other classes)   lenet")
 
 
 def test_how_a_run_of_a_sweep_ended() -> None:
-    assert screens.scored(RESULTS) == "done  accuracy 90.9 ±1.3 %  6m 22s"
-    assert screens.scored(RESULTS | {"headline": None}) == "done  no evaluation"
+    assert run_screen.scored(RESULTS) == "done  accuracy 90.9 ±1.3 %  6m 22s"
+    assert run_screen.scored(RESULTS | {"headline": None}) == "done  no evaluation"
 
 
 def test_the_plan_says_what_is_cached_and_what_it_will_take() -> None:
@@ -145,7 +145,7 @@ def test_the_plan_says_what_is_cached_and_what_it_will_take() -> None:
         {"stage": "fine_tune", "state": "to do", "what": "full", "size": None, "seconds": 10.2, "key": "b"},
         {"stage": "evaluate", "state": "to do", "what": "usps", "size": None, "seconds": None, "key": "c"},
     ]
-    screens.plan(rows, ["to do ~12 s"], screen, next="transfer run data=usps")
+    run_screen.plan(rows, ["to do ~12 s"], screen, next="transfer run data=usps")
     assert [line.split() for line in screen.out.getvalue().splitlines()] == [  # type: ignore[attr-defined]
         ["stage", "what", "state", "size", "time"],
         ["pretrain", "supervised", "cached", "1.7", "MB"],

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from transfer_cli.cli import search as searching
-from transfer_cli.cli.search import ask, reached
 from transfer_cli.config.space import Interval, Space, space
 from transfer_cli.errors import ConfigError
+from transfer_cli.runner import search as searching
+from transfer_cli.runner.search import ask, reached
 
 SMALL = ("data=digits", "model=mlp", "trainer=tiny", "runtime=cpu")
 RATE = "trainer.lr=0.001..0.1"

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from transfer_cli.report.significance import (
+from transfer_cli.analysis.significance import (
     detectable,
     discordant,
     holm,
@@ -19,7 +19,7 @@ from transfer_cli.report.significance import (
     sign_flip,
     welch,
 )
-from transfer_cli.report.statistics import bootstrap, mean
+from transfer_cli.analysis.statistics import bootstrap, mean
 
 VALUES = st.lists(st.floats(-10, 10), min_size=2, max_size=12).filter(lambda v: max(v) - min(v) > 1e-3)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from transfer_cli.report.statistics import Interval, inside, mean, measured, sd, t_interval, t_quantile, wilson
+from transfer_cli.analysis.statistics import Interval, inside, mean, measured, sd, t_interval, t_quantile, wilson
 
 
 @pytest.mark.parametrize("df", [1, 2, 3, 4, 5, 9, 29, 119, 599, 9_999, 1_000_000])

@@ -21,12 +21,12 @@ import os
 import signal
 from pathlib import Path
 
-from transfer_cli.contracts import Given
+from transfer_cli.contracts import MethodInputs
 from transfer_cli.methods.supervised import Supervised
 
 
 class Deadly(Supervised):
-    def __init__(self, given: Given, *, blocks: int | None = None) -> None:
+    def __init__(self, given: MethodInputs, *, blocks: int | None = None) -> None:
         super().__init__(given, blocks=blocks)
 
     def step(self, batch, at):
@@ -265,12 +265,12 @@ SLOW = '''
 import signal
 from pathlib import Path
 
-from transfer_cli.contracts import Given
+from transfer_cli.contracts import MethodInputs
 from transfer_cli.methods.supervised import Supervised
 
 
 class Slow(Supervised):
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: MethodInputs) -> None:
         super().__init__(given)
 
     def step(self, batch, at):

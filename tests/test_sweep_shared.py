@@ -12,11 +12,11 @@ import pytest
 import torch
 from victims import Victim
 
-from transfer_cli.cli import work
 from transfer_cli.cli.main import main
 from transfer_cli.config.folders import conf_dir
 from transfer_cli.engine.device import setup
 from transfer_cli.engine.settings import Runtime
+from transfer_cli.runner import single_run
 
 SMALL = ("data=digits", "model=mlp", "trainer=tiny", "runtime=cpu", "plugins=[odd_package]")
 # a method that does what `how` says in its first step, and notes each time it is begun
@@ -28,7 +28,7 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from transfer_cli.contracts import Given
+from transfer_cli.contracts import MethodInputs
 from transfer_cli.errors import ConfigError, Fault, ResourceError
 from transfer_cli.methods.supervised import Supervised
 
@@ -38,7 +38,7 @@ HERE = Path(__file__).parent
 class Odd(Supervised):
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         how: Literal["well", "raise", "exit", "kill", "value", "disk", "memory", "meet", "hold"] = "well",
         me: int = 0,
@@ -223,9 +223,9 @@ def test_two_at_a_time_share_the_cores_and_do_not_wait_for_each_other(
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
-    monkeypatch.setattr(work.sys, "modules", {})
+    monkeypatch.setattr(single_run.sys, "modules", {})
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    work.quiet_threads(at_once=2)
+    single_run.quiet_threads(at_once=2)
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
 
 

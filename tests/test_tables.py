@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transfer_cli.analysis.statistics import Interval
 from transfer_cli.errors import StoreError
-from transfer_cli.report.faces import render
+from transfer_cli.report.renderers import render
 from transfer_cli.report.screen import Screen, look_of
-from transfer_cli.report.statistics import Interval
 from transfer_cli.report.tables import Column, Look, Table
 from transfer_cli.report.text import cells, clean, wrap
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from transfer_cli.data import tokenizers as tokens
-from transfer_cli.data.describe import describe
-from transfer_cli.data.text import cut_passages
-from transfer_cli.data.texts import PADDING, Blocks, Texts, flat
-from transfer_cli.engine.feed import Address, StepFeed
-from transfer_cli.engine.passes import features
+from transfer_cli.data.open import describe
+from transfer_cli.data.readers.text import cut_passages
+from transfer_cli.engine.inference import features
+from transfer_cli.engine.loader import Address, StepLoader
 from transfer_cli.errors import ConfigError, DataError, StoreError
+from transfer_cli.kinds.texts import PADDING, Blocks, Texts, flat
 
 CPU = torch.device("cpu")
 STRANGE = "Hello wörld,\n\n it's 1 test — of “it”.\tNew  line 日本"
@@ -249,8 +249,8 @@ def test_batches_hold_rows_of_like_length_and_an_epoch_holds_every_row_once() ->
     rng = np.random.default_rng(0)
     rows = [[1] * int(n) for n in rng.integers(1, 200, 1003)]
     made = Texts(flat(rows), view(list(range(len(rows)))), length=256, policy="none", device=CPU)
-    feed = StepFeed(made, Address(0, "fine_tune", "target"), batch=16)
-    batches = [feed[t] for t in range(feed.steps_per_epoch)]
+    loader = StepLoader(made, Address(0, "fine_tune", "target"), batch=16)
+    batches = [loader[t] for t in range(loader.steps_per_epoch)]
     index = torch.cat([batch.index for batch in batches])
     assert len(index.unique()) == len(index) == 62 * 16
     padding = sum(int((~b.inputs["mask"]).sum()) for b in batches) / sum(b.inputs["mask"].numel() for b in batches)
@@ -263,24 +263,24 @@ def test_a_whole_pass_takes_short_rows_first_and_puts_them_back() -> None:
     rng = np.random.default_rng(0)
     rows = [[i] * int(n) for i, n in enumerate(rng.integers(1, 60, 150))]
     made = Texts(flat(rows), view(list(range(150))), length=64, policy="none", device=CPU)
-    feed = StepFeed(made, Address(0, "evaluate", "test"), batch=16, views=("none",))
+    loader = StepLoader(made, Address(0, "evaluate", "test"), batch=16, views=("none",))
 
     class First(torch.nn.Module):
         def features(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
             return torch.stack([inputs["ids"][:, 0].float(), inputs["mask"].sum(1).float()], 1)
 
-    found = features(First(), feed, "fp32")
+    found = features(First(), loader, "fp32")
     assert found.tolist() == [[float(row[0]), float(len(row))] for row in rows]
-    widths = [batch.inputs["ids"].shape[1] for batch in feed.whole()]
+    widths = [batch.inputs["ids"].shape[1] for batch in loader.whole()]
     assert widths == sorted(widths)
 
 
 def test_blocks_end_to_end_predict_every_token_once() -> None:
     rows = [list(range(1, 8)), list(range(8, 11)), list(range(11, 30))]
     made = Blocks(flat(rows), view([0, 1, 2]), length=4, policy="weak", device=CPU)
-    feed = StepFeed(made, Address(0, "evaluate", "test"), batch=3, views=("none",))
+    loader = StepLoader(made, Address(0, "evaluate", "test"), batch=3, views=("none",))
     seen, told = [], []
-    for batch in feed.whole():
+    for batch in loader.whole():
         real = batch.inputs["mask"]
         assert (batch.target()[~real] == PADDING).all()
         seen += batch.inputs["ids"][real].tolist()
@@ -291,16 +291,16 @@ def test_blocks_end_to_end_predict_every_token_once() -> None:
 
 def test_training_blocks_begin_anywhere_and_never_cross_the_end() -> None:
     made = Blocks(flat([list(range(100))]), view([0]), length=8, policy="weak", device=CPU)
-    feed = StepFeed(made, Address(0, "pretrain", "target"), batch=12)
+    loader = StepLoader(made, Address(0, "pretrain", "target"), batch=12)
     starts = set()
     for t in range(200):
-        batch = feed[t]
+        batch = loader[t]
         assert batch.inputs["mask"].all()
         assert torch.equal(batch.target(), batch.inputs["ids"] + 1)
         starts |= set(batch.inputs["ids"][:, 0].tolist())
     assert starts == set(range(92))
-    again = StepFeed(made, Address(0, "pretrain", "target"), batch=12)
-    assert torch.equal(again[7].inputs["ids"], feed[7].inputs["ids"])
+    again = StepLoader(made, Address(0, "pretrain", "target"), batch=12)
+    assert torch.equal(again[7].inputs["ids"], loader[7].inputs["ids"])
 
 
 def test_a_text_shorter_than_a_block_is_one_padded_block() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from transfer_cli.data.describe import describe
+from transfer_cli.data.open import describe
 
 Transfer = Callable[..., Any]
 BAG = ("strategy=scratch", "trainer=tiny", "runtime=cpu")
@@ -192,5 +192,6 @@ print("|", code, *sys.modules)"""
     assert loaded & HEAVY == ({"tokenizers"} if kind == "texts" else set())
     if kind != "texts":
         assert not {name for name in modules if name.startswith("transfer_cli.")} & {
-            "transfer_cli.models.transformers", "transfer_cli.models.embedding_bag", "transfer_cli.data.text_table",
+            "transfer_cli.models.transformers", "transfer_cli.models.embedding_bag",
+            "transfer_cli.data.readers.text_table",
         }  # fmt: skip

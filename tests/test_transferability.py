@@ -10,15 +10,15 @@ from scipy.optimize import minimize_scalar
 from sklearn.covariance import LedoitWolf
 from torch import Tensor
 
-from transfer_cli.scores.a_distance import a_distance
-from transfer_cli.scores.h_score import h_score, h_score_shrunk
-from transfer_cli.scores.leep import leep
-from transfer_cli.scores.logme import logme
-from transfer_cli.scores.mmd import mmd
-from transfer_cli.scores.nce import nce
-from transfer_cli.scores.nearest import nearest
-from transfer_cli.scores.probe import FOLDS, PENALTY, folds, probe
-from transfer_cli.scores.transrate import transrate
+from transfer_cli.transferability.a_distance import a_distance
+from transfer_cli.transferability.h_score import h_score, h_score_shrunk
+from transfer_cli.transferability.leep import leep
+from transfer_cli.transferability.logme import logme
+from transfer_cli.transferability.mmd import mmd
+from transfer_cli.transferability.nce import nce
+from transfer_cli.transferability.nearest import nearest
+from transfer_cli.transferability.probe import FOLDS, PENALTY, folds, probe
+from transfer_cli.transferability.transrate import transrate
 
 Score = Callable[[Tensor, Tensor], Tensor]
 OF_FEATURES: dict[str, Score] = {

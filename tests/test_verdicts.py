@@ -9,14 +9,14 @@ import pytest
 from madeup import run, seeds
 from scipy import stats
 
+from transfer_cli.analysis import run_labels
+from transfer_cli.analysis.comparison import Ask, study
+from transfer_cli.analysis.groups import Group, grouped
+from transfer_cli.analysis.verdicts import judge
 from transfer_cli.errors import ConfigError
-from transfer_cli.report import names
-from transfer_cli.report.compare import compare
-from transfer_cli.report.comparison import Ask, study
-from transfer_cli.report.faces import render
-from transfer_cli.report.groups import Group, grouped
+from transfer_cli.report.compare_table import compare
+from transfer_cli.report.renderers import render
 from transfer_cli.report.tables import Look
-from transfer_cli.report.verdicts import judge
 
 GOOD = (0.90, 0.91, 0.92, 0.905, 0.915)
 HURT = (0.70, 0.72, 0.69, 0.71, 0.73)
@@ -296,4 +296,4 @@ def test_a_note_of_the_user_stands_below() -> None:
 
 def test_a_study_of_nothing_done() -> None:
     found = study([run(status="failed", headline=None)])
-    assert (found.done, names.metric(found.metric)) == ([], "accuracy")
+    assert (found.done, run_labels.metric(found.metric)) == ([], "accuracy")

@@ -115,7 +115,7 @@ def _do(what: str, with_what: Any) -> None:
 def _hook(at: Place | None, act: Callable[[], None]) -> None:
     """Sets `act` at the place; with TRACE in the environment every I/O point goes to that file."""
     from transfer_cli.engine import stage
-    from transfer_cli.engine.loop import Training
+    from transfer_cli.engine.training_step import Training
     from transfer_cli.store import diskerrors, lock
 
     run_stage, one_step, point, holder = stage.run_stage, Training.step, diskerrors.point, lock.holder
@@ -162,6 +162,6 @@ def _plain(file: str) -> str:
 
 def _forget() -> None:
     """A resume that leaves out the optimiser: what the comparison of manifests must notice."""
-    from transfer_cli.engine import players
+    from transfer_cli.engine import param_groups
 
-    players.load_state = lambda cast, tensors: None
+    param_groups.load_state = lambda cast, tensors: None

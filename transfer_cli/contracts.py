@@ -31,7 +31,7 @@ def _even(x: Tensor, y: Tensor) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class Stream:
-    """A feed a method reads. `views` names augmentation policies: "train" is the data set's own (`augment`),
+    """A loader a method reads. `views` names augmentation policies: "train" is the data set's own (`augment`),
     "none", "weak", "strong" are fixed; the first fills `batch.inputs`. `side` is whose rows: "source" or "target", by
     the stream's name unless said. `optional`: there only where there is something for it, else neither task nor batch
     has the stream: rows of a source if there is one; labelled rows of the target beside unlabelled ones if the run says
@@ -45,11 +45,11 @@ class Stream:
 
 
 class Loss(NamedTuple):
-    """One optimiser step: whose parameters move (`players`), by which scalar `value` ().
+    """One optimiser step: whose parameters move (`param_groups`), by which scalar `value` ().
     `weight` is what micro-batches, and the shares of several processes, are averaged by: rows or tokens that count;
     None: the rows of the batch."""
 
-    players: str | tuple[str, ...]
+    param_groups: str | tuple[str, ...]
     value: Tensor
     logs: Mapping[str, Tensor] = {}
     weight: float | Tensor | None = None
@@ -93,8 +93,8 @@ class Batch:
         return self.labels
 
 
-class Feed(Protocol):
-    """Batches addressed by step: `feed[t]` depends on (seed, role, stream, t) only."""
+class Loader(Protocol):
+    """Batches addressed by step: `loader[t]` depends on (seed, role, stream, t) only."""
 
     rows: int
     batch: int
@@ -160,7 +160,7 @@ class Task(Protocol):
 
 
 @dataclass
-class Given:
+class MethodInputs:
     """What the engine hands a method: the net, a task a stream, rows a stream, names of its domains a stream (none
     where the data have no such axis)."""
 
@@ -170,7 +170,7 @@ class Given:
     domains: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-Player = Sequence[nn.Module | nn.Parameter | tuple[nn.Module | nn.Parameter, float]]
+ParamGroup = Sequence[nn.Module | nn.Parameter | tuple[nn.Module | nn.Parameter, float]]
 
 
 class Method(nn.Module):
@@ -191,7 +191,7 @@ class Method(nn.Module):
     taught: ClassVar[bool] = False  # True: it adapts a net that an earlier stage taught the classes
     coupled: ClassVar[bool] = False  # True: the loss is no mean over rows, so micro-batches would change it
 
-    def players(self) -> dict[str, Player]:
+    def param_groups(self) -> dict[str, ParamGroup]:
         """Who is optimised by whose loss: items are modules, parameters or (item, lr scale); disjoint."""
         return {}
 
@@ -204,13 +204,13 @@ class Method(nn.Module):
         return {"net": self.net}
 
     # optional hooks, in the order of a step
-    def refresh(self, feeds: dict[str, Feed], at: Progress) -> None:
+    def refresh(self, loaders: dict[str, Loader], at: Progress) -> None:
         """Before a step: whole-data passes, freezing by `at.fraction`."""
 
     def after(self, batch: dict[str, Batch], at: Progress, logs: dict[str, Tensor]) -> None:
         """Once a step, after the last optimiser step: moving averages."""
 
-    def finish(self, feeds: dict[str, Feed]) -> None:
+    def finish(self, loaders: dict[str, Loader]) -> None:
         """Once per snapshot handed on; all the work where `steps` is False."""
 
 

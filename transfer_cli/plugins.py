@@ -19,7 +19,8 @@ def camel(stem: str) -> str:
 def load_class(folder: str, stem: str, plugins: Sequence[str] = ()) -> type[Any]:
     """The class of <folder>/<stem>.py: of our package, else of a plugin package, in its folder or directly in it.
     A stem is an identifier, so it cannot leave its folder. Raises ConfigError if there is no such file or class."""
-    places = [f"transfer_cli.{folder}", *(f"{name}{sub}" for name in plugins for sub in (f".{folder}", ""))]
+    dotted = folder.replace("/", ".")
+    places = [f"transfer_cli.{dotted}", *(f"{name}{sub}" for name in plugins for sub in (f".{dotted}", ""))]
     for place in places if stem.isidentifier() else []:
         module = _module(f"{place}.{stem}")
         if module is not None and isinstance(found := getattr(module, camel(stem), None), type):

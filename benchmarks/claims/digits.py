@@ -17,9 +17,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from transfer_cli.analysis.statistics import t_interval
 from transfer_cli.config.compose import load
-from transfer_cli.report.statistics import t_interval
-from transfer_cli.rules import LABEL_FREE
+from transfer_cli.selection_rules import LABEL_FREE
 
 RESULTS = Path(__file__).parents[1] / "results"
 WAYS = ("mnist → usps", "usps → mnist")

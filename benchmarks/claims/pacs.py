@@ -12,9 +12,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from transfer_cli.analysis.significance import holm, paired
+from transfer_cli.analysis.statistics import mean, t_interval
 from transfer_cli.config.compose import load
-from transfer_cli.report.significance import holm, paired
-from transfer_cli.report.statistics import mean, t_interval
 
 RESULTS = Path(__file__).parents[1] / "results"
 METHODS = ("erm", "coral_dg", "mixstyle", "irm", "groupdro")

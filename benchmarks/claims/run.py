@@ -39,7 +39,7 @@ COMMANDS = {
     " pretrain.trainer.steps=600 pretrain.trainer.batch=32 --seeds 10",
     "blended": "transfer run strategy=source_only,dann source=mnist data=mnist data.shift=blended model=lenet"
     " model.input.channels=3 trainer=digits trainer.steps=2000 pretrain.trainer.steps=1500 --seeds 3",
-    # ADDA whose net moves as fast as its critic
+    # ADDA whose net moves as fast as its discriminator
     "harm": f"transfer run strategy=source_only {DIGITS} --seeds 3"
     f" && transfer run strategy=adda {DIGITS} align.pace=1.0 --seeds 3"
     " && transfer compare data=mnist source=usps",

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from transfer_cli.data.tasks import Classification, Language
-from transfer_cli.data.texts import Blocks, Texts, Tokens, flat
 from transfer_cli.engine import timing
-from transfer_cli.engine.feed import Address, StepFeed
-from transfer_cli.engine.loop import Training
+from transfer_cli.engine.loader import Address, StepLoader
 from transfer_cli.engine.settings import Trainer
+from transfer_cli.engine.training_step import Training
+from transfer_cli.kinds.texts import Blocks, Texts, Tokens, flat
 from transfer_cli.models import net as nets
 
 CPU = torch.device("cpu")
@@ -36,30 +36,30 @@ def texts(rows: int = 4096) -> list[list[int]]:
     return [rng.integers(1, VOCABULARY, length).tolist() for length in lengths]
 
 
-def text_feed(rows: list[list[int]]) -> StepFeed:
-    """A training feed of texts in two classes."""
+def text_feed(rows: list[list[int]]) -> StepLoader:
+    """A training loader of texts in two classes."""
     view: Any = SimpleNamespace(index=np.arange(len(rows)), labels=np.arange(len(rows)) % 2)
     items = Texts(flat(rows), view, length=LENGTH, policy="none", device=CPU)
-    return StepFeed(items, ADDRESS, batch=CLASSIFIER.batch)
+    return StepLoader(items, ADDRESS, batch=CLASSIFIER.batch)
 
 
-def block_feed(ids: Tensor) -> StepFeed:
-    """A training feed of blocks that begin anywhere in one long text [N]."""
+def block_feed(ids: Tensor) -> StepLoader:
+    """A training loader of blocks that begin anywhere in one long text [N]."""
     view: Any = SimpleNamespace(index=np.arange(1), labels=np.zeros(1, np.int64))
     tokens = Tokens(ids.to(torch.int32), np.array([0, len(ids)]))
-    return StepFeed(Blocks(tokens, view, length=BLOCK, policy="weak", device=CPU), ADDRESS, batch=GPT.batch)
+    return StepLoader(Blocks(tokens, view, length=BLOCK, policy="weak", device=CPU), ADDRESS, batch=GPT.batch)
 
 
-def classifier(net: nets.Net, batches: StepFeed) -> Training:
+def classifier(net: nets.Net, batches: StepLoader) -> Training:
     """Supervised training of a classifier."""
     return _training(net, batches, Classification(["negative", "positive"]), CLASSIFIER)
 
 
-def language(net: nets.Net, batches: StepFeed) -> Training:
+def language(net: nets.Net, batches: StepLoader) -> Training:
     """Supervised training of a language model, each token a character."""
     tokenizer: Any = SimpleNamespace(size=CHARACTERS, chars=np.ones(CHARACTERS, np.int64))
     return _training(net, batches, Language(tokenizer), GPT)
 
 
-def _training(net: nets.Net, batches: StepFeed, task: Any, trainer: Trainer) -> Training:
+def _training(net: nets.Net, batches: StepLoader, task: Any, trainer: Trainer) -> Training:
     return timing.training(net.recipe, net, batches, trainer, task)

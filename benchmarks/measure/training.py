@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from transfer_cli.contracts import Feed
+from transfer_cli.contracts import Loader
 from transfer_cli.engine import timing
-from transfer_cli.engine.feed import StepFeed
-from transfer_cli.engine.loop import Training
+from transfer_cli.engine.loader import StepLoader
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.engine.timing import CLASSES as CLASSES
+from transfer_cli.engine.training_step import Training
 from transfer_cli.models.net import Net
 
 CPU = torch.device("cpu")
@@ -30,11 +30,11 @@ def data(node: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     return timing.pixels(node)
 
 
-def feed(node: dict[str, Any], policy: str) -> StepFeed:
-    """A training feed over `data`."""
-    return timing.feed(node, policy, TRAINER.batch)
+def loader(node: dict[str, Any], policy: str) -> StepLoader:
+    """A training loader over `data`."""
+    return timing.loader(node, policy, TRAINER.batch)
 
 
-def training(node: dict[str, Any], net: Net, batches: Feed) -> Training:
+def training(node: dict[str, Any], net: Net, batches: Loader) -> Training:
     """Supervised training of `net`, with a head for `CLASSES` classes."""
     return timing.training(node, net, batches, TRAINER)

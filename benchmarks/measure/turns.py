@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from transfer_cli.engine.turns import Seconds
-from transfer_cli.engine.turns import turns as turns
+from transfer_cli.engine.interleaved_timing import Seconds
+from transfer_cli.engine.interleaved_timing import turns as turns
 
 RESULTS = Path(__file__).parents[1] / "results"
 

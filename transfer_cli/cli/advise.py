@@ -9,24 +9,25 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from transfer_cli.cli.candidates import KNOWN, Candidate, candidates
+from transfer_cli.analysis import numbers, run_labels
+from transfer_cli.analysis.statistics import measured
 from transfer_cli.cli.options import Options
-from transfer_cli.cli.race import FOLDS, PARTS, Heat, Pair, Race, Reached
 from transfer_cli.cli.rank import ranked
 from transfer_cli.cli.run import plan_all
-from transfer_cli.cli.sweep import Crew, refuse_torchrun
-from transfer_cli.cli.work import digest_of, fault_of
 from transfer_cli.config.compose import load
 from transfer_cli.config.loader import search_path
 from transfer_cli.config.words import expand, parse
 from transfer_cli.errors import ConfigError, Fault, Stopped, TransferError
 from transfer_cli.plan.plan import Plan, Stage
-from transfer_cli.report import advice, names, numbers
-from transfer_cli.report.ranking import SCORES, Entry, promise
+from transfer_cli.report import advice
+from transfer_cli.report.rank_table import SCORES, Entry, promise
 from transfer_cli.report.screen import Screen
-from transfer_cli.report.statistics import measured
 from transfer_cli.rundir.runs import read_json
 from transfer_cli.rundir.sweepdir import OPEN, Row, SweepDir
+from transfer_cli.runner.candidates import KNOWN, Candidate, candidates
+from transfer_cli.runner.single_run import digest_of, fault_of
+from transfer_cli.runner.successive_halving import FOLDS, PARTS, Pair, Race, Reached, Trial
+from transfer_cli.runner.sweep import SweepRunner, refuse_torchrun
 from transfer_cli.safe import hide_secrets
 from transfer_cli.signals import TIME_UP
 from transfer_cli.store.store import Store
@@ -54,7 +55,7 @@ class Contender:
         """Stages that learn from the target by steps."""
         return [s for s in self.plan.work if s.name != "pretrain" and "trainer" in s.spec]
 
-    def said(self, heat: Heat) -> list[str]:
+    def said(self, heat: Trial) -> list[str]:
         """Words of a heat. Pretraining is as ever; the seed changes with the fold where it does not draw the rows."""
         own: dict[str, Any] = {}
         for stage in self.stepped if heat.fold is not None or PARTS[heat.round] > 1 else ():
@@ -177,10 +178,10 @@ class _Advising:
             self._note({"order": order, "ranked": took})
         self.record = ledger.data
         self.race = self._race(ledger.data["advise"]["order"])
-        crew = Crew(ledger, self.plan_of, self.options, self.screen)
-        crew.stop.limit(max(0.0, self.budget - self.gone), "--budget")
+        runner = SweepRunner(ledger, self.plan_of, self.options, self.screen)
+        runner.stop.limit(max(0.0, self.budget - self.gone), "--budget")
         try:
-            crew.complete(self.more)
+            runner.complete(self.more)
         except Stopped as error:
             stopped = error
         self._note({"spent": self.gone})
@@ -221,11 +222,11 @@ class _Advising:
     def plan_of(self, number: int) -> Plan:
         assert self.ledger is not None
         if number not in self._plans:
-            heat = Heat(*self.ledger.rows[number]["heat"])
+            heat = Trial(*self.ledger.rows[number]["heat"])
             self._plans[number] = self._planned(heat)
         return self._plans[number]
 
-    def _planned(self, heat: Heat) -> Plan:
+    def _planned(self, heat: Trial) -> Plan:
         words = self.found[heat.pair].said(heat)
         return plan_all([load(words, config_dirs=self.options.config_dirs)], self.options)[0]
 
@@ -269,7 +270,7 @@ class _Advising:
         """Rows as the race sees them; runs that the end of the budget cut off are left out."""
         found = []
         for row in rows:
-            heat, results = Heat(*row["heat"]), self._of(row)
+            heat, results = Trial(*row["heat"]), self._of(row)
             if row["code"] == TIME_UP or (row["state"] == "interrupted"):
                 continue
             value = results["headline"]["value"] if results.get("headline") else None
@@ -291,7 +292,7 @@ class _Advising:
         return next((str(head["name"]) for head in heads if head), "val/accuracy")
 
     def _lower(self) -> bool:
-        return names.sign(self._metric()) > 0
+        return run_labels.sign(self._metric()) > 0
 
     # the answer
     def answer(self, said: str = "") -> None:
@@ -310,20 +311,20 @@ class _Advising:
         rows, race = self.record["runs"], self._race(order)
         fates = race.fates(self.reached(rows), lower=self._lower())
         won = race.winner(self.reached(rows), lower=self._lower())
-        last = {Heat(*row["heat"]): self._of(row) for row in rows}
+        last = {Trial(*row["heat"]): self._of(row) for row in rows}
         return [replace(self._entry(n, fates[n], last), taken=n == won) for n in order]
 
-    def _entry(self, number: int, fate: Any, results: Mapping[Heat, Mapping[str, Any]]) -> advice.Entry:
+    def _entry(self, number: int, fate: Any, results: Mapping[Trial, Mapping[str, Any]]) -> advice.Entry:
         pair, level = self.found[number], fate.round or 0
         done = [r for heat, r in results.items() if heat.pair == number and heat.round == level and r.get("stages")]
         cost = sum(s["seconds"] for s in done[-1]["stages"] if s["name"] != "pretrain") if done else 0.0
         steps = [s.spec["trainer"]["steps"] // PARTS[level] for s in pair.stepped]
-        final = Heat(number, level, None)
+        final = Trial(number, level, None)
         head = results.get(final, {}).get("headline")
         return advice.Entry(
             pair.source.name,
             pair.strategy,
-            shlex.join(pair.said(final if pair.stepped else Heat(number, len(PARTS) - 1, None))),
+            shlex.join(pair.said(final if pair.stepped else Trial(number, len(PARTS) - 1, None))),
             pair.scratch,
             fate.values,
             fate.score,
@@ -338,7 +339,7 @@ class _Advising:
         target, counts = self.found[0].plan.target, sorted(set(self.counts.values()))
         each = f"{counts[0]:,} to {counts[-1]:,} each" if len(counts) > 1 else f"{counts[0]:,} each"
         kind = f"{sum(self.counts.values()):,} labelled {target.raw.kind}, {len(self.counts)} classes, {each}"
-        return f"{target.title}: {kind}; {len(self.found)} pairs, {names.label(self._metric())} on {FOLDS} folds"
+        return f"{target.title}: {kind}; {len(self.found)} pairs, {run_labels.label(self._metric())} on {FOLDS} folds"
 
     def _times(self, rows: Sequence[Row]) -> Iterator[str]:
         """What every round took, and what is left."""

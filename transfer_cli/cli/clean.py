@@ -107,7 +107,7 @@ def _deleted(store: Store, item: Item) -> Item:
 
 
 def _table(items: list[Item], *, deleted: bool) -> Table:
-    from transfer_cli.report.numbers import size
+    from transfer_cli.analysis.numbers import size
     from transfer_cli.report.tables import Column, Table
 
     found = {kind: [item for item in items if item.kind == kind] for kind in SAID}

@@ -4,14 +4,14 @@ the store only the scores of single test rows, where all runs have one seed."""
 from pathlib import Path
 from typing import Any
 
+from transfer_cli.analysis.comparison import Ask, study
 from transfer_cli.cli.options import Options
-from transfer_cli.cli.refs import chosen
 from transfer_cli.cli.watch import shown
-from transfer_cli.report.compare import compare
-from transfer_cli.report.comparison import Ask, study
+from transfer_cli.report.compare_table import compare
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Table, arranged
 from transfer_cli.rundir import rundir
+from transfer_cli.runner.run_selection import chosen
 
 
 def main(options: Options) -> int:

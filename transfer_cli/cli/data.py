@@ -13,8 +13,8 @@ from transfer_cli.errors import ConfigError, DataError, Fault, ResourceError
 
 if TYPE_CHECKING:
     from transfer_cli.cli.options import Options
-    from transfer_cli.data.mend import Mended
-    from transfer_cli.data.raw import Finding, Raw
+    from transfer_cli.data.contracts import Finding, Raw
+    from transfer_cli.data.quality.cleanup_yaml import Mended
 
 FAILED = 4
 Json = dict[str, Any]
@@ -22,9 +22,9 @@ Json = dict[str, Any]
 
 def main(options: Options) -> int:
     """Example: transfer data check ./pictures -o pictures.yaml"""
-    from transfer_cli.data.check import check
-    from transfer_cli.data.describe import scan
-    from transfer_cli.data.mend import mended
+    from transfer_cli.data.open import scan
+    from transfer_cli.data.quality.check import check
+    from transfer_cli.data.quality.cleanup_yaml import mended
     from transfer_cli.report.screen import Screen
 
     _usage(options)
@@ -97,7 +97,7 @@ def _groups(findings: Sequence[Finding], root: str) -> Iterator[dict[str, str]]:
 
 def _as_data(raw: Raw, values: Json, options: Options, findings: Sequence[Finding]) -> str:
     """What a run would see, or why none starts."""
-    from transfer_cli.data.describe import describe
+    from transfer_cli.data.open import describe
 
     if any(finding.level == "FAIL" for finding in findings):
         bad = {finding.file for finding in findings if finding.level == "FAIL"}
@@ -116,7 +116,7 @@ def _as_data(raw: Raw, values: Json, options: Options, findings: Sequence[Findin
 def _write(raw: Raw, made: Mended, values: Json, out: Path) -> str:
     """The data node that was checked, with what mends it."""
     from transfer_cli.config.yamls import MAX_DATA_BYTES
-    from transfer_cli.data.mend import as_yaml, beside
+    from transfer_cli.data.quality.cleanup_yaml import as_yaml, beside
 
     node = _spoken(values["data"], values["plugins"])
     if isinstance(node.get("path"), str):

@@ -9,14 +9,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from transfer_cli.cli import found
+from transfer_cli.analysis import numbers
 from transfer_cli.cli.options import Options
 from transfer_cli.config import folders
 from transfer_cli.errors import TransferError
-from transfer_cli.report import numbers
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Column, Table
 from transfer_cli.rundir.record import versions
+from transfer_cli.runner import local_inventory
 from transfer_cli.safe import shown
 
 CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
@@ -35,9 +35,9 @@ class Finding(NamedTuple):
 def main(options: Options) -> int:
     """Example: transfer doctor --json"""
     if options.words:
-        from transfer_cli.cli import variants
+        from transfer_cli.runner import step_timing
 
-        return variants.main(options)
+        return step_timing.main(options)
     failed = [0]
     rows = [finding._asdict() for check in CHECKS for finding in _guarded(check, options, failed)]
     columns = [Column("level", state=True), Column("topic"), Column("detail", wraps=True)]
@@ -64,7 +64,9 @@ def program(options: Options) -> Iterator[Finding]:
 def device(options: Options) -> Iterator[Finding]:
     flags = [flag for flag in CPU_FLAGS if flag in cpu_flags()]
     fast = "bf16 is fast here" if "amx_bf16" in flags or "avx512_bf16" in flags else "no bf16 instructions"
-    yield Finding("ok", "device", f"cpu, {found.threads()} cores; {' '.join(flags) or 'flags unknown'}: {fast}")
+    yield Finding(
+        "ok", "device", f"cpu, {local_inventory.threads()} cores; {' '.join(flags) or 'flags unknown'}: {fast}"
+    )
     if options.verbose:
         yield Finding("ok", "device", _seen_by_torch())
     elif Path("/dev/nvidiactl").exists():
@@ -88,7 +90,7 @@ def _seen_by_torch() -> str:
 
 
 def load(options: Options) -> Iterator[Finding]:
-    busy, cores = os.getloadavg()[0], found.threads()
+    busy, cores = os.getloadavg()[0], local_inventory.threads()
     if busy < BUSY:
         yield Finding("ok", "load", f"{busy:.1f} of {cores} cores in use")
         return
@@ -116,14 +118,14 @@ def _free(place: Path) -> str:
 
 
 def data(options: Options) -> Iterator[Finding]:
-    from transfer_cli.data.fetch import SETS, here
+    from transfer_cli.data.fetch.datasets import SETS, here
 
-    given, cache = found.data_folder(), options.runs / ".cache"
+    given, cache = local_inventory.data_folder(), options.runs / ".cache"
     if given is None:
         yield Finding("note", "data", "TRANSFER_DATA is not set: only what transfer fetch brings is found")
     elif not given.is_dir():
         yield Finding("warn", "data", f"TRANSFER_DATA={shown(given)}: no such folder")
-    there = [found.IN_PACKAGE, *(name for name in SETS if here(name, cache))]
+    there = [local_inventory.IN_PACKAGE, *(name for name in SETS if here(name, cache))]
     yield Finding("ok", "data", ", ".join(there) + (f" in {shown(given)}" if given else ""))
     absent = [name for name in SETS if name not in there]
     if absent:
@@ -131,7 +133,7 @@ def data(options: Options) -> Iterator[Finding]:
 
 
 def weights(options: Options) -> Iterator[Finding]:
-    files = found.weights(options.runs)
+    files = local_inventory.weights(options.runs)
     yield Finding("ok", "weights", ", ".join(files)) if files else Finding("off", "weights", "no weights files here")
 
 

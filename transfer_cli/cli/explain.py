@@ -72,7 +72,7 @@ def _method(options: Options) -> str:
 
 
 def _explained(explaining: "Explaining", inputs: Sequence[str]) -> Iterator[Told]:
-    from transfer_cli.data.decode import picture
+    from transfer_cli.data.formats.decode import picture
 
     texts = explaining.predicting.reads == "texts"
     for text in inputs:

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from transfer_cli.analysis import numbers
 from transfer_cli.cli.options import ONE_OF, Options
 from transfer_cli.cli.predict import finished, predicting_of
 from transfer_cli.errors import ConfigError, Fault
-from transfer_cli.report import numbers
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Column, Table
 from transfer_cli.safe import check_name, shown

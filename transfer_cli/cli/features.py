@@ -52,7 +52,7 @@ def _place(options: Options) -> Path:
 def _data(predicting: Any, options: Options) -> "DataSet":
     """The data that words name, else the run's target. Raises ConfigError for rows that the net does not read."""
     from transfer_cli.config.compose import load
-    from transfer_cli.data.describe import describe
+    from transfer_cli.data.open import describe
 
     data: DataSet | None = None
     if any(word.startswith("data") for word in options.words):

@@ -29,7 +29,7 @@ def main(options: Options) -> int:
 
 
 def _list(options: Options, screen: Screen) -> int:
-    from transfer_cli.data.fetch import SETS, here
+    from transfer_cli.data.fetch.datasets import SETS, here
     from transfer_cli.report.tables import Column, Table
 
     cache = options.runs / ".cache"
@@ -49,23 +49,23 @@ def _list(options: Options, screen: Screen) -> int:
 
 
 def _bring(name: str, options: Options, screen: Screen) -> int:
-    from transfer_cli.data import fetch
+    from transfer_cli.data.fetch import datasets
 
     cache = options.runs / ".cache"
-    fetch.wanted(name)  # an unknown name is told before anything else
-    if name in fetch.SETS:
-        fetch.bring(name, cache, offline=options.offline, talk=screen.note)
+    datasets.wanted(name)  # an unknown name is told before anything else
+    if name in datasets.SETS:
+        datasets.bring(name, cache, offline=options.offline, talk=screen.note)
         screen.say(f"{name} is here")
         screen.command(f"transfer data check {name}")
     else:
-        screen.say(str(fetch.bring_weights(name, cache, offline=options.offline, talk=screen.note)))
+        screen.say(str(datasets.bring_weights(name, cache, offline=options.offline, talk=screen.note)))
         screen.command(f"transfer run model={name} weights=imagenet data=cifar10")
     return 0
 
 
 def _hub(name: str, options: Options, screen: Screen) -> int:
     from transfer_cli.config.pretrained import HUB, REPOSITORY
-    from transfer_cli.data import hub
+    from transfer_cli.data.fetch import hub
 
     repository = name.removeprefix(HUB)
     if not REPOSITORY.fullmatch(repository) or options.from_file:
@@ -77,7 +77,7 @@ def _hub(name: str, options: Options, screen: Screen) -> int:
 
 
 def _take(name: str, options: Options, screen: Screen) -> int:
-    from transfer_cli.data.fetch import take
+    from transfer_cli.data.fetch.datasets import take
 
     file = Path(str(options.from_file)).expanduser()
     gone = take(name, file, options.runs / ".cache")

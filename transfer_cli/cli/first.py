@@ -1,10 +1,10 @@
 """The screen of `transfer` alone: goals, not options. Names only commands that exist; imports nothing heavy."""
 
-from transfer_cli.cli import found
 from transfer_cli.cli.options import Options
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Column, Table
 from transfer_cli.rundir import rundir
+from transfer_cli.runner import local_inventory
 
 QUESTION = "transfer: which source model, which strategy, and is the difference real?"
 GOALS = (
@@ -54,9 +54,9 @@ def lines() -> list[str]:
 def here(options: Options) -> str:
     """`here: 3 data sets, 2 weights, 0 runs; cpu, 2 threads.`"""
     counts = {
-        "data set": len(found.data_sets(options.runs)),
-        "weights file": len(found.weights(options.runs)),
+        "data set": len(local_inventory.data_sets(options.runs)),
+        "weights file": len(local_inventory.weights(options.runs)),
         "run": len(rundir.folders(options.runs)),
     }
     told = ", ".join(f"{count:,} {what}{'' if count == 1 else 's'}" for what, count in counts.items())
-    return f"here: {told}; cpu, {found.threads()} threads."
+    return f"here: {told}; cpu, {local_inventory.threads()} threads."

@@ -5,16 +5,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from transfer_cli.analysis import numbers, run_labels
+from transfer_cli.analysis.statistics import Interval, inside, measured
 from transfer_cli.cli.options import Options
-from transfer_cli.cli.refs import queried
 from transfer_cli.cli.watch import shown as show
 from transfer_cli.config import folders
 from transfer_cli.errors import ConfigError, Fault, nearest
-from transfer_cli.report import names, numbers
 from transfer_cli.report.screen import Screen
-from transfer_cli.report.statistics import Interval, inside, measured
 from transfer_cli.report.tables import Column, Table, arranged
 from transfer_cli.rundir import rundir
+from transfer_cli.runner.run_selection import queried
 
 NEWEST = 20
 PLURALS = {"strategies": "strategy", "data": "data"} | {
@@ -175,11 +175,11 @@ def _row(run: dict[str, Any], now: datetime) -> dict[str, Any]:
         "started": _when(lambda: numbers.ago(numbers.utc(str(started)), now)),
         "time": started,
         "strategy": choices.get("strategy", run["name"]),
-        "data": names.data(run) if choices else "",
+        "data": run_labels.data(run) if choices else "",
         "state": _state(run),
         "metric": head.get("name"),
-        "headline": f"{names.label(head['name'])} {_shown(value, head['name'])}" if value else "",
-        "value": inside(value) if value and names.is_share(head["name"]) else value,
+        "headline": f"{run_labels.label(head['name'])} {_shown(value, head['name'])}" if value else "",
+        "value": inside(value) if value and run_labels.is_share(head["name"]) else value,
         "cost": (run.get("cost") or {}).get("seconds"),
         "note": run.get("note"),
         "path": run.get("path"),
@@ -188,7 +188,7 @@ def _row(run: dict[str, Any], now: datetime) -> dict[str, Any]:
 
 
 def _shown(value: Interval, name: str) -> str:
-    return numbers.plus_minus(value, scale=100 if names.is_share(name) else 1)
+    return numbers.plus_minus(value, scale=100 if run_labels.is_share(name) else 1)
 
 
 def _when(read: Callable[[], str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from transfer_cli.cli.table import COMMANDS, OPTIONS, Option, options_of
 from transfer_cli.config.values import seconds
 from transfer_cli.errors import ConfigError, Fault, nearest
-from transfer_cli.rules import RULES
+from transfer_cli.selection_rules import RULES
 
 FORMATS = ("table", "tsv", "csv", "md", "latex", "json")
 ONE_OF = {

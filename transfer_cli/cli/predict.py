@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from transfer_cli.cli.options import Options
-from transfer_cli.cli.refs import chosen
-from transfer_cli.cli.work import quiet_threads
-from transfer_cli.data.decode import SUFFIXES
-from transfer_cli.data.features import matrix_of
-from transfer_cli.data.text import read_text
-from transfer_cli.data.text_table import texts_of
+from transfer_cli.data.formats.decode import SUFFIXES
+from transfer_cli.data.readers.features import matrix_of
+from transfer_cli.data.readers.text import read_text
+from transfer_cli.data.readers.text_table import texts_of
 from transfer_cli.errors import ConfigError, DataError, Fault, StoreError
 from transfer_cli.report.screen import Screen, terminal
 from transfer_cli.report.tables import Column, Table
+from transfer_cli.runner.run_selection import chosen
+from transfer_cli.runner.single_run import quiet_threads
 from transfer_cli.safe import safe
 from transfer_cli.store.store import Damaged, Store
 
@@ -132,7 +132,7 @@ def predicting_of(run: dict[str, Any], options: Options) -> Any:
     evaluated nothing, StoreError if its stages are damaged or gone."""
     quiet_threads()
     from transfer_cli.config.compose import load_stored
-    from transfer_cli.data.describe import describe_pair
+    from transfer_cli.data.open import describe_pair
     from transfer_cli.engine.predict import Predicting
 
     plugins = plugins_of(options.words)

@@ -5,19 +5,19 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
-from transfer_cli.cli.candidates import Candidate, candidates, probe_of
+from transfer_cli.analysis import run_labels
+from transfer_cli.analysis.ranking import Reached, Start, reached
 from transfer_cli.cli.options import Options
-from transfer_cli.cli.processes import job_of, join
-from transfer_cli.cli.work import quiet_threads, stop_of
 from transfer_cli.errors import ConfigError, DataError, Fault, StoreError, nearest
 from transfer_cli.plan.plan import Plan
-from transfer_cli.report import names
-from transfer_cli.report.live import Talk
-from transfer_cli.report.ranking import NONE, OF_CLASSES, SCORES, Entry, tables
-from transfer_cli.report.reached import Reached, Start, reached
+from transfer_cli.report.live.run_display import Talk
+from transfer_cli.report.rank_table import NONE, OF_CLASSES, SCORES, Entry, tables
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import arranged
 from transfer_cli.rundir.runs import listing
+from transfer_cli.runner.candidates import Candidate, candidates, probe_of
+from transfer_cli.runner.processes import job_of, join
+from transfer_cli.runner.single_run import quiet_threads, stop_of
 from transfer_cli.store.store import Store
 
 
@@ -52,19 +52,21 @@ def ranked(found: Sequence[Candidate], options: Options, screen: Screen) -> tupl
     probe of a run. Raises DataError for fewer than two classes."""
     quiet_threads()
     from transfer_cli.engine import ranking
-    from transfer_cli.engine.bench import Bench
+    from transfer_cli.engine.stage_context import StageContext
 
     made = found[0].plan
     if len(made.target.classes) < 2:
         raise DataError(Fault("data", "has one class, and a score wants two", made.target.title))
     stop, store = stop_of(made), Store(options.runs / ".store", create=False)
-    bench = Bench(store, join(made).device, options.runs / ".cache", Talk(), stop, lambda: None, say=screen.note)
+    context = StageContext(
+        store, join(made).device, options.runs / ".cache", Talk(), stop, lambda: None, say=screen.note
+    )
     entries, rows = [], (0, 0)
     for each in found:
         stop()
         screen.note(f"scores {each.name}" if screen.verbose else "")
         job = job_of(each.plan, each.probe)
-        scored = ranking.ranked(bench, job, ranking.net_of(bench, job, each.net), every=options.all)
+        scored = ranking.ranked(context, job, ranking.net_of(context, job, each.net), every=options.all)
         entries.append(Entry(each.name, shlex.join(each.words), scored.scores, scored.distances, scored.features_s))
         rows = (scored.rows, scored.of)
     count = f"{rows[0]:,}" if rows[0] == rows[1] else f"{rows[0]:,} of {rows[1]:,}"
@@ -79,7 +81,9 @@ def _reached(found: Sequence[Candidate], options: Options) -> list[Reached]:
     starts = {
         each.name: Start(each.net.get("key", ""), each.net.get("rule", ""), each.plan.values["model"]) for each in found
     }
-    return reached(listing(options.runs), starts, names.tested({"fingerprints": {"test": test}}), made.values["data"])
+    return reached(
+        listing(options.runs), starts, run_labels.tested({"fingerprints": {"test": test}}), made.values["data"]
+    )
 
 
 def _title(made: Plan) -> str:

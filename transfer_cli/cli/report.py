@@ -7,28 +7,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transfer_cli.analysis import numbers
+from transfer_cli.analysis.comparison import Comparison, study
+from transfer_cli.analysis.groups import Run
 from transfer_cli.cli.compare import ask, readable
 from transfer_cli.cli.options import Options
 from transfer_cli.cli.predict import plugins_of
-from transfer_cli.cli.work import quiet_threads
 from transfer_cli.errors import ConfigError, DataError, Fault, TransferError
-from transfer_cli.report import numbers
-from transfer_cli.report.compare import table
-from transfer_cli.report.comparison import Comparison, study
-from transfer_cli.report.groups import Run
+from transfer_cli.report.compare_table import table
 from transfer_cli.report.page.material import SHOWN, Cloud, Clouds, Material
 from transfer_cli.report.page.mistakes import confused
 from transfer_cli.report.page.page import Page, page
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Column, Table
 from transfer_cli.rundir import rundir
+from transfer_cli.runner.single_run import quiet_threads
 from transfer_cli.safe import safe, shown
 from transfer_cli.store.disk import put
 from transfer_cli.store.store import Store
 
 if TYPE_CHECKING:
     from transfer_cli.data.dataset import DataSet
-    from transfer_cli.engine.clouds import Seen
+    from transfer_cli.engine.feature_views import Seen
 
 POINTS = 200  # of a side, drawn
 COUNTS = ("runs", "groups", "figures")
@@ -112,9 +112,9 @@ class Seeing:
     def clouds(self) -> dict[str, Clouds]:
         """Features of the first run of each group."""
         quiet_threads()
-        from transfer_cli.engine.clouds import Looking
+        from transfer_cli.engine.feature_views import FeatureViews
 
-        looking = Looking(Store(self.options.runs / ".store", create=False), self._cache, plugins=self.plugins)
+        looking = FeatureViews(Store(self.options.runs / ".store", create=False), self._cache, plugins=self.plugins)
         found = {}
         for group in self.groups:
             run = group.counted[0]
@@ -139,7 +139,7 @@ class Seeing:
     def _data(self, run: Run) -> Sides:
         """Target and source of a run as they were. Raises DataError where their content has changed."""
         from transfer_cli.config.compose import load_stored
-        from transfer_cli.data.describe import describe_pair
+        from transfer_cli.data.open import describe_pair
 
         values = load_stored(run["config"], self.plugins)
         key = repr((values["data"], values.get("source")))

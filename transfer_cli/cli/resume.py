@@ -5,12 +5,12 @@ import shlex
 from dataclasses import replace
 
 from transfer_cli.cli.options import Options
-from transfer_cli.cli.refs import one
 from transfer_cli.cli.run import compute, plan_all
 from transfer_cli.config.compose import load
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.report.screen import Screen
 from transfer_cli.rundir.runs import started
+from transfer_cli.runner.run_selection import one
 from transfer_cli.safe import safe
 
 
@@ -26,7 +26,7 @@ def main(options: Options) -> int:
     if any("***" in word for row in rows for word in row["words"]):
         raise ConfigError(Fault(f"run {safe(found['id'])}", "a secret was left out of its words; give them again"))
     if found.get("search"):
-        from transfer_cli.cli.search import resumed, search
+        from transfer_cli.runner.search import resumed, search
 
         return search(resumed(options, found), screen)
     if found.get("advise"):

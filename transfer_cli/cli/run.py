@@ -4,29 +4,29 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from transfer_cli.cli import processes
-from transfer_cli.cli.leave import leave
 from transfer_cli.cli.options import Options
 from transfer_cli.cli.show import show_plans
-from transfer_cli.cli.work import is_cached, open_run, quiet_threads, stop_of, work
 from transfer_cli.config.compose import Config, load_all
 from transfer_cli.errors import ConfigError, DataError, Fault, TransferError
 from transfer_cli.extras import absent
 from transfer_cli.launch.launcher import check
 from transfer_cli.plan.plan import Plan
 from transfer_cli.plan.planner import Opened, plan
-from transfer_cli.report import screens
-from transfer_cli.report.live import talk
-from transfer_cli.report.relay import Relay
+from transfer_cli.report import run_screen
+from transfer_cli.report.live.progress_file import Relay
+from transfer_cli.report.live.run_display import talk
 from transfer_cli.report.screen import Screen
 from transfer_cli.rundir.rundir import RunDir
+from transfer_cli.runner import processes
+from transfer_cli.runner.artifacts import leave
+from transfer_cli.runner.single_run import is_cached, open_run, quiet_threads, stop_of, work
 from transfer_cli.signals import Stop
 
 
 def main(options: Options) -> int:
     """Runs the words of the command line; returns the exit code."""
     if options.search is not None:
-        from transfer_cli.cli.search import search
+        from transfer_cli.runner.search import search
 
         return search(options, Screen.of(options))
     if options.metric is not None:
@@ -55,7 +55,7 @@ def compute(plans: list[Plan], options: Options, screen: Screen) -> int:
     """One run works in this process; several, or one for a cluster, are a sweep."""
     if not options.multirun and plans[0].values["runtime"]["launcher"] == "local":
         return run_one(plans[0], options, screen)
-    from transfer_cli.cli.sweep import sweep
+    from transfer_cli.runner.sweep import sweep
 
     return sweep(plans, options, screen)
 
@@ -64,13 +64,13 @@ def fetch_hub(options: Options, screen: Screen) -> None:
     """Brings what `weights=hf:ORG/NAME` names if it is not here and the network may be used: its configuration decides
     about the net. Else planning says what to do."""
     from transfer_cli.config.pretrained import HUB, REPOSITORY, is_folder_of_weights
-    from transfer_cli.data.download import forbidden
+    from transfer_cli.data.fetch.download import forbidden
 
     given = [word.removeprefix("weights=").split(",") for word in options.words if word.startswith("weights=")]
     for name in [name for names in given for name in names if name.startswith(HUB)]:
         if forbidden(options.offline) or is_folder_of_weights(name) or not REPOSITORY.fullmatch(name[len(HUB) :]):
             continue
-        from transfer_cli.data import hub
+        from transfer_cli.data.fetch import hub
 
         try:
             hub.bring(name.removeprefix(HUB), talk=screen.note)
@@ -80,7 +80,7 @@ def fetch_hub(options: Options, screen: Screen) -> None:
 
 def fetch_missing(configs: list[Config], options: Options, screen: Screen) -> None:
     """Brings built-in data sets that are not here, where the network may be used; else planning names what to do."""
-    from transfer_cli.data.fetch import absent, bring
+    from transfer_cli.data.fetch.datasets import absent, bring
 
     if options.offline or os.environ.get("TRANSFER_OFFLINE") == "1":
         return
@@ -142,7 +142,7 @@ def run_one(made: Plan, options: Options, screen: Screen) -> int:
         return run_watched(made, options, sweep, stop)
     run = open_run(made, options)
     show_run(made, run, options, screen, stop)
-    screens.results(run.data, screen, run.path)
+    run_screen.results(run.data, screen, run.path)
     return 0
 
 
@@ -157,7 +157,7 @@ def run_watched(made: Plan, options: Options, sweep: str, stop: Stop) -> int:
 def show_run(made: Plan, run: RunDir, options: Options, screen: Screen, stop: Stop) -> None:
     """Computes `made` in `run` with its live display, then its figures."""
     shown = talk(screen)
-    shown.note(screens.header(run.data))
+    shown.note(run_screen.header(run.data))
     if run.continued:
         shown.note(f"goes on in {run.path}")
     for stage in made.stages:

@@ -6,13 +6,13 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+from transfer_cli.analysis import numbers, run_labels
 from transfer_cli.cli.options import Options
 from transfer_cli.cli.predict import answering, finished
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.extras import extra
-from transfer_cli.report import names, numbers
+from transfer_cli.report.run_screen import cell
 from transfer_cli.report.screen import Screen
-from transfer_cli.report.screens import cell
 from transfer_cli.safe import safe
 
 
@@ -43,7 +43,7 @@ def about(run: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": run["id"],
         "strategy": choices.get("strategy", ""),
-        "data": names.data(run),
+        "data": run_labels.data(run),
         "model": choices.get("model", ""),
         "headline": head,
         "result": _result(run, head) if head else "",
@@ -53,8 +53,8 @@ def about(run: dict[str, Any]) -> dict[str, Any]:
 def _result(run: dict[str, Any], head: dict[str, Any]) -> str:
     """`accuracy 93.5 ±4.0 % of 153 test pictures`"""
     text = cell(run["metrics"][head["rule"]], head["name"], head["rule"])
-    unit = " %" if names.is_share(head["name"]) else ""
-    return f"{names.label(head['name'])} {text}{unit} of {numbers.count(head['n'])} {head['over']}"
+    unit = " %" if run_labels.is_share(head["name"]) else ""
+    return f"{run_labels.label(head['name'])} {text}{unit} of {numbers.count(head['n'])} {head['over']}"
 
 
 def _announce(name: str, port: int, screen: Screen) -> None:

@@ -9,8 +9,8 @@ from transfer_cli.config.compose import load_all
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.plan.outcome import notes, target_labels, timing
 from transfer_cli.plan.plan import Plan, Stage
-from transfer_cli.report import screens
-from transfer_cli.report.differ import difference
+from transfer_cli.report import run_screen
+from transfer_cli.report.difference import difference
 from transfer_cli.report.screen import Screen
 from transfer_cli.rundir.rundir import find, summary
 from transfer_cli.store.store import Store
@@ -42,12 +42,12 @@ def show_run(options: Options, screen: Screen) -> int:
     if screen.json:
         screen.answer(results)
         return 0
-    screen.note(screens.header(results))
+    screen.note(run_screen.header(results))
     screen.note(f"note  {results['note']}" if results.get("note") else "")
     rows = [{"stage": s["name"], "size": s.get("bytes"), **s} for s in results["stages"]]
-    screens.plan(rows, [f"{results['status']}  {found[0]}"], screen)
+    run_screen.plan(rows, [f"{results['status']}  {found[0]}"], screen)
     if results["status"] == "done" and screen.format == "table":
-        screens.results(results, screen, found[0])
+        run_screen.results(results, screen, found[0])
     if options.verbose:
         screen.note((found[0] / "config.yaml").read_text())
     return 0
@@ -68,7 +68,7 @@ def show_plans(plans: Sequence[Plan], options: Options, screen: Screen) -> int:
     else:
         told = [f"{len(plans)} runs, {told[0]}, stages they share counted once"]
         listed = [row for row in rows.values() if row["state"] != "none"]
-    screens.plan(listed, told, screen, title=_title(plans))
+    run_screen.plan(listed, told, screen, title=_title(plans))
     if options.verbose:
         from transfer_cli.cli.run import show_settings
 

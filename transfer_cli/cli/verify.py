@@ -10,10 +10,10 @@ from transfer_cli.errors import ConfigError, Differs, Fault
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from transfer_cli.analysis.statistics import Interval
     from transfer_cli.cli.options import Options
     from transfer_cli.config.compose import Config
     from transfer_cli.report.screen import Screen
-    from transfer_cli.report.statistics import Interval
     from transfer_cli.rundir.rundir import RunDir
 
 
@@ -51,9 +51,9 @@ def expected(config: Config) -> Expect:
 
 def _runs(configs: Sequence[Config], options: Options, screen: Screen) -> list[RunDir]:
     """Every run, one after the other, in this process."""
-    from transfer_cli.cli.processes import to_start
     from transfer_cli.cli.run import plan_all, show_run
-    from transfer_cli.cli.work import open_run, quiet_threads, stop_of
+    from transfer_cli.runner.processes import to_start
+    from transfer_cli.runner.single_run import open_run, quiet_threads, stop_of
 
     plans = plan_all(list(configs), options)
     if any(to_start(made) for made in plans):
@@ -78,7 +78,7 @@ def _reached(results: dict[str, Any], expect: Expect) -> float:
 
 def _told(expect: Expect, values: list[float], options: Options, screen: Screen) -> int:
     """Prints both numbers side by side. Raises Differs (exit 9) where they are further apart than allowed."""
-    from transfer_cli.report.statistics import t_interval
+    from transfer_cli.analysis.statistics import t_interval
     from transfer_cli.report.tables import Column, Table
 
     got = t_interval(values)
@@ -107,11 +107,11 @@ def _told(expect: Expect, values: list[float], options: Options, screen: Screen)
 
 
 def _shown(value: float, half: float | None, expect: Expect) -> str:
-    from transfer_cli.report import names, numbers
-    from transfer_cli.report.statistics import Interval
+    from transfer_cli.analysis import numbers, run_labels
+    from transfer_cli.analysis.statistics import Interval
 
     half = float("nan") if half is None else half
-    scale = 100 if names.is_share(expect.metric) else 1
+    scale = 100 if run_labels.is_share(expect.metric) else 1
     return numbers.plus_minus(Interval(value, value - half, value + half), scale=scale)
 
 
@@ -122,7 +122,7 @@ def _got(got: Interval, expect: Expect) -> str:
 def _files(options: Options, screen: Screen) -> int:
     """Every stored file that a run rests on, against its checksum; of the runs of a query, of each."""
     from transfer_cli.cli.clean import with_needs
-    from transfer_cli.cli.refs import chosen
+    from transfer_cli.runner.run_selection import chosen
     from transfer_cli.store.store import Store
 
     store, runs = Store(options.runs / ".store", create=False), chosen(options)

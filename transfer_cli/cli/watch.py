@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from transfer_cli.cli.options import Options
 from transfer_cli.errors import ConfigError, Fault
-from transfer_cli.report.faces import render
+from transfer_cli.report.renderers import render
 from transfer_cli.report.screen import Screen, terminal
 from transfer_cli.report.tables import Table
 

@@ -18,9 +18,9 @@ SHOWN = 8  # allowed names in a line; more are left to `nearest`
 
 
 def settings(name: str) -> dict[str, Param]:
-    """Parameters of a fixed node: Root, Expect, Stage, Feed, Model, Input, Trainer, Evaluate, Runtime or View."""
+    """Parameters of a fixed node: Root, Expect, Stage, Loader, Model, Input, Trainer, Evaluate, Runtime or View."""
     homes = {"Trainer": "engine/settings.py", "Evaluate": "engine/settings.py", "Runtime": "engine/settings.py"}
-    home = homes.get(name, "data/describe.py" if name == "View" else "config/nodes.py")
+    home = homes.get(name, "data/open.py" if name == "View" else "config/nodes.py")
     return signature_of(PACKAGE / home, name).params
 
 
@@ -141,7 +141,7 @@ class Checker:
         trainer = self.bind(settings("Trainer"), made["trainer"], f"{key}.trainer", "trainer", fill=False)
         feed = {name: Param(name, "dict") for name in streams}
         feeds = self.bind(feed, made["feeds"], f"{key}.feeds", f"{method} (a stream)", fill=False)
-        feeds = {name: self.bind(settings("Feed"), f, f"{key}.feeds.{name}", "a stream") for name, f in feeds.items()}
+        feeds = {name: self.bind(settings("Loader"), f, f"{key}.feeds.{name}", "a stream") for name, f in feeds.items()}
         return {"method": method, **made, "trainer": trainer, "feeds": feeds}
 
     def _params(self, group: str, key: str, field: str, node: Json) -> dict[str, Param] | None:

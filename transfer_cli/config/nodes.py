@@ -1,5 +1,5 @@
 """Settings of the configuration itself, as signatures that check.py reads: the root, a stage's reserved keys, a model's
-input. Trainer, evaluate and runtime stand in engine/settings.py, views of data in data/describe.py."""
+input. Trainer, evaluate and runtime stand in engine/settings.py, views of data in data/open.py."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -49,7 +49,7 @@ class Stage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Feed:
+class Loader:
     """Settings of one stream of a method. `batch` null: the trainer's."""
 
     batch: Annotated[int, Range(1)] | None = None

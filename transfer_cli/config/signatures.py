@@ -16,7 +16,7 @@ from transfer_cli.config.syntax import Param as Param
 from transfer_cli.errors import ConfigError, Fault, nearest
 from transfer_cli.plugins import camel
 
-FOLDERS = {"method": "methods", "data": "data", "model": "models", "predictor": "predictors"}
+FOLDERS = {"method": "methods", "data": "data/readers", "model": "models", "predictor": "predictors"}
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from transfer_cli.data.decode import Fit, fitted, grey, picture
+from transfer_cli.data.array_cache import mapped, name_of, put, save
+from transfer_cli.data.array_cache import remember as remember
+from transfer_cli.data.contracts import Raw, RawPart
 from transfer_cli.data.fingerprints import digests as digests
 from transfer_cli.data.fingerprints import fingerprint as fingerprint
-from transfer_cli.data.keep import mapped, name_of, put, save
-from transfer_cli.data.keep import remember as remember
-from transfer_cli.data.raw import Raw, RawPart
+from transfer_cli.data.formats.decode import Fit, fitted, grey, picture
 from transfer_cli.errors import DataError, Fault, ResourceError
 
 SLOW_S = 1.0

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from transfer_cli.data.raw import Raw
+from transfer_cli.data.contracts import Raw
 from transfer_cli.errors import DataError, Fault, nearest
 
 Wanted = Sequence[str | int] | None

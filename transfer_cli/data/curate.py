@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from transfer_cli.data.raw import Finding, Raw, RawPart
+from transfer_cli.data.contracts import Finding, Raw, RawPart
 from transfer_cli.errors import DataError, Fault, nearest
 
 

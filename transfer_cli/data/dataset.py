@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from transfer_cli.data.cache import digests
-from transfer_cli.data.cut import draw, folds, noisy
+from transfer_cli.data.contracts import Raw
 from transfer_cli.data.groups import copies
-from transfer_cli.data.raw import Raw
+from transfer_cli.data.splits import draw, folds, noisy
 from transfer_cli.errors import DataError, Fault
 
 if TYPE_CHECKING:
-    from transfer_cli.data.describe import View
+    from transfer_cli.data.open import View
 
 Part = Literal["train", "val", "test"]
 UNKNOWN = "unknown"  # the class of all rows whose own class a net does not know

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from transfer_cli.data.raw import PARTS, Places, Raw, RawPart
+from transfer_cli.data.contracts import PARTS, Places, Raw, RawPart
 from transfer_cli.errors import DataError, Fault, nearest
 
 OTHERS = "others"

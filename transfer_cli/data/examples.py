@@ -6,7 +6,7 @@ from io import BytesIO
 from PIL import Image
 
 from transfer_cli.data.dataset import DataSet
-from transfer_cli.data.decode import picture
+from transfer_cli.data.formats.decode import picture
 
 SIDE = 128  # longest side of a picture that is made smaller, twice what is shown
 TINY = 40  # pixels of a picture that is kept as it is

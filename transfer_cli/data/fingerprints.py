@@ -9,8 +9,8 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
-from transfer_cli.data.keep import name_of, put
-from transfer_cli.data.raw import Raw, bad_file
+from transfer_cli.data.array_cache import name_of, put
+from transfer_cli.data.contracts import Raw, bad_file
 from transfer_cli.errors import ResourceError
 
 # A file changed less than this before it was read could change again within one tick of the clock: hash it anew.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from transfer_cli.data.raw import Raw
+    from transfer_cli.data.contracts import Raw
 
 
 class Groups:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from transfer_cli.data.decode import grey
-from transfer_cli.data.keep import remember
+from transfer_cli.data.array_cache import remember
+from transfer_cli.data.formats.decode import grey
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.seeds import seed_for
 

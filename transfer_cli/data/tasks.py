@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from transfer_cli.contracts import Batch, Task
 from transfer_cli.data.dataset import UNKNOWN, DataSet
-from transfer_cli.data.text import wants_causal
+from transfer_cli.data.readers.text import wants_causal
 from transfer_cli.data.tokenizers import Tokenizer
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.metrics.classification import classification, half_width, open_set

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from transfer_cli.data.keep import name_of, put
+from transfer_cli.data.array_cache import name_of, put
 from transfer_cli.errors import DataError, Fault, StoreError
 
 LEARNED = ("byte", "char", "bpe")

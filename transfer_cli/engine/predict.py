@@ -15,18 +15,18 @@ from torch import Tensor
 
 from transfer_cli.contracts import Inputs
 from transfer_cli.data.dataset import DataSet, Part
-from transfer_cli.data.decode import Fit, fitted, picture
-from transfer_cli.data.images import Images
-from transfer_cli.data.items import Items, tokenizer_of
-from transfer_cli.data.placed import placed
+from transfer_cli.data.formats.decode import Fit, fitted, picture
+from transfer_cli.data.placement import placed
 from transfer_cli.data.tasks import Classification
-from transfer_cli.data.texts import Texts, flat
-from transfer_cli.data.vectors import Vectors
-from transfer_cli.engine import passes
-from transfer_cli.engine.bench import Bench, Job
-from transfer_cli.engine.evaluate import settle_head
-from transfer_cli.engine.feed import Address, StepFeed
+from transfer_cli.engine import inference
+from transfer_cli.engine.evaluation import settle_head
+from transfer_cli.engine.loader import Address, StepLoader
+from transfer_cli.engine.stage_context import Job, StageContext
 from transfer_cli.errors import ConfigError, DataError, Fault
+from transfer_cli.kinds._items import DeviceDataset, tokenizer_of
+from transfer_cli.kinds.pictures import Images
+from transfer_cli.kinds.texts import Texts, flat
+from transfer_cli.kinds.vectors import Vectors
 from transfer_cli.models.tensors import unpack
 from transfer_cli.plugins import load_class
 from transfer_cli.predictors.support import as_logits
@@ -56,11 +56,11 @@ class Predicting:
         self.spec = json.loads(store.read(key, "stage.json"))["spec"]
         self.classes: list[str] = self.spec["classes"]
         self.target = target
-        self.bench = Bench(store, torch.device("cpu"), cache, None, Stop(), lambda: None)
+        self.context = StageContext(store, torch.device("cpu"), cache, None, Stop(), lambda: None)
         given = self.spec["model"]["input"]
         self.reads = "texts" if "tokenizer" in given else "vectors" if "width" in given else "pictures"
         self.job = Job("predict", key, self.spec, (), {}, plugins=plugins, seed=seed)
-        self.net = self.bench.net(self.job, self.spec["nets"][self.spec["headline"]]).eval()
+        self.net = self.context.net(self.job, self.spec["nets"][self.spec["headline"]]).eval()
         self.task = Classification(self.classes)
         self.differentiable = self.spec["predictor"]["predictor"] == "none"
         self.judge = self._head() if self.differentiable else self._predictor()
@@ -77,14 +77,14 @@ class Predicting:
 
     def texts(self, named: Sequence[tuple[str, str]]) -> Iterator[Row]:
         """Rows of (name, text)."""
-        tokenizer = tokenizer_of(self.spec["model"], self.bench.cache)
+        tokenizer = tokenizer_of(self.spec["model"], self.context.cache)
         assert tokenizer is not None, "asked only of a net that reads texts"
         length = int(self.spec["model"]["input"]["length"])
         for start in range(0, len(named), CHUNK):
             part = named[start : start + CHUNK]
             rows: list[Row] = [_row(name) for name, _ in part]
             found = flat(tokenizer.encode([text for _, text in part]))
-            items = Texts(found, _unlabelled(len(part)), length=length, policy="none", device=self.bench.device)
+            items = Texts(found, _unlabelled(len(part)), length=length, policy="none", device=self.context.device)
             self._score(rows, items)
             yield from rows
 
@@ -92,9 +92,9 @@ class Predicting:
         """Rows of a matrix [N, D]; `name` is where they come from. Raises DataError for another width."""
         self._fits(name, matrix.shape[1])
         for start in range(0, len(matrix), CHUNK):
-            values = torch.from_numpy(matrix[start : start + CHUNK]).to(self.bench.device)
+            values = torch.from_numpy(matrix[start : start + CHUNK]).to(self.context.device)
             rows = [_row(f"{name} row {start + i + 1}") for i in range(len(values))]
-            self._score(rows, Vectors(values, _unlabelled(len(rows)), policy="none", device=self.bench.device))
+            self._score(rows, Vectors(values, _unlabelled(len(rows)), policy="none", device=self.context.device))
             yield from rows
 
     def _fits(self, name: str, width: int) -> None:
@@ -104,18 +104,18 @@ class Predicting:
     @property
     def precision(self) -> str:
         """In which the run's net computes."""
-        return self.bench.precision(self.job)
+        return self.context.precision(self.job)
 
     def told(self, most: int) -> Iterator[tuple[Inputs, Tensor]]:
         """Inputs of at most `most` test rows, spread over them all, with the scores [B, C] that the run's evaluation
         stored for them. Raises DataError if the data are no longer those; ConfigError for a run without classes."""
-        found = json.loads(self.bench.store.read(self.job.key, "results.json"))["rules"][self.spec["headline"]]
-        scores = unpack(self.bench.store.read(self.job.key, f"scores-{found['scores']}.safetensors"))[0].get("scores")
+        found = json.loads(self.context.store.read(self.job.key, "results.json"))["rules"][self.spec["headline"]]
+        scores = unpack(self.context.store.read(self.job.key, f"scores-{found['scores']}.safetensors"))[0].get("scores")
         if scores is None:
             raise ConfigError(Fault("run", "its answers are not one class a row, so there is nothing to compare with"))
         data = self._unchanged("test", self.spec["test"], "the check reads it")
         job = replace(self.job, data={"target": data})
-        items = self.bench.feed(job, "target", "test", seed=job.seed).items
+        items = self.context.loader(job, "target", "test", seed=job.seed).items
         chosen = np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(np.int64))
         for index in torch.from_numpy(chosen).split(CHUNK):
             yield items.gather(index, "none", np.random.default_rng)[0], scores[index]
@@ -136,7 +136,7 @@ class Predicting:
             self._fits(data.title, read().shape[1])
         found: dict[str, np.ndarray] = {}
         for part in [part for part in PARTS if data.has(part, labelled=False)]:
-            features, labels = self.bench.feed(job, "target", part, labelled=False).features(self.net)
+            features, labels = self.context.loader(job, "target", part, labelled=False).features(self.net)
             found |= {f"{part}_features": features.cpu().numpy(), f"{part}_labels": labels.cpu().numpy()}
         return found
 
@@ -162,13 +162,13 @@ class Predicting:
 
     def _images(self, pictures: Sequence[np.ndarray]) -> Images:
         # a picture's channels may lie last in memory, and numpy would keep that order
-        pixels = placed(np.ascontiguousarray(np.stack(pictures)), self.bench.device)
+        pixels = placed(np.ascontiguousarray(np.stack(pictures)), self.context.device)
         view = _unlabelled(len(pictures))
-        return Images(pixels, view, self.spec["model"], policy="none", flip=False, device=self.bench.device)
+        return Images(pixels, view, self.spec["model"], policy="none", flip=False, device=self.context.device)
 
-    def _score(self, rows: Sequence[Row], items: Items) -> None:
-        feed = StepFeed(items, Address(0, "predict", "files"), batch=len(items), views=("none",))
-        for row, chances in zip(rows, self.score(feed).softmax(1).tolist(), strict=True):
+    def _score(self, rows: Sequence[Row], items: DeviceDataset) -> None:
+        loader = StepLoader(items, Address(0, "predict", "files"), batch=len(items), views=("none",))
+        for row, chances in zip(rows, self.score(loader).softmax(1).tolist(), strict=True):
             row |= {"class": self.classes[int(np.argmax(chances))], "probabilities": chances}
 
     def scores(self, inputs: Inputs) -> Tensor:
@@ -178,12 +178,12 @@ class Predicting:
             return found.float()
         return self.judge(self.net.features(inputs).float())
 
-    def score(self, feed: StepFeed) -> Tensor:
+    def score(self, loader: StepLoader) -> Tensor:
         """Scores [N, C] of every row."""
-        precision = self.bench.precision(self.job)
+        precision = self.context.precision(self.job)
         if self.differentiable:
-            return passes.rows(self.net, self.task, feed, precision)["scores"]
-        return self.judge(passes.features(self.net, feed, precision))
+            return inference.rows(self.net, self.task, loader, precision)["scores"]
+        return self.judge(inference.features(self.net, loader, precision))
 
     def _head(self) -> Callable[[Tensor], Tensor]:
         settle_head(self.net, self.task, "the run")
@@ -195,7 +195,7 @@ class Predicting:
         predictor = kind(**{name: value for name, value in settings.items() if name != "predictor"})
         data = self._unchanged("train", self.spec["support"], "this predictor reads it")
         job = replace(self.job, data={"target": data})
-        support, labels = self.bench.feed(job, "target", "train", seed=job.seed).features(self.net)
+        support, labels = self.context.loader(job, "target", "train", seed=job.seed).features(self.net)
 
         def judge(query: Tensor) -> Tensor:
             scores: Tensor = predictor.scores(support[None], labels[None], query[None], len(self.classes))

@@ -11,20 +11,20 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from transfer_cli.contracts import Feed
+from transfer_cli.contracts import Loader
 from transfer_cli.data.dataset import DataSet
-from transfer_cli.engine.bench import Bench, Job
+from transfer_cli.engine.stage_context import Job, StageContext
 from transfer_cli.losses.coral import coral
 from transfer_cli.models.weights import HEAD, load
-from transfer_cli.scores.a_distance import a_distance
-from transfer_cli.scores.h_score import h_score, h_score_shrunk
-from transfer_cli.scores.leep import leep
-from transfer_cli.scores.logme import logme
-from transfer_cli.scores.mmd import mmd
-from transfer_cli.scores.nce import nce
-from transfer_cli.scores.nearest import nearest
-from transfer_cli.scores.probe import probe
-from transfer_cli.scores.transrate import transrate
+from transfer_cli.transferability.a_distance import a_distance
+from transfer_cli.transferability.h_score import h_score, h_score_shrunk
+from transfer_cli.transferability.leep import leep
+from transfer_cli.transferability.logme import logme
+from transfer_cli.transferability.mmd import mmd
+from transfer_cli.transferability.nce import nce
+from transfer_cli.transferability.nearest import nearest
+from transfer_cli.transferability.probe import probe
+from transfer_cli.transferability.transrate import transrate
 
 SHUFFLES, THINNED, KEPT = 20, 10, 0.8
 MOST_ROWS = 2_000  # scored; more sharpen a score that is sharp enough to rank by
@@ -60,48 +60,48 @@ class Ranked:
     distances: Mapping[str, Figure] = field(default_factory=dict)
 
 
-def net_of(bench: Bench, job: Job, ref: Mapping[str, Any]) -> Any:
+def net_of(context: StageContext, job: Job, ref: Mapping[str, Any]) -> Any:
     """The net that a candidate starts from: of a file, of a stage in the store, or untaught."""
     if job.weights is None:
-        return bench.net(job, dict(ref)).eval()
-    net = bench.net(job, {"init": 0})
+        return context.net(job, dict(ref)).eval()
+    net = context.net(job, {"init": 0})
     load(net, job.weights)
     return net.eval()
 
 
 @torch.no_grad()
-def ranked(bench: Bench, job: Job, net: Any, *, every: bool = False) -> Ranked:
+def ranked(context: StageContext, job: Job, net: Any, *, every: bool = False) -> Ranked:
     """Scores of `net` on the target's labelled training rows, `every` one or at most MOST_ROWS of them, and how far
     features of the source lie from them. The rows, and how they are drawn and shuffled, are the same for every net."""
-    features, labels, seconds = _features(bench.feed(job, "target", "train", seed=job.seed), net)
+    features, labels, seconds = _features(context.loader(job, "target", "train", seed=job.seed), net)
     of = len(labels)
     kept = torch.arange(of) if every else some(labels, MOST_ROWS)
     x, y = features[kept], labels[kept]
-    scores = {name: figure(score, x, y, bench.stop) for name, score in OF_FEATURES.items()}
+    scores = {name: figure(score, x, y, context.stop) for name, score in OF_FEATURES.items()}
     if HEAD in net.heads:
         head = net.head(HEAD)
         chances = linear(x, head.weight.cpu(), head.bias.cpu()).double().softmax(1)
-        scores |= {name: figure(score, chances, y, bench.stop) for name, score in OF_CLASSES.items()}
+        scores |= {name: figure(score, chances, y, context.stop) for name, score in OF_CLASSES.items()}
     distances: dict[str, Figure] = {}
     if "source" in job.data:
-        there, took = _source(bench, job, net)
+        there, took = _source(context, job, net)
         seconds += took
-        distances = _apart(there, x, bench.stop)
+        distances = _apart(there, x, context.stop)
     return Ranked(len(y), of, seconds, scores, distances)
 
 
-def _source(bench: Bench, job: Job, net: Any) -> tuple[Tensor, float]:
+def _source(context: StageContext, job: Job, net: Any) -> tuple[Tensor, float]:
     """Features of validation rows of the source, which the net did not learn from; of training rows if there are
     none."""
     data: DataSet = job.data["source"]
     part = "val" if data.has("val", labelled=False) else "train"
-    found, _, seconds = _features(bench.feed(job, "source", part, labelled=False), net)
+    found, _, seconds = _features(context.loader(job, "source", part, labelled=False), net)
     return found, seconds
 
 
-def _features(feed: Feed, net: Any) -> tuple[Tensor, Tensor, float]:
+def _features(loader: Loader, net: Any) -> tuple[Tensor, Tensor, float]:
     start = time.perf_counter()
-    features, labels = feed.features(net)
+    features, labels = loader.features(net)
     return features.cpu(), labels.cpu(), time.perf_counter() - start
 
 

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from transfer_cli.contracts import Feed, Given, Task
-from transfer_cli.data.images import Images
+from transfer_cli.contracts import Loader, MethodInputs, Task
 from transfer_cli.data.tasks import Classification, Language
-from transfer_cli.data.texts import Blocks, Texts, flat
-from transfer_cli.engine import passes
-from transfer_cli.engine.feed import Address, StepFeed
-from transfer_cli.engine.loop import Training
+from transfer_cli.engine import inference
+from transfer_cli.engine.interleaved_timing import Contestants
+from transfer_cli.engine.loader import Address, StepLoader
 from transfer_cli.engine.settings import Trainer
-from transfer_cli.engine.turns import Contestants
+from transfer_cli.engine.training_step import Training
+from transfer_cli.kinds.pictures import Images
+from transfer_cli.kinds.texts import Blocks, Texts, flat
 from transfer_cli.methods.supervised import Supervised
 from transfer_cli.models import net as nets
 from transfer_cli.models.net import Net
@@ -34,21 +34,21 @@ def pixels(node: Json, rows: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
     return made, rng.integers(0, CLASSES, rows)
 
 
-def feed(node: Json, policy: str, batch: int, *, rows: int = ROWS, device: str = "cpu") -> StepFeed:
-    """A training feed over `pixels`."""
+def loader(node: Json, policy: str, batch: int, *, rows: int = ROWS, device: str = "cpu") -> StepLoader:
+    """A training loader over `pixels`."""
     made, labels = pixels(node, rows)
     view: Any = SimpleNamespace(index=np.arange(rows), labels=labels)
     where = torch.device(device)
     items = Images(torch.from_numpy(made).to(where), view, node, policy=policy, flip=True, device=where)
-    return StepFeed(items, Address(0, "fine_tune", "target"), batch=batch)
+    return StepLoader(items, Address(0, "fine_tune", "target"), batch=batch)
 
 
-def training(node: Json, net: Net, batches: Feed, trainer: Trainer, task: Task | None = None) -> Training:
+def training(node: Json, net: Net, batches: Loader, trainer: Trainer, task: Task | None = None) -> Training:
     """Supervised training of `net`, for `CLASSES` classes unless there is another task."""
     task = task or Classification([str(c) for c in range(CLASSES)])
     task.prepare(net)
     device = next(net.parameters()).device
-    method = Supervised(Given(net=net, tasks={"target": task})).to(device)
+    method = Supervised(MethodInputs(net=net, tasks={"target": task})).to(device)
     return Training(method, {"target": batches}, trainer, seed32=1, precision=node["precision"], device=device)
 
 
@@ -74,21 +74,21 @@ def contestants(node: Json, trainer: Trainer, device: torch.device) -> tuple[Con
         made = training(changed, net, batches, trainer, task)
         steps[word] = lambda made=made, t=t: float(made.step(next(t))["loss"])  # a float: a GPU must be done
         looks[word] = lambda made=made, net=net, task=task, precision=changed["precision"]: _looked(
-            net, task, made.feeds["target"], precision
+            net, task, made.loaders["target"], precision
         )
     return steps, looks
 
 
 def _looked(net: Net, task: Task, batches: Any, precision: str) -> None:
-    for part in passes.rows(net, task, batches, precision).values():
+    for part in inference.rows(net, task, batches, precision).values():
         part.cpu()
 
 
-def _rows(node: Json, net: Net, batch: int, device: torch.device) -> tuple[StepFeed, Task]:
+def _rows(node: Json, net: Net, batch: int, device: torch.device) -> tuple[StepLoader, Task]:
     """One batch of random rows, without augmentation, and what is learned from them."""
     task: Task = Classification([str(c) for c in range(CLASSES)])
     if "crop" in node["input"]:
-        return feed(node, "none", batch, rows=batch, device=str(device)), task
+        return loader(node, "none", batch, rows=batch, device=str(device)), task
     length, size = node["input"]["length"], node["input"]["size"]
     rng = np.random.default_rng(0)
     causal = net.backbone.causal
@@ -99,7 +99,7 @@ def _rows(node: Json, net: Net, batch: int, device: torch.device) -> tuple[StepF
         task = Language(known)
     kind: Any = Blocks if causal else Texts
     items = kind(tokens, view, length=length, policy="none", device=device)
-    return StepFeed(items, Address(0, "fine_tune", "target"), batch=batch), task
+    return StepLoader(items, Address(0, "fine_tune", "target"), batch=batch), task
 
 
 def fastest(words: Iterator[tuple[str, float]], tie: float = 0.05) -> str:

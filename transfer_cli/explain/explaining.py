@@ -12,7 +12,6 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from transfer_cli.data.items import tokenizer_of
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.explain import deletion, gradients
 from transfer_cli.explain.deletion import Deletion
@@ -20,6 +19,7 @@ from transfer_cli.explain.gradcam import feature_maps, gradcam
 from transfer_cli.explain.occlusion import occlusion
 from transfer_cli.explain.overlay import overlay
 from transfer_cli.explain.rollout import Attention, rollout
+from transfer_cli.kinds._items import tokenizer_of
 
 LIKELY = 0.2  # classes at least as probable are explained, the first in any case
 MOST = 3
@@ -110,7 +110,7 @@ class Explaining:
 
     def _tokens(self, text: str) -> tuple[Tensor, list[tuple[int, int]], Tensor]:
         """Numbers of the tokens, where each stands in the text, and which are of the text and not put around it."""
-        tokenizer = tokenizer_of(self.predicting.spec["model"], self.predicting.bench.cache)
+        tokenizer = tokenizer_of(self.predicting.spec["model"], self.predicting.context.cache)
         assert tokenizer is not None, "asked only of a net that reads texts"
         found, most = tokenizer.inner.encode(text), int(self.predicting.spec["model"]["input"]["length"])
         free = torch.tensor([not special for special in found.special_tokens_mask[:most]], dtype=torch.bool)

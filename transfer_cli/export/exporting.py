@@ -55,7 +55,7 @@ def _before(predicting: Any, path: Path) -> Json:
     if "digest" not in given:
         return preprocessing(given)
     beside = path.with_name(f"{path.name}.tokenizer.json")
-    put(beside, text_of(given["digest"], predicting.bench.cache))
+    put(beside, text_of(given["digest"], predicting.context.cache))
     return preprocessing(given, beside.name)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from transfer_cli.data.decode import Fit
+from transfer_cli.data.formats.decode import Fit
 
 Json = dict[str, Any]
 

@@ -16,7 +16,7 @@ from transfer_cli.signals import RELAY
 PRELOADED = [
     "transfer_cli.engine.stage",
     "transfer_cli.config.compose",
-    "transfer_cli.cli.child",
+    "transfer_cli.runner.child",
     "transfer_cli.methods.supervised",
     "transfer_cli.report.figures",
     "matplotlib.backends.backend_agg",

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from transfer_cli.contracts import Batch, Given, Method, Player, Stream, joined
+from transfer_cli.contracts import Batch, Method, MethodInputs, ParamGroup, Stream, joined
 
 
 class Both(NamedTuple):
@@ -41,12 +41,12 @@ class Aligned(Method):
     coupled = True
     tasks = ("classify",)
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: MethodInputs) -> None:
         super().__init__()
         self.net: Any = given.net
         self.task = given.tasks["source"]
 
-    def players(self) -> dict[str, Player]:
+    def param_groups(self) -> dict[str, ParamGroup]:
         return {"net": [self.net]}
 
     def both(self, batch: dict[str, Batch]) -> Both:

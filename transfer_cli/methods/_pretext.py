@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from transfer_cli.contracts import Batch, Given, Inputs, Method, joined
+from transfer_cli.contracts import Batch, Inputs, Method, MethodInputs, joined
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.models.backbone import InputSpec
 
@@ -13,7 +13,7 @@ class Pretext(Method):
 
     tasks = ("classify",)
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: MethodInputs) -> None:
         super().__init__()
         self.net = given.net
         self.net.heads.requires_grad_(False)

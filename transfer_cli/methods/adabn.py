@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from transfer_cli.contracts import Feed, Given, Method, Stream
+from transfer_cli.contracts import Loader, Method, MethodInputs, Stream
 from transfer_cli.errors import ConfigError, Fault
 
 
@@ -18,7 +18,7 @@ class Adabn(Method):
     steps = False
     name: ClassVar[str] = "adabn"
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: MethodInputs) -> None:
         super().__init__()
         self.net = given.net
         self.norms = [m for m in self.net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -26,13 +26,13 @@ class Adabn(Method):
             raise ConfigError(Fault("align", "the net has no BatchNorm layer", self.name, do="model=conv4 or resnet20"))
 
     @torch.no_grad()
-    def finish(self, feeds: dict[str, Feed]) -> None:
+    def finish(self, loaders: dict[str, Loader]) -> None:
         momenta = [norm.momentum for norm in self.norms]
         for norm in self.norms:
             norm.reset_running_stats()
             norm.train()
             norm.momentum = None  # cumulative average: every batch counts alike
-        for batch in feeds["target"].whole():
+        for batch in loaders["target"].whole():
             self.net.features(batch.inputs)
         for norm, momentum in zip(self.norms, momenta, strict=True):
             norm.momentum = momentum

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from transfer_cli.contracts import Given, Range
+from transfer_cli.contracts import MethodInputs, Range
 from transfer_cli.methods.supervised import Supervised
 
 
@@ -14,7 +14,7 @@ class Adapter(Supervised):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         bottleneck: Annotated[int, Range(1, 4096)] = 8,
         layers: tuple[str, ...] = (),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from torch import Tensor
 
-from transfer_cli.contracts import Batch, Given, Loss, Progress, Range
+from transfer_cli.contracts import Batch, Loss, MethodInputs, Progress, Range
 from transfer_cli.losses.certainty import entropies
 from transfer_cli.methods._aligned import Aligned
 
@@ -16,7 +16,7 @@ class Afn(Aligned):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         weight: Annotated[float, Range(0)] = 0.05,
         longer: Annotated[float, Range(0)] = 1.0,

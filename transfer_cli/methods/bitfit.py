@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from transfer_cli.contracts import Given, Range
+from transfer_cli.contracts import MethodInputs, Range
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.methods.supervised import Supervised
 
@@ -12,7 +12,7 @@ class Bitfit(Supervised):
     Biases of norms count; a BatchNorm whose bias learns also takes the statistics of the batches it sees. Raises
     ConfigError for a net without biases."""
 
-    def __init__(self, given: Given, *, label_smoothing: Annotated[float, Range(0, 1)] = 0.0) -> None:
+    def __init__(self, given: MethodInputs, *, label_smoothing: Annotated[float, Range(0, 1)] = 0.0) -> None:
         super().__init__(given, blocks=0, label_smoothing=label_smoothing)
         biases = [p for name, p in given.net.backbone.named_parameters() if name.endswith("bias")]
         if not biases:

@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from transfer_cli.contracts import Given, Range
+from transfer_cli.contracts import MethodInputs, Range
 from transfer_cli.losses.spectral import largest_singular
 from transfer_cli.methods._aligned import Both
 from transfer_cli.methods.dann import Dann
@@ -17,7 +17,7 @@ class Bsp(Dann):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         weight: Annotated[float, Range(0)] = 1.0,
         ramp: Annotated[float, Range(0, 1)] = 0.1,

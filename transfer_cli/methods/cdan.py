@@ -1,27 +1,27 @@
-"""Conditional domain-adversarial training: the critic sees features together with what the net predicts."""
+"""Conditional domain-adversarial training: the discriminator sees features together with what the net predicts."""
 
 from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from transfer_cli.contracts import Batch, Given, Range
+from transfer_cli.contracts import Batch, MethodInputs, Range
 from transfer_cli.losses.certainty import entropies
 from transfer_cli.methods._aligned import Both
 from transfer_cli.methods.dann import Dann
 
 
 class Cdan(Dann):
-    """Long et al. 2018, arXiv:1705.10667, eqs. 4 to 9: DANN with a critic of the outer product of features and class
-    probabilities, or of `random` products of both if that is not 0. `entropy`: CDAN+E, rows the net is sure of weigh
-    more, 1 + exp(-entropy)."""
+    """Long et al. 2018, arXiv:1705.10667, eqs. 4 to 9: DANN with a discriminator of the outer product of features and
+    class probabilities, or of `random` products of both if that is not 0. `entropy`: CDAN+E, rows the net is sure of
+    weigh more, 1 + exp(-entropy)."""
 
     of_features: Tensor  # [D, random]
     of_classes: Tensor  # [C, random]
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         weight: Annotated[float, Range(0)] = 1.0,
         ramp: Annotated[float, Range(0, 1)] = 0.1,

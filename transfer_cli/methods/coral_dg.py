@@ -6,7 +6,7 @@ from typing import Annotated
 
 from torch import Tensor
 
-from transfer_cli.contracts import Batch, Given, Loss, Progress, Range
+from transfer_cli.contracts import Batch, Loss, MethodInputs, Progress, Range
 from transfer_cli.losses.coral import coral
 from transfer_cli.methods.erm import Erm, by_domain, mean, several
 
@@ -19,7 +19,7 @@ class CoralDg(Erm):
 
     coupled = True
 
-    def __init__(self, given: Given, *, weight: Annotated[float, Range(0)] = 4.0) -> None:
+    def __init__(self, given: MethodInputs, *, weight: Annotated[float, Range(0)] = 4.0) -> None:
         super().__init__(given)
         self.weight, self.domains = weight, several(given, "coral_dg")
 

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from torch import Tensor
 
-from transfer_cli.contracts import Batch, Given, Loss, Progress, Range
+from transfer_cli.contracts import Batch, Loss, MethodInputs, Progress, Range
 from transfer_cli.losses import means
-from transfer_cli.losses.adversarial import rise
+from transfer_cli.losses.adversarial import ramp_up
 from transfer_cli.losses.coral import coral
 from transfer_cli.losses.mmd import jmmd, mk_mmd, mmd
 from transfer_cli.losses.swd import swd
@@ -34,7 +34,7 @@ class Discrepancy(Aligned):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         distance: Literal["euclidean", "cosine", "mmd", "mk_mmd", "jmmd", "coral", "swd", "wasserstein"] = "mk_mmd",
         weight: Annotated[float, Range(0, 1)] = 0.5,
@@ -46,7 +46,7 @@ class Discrepancy(Aligned):
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         both = self.both(batch)
-        share = self.weight * rise(at.fraction, self.ramp)
+        share = self.weight * ramp_up(at.fraction, self.ramp)
         distance = self._distance(both)
         value = share * self.scale * distance + (1 - share) * both.label_loss
         yield Loss("net", value, {"label": both.label_loss, self.distance: distance}, weight=len(batch["source"]))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from transfer_cli.contracts import Batch, Feed, Given, Loss, Method, Player, Progress, Stream
+from transfer_cli.contracts import Batch, Loader, Loss, Method, MethodInputs, ParamGroup, Progress, Stream
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.methods.linear_probe import logistic, solve
 
@@ -18,16 +18,16 @@ class Erm(Method):
     streams = {"source": Stream()}
     tasks = ("classify",)
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: MethodInputs) -> None:
         super().__init__()
         self.net, self.task = given.net, given.tasks["source"]
 
-    def players(self) -> dict[str, Player]:
+    def param_groups(self) -> dict[str, ParamGroup]:
         return {"net": [self.net]}
 
-    def refresh(self, feeds: dict[str, Feed], at: Progress) -> None:
+    def refresh(self, loaders: dict[str, Loader], at: Progress) -> None:
         if at.step == 0 and not unseen(self.net):
-            solve(self.net.heads[self.task.head], *feeds["source"].features(self.net), logistic)
+            solve(self.net.heads[self.task.head], *loaders["source"].features(self.net), logistic)
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         rows = batch["source"]
@@ -44,7 +44,7 @@ def _fresh(buffer: Tensor | bool | None, value: float) -> bool:
     return isinstance(buffer, Tensor) and bool((buffer == value).all())
 
 
-def several(given: Given, method: str) -> int:
+def several(given: MethodInputs, method: str) -> int:
     """How many domains the source has. Raises ConfigError if there are not two or more."""
     names = given.domains.get("source", ())
     if len(names) < 2:

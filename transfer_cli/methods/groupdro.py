@@ -6,7 +6,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from transfer_cli.contracts import Batch, Given, Loss, Progress, Range
+from transfer_cli.contracts import Batch, Loss, MethodInputs, Progress, Range
 from transfer_cli.methods.erm import Erm, by_domain, only, several
 
 
@@ -17,7 +17,7 @@ class Groupdro(Erm):
     coupled = True
     q: Tensor
 
-    def __init__(self, given: Given, *, eta: Annotated[float, Range(0)] = 0.01) -> None:
+    def __init__(self, given: MethodInputs, *, eta: Annotated[float, Range(0)] = 0.01) -> None:
         super().__init__(given)
         self.eta, self.domains = eta, several(given, "groupdro")
         self.register_buffer("q", torch.full((self.domains,), 1 / self.domains))

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar
 
-from transfer_cli.contracts import Given, Range
+from transfer_cli.contracts import MethodInputs, Range
 from transfer_cli.methods.supervised import Supervised
 
 
@@ -15,7 +15,7 @@ class Ia3(Supervised):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         layers: tuple[str, ...] = (),
         label_smoothing: Annotated[float, Range(0, 1)] = 0.0,

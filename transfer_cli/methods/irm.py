@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-from transfer_cli.contracts import Batch, Given, Loss, Progress, Range
+from transfer_cli.contracts import Batch, Loss, MethodInputs, Progress, Range
 from transfer_cli.losses.irm import irm_penalty
 from transfer_cli.methods.erm import Erm, by_domain, mean, only, several
 
@@ -17,7 +17,7 @@ class Irm(Erm):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         weight: Annotated[float, Range(0)] = 100.0,
         anneal: Annotated[float, Range(0, 1)] = 0.1,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
-from transfer_cli.contracts import Feed, Given, Method, Range, Stream
+from transfer_cli.contracts import Loader, Method, MethodInputs, Range, Stream
 
 GRID = tuple(10.0**power for power in range(-5, 4))
 Fit = Callable[[Tensor, Tensor, int, float], Tensor]
@@ -22,7 +22,7 @@ class LinearProbe(Method):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         solver: Literal["logistic", "ridge"] = "logistic",
         l2: Annotated[float, Range(0)] | None = None,
@@ -33,8 +33,8 @@ class LinearProbe(Method):
         self.fit: Fit = {"logistic": logistic, "ridge": ridge}[solver]
         self.l2, self.folds = l2, folds
 
-    def finish(self, feeds: dict[str, Feed]) -> None:
-        solve(self.net.heads[self.head], *feeds["target"].features(self.net), self.fit, self.l2, self.folds)
+    def finish(self, loaders: dict[str, Loader]) -> None:
+        solve(self.net.heads[self.head], *loaders["target"].features(self.net), self.fit, self.l2, self.folds)
 
 
 def solve(head: nn.Linear, features: Tensor, labels: Tensor, fit: Fit, l2: float | None = None, folds: int = 5) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from transfer_cli.contracts import Given, Range
+from transfer_cli.contracts import MethodInputs, Range
 from transfer_cli.methods.supervised import Supervised
 
 
@@ -13,7 +13,7 @@ class Lora(Supervised):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         rank: Annotated[int, Range(1, 4096)] = 8,
         alpha: Annotated[float, Range(0, 65536, above=True)] = 8.0,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
-from transfer_cli.contracts import Batch, Given, Loss, Player, Progress, Range, Stream
+from transfer_cli.contracts import Batch, Loss, MethodInputs, ParamGroup, Progress, Range, Stream
 from transfer_cli.losses.masked import hidden_patches, masked_error
 from transfer_cli.methods._pretext import Pretext, all_rows
 
@@ -28,7 +28,7 @@ class Mae(Pretext):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         patch: Annotated[int, Range(1, 256)] = 4,
         share: Annotated[float, Range(0, 1, above=True)] = 0.75,
@@ -39,7 +39,7 @@ class Mae(Pretext):
         self.patch, self.share = patch, share
         self.decoder = Decoder(given.net.width, given.net.input.channels, given.net.input.crop, channels)
 
-    def players(self) -> dict[str, Player]:
+    def param_groups(self) -> dict[str, ParamGroup]:
         return {"net": [self.net.backbone, self.decoder]}
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:

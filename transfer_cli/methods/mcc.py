@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-from transfer_cli.contracts import Batch, Given, Loss, Progress, Range
+from transfer_cli.contracts import Batch, Loss, MethodInputs, Progress, Range
 from transfer_cli.losses.certainty import class_confusion
 from transfer_cli.methods._aligned import Aligned
 
@@ -13,7 +13,7 @@ class Mcc(Aligned):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         weight: Annotated[float, Range(0)] = 1.0,
         temperature: Annotated[float, Range(0, above=True)] = 2.5,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor
 
-from transfer_cli.contracts import Batch, Given, Loss, Player, Progress, Range
+from transfer_cli.contracts import Batch, Loss, MethodInputs, ParamGroup, Progress, Range
 from transfer_cli.losses.swd import swd
 from transfer_cli.methods._aligned import Aligned
 
@@ -20,7 +20,7 @@ class Mcd(Aligned):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         weight: Annotated[float, Range(0)] = 1.0,
         generator_steps: Annotated[int, Range(1)] = 4,
@@ -34,7 +34,7 @@ class Mcd(Aligned):
         self.net.heads.requires_grad_(False)
         self.first.requires_grad_(True)
 
-    def players(self) -> dict[str, Player]:
+    def param_groups(self) -> dict[str, ParamGroup]:
         return {"backbone": [self.net.backbone], "heads": [self.first, self.second]}
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:

@@ -6,8 +6,8 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from transfer_cli.contracts import Batch, Given, Loss, Player, Progress, Range
-from transfer_cli.losses.adversarial import reverse, rise
+from transfer_cli.contracts import Batch, Loss, MethodInputs, ParamGroup, Progress, Range
+from transfer_cli.losses.adversarial import gradient_reversal, ramp_up
 from transfer_cli.methods._aligned import Aligned
 
 
@@ -19,7 +19,7 @@ class Mdd(Aligned):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         weight: Annotated[float, Range(0)] = 1.0,
         margin: Annotated[float, Range(1)] = 4.0,
@@ -32,13 +32,13 @@ class Mdd(Aligned):
         classes = self.net.heads[self.task.head].out_features
         self.rival = nn.Sequential(nn.Linear(given.net.width, hidden), nn.ReLU(), nn.Linear(hidden, classes))
 
-    def players(self) -> dict[str, Player]:
+    def param_groups(self) -> dict[str, ParamGroup]:
         return {"net": [self.net], "rival": [self.rival]}
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         both = self.both(batch)
-        strength = self.reversal * rise(at.fraction, self.ramp)
-        rival = self.rival(reverse(both.features, strength)).float()
+        strength = self.reversal * ramp_up(at.fraction, self.ramp)
+        rival = self.rival(gradient_reversal(both.features, strength)).float()
         near, far = rival.split([len(both.source), len(both.target)])
         alike = nn.functional.cross_entropy(near, both.source_scores.argmax(1))
         unlike = _unlike(far, both.target_scores.argmax(1))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from transfer_cli.contracts import Batch, Ema, Given, Loss, Progress, Range, Stream
+from transfer_cli.contracts import Batch, Ema, Loss, MethodInputs, Progress, Range, Stream
 from transfer_cli.losses.consistency import consistency, imbalance
 from transfer_cli.methods._aligned import Aligned
 
@@ -26,7 +26,7 @@ class MeanTeacher(Aligned):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         weight: Annotated[float, Range(0)] = 3.0,
         threshold: Annotated[float, Range(0, 1)] = 0.968,

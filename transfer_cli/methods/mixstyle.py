@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from transfer_cli.contracts import Batch, Given, Loss, Progress, Range
+from transfer_cli.contracts import Batch, Loss, MethodInputs, Progress, Range
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.losses.style import restyled
 from transfer_cli.methods.erm import Erm
@@ -23,7 +23,7 @@ class Mixstyle(Erm):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         blocks: Annotated[int, Range(1)] = 3,
         alpha: Annotated[float, Range(0, above=True)] = 0.1,

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-from transfer_cli.contracts import Batch, Given, Loss, Progress, Range
-from transfer_cli.losses.adversarial import reverse, rise
+from transfer_cli.contracts import Batch, Loss, MethodInputs, Progress, Range
+from transfer_cli.losses.adversarial import gradient_reversal, ramp_up
 from transfer_cli.losses.open_set import boundary
 from transfer_cli.methods._aligned import Aligned
 
@@ -19,7 +19,7 @@ class Osbp(Aligned):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         weight: Annotated[float, Range(0)] = 1.0,
         threshold: Annotated[float, Range(0, 1)] = 0.5,
@@ -30,6 +30,6 @@ class Osbp(Aligned):
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         both = self.both(batch)
-        edge = boundary(self.head(reverse(both.target, rise(at.fraction, self.ramp))), self.threshold)
+        edge = boundary(self.head(gradient_reversal(both.target, ramp_up(at.fraction, self.ramp))), self.threshold)
         value = both.label_loss + self.weight * edge
         yield Loss("net", value, {"label": both.label_loss, "boundary": edge}, weight=len(batch["source"]))

@@ -1,11 +1,11 @@
-"""Partial adaptation: source classes that the target does not seem to have count less, for critic and labels."""
+"""Partial adaptation: source classes that the target does not seem to have count less, for discriminator and labels."""
 
 from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from transfer_cli.contracts import Batch, Feed, Given, Progress, Range, Stream
+from transfer_cli.contracts import Batch, Loader, MethodInputs, Progress, Range, Stream
 from transfer_cli.methods._aligned import Both
 from transfer_cli.methods._whole import features_of
 from transfer_cli.methods.dann import Dann
@@ -13,8 +13,8 @@ from transfer_cli.methods.dann import Dann
 
 class Pada(Dann):
     """PADA, Cao et al. 2018, arXiv:1808.04205, eqs. 2 to 4: DANN in which a source row counts as its class does, for
-    the critic and for the labels. The weight of a class is the mean of the net's predictions over all target rows, the
-    largest being 1; it is renewed `renewals` times over training."""
+    the discriminator and for the labels. The weight of a class is the mean of the net's predictions over all target
+    rows, the largest being 1; it is renewed `renewals` times over training."""
 
     streams = {"source": Stream(), "target": Stream(labelled=False)}
     classes = "partial"
@@ -22,7 +22,7 @@ class Pada(Dann):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         weight: Annotated[float, Range(0)] = 1.0,
         ramp: Annotated[float, Range(0, 1)] = 0.1,
@@ -34,9 +34,9 @@ class Pada(Dann):
         self.register_buffer("shares", torch.ones(self.net.heads[self.task.head].out_features))
 
     @torch.no_grad()
-    def refresh(self, feeds: dict[str, Feed], at: Progress) -> None:
+    def refresh(self, loaders: dict[str, Loader], at: Progress) -> None:
         if at.renews(self.renewals):
-            self.shares.copy_(shares_of(self.head(features_of(self.net, feeds["target"]))))
+            self.shares.copy_(shares_of(self.head(features_of(self.net, loaders["target"]))))
 
     def row_weights(self, both: Both, source: Batch) -> tuple[Tensor, Tensor]:
         return self.shares[source.target()], torch.ones_like(both.target[:, 0])

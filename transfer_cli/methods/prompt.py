@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar
 
-from transfer_cli.contracts import Given, Range
+from transfer_cli.contracts import MethodInputs, Range
 from transfer_cli.methods.supervised import Supervised
 from transfer_cli.models.peft import Kind
 
@@ -17,7 +17,7 @@ class Prompt(Supervised):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         kind: Kind = "prompt",
         tokens: Annotated[int, Range(1, 1024)] = 20,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated
 
-from transfer_cli.contracts import Batch, Given, Loss, Progress, Range, Stream, joined
+from transfer_cli.contracts import Batch, Loss, MethodInputs, Progress, Range, Stream, joined
 from transfer_cli.losses.consistency import confident
 from transfer_cli.methods._aligned import Aligned
 
@@ -23,7 +23,7 @@ class PseudoLabel(Aligned):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         weight: Annotated[float, Range(0)] = 1.0,
         threshold: Annotated[float, Range(0, 1)] = 0.95,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from transfer_cli.contracts import Batch, Given, Loss, Player, Progress, Stream
+from transfer_cli.contracts import Batch, Loss, MethodInputs, ParamGroup, Progress, Stream
 from transfer_cli.methods._pretext import Pretext, all_rows
 
 TURNS = 4
@@ -21,12 +21,12 @@ class Rotation(Pretext):
         "target": Stream(labelled=False, views=("weak",), side="target"),
     }
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: MethodInputs) -> None:
         super().__init__(given)
         self._pictures_only("rotation")
         self.turn = nn.Linear(given.net.width, TURNS)
 
-    def players(self) -> dict[str, Player]:
+    def param_groups(self) -> dict[str, ParamGroup]:
         return {"net": [self.net.backbone, self.turn]}
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from transfer_cli.contracts import Batch, Feed, Given, Loss, Method, Player, Progress, Range, Stream
+from transfer_cli.contracts import Batch, Loader, Loss, Method, MethodInputs, ParamGroup, Progress, Range, Stream
 from transfer_cli.losses.certainty import information
 from transfer_cli.methods._whole import features_of
 
@@ -26,7 +26,7 @@ class Shot(Method):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         pseudo: Annotated[float, Range(0)] = 0.3,
         renewals: Annotated[int, Range(1)] = 15,
@@ -38,13 +38,13 @@ class Shot(Method):
         self.net.heads.requires_grad_(False)
         self.register_buffer("labels", torch.zeros(given.rows["target"], dtype=torch.int64))
 
-    def players(self) -> dict[str, Player]:
+    def param_groups(self) -> dict[str, ParamGroup]:
         return {"net": [self.net.backbone]}
 
     @torch.no_grad()
-    def refresh(self, feeds: dict[str, Feed], at: Progress) -> None:
+    def refresh(self, loaders: dict[str, Loader], at: Progress) -> None:
         if self.pseudo and at.renews(self.renewals):
-            features = features_of(self.net, feeds["target"])
+            features = features_of(self.net, loaders["target"])
             self.labels.copy_(pseudo_labels(features, self.head(features)))
 
     def head(self, features: Tensor) -> Tensor:

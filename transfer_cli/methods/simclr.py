@@ -6,7 +6,7 @@ from typing import Annotated
 import torch
 from torch import nn
 
-from transfer_cli.contracts import Batch, Given, Loss, Player, Progress, Range, Stream
+from transfer_cli.contracts import Batch, Loss, MethodInputs, ParamGroup, Progress, Range, Stream
 from transfer_cli.losses.contrast import nt_xent
 from transfer_cli.methods._pretext import Pretext, together
 
@@ -25,7 +25,7 @@ class Simclr(Pretext):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         width: Annotated[int, Range(1)] = 128,
         temperature: Annotated[float, Range(0, above=True)] = 0.5,
@@ -35,7 +35,7 @@ class Simclr(Pretext):
         features = given.net.width
         self.project = nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, width))
 
-    def players(self) -> dict[str, Player]:
+    def param_groups(self) -> dict[str, ParamGroup]:
         return {"net": [self.net.backbone, self.project]}
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:

@@ -5,7 +5,19 @@ from typing import Annotated, Any
 
 from torch import Tensor, nn
 
-from transfer_cli.contracts import Batch, Ema, Feed, Given, Inputs, Loss, Method, Player, Progress, Range, Stream
+from transfer_cli.contracts import (
+    Batch,
+    Ema,
+    Inputs,
+    Loader,
+    Loss,
+    Method,
+    MethodInputs,
+    ParamGroup,
+    Progress,
+    Range,
+    Stream,
+)
 from transfer_cli.losses import mixing
 
 
@@ -20,7 +32,7 @@ class Supervised(Method):
 
     def __init__(
         self,
-        given: Given,
+        given: MethodInputs,
         *,
         blocks: Annotated[int, Range(0)] | None = None,
         layer_decay: Annotated[float, Range(0, 1, above=True)] = 1.0,
@@ -49,12 +61,12 @@ class Supervised(Method):
         self.learning = list(parameters)
         self._learn(len(self.learning))
 
-    def players(self) -> dict[str, Player]:
+    def param_groups(self) -> dict[str, ParamGroup]:
         depth = len(self.learning)
         blocks = [(block, self.layer_decay ** (depth - i)) for i, block in enumerate(self.learning)]
         return {"net": [*blocks, (self.head, 1.0)]}
 
-    def refresh(self, feeds: dict[str, Feed], at: Progress) -> None:
+    def refresh(self, loaders: dict[str, Loader], at: Progress) -> None:
         if self.unfreeze or self.head_warmup:
             self._learn(0 if at.fraction < self.head_warmup else self._awake(at))
 

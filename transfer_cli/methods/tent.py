@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from transfer_cli.contracts import Batch, Given, Loss, Player, Progress, Stream
+from transfer_cli.contracts import Batch, Loss, MethodInputs, ParamGroup, Progress, Stream
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.losses.certainty import entropies
 from transfer_cli.methods.adabn import Adabn
@@ -20,7 +20,7 @@ class Tent(Adabn):
     name = "tent"
     taught = True
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: MethodInputs) -> None:
         super().__init__(given)
         self.head = given.tasks["target"].head
         if self.head not in self.net.heads:
@@ -31,7 +31,7 @@ class Tent(Adabn):
         for p in self.turning:
             p.requires_grad_(True)
 
-    def players(self) -> dict[str, Player]:
+    def param_groups(self) -> dict[str, ParamGroup]:
         return {"net": self.turning}
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:

@@ -99,5 +99,5 @@ def _checked(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 def half_width(share: float, n: int) -> float:
     """Half the width of the 95 % Wilson interval of a share of n rows. The interval lies around another centre than
-    the share; its ends are in report/statistics.py."""
+    the share; its ends are in analysis/statistics.py."""
     return float(Z95 / (1 + Z95**2 / n) * (share * (1 - share) / n + Z95**2 / (4 * n**2)) ** 0.5)

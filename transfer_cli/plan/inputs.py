@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transfer_cli.config.signatures import signature
 from transfer_cli.data.dataset import DataSet
-from transfer_cli.data.text import wants_causal
+from transfer_cli.data.readers.text import wants_causal
 from transfer_cli.data.tokenizers import fitted
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.plan.plan import Json

@@ -10,21 +10,21 @@ from transfer_cli.config.compose import Config
 from transfer_cli.config.signatures import PACKAGE, Signature, signature
 from transfer_cli.data.cache import digests
 from transfer_cli.data.dataset import DataSet, Part
-from transfer_cli.data.describe import describe_pair
+from transfer_cli.data.open import describe_pair
 from transfer_cli.errors import ConfigError, DataError, Fault
-from transfer_cli.plan import classes, closure, demands, inputs, origin
+from transfer_cli.plan import classes, code_hash, demands, inputs, origin
 from transfer_cli.plan.episodes import enough_for_episodes
 from transfer_cli.plan.plan import Json, Plan, Stage, Stamps, key_of, stamps_of
 from transfer_cli.plan.precision import resolved
-from transfer_cli.rules import LABEL_FREE
+from transfer_cli.selection_rules import LABEL_FREE
 
 AUGMENT = PACKAGE / "data" / "augment.py"
 VALIDATORS = PACKAGE / "metrics" / "label_free.py"
 # what every stage that reads data runs on, by kind of row: rows, how they reach a net, metrics of validation and test
 READERS = {
-    "pictures": ("data/dataset.py", "data/cache.py", "data/decode.py", "metrics/classification.py"),
-    "texts": ("data/dataset.py", "data/texts.py", "metrics/classification.py", "metrics/language.py"),
-    "vectors": ("data/dataset.py", "data/vectors.py", "metrics/classification.py"),
+    "pictures": ("data/dataset.py", "data/cache.py", "data/formats/decode.py", "metrics/classification.py"),
+    "texts": ("data/dataset.py", "kinds/texts.py", "metrics/classification.py", "metrics/language.py"),
+    "vectors": ("data/dataset.py", "kinds/vectors.py", "metrics/classification.py"),
 }
 RESERVED = ("method", "seed", "rule", "trainer", "feeds")
 Opened = dict[str, tuple[DataSet, DataSet | None, Stamps]]  # by the nodes of data and source
@@ -355,11 +355,15 @@ class Planner:
         features, files = self._closure(names, extra), self._closure(names | trained, extra)
         self.code |= files.keys()
         # what decides features stands alone too: methods and predictors share them
-        return {"hub": closure.HUB, "features": closure.hash_of(features), "files": closure.hash_of(files)}
+        return {
+            "hub": code_hash.ENGINE_VERSION,
+            "features": code_hash.hash_of(features),
+            "files": code_hash.hash_of(files),
+        }
 
     def _closure(self, names: Iterable[tuple[str, str]], extra: Iterable[Path]) -> dict[Path, str]:
         paths = {*(signature(group, name, self.plugins).path for group, name in names), *extra}
-        return closure.closure_of(sorted(paths), self.cache)
+        return code_hash.closure_of(sorted(paths), self.cache)
 
     def _family(self, side: str) -> str:
         family = str(self.values[side if side == "source" else "data"]["family"])

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from transfer_cli.report import names, numbers
-from transfer_cli.report.significance import ALPHA, Difference, holm, paired
-from transfer_cli.report.statistics import Interval, mean
+from transfer_cli.analysis import numbers, run_labels
+from transfer_cli.analysis.significance import ALPHA, Difference, holm, paired
+from transfer_cli.analysis.statistics import Interval, mean
 from transfer_cli.report.tables import Column, Table, Unit
 
 FIRM = 3  # folds below which drawing them anew says nothing
@@ -77,7 +77,7 @@ class Advice:
 def judged(entries: Sequence[Entry], metric: str, *, folds: int, rows: int, counts: Mapping[str, int]) -> Advice:
     """The entries in order, tested fold by fold against the first; all tests corrected together. `rows`: of a fold;
     `folds`: parts that the training rows were cut into; `counts`: of these rows, by class."""
-    sign = names.sign(metric)
+    sign = run_labels.sign(metric)
     stayed = sorted((e for e in entries if not e.why and e.score is not None), key=lambda e: sign * (e.score or 0.0))
     dropped = [each for each in entries if each not in stayed]
     tests = [_test(each, stayed[0], metric, folds, rows) for each in stayed]
@@ -89,7 +89,7 @@ def _test(entry: Entry, first: Entry, metric: str, folds: int, rows: int) -> Dif
     shared = sorted(set(entry.values) & set(first.values))
     if entry is first or len(shared) < 2:
         return None
-    grain = 1 / rows if names.metric(metric) == "accuracy" else 0.0
+    grain = 1 / rows if run_labels.metric(metric) == "accuracy" else 0.0
     return paired([entry.values[fold] - first.values[fold] for fold in shared], grain, overlap=1 / (folds - 1))
 
 
@@ -103,7 +103,7 @@ def interval(entry: Entry, folds: int) -> Interval:
 
 def table(found: Advice, *, title: str, notes: Sequence[str]) -> Table:
     """The contenders; of a JSON document also `take`, `ties` and `not_tried`."""
-    share = names.is_share(found.metric)
+    share = run_labels.is_share(found.metric)
     unit: Unit = "%" if share else ""
     columns = [
         Column("source_model", head="source model"),
@@ -111,7 +111,7 @@ def table(found: Advice, *, title: str, notes: Sequence[str]) -> Table:
         Column("words", only="machine"),
         Column("steps", "n"),
         Column("folds", "n", only="machine"),
-        Column("mean", unit, names.heading(found.metric), "right", True, ("lo", "hi")),
+        Column("mean", unit, run_labels.heading(found.metric), "right", True, ("lo", "hi")),
         Column("delta", "+%" if share else "+", "to the first", "right", True),
         Column("p_holm", "p", "p Holm"),
         Column("cost", "s"),
@@ -159,16 +159,16 @@ def sentences(found: Advice) -> list[str]:
 
 
 def _value(found: Advice, entry: Entry) -> str:
-    return f"{names.heading(found.metric)} {_told(interval(entry, found.folds), found.metric)}"
+    return f"{run_labels.heading(found.metric)} {_told(interval(entry, found.folds), found.metric)}"
 
 
 def _told(value: Interval, metric: str) -> str:
-    return numbers.plus_minus(value, scale=100 if names.is_share(metric) else 1)
+    return numbers.plus_minus(value, scale=100 if run_labels.is_share(metric) else 1)
 
 
 def _difference(found: Advice, entry: Entry) -> str:
     test = found.tests[list(found.stayed).index(entry)]
-    scale = 100 if names.is_share(found.metric) else 1
+    scale = 100 if run_labels.is_share(found.metric) else 1
     return numbers.signed(test.delta, scale=scale) if test else "by one fold alone"
 
 
@@ -199,13 +199,13 @@ def _against_scratch(found: Advice, take: Entry) -> list[str]:
     test, real = found.against_take(scratch)
     if test is None:
         return ["WARNING not shown better than scratch: one fold judged both"]
-    gap = numbers.signed(test.delta, scale=100 if names.is_share(found.metric) else 1)
+    gap = numbers.signed(test.delta, scale=100 if run_labels.is_share(found.metric) else 1)
     return [f"scratch: {gap}, so transfer helps" if real else f"WARNING not shown better than scratch: it is at {gap}"]
 
 
 def _against_majority(found: Advice, take: Entry) -> list[str]:
     """What the most frequent class of the training rows reaches if it is always the answer, nothing learned."""
-    if names.metric(found.metric) != "accuracy":
+    if run_labels.metric(found.metric) != "accuracy":
         return []
     often, rows = max(found.counts.items(), key=lambda item: item[1])
     share, low = rows / sum(found.counts.values()), interval(take, found.folds).lo
@@ -221,7 +221,7 @@ def _firm(found: Advice, take: Entry) -> list[str]:
         return []
     if len(common) < FIRM:
         return [f"firm?  not to be said: judged by {len(common)} fold{'s' * (len(common) != 1)} that all have"]
-    sign, leads, equals = names.sign(found.metric), 0, 0
+    sign, leads, equals = run_labels.sign(found.metric), 0, 0
     for draw in product(common, repeat=len(common)):
         best = min(found.stayed, key=lambda each: sign * mean([each.values[fold] for fold in draw]))
         leads += best is take

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from transfer_cli.analysis.groups import Group, Run
+from transfer_cli.analysis.statistics import Interval, mean, t_interval
 from transfer_cli.errors import TransferError
 from transfer_cli.report.figures import WATCHED
-from transfer_cli.report.groups import Group, Run
-from transfer_cli.report.statistics import Interval, mean, t_interval
 from transfer_cli.store.disk import read_file
 
 Rows = Sequence[Mapping[str, Any]]

@@ -11,10 +11,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from transfer_cli.analysis import run_labels
+from transfer_cli.analysis.stored_scores import unpacked
 from transfer_cli.errors import Fault, TransferError
-from transfer_cli.report import names
-from transfer_cli.report.faces import render
-from transfer_cli.report.scores import unpacked
+from transfer_cli.report.renderers import render
 from transfer_cli.report.tables import Column, Table
 from transfer_cli.report.text import clean
 
@@ -33,7 +33,7 @@ def draw(folder: Path) -> None:
     show. Raises TransferError naming those that failed; the others are there."""
     results, plan = (json.loads((folder / name).read_bytes()) for name in ("results.json", "plan.json"))
     rows = [json.loads(line) for line in (folder / "rows.jsonl").read_bytes().splitlines()]
-    title = f"{results['choices'].get('strategy', 'run')}, {names.path_of_data(results)}, run {results['id']}"
+    title = f"{results['choices'].get('strategy', 'run')}, {run_labels.path_of_data(results)}, run {results['id']}"
     figures: dict[str, Callable[[Path], None]] = {}
     if rows:
         figures["curves.png"] = partial(curves, rows, title=title)
@@ -151,14 +151,14 @@ def _watched(ax: Any, rows: Sequence[Row], starts: Mapping[str, int], key: str, 
     color, marker = (GREY, "x") if oracle else STYLES[number % len(STYLES)]
     label = "oracle: test, no result" if oracle else key.partition("/")[0]
     metric = key.partition("/")[2]
-    scale = 100 if names.is_share(metric) else 1
+    scale = 100 if run_labels.is_share(metric) else 1
     for stage in starts:
         steps, values = _points(rows, starts, stage, key)
         if steps:
             ax.plot(steps, [scale * v for v in values], marker=marker, color=color, label=label, markersize=4,
                     linestyle=":" if oracle else "-", linewidth=1.4, clip_on=False)  # fmt: skip
             label = "_"  # once in the legend
-    ax.set_ylabel(f"validation {names.heading(metric)}")
+    ax.set_ylabel(f"validation {run_labels.heading(metric)}")
     ax.legend(fontsize=8, frameon=False, loc="best")
 
 

@@ -5,9 +5,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from transfer_cli.report import names, numbers
-from transfer_cli.report.faces import markdown
-from transfer_cli.report.screens import by_rule, cell
+from transfer_cli.analysis import numbers, run_labels
+from transfer_cli.report.renderers import markdown
+from transfer_cli.report.run_screen import by_rule, cell
 from transfer_cli.report.text import clean
 
 Results = Mapping[str, Any]
@@ -23,7 +23,7 @@ def model_card(results: Results) -> str:
 def _head(results: Results) -> str:
     choices, head = results["choices"], results.get("headline")
     lines = [
-        f"# {markdown(str(choices.get('strategy', UNKNOWN)))}, {markdown(names.path_of_data(results))}",
+        f"# {markdown(str(choices.get('strategy', UNKNOWN)))}, {markdown(run_labels.path_of_data(results))}",
         _finding(results, head) if head else "No result: this run was not evaluated.",
     ]
     return "\n\n".join(lines)
@@ -31,9 +31,10 @@ def _head(results: Results) -> str:
 
 def _finding(results: Results, head: Results) -> str:
     text = cell(results["metrics"][head["rule"]], head["name"], head["rule"])
-    unit = " %" if names.is_share(head["name"]) else ""
+    unit = " %" if run_labels.is_share(head["name"]) else ""
     return (
-        f"**{names.label(head['name'])}{unit}: {text}** on {markdown(names.data(results))}, rule {head['rule']}, "
+        f"**{run_labels.label(head['name'])}{unit}: {text}** on {markdown(run_labels.data(results))}, "
+        f"rule {head['rule']}, "
         f"± 95 % over {numbers.count(head['n'])} {markdown(str(head['over']))}. One seed: other seeds differ."
     )
 
@@ -46,10 +47,10 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) 
 
 def _scores(results: Results) -> str:
     rules = by_rule(results)
-    shown = sorted({name for found in rules.values() for name in found if names.overall(name)})
+    shown = sorted({name for found in rules.values() for name in found if run_labels.overall(name)})
     if not shown:
         return ""
-    body = [[names.heading(name), *(cell(found, name, rule) for rule, found in rules.items())] for name in shown]
+    body = [[run_labels.heading(name), *(cell(found, name, rule) for rule, found in rules.items())] for name in shown]
     note = "In brackets: chosen by looking at the test pictures, no result.\n\n" if "oracle" in rules else ""
     return f"## Test scores by selection rule\n\n{note}{_table(['metric', *rules], body)}"
 

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from transfer_cli.analysis import run_labels
+from transfer_cli.analysis.comparison import Comparison, pareto
+from transfer_cli.analysis.groups import Group
+from transfer_cli.analysis.statistics import mean
 from transfer_cli.errors import Fault, StoreError
-from transfer_cli.report import curves, names
-from transfer_cli.report.comparison import Comparison, pareto
+from transfer_cli.report import curves
 from transfer_cli.report.figures import GREY, STYLES, finish, new_figure
-from transfer_cli.report.groups import Group
-from transfer_cli.report.statistics import mean
 from transfer_cli.report.text import clean
 
 MOST = 24  # groups drawn, the best
@@ -34,7 +35,7 @@ def draw(found: Comparison, path: Path, title: str = "") -> None:
 
 
 def _scale(found: Comparison) -> int:
-    return 100 if names.is_share(found.metric) else 1
+    return 100 if run_labels.is_share(found.metric) else 1
 
 
 def _style(number: int) -> dict[str, Any]:
@@ -55,7 +56,9 @@ def _bars(ax: Any, found: Comparison, groups: Sequence[Group]) -> None:
         ax.axvline(scale * mean(base.values(found.metric)), color=GREY, linestyle=":", linewidth=1)
     ax.set_yticks(range(len(groups)), [_label(group, found) for group in groups], fontsize=8, parse_math=False)
     ax.set_ylim(len(groups) - 0.4, -0.6)
-    ax.set_xlabel(f"{names.heading(found.metric)}, {'± 95 %, a dot a seed' if not found.single else 'one seed each'}")
+    ax.set_xlabel(
+        f"{run_labels.heading(found.metric)}, {'± 95 %, a dot a seed' if not found.single else 'one seed each'}"
+    )
     _plain(ax)
 
 
@@ -69,13 +72,13 @@ def _curves(ax: Any, found: Comparison, groups: Sequence[Group]) -> None:
     rows = curves.of_groups(groups)
     name = curves.watched(rows) or "loss"
     metric = name.partition("/")[2]
-    scale = 100 if metric and names.is_share(metric) else 1
+    scale = 100 if metric and run_labels.is_share(metric) else 1
     for at, group in enumerate(rows):
         points = curves.curve(group, name)
         steps, values = [step for step, _ in points], [scale * interval.value for _, interval in points]
         ax.plot(steps, values, markersize=4, linewidth=1.4, markevery=max(1, len(points) // 12), **_style(at))
     ax.set_xlabel("step of the last stage", fontsize=8)
-    ax.set_ylabel(f"validation {names.heading(metric)}" if metric else "training loss")
+    ax.set_ylabel(f"validation {run_labels.heading(metric)}" if metric else "training loss")
     _plain(ax)
 
 
@@ -91,7 +94,7 @@ def _costs(ax: Any, found: Comparison, groups: Sequence[Group]) -> None:
     if points and max(cost for cost, _ in points) > 20 * max(1e-3, min(cost for cost, _ in points)):
         ax.set_xscale("log")
     ax.set_xlabel("cost, s (line: nothing is better and cheaper)", fontsize=8)
-    ax.set_ylabel(names.heading(found.metric))
+    ax.set_ylabel(run_labels.heading(found.metric))
     _plain(ax)
 
 

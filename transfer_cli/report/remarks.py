@@ -3,12 +3,12 @@ doubtful, and what nobody can say yet."""
 
 from collections.abc import Sequence
 
-from transfer_cli.report import names, numbers
-from transfer_cli.report.comparison import Comparison
-from transfer_cli.report.groups import Group
-from transfer_cli.report.significance import ALPHA
-from transfer_cli.report.single import History, cautions
-from transfer_cli.report.verdicts import Verdict
+from transfer_cli.analysis import numbers, run_labels
+from transfer_cli.analysis.comparison import Comparison
+from transfer_cli.analysis.groups import Group
+from transfer_cli.analysis.significance import ALPHA
+from transfer_cli.analysis.single import History, cautions
+from transfer_cli.analysis.verdicts import Verdict
 
 WORST = 3  # classes, baselines and the like named in a note
 
@@ -60,7 +60,7 @@ def _words(found: Comparison, group: Group) -> str:
 def _pooled(found: Comparison) -> list[str]:
     """With --by a group may hold runs that differ in more than the seed."""
     runs = [run for group in found.groups for run in group.by_unit.values()] if found.ask.by else []
-    pooled = [word for word in names.differing(runs) if word not in found.words]
+    pooled = [word for word in run_labels.differing(runs) if word not in found.words]
     told = f"runs of a group differ in {', '.join(pooled)}, too; ± and p take them as independent"
     return [told] if pooled else []
 
@@ -68,7 +68,7 @@ def _pooled(found: Comparison) -> list[str]:
 def _ruled_out(found: Comparison) -> list[str]:
     ids = [str(run["id"]) for run in found.ruled_out]
     more = f" and {len(ids) - WORST:,} more" if len(ids) > WORST else ""
-    name = f"rule {found.ask.rule}" if found.ask.rule else names.metric(found.metric)
+    name = f"rule {found.ask.rule}" if found.ask.rule else run_labels.metric(found.metric)
     return [f"left out, without {name}: {', '.join(ids[:WORST])}{more}"] if ids else []
 
 

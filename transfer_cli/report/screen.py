@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO, cast
 
 from transfer_cli.errors import Fault, StoreError
-from transfer_cli.report.faces import SUFFIXES, Format, document, render
+from transfer_cli.report.renderers import SUFFIXES, Format, document, render
 from transfer_cli.report.tables import Look, Table, lines, prose
 from transfer_cli.report.text import clean
 

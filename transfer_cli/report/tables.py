@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from math import isnan
 from typing import Any, Literal
 
+from transfer_cli.analysis import numbers
+from transfer_cli.analysis.statistics import Interval
 from transfer_cli.errors import ConfigError, Fault, nearest
-from transfer_cli.report import numbers
-from transfer_cli.report.statistics import Interval
 from transfer_cli.report.text import Meaning, cells, clean, paint, wrap
 
 Unit = Literal["", "%", "+", "+%", "n", "short", "s", "B", "p"]

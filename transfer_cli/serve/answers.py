@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from transfer_cli.data.decode import decoded
+from transfer_cli.data.formats.decode import decoded
 from transfer_cli.engine.predict import Predicting
 from transfer_cli.errors import ConfigError
 from transfer_cli.explain.explaining import Answer, Explaining, Reason

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from transfer_cli.analysis import run_labels
+from transfer_cli.analysis.groups import Group, Run
 from transfer_cli.errors import TransferError
-from transfer_cli.report import names
-from transfer_cli.report.groups import Group, Run
 from transfer_cli.report.page.markup import Html, boxed, joined, tag
 from transfer_cli.report.page.material import Material, Missing
 from transfer_cli.report.tables import Column, Table
@@ -25,10 +25,10 @@ def commands(it: Material) -> list[str]:
     """As above, without the page's own."""
     groups = it.found.groups
     seeds = [_seeds(group) for group in groups]
-    one = names.command([group.run for group in groups], it.found.words)
+    one = run_labels.command([group.run for group in groups], it.found.words)
     if len(groups) == 1 or (len(it.found.words) == 1 and len(set(seeds)) == 1 and _covers(one, it, groups)):
         return [_with(one, seeds[0], sweep=len(groups) > 1)]
-    return [_with(names.command([group.run], []), few, sweep=False) for group, few in zip(groups, seeds)]
+    return [_with(run_labels.command([group.run], []), few, sweep=False) for group, few in zip(groups, seeds)]
 
 
 def _covers(command: str, it: Material, groups: list[Group]) -> bool:

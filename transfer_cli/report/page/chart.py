@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from math import ceil, floor, inf, isfinite, log10
 from typing import NamedTuple
 
+from transfer_cli.analysis.statistics import Interval
 from transfer_cli.report.page.markup import Html, joined, tag
-from transfer_cli.report.statistics import Interval
 
 WIDTH, HEIGHT = 400, 260
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 42

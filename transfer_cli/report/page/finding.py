@@ -1,12 +1,12 @@
 """The top of a page: what was found as a sentence, and by what rule, over how many seeds, at what cost."""
 
-from transfer_cli.report import names, numbers
-from transfer_cli.report.groups import Group
+from transfer_cli.analysis import numbers, run_labels
+from transfer_cli.analysis.groups import Group
+from transfer_cli.analysis.statistics import mean
+from transfer_cli.analysis.verdicts import Verdict
 from transfer_cli.report.page.markup import Html, facts, joined, tag
 from transfer_cli.report.page.material import Material
-from transfer_cli.report.statistics import mean
 from transfer_cli.report.tables import shown
-from transfer_cli.report.verdicts import Verdict
 
 
 def sentence(it: Material) -> str:
@@ -33,7 +33,9 @@ def _of_best(it: Material, first: Group, verdict: Verdict) -> str:
             if lone
             else f"No conclusion: {name} is first with {_score(it, first)}, {end}"
         )
-    points = f"points of {names.label(it.found.metric)}" if it.scale() == 100 else names.label(it.found.metric)
+    points = (
+        f"points of {run_labels.label(it.found.metric)}" if it.scale() == 100 else run_labels.label(it.found.metric)
+    )
     by = f"{shown(verdict.test.delta, '+%' if it.scale() == 100 else '+')} {points}"
     if verdict.word == "better":
         return f"{name} is better than {it.name(base)}: {by}, {len(first.counted)} seeds"
@@ -43,7 +45,7 @@ def _of_best(it: Material, first: Group, verdict: Verdict) -> str:
 
 def _score(it: Material, group: Group) -> str:
     text = shown(it.found.interval(group), "%" if it.scale() == 100 else "")
-    return f"{names.label(it.found.metric)} {text}{' %' if it.scale() == 100 else ''}"
+    return f"{run_labels.label(it.found.metric)} {text}{' %' if it.scale() == 100 else ''}"
 
 
 def top(it: Material) -> Html:

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from math import inf
 
-from transfer_cli.report import curves, names
+from transfer_cli.analysis import run_labels
+from transfer_cli.analysis.groups import Group
+from transfer_cli.analysis.statistics import Interval
+from transfer_cli.report import curves
 from transfer_cli.report.curves import Rows
-from transfer_cli.report.groups import Group
 from transfer_cli.report.page.chart import Curve, Point, legend, lines
 from transfer_cli.report.page.markup import Html, joined, listed, tag
 from transfer_cli.report.page.material import MOST, Material, Missing
-from transfer_cli.report.statistics import Interval
 
 
 def learning(it: Material) -> Html:
@@ -34,7 +35,7 @@ def learning(it: Material) -> Html:
 def _chart(it: Material, groups: Sequence[Group], rows: Sequence[Sequence[Rows]], name: str) -> tuple[Html, set[int]]:
     """The figure of one column, and the styles in it."""
     metric = name.partition("/")[2]
-    share = bool(metric) and names.is_share(metric)
+    share = bool(metric) and run_labels.is_share(metric)
     scale = 100 if share else 1
     drawn = []
     for group, runs in zip(groups, rows, strict=True):
@@ -46,7 +47,7 @@ def _chart(it: Material, groups: Sequence[Group], rows: Sequence[Sequence[Rows]]
     if not drawn:
         return Html(), set()
     side = name.partition("_")[0]
-    y_name = f"validation {names.heading(metric)}, {side}" if metric else "training loss"
+    y_name = f"validation {run_labels.heading(metric)}, {side}" if metric else "training loss"
     chart = lines(drawn, "step of the last stage", y_name, within=(0, 100) if share else (0, inf))
     band = "; band: 95 % over seeds" if any(p.y.half == p.y.half for c in drawn for p in c.points) else ""
     caption = tag("figcaption", f"{y_name[0].upper()}{y_name[1:]}{band}")

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
 
+from transfer_cli.analysis.groups import Group
+from transfer_cli.analysis.stored_scores import evaluated
 from transfer_cli.errors import TransferError
-from transfer_cli.report.groups import Group
 from transfer_cli.report.page.markup import Html, folded, joined, picture, tag
 from transfer_cli.report.page.material import SHOWN, Material, Missing
-from transfer_cli.report.scores import evaluated
 
 WITH_COUNTS = 20  # classes up to which a matrix is a table
 PAIRS, EXAMPLES = 10, 3

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from transfer_cli.report import names, numbers
-from transfer_cli.report.comparison import pareto
-from transfer_cli.report.groups import Group, metrics_of
+from transfer_cli.analysis import numbers, run_labels
+from transfer_cli.analysis.comparison import pareto
+from transfer_cli.analysis.groups import Group, metrics_of
+from transfer_cli.analysis.statistics import Interval, mean
+from transfer_cli.analysis.verdicts import CLASS
 from transfer_cli.report.page.chart import Bar, forest, scatter
 from transfer_cli.report.page.markup import Html, boxed, folded, joined, tag
 from transfer_cli.report.page.material import MOST, Material, Missing
-from transfer_cli.report.screens import by_rule
-from transfer_cli.report.statistics import Interval, mean
+from transfer_cli.report.run_screen import by_rule
 from transfer_cli.report.tables import Column, Table
-from transfer_cli.report.verdicts import CLASS
 
 COLUMNS = 6  # groups side by side
 WORST = 12  # classes before the fold
@@ -51,7 +51,7 @@ def _forest(it: Material, groups: Sequence[Group]) -> Html:
     bases = {id(v.base): v.base for v in found.verdicts if v.base is not None and v.base.counted}
     lone = next(iter(bases.values())) if len(bases) == 1 else None
     base = scale * mean(lone.values(found.metric)) if lone else None
-    return forest(bars, names.heading(found.metric), base)
+    return forest(bars, run_labels.heading(found.metric), base)
 
 
 def _costs(it: Material, groups: Sequence[Group]) -> Html:
@@ -68,8 +68,8 @@ def _costs(it: Material, groups: Sequence[Group]) -> Html:
     return scatter(
         [(cost, value, style, f"{name}, {numbers.duration(cost)}") for cost, value, style, name, _ in points],
         "cost of a run, s",
-        names.heading(it.found.metric),
-        about=f"{names.heading(it.found.metric)} against cost: {about}",
+        run_labels.heading(it.found.metric),
+        about=f"{run_labels.heading(it.found.metric)} against cost: {about}",
         log=wide,
         steps=sorted((cost, value) for cost, value, _, _, mark in points if mark),
     )
@@ -84,7 +84,7 @@ def rules(it: Material) -> Html:
     columns = [Column("group"), *(Column(rule, align="right") for rule in known)]
     rows = [{"group": it.name(group), **{rule: _by_rule(it, group, rule) for rule in known}} for group in it.groups]
     notes = ["in brackets: chosen by looking at test, no result"] if "oracle" in known else []
-    return boxed(Table(columns, rows, notes=[f"test {names.heading(found.metric)}", *notes]))
+    return boxed(Table(columns, rows, notes=[f"test {run_labels.heading(found.metric)}", *notes]))
 
 
 def _by_rule(it: Material, group: Group, rule: str) -> str:

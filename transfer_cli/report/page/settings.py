@@ -4,12 +4,12 @@ that are not counted."""
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from transfer_cli.report import names, numbers
-from transfer_cli.report.differ import difference
-from transfer_cli.report.groups import Group, Run, metrics_of
+from transfer_cli.analysis import numbers, run_labels
+from transfer_cli.analysis.groups import Group, Run, metrics_of
+from transfer_cli.analysis.statistics import Interval
+from transfer_cli.report.difference import difference
 from transfer_cli.report.page.markup import Html, boxed, facts, folded, joined, tag
 from transfer_cli.report.page.material import Material, Missing
-from transfer_cli.report.statistics import Interval
 from transfer_cli.report.tables import Column, Table
 
 COLUMNS = 6  # groups side by side
@@ -22,7 +22,7 @@ def settings(it: Material) -> Html:
     if not groups:
         raise Missing("no settings can be read")
     known = [group.facts for group in groups]
-    keys = dict.fromkeys([*names.CHOICES, *(key for one in known for key in one)])
+    keys = dict.fromkeys([*run_labels.CHOICES, *(key for one in known for key in one)])
     differ = [key for key in keys if len({one.get(key) for one in known}) > 1]
     shared = [key for key in differ if all(key in one for one in known)]
     rest = [key for key in differ if key not in shared]
@@ -132,13 +132,13 @@ def expected(it: Material) -> Html:
 
 def _against(it: Material, group: Group, wanted: dict[str, object]) -> dict[str, object]:
     metric, value, wide = str(wanted["metric"]), float(str(wanted["value"])), float(str(wanted["tolerance"]))
-    scale = 100 if names.is_share(metric) else 1
+    scale = 100 if run_labels.is_share(metric) else 1
     scores = (metrics_of(run, str(wanted["rule"])).get(metric) for run in group.counted)
     got = it.found.spread([float(score) for score in scores if score is not None])
     agrees = abs(got.value - value) <= wide
     return {
         "group": it.name(group),
-        "metric": names.heading(metric),
+        "metric": run_labels.heading(metric),
         "expected": numbers.plus_minus(Interval(value, value - wide, value + wide), scale),
         "got": numbers.plus_minus(got, scale),
         "verdict": "AGREES" if agrees else "DIFFERS",

@@ -1,7 +1,7 @@
 """The features before and after transfer: clouds in the plane of their main directions, and how well source and target
 can be told apart."""
 
-from transfer_cli.report import numbers
+from transfer_cli.analysis import numbers
 from transfer_cli.report.page.chart import STYLES, crowd, legend
 from transfer_cli.report.page.markup import Html, boxed, folded, joined, tag
 from transfer_cli.report.page.material import SHOWN, Cloud, Clouds, Material, Missing

@@ -1,0 +1,106 @@
+"""A comparison as a value: which groups the runs make, in which words they differ, what may be said of each.
+
+groups.py finds the groups, verdicts.py judges them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Literal
+
+from transfer_cli.analysis import run_labels, stored_scores
+from transfer_cli.analysis.groups import Group, Run, grouped, metric_of, metrics_of, same_test
+from transfer_cli.analysis.statistics import Interval, bootstrap, mean, measured, t_interval
+from transfer_cli.analysis.verdicts import Verdict, judge
+from transfer_cli.errors import ConfigError, Fault, nearest
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is wanted. `metric` by its short name; `by`: words that make the groups; `baseline`: a query for it."""
+
+    metric: str = ""
+    rule: str = ""
+    by: tuple[str, ...] = ()
+    baseline: tuple[str, ...] = ()
+    interval: Literal["t", "bootstrap"] = "t"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Groups, best first, each with its verdict. `single`: no group has two results. `ruled_out`: done runs without the
+    rule asked for."""
+
+    groups: list[Group]
+    verdicts: list[Verdict]
+    words: list[str]
+    metric: str
+    single: bool
+    ask: Ask
+    ruled_out: list[Run]
+
+    @property
+    def done(self) -> list[Group]:
+        return [group for group in self.groups if group.counted]
+
+    @property
+    def rules(self) -> list[str]:
+        """The rules by which the results were selected."""
+        return sorted({group.rule for group in self.done})
+
+    def spread(self, values: Sequence[float]) -> Interval:
+        """Mean and interval over seeds."""
+        return bootstrap(values) if self.ask.interval == "bootstrap" else t_interval(values)
+
+    def interval(self, group: Group) -> Interval | None:
+        """Over seeds; where every group has one, over what its headline's interval is over."""
+        values = group.values(self.metric)
+        if not values:
+            return None
+        run = group.counted[0]
+        half = metrics_of(run, self.ask.rule).get(self.metric + run_labels.CI) if self.single else None
+        if half is not None:
+            return measured(values[0], half, {**run["headline"], "name": self.metric})
+        return self.spread(values)
+
+
+def study(runs: Sequence[Run], ask: Ask | None = None) -> Comparison:
+    """Groups and verdicts of `runs`, best group first. Raises ConfigError if they were tested on different rows or
+    measured by different headlines, if none has the metric asked for, or if no baseline fits."""
+    ask = ask or Ask()
+    done = [run for run in runs if run["status"] == "done"]
+    same_test(done)
+    metric = metric_of(done, ask.metric, ask.rule)
+    _known(ask.by, done)
+    without = {run["id"] for run in done if metric not in metrics_of(run, ask.rule)}
+    groups = grouped([run for run in runs if run["id"] not in without], ask.rule, ask.by)
+    words = list(ask.by) or run_labels.differing([group.run for group in groups]) or ["strategy"]
+    if ask.rule and "rule" in words:
+        words.remove("rule")
+    verdicts = judge(groups, words, metric, ask.baseline, stored_scores.by_row)
+    sign = run_labels.sign(metric)
+    order = sorted(range(len(groups)), key=lambda at: sign * mean(groups[at].values(metric) or [inf * sign]))
+    single = all(len(group.counted) < 2 for group in groups)
+    left = [run for run in done if run["id"] in without]
+    return Comparison([groups[i] for i in order], [verdicts[i] for i in order], words, metric, single, ask, left)
+
+
+def _known(by: Sequence[str], runs: Sequence[Run]) -> None:
+    """Raises ConfigError for a word to group by that no run has."""
+    known = list(dict.fromkeys(word for run in runs for word in run_labels.facts(run)))
+    faults = [
+        Fault("--by", "no run has this word", word, nearest=nearest(word, known)) for word in by if word not in known
+    ]
+    if faults:
+        raise ConfigError(*faults)
+
+
+def pareto(found: Comparison) -> list[bool]:
+    """Of each group whether nothing else is better and cheaper: none is as good for less, or better for the same."""
+    sign, marks, best = run_labels.sign(found.metric), [False] * len(found.groups), inf
+    points = [(mean(g.cost("seconds")), sign * mean(g.values(found.metric)), at) for at, g in enumerate(found.groups)]
+    cheaper: float | None = None
+    for cost, value, at in sorted(point for point in points if point[0] == point[0] and point[1] == point[1]):
+        marks[at] = value < best or (value == best and cost == cheaper)
+        if value < best:
+            best, cheaper = value, cost
+    return marks

@@ -1,0 +1,254 @@
+"""What may be said of each group against its baseline: better, worse, unclear, NEGATIVE transfer, NO CONCLUSION; on the
+mean and a class at a time. All tests of a table are corrected together (Holm), those of its classes likewise."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import nan
+
+from transfer_cli.analysis import run_labels
+from transfer_cli.analysis.groups import Group, Run
+from transfer_cli.analysis.significance import ALPHA, Difference, discordant, holm, paired, welch
+from transfer_cli.analysis.statistics import Interval
+from transfer_cli.errors import ConfigError, Fault
+from transfer_cli.rundir import query
+
+METHOD = ("experiment", "strategy", "source", "weights", "pretrain", "align", "fine_tune", "predictor", "evaluate")
+CLASS = "test/recall/"
+Rows = Callable[[Run, str, str], Sequence[float] | None]  # run, metric, rule -> a value a test row
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """A class whose recall is significantly below the baseline's; `p` is corrected."""
+
+    name: str
+    delta: Interval
+    p: float
+
+
+@dataclass(eq=False)
+class Verdict:
+    """`word` is empty without a baseline. `over`: what the test is over, "seeds", "rows" or "draws"."""
+
+    word: str = ""
+    base: Group | None = None
+    test: Difference | None = None
+    over: str = ""
+    p_holm: float = nan
+    negative: bool = False  # the baseline is the same without transfer, so what is worse is negative transfer
+    classes: list[ClassChange] = field(default_factory=list)
+
+
+def judge(
+    groups: Sequence[Group], words: Sequence[str], metric: str, baseline: Sequence[str] = (), rows: Rows | None = None
+) -> list[Verdict]:
+    """A verdict a group, in order. `baseline`: a query for it; `rows`: scores of single test rows, for results that
+    only differ there. Raises ConfigError if no group, or more than one for some group, fits the query."""
+    bases = _bases(groups, words, baseline)
+    single = all(len(group.counted) < 2 for group in groups)
+    verdicts = []
+    for group, base in zip(groups, bases):
+        verdict = Verdict("baseline", base) if base is group else Verdict("", base)
+        if base is not None and base is not group and group.counted:
+            verdict.test, verdict.over = _test(group, base, metric, rows, single)
+            verdict.negative = _is_transfer(group) and (_source_only(base) if _label_free(group) else _scratch(base))
+        verdicts.append(verdict)
+    _correct(verdicts, groups, metric)
+    _by_class(verdicts, groups)
+    return verdicts
+
+
+def _correct(verdicts: Sequence[Verdict], groups: Sequence[Group], metric: str) -> None:
+    for verdict, p in zip(verdicts, holm([v.test.p if v.test else nan for v in verdicts])):
+        verdict.p_holm = p
+    for verdict, group in zip(verdicts, groups):
+        if verdict.base is not None and verdict.base is not group and group.counted:
+            verdict.word = _word(verdict, group, metric)
+
+
+def _word(verdict: Verdict, group: Group, metric: str) -> str:
+    told = verdict.test is not None and verdict.base is not None
+    if not told or (verdict.over != "seeds" and not (group.fixed and verdict.base and verdict.base.fixed)):
+        return "NO CONCLUSION"
+    if not verdict.p_holm < ALPHA or verdict.test is None:
+        return "unclear"
+    if verdict.test.delta.value * run_labels.sign(metric) < 0:
+        return "better"
+    return "NEGATIVE transfer" if verdict.negative else "worse"
+
+
+# baselines
+class Bases:
+    """Groups that may be a baseline, found by `own` words: those that the baseline of a group shares with it."""
+
+    def __init__(self, groups: Sequence[Group], own: Sequence[str], words: Sequence[str]) -> None:
+        self.groups, self._own, self._words = set(groups), own, words
+        self._by_own: dict[tuple[str, ...], list[Group]] = {}
+        for group in groups:
+            self._by_own.setdefault(self._values(group, own), []).append(group)
+
+    @staticmethod
+    def _values(group: Group, words: Sequence[str]) -> tuple[str, ...]:
+        return tuple(group.facts.get(word, "") for word in words)
+
+    def agreeing(self, group: Group) -> list[Group]:
+        """Those equal in `own` words."""
+        return self._by_own.get(self._values(group, self._own), [])
+
+    def nearest(self, group: Group) -> Group | None:
+        """Itself if it is one, else of those equal in `own` words the one equal in most, else the only one there is."""
+        if group in self.groups:
+            return group
+        if near := self.agreeing(group):
+            mine = self._values(group, self._words)
+            return max(near, key=lambda base: sum(a == b for a, b in zip(mine, self._values(base, self._words))))
+        return next(iter(self.groups)) if len(self.groups) == 1 else None
+
+
+def _bases(groups: Sequence[Group], words: Sequence[str], baseline: Sequence[str]) -> list[Group | None]:
+    """The baseline of each group: of those that fit, the one equal in all words but those that make the baseline."""
+    if baseline:
+        return _asked(groups, words, baseline)
+    done = [group for group in groups if group.counted]
+    scratch, source_only = ([group for group in done if kind(group)] for kind in (_scratch, _source_only))
+    if 0 < len(scratch) + len(source_only) < len(done):
+        own = [word for word in words if word.partition(".")[0] not in METHOD]
+        kinds = Bases(source_only, own, words), Bases(scratch, own, words)
+        return [_default(group, *(kinds if _label_free(group) else kinds[::-1])) for group in groups]
+    # nothing but baselines, or none: only of two groups is it clear which pair to test
+    first = min(done, key=lambda group: str(group.run["started"])) if len(done) == 2 else None
+    return [first] * len(groups)
+
+
+def _default(group: Group, first: Bases, second: Bases) -> Group | None:
+    """No transfer with as many labels, else no transfer with others."""
+    return group if group in second.groups else first.nearest(group) or second.nearest(group)
+
+
+def _asked(groups: Sequence[Group], words: Sequence[str], baseline: Sequence[str]) -> list[Group | None]:
+    pairs = [(key, value) for key, _, value in (word.partition("=") for word in baseline)]
+    fitting = [g for g in groups if g.counted and all(query.fits(g.run, key, value) for key, value in pairs)]
+    text = " ".join(baseline)
+    if not fitting:
+        raise ConfigError(Fault("--baseline", "no group with a result fits", text, see=_choices(groups, words)))
+    keys = {key for key, _ in pairs}
+    keys |= {word for word in words if word.partition(".")[0] in METHOD} if keys & set(METHOD) else set()
+    bases = Bases(fitting, [word for word in words if word not in keys], words)
+    for group in groups:
+        near = bases.agreeing(group)
+        if len(near) > 1 and group not in near:
+            raise ConfigError(Fault("--baseline", f"{len(near)} groups fit", text, see=_choices(near, words)))
+    return [bases.nearest(group) for group in groups]
+
+
+def _choices(groups: Sequence[Group], words: Sequence[str]) -> str:
+    told = [" ".join(f"{word}={group.facts.get(word, '')}" for word in words) for group in groups if group.counted]
+    return "groups here: " + "; ".join(told[:5]) + (" ..." if len(told) > 5 else "")
+
+
+def _without_source(group: Group) -> bool:
+    return group.facts.get("pretrain", "none") == "none" and group.facts.get("weights", "none") == "none"
+
+
+def _scratch(group: Group) -> bool:
+    """Learns the target alone, from random weights."""
+    return _without_source(group) and group.facts.get("fine_tune", "none") != "none"
+
+
+def _source_only(group: Group) -> bool:
+    """The source model as it is."""
+    stages = ("align", "fine_tune", "predictor")
+    return not _without_source(group) and all(group.facts.get(stage, "none") == "none" for stage in stages)
+
+
+def _is_transfer(group: Group) -> bool:
+    return not _scratch(group) and not _source_only(group)
+
+
+def _label_free(group: Group) -> bool:
+    """No label of the target was used."""
+    tuned = any(group.facts.get(stage, "none") != "none" for stage in ("fine_tune", "predictor"))
+    return not tuned and not any(group.cost("labels"))
+
+
+# tests
+def _test(group: Group, base: Group, metric: str, rows: Rows | None, single: bool) -> tuple[Difference | None, str]:
+    """Paired where the seeds of one are among those of the other, else Welch; row by row where there is one result
+    each, and every other group of the table has one, or seeds change nothing."""
+    test = _over_seeds(group, base, metric, _grain(group, metric))
+    if test is not None:
+        return test, "seeds"
+    if rows is None or len(group.counted) != 1 or len(base.counted) != 1:
+        return None, ""
+    if not (single or (group.fixed and base.fixed)):
+        return None, ""
+    return _over_rows(group, base, metric, rows)
+
+
+def _over_seeds(group: Group, base: Group, metric: str, grain: float) -> Difference | None:
+    differences = _pairs(group, base, metric)
+    if len(differences) > 1:
+        return paired(differences, grain)
+    these, those = group.values(metric), base.values(metric)
+    return welch(these, those, grain) if min(len(these), len(those)) > 1 else None
+
+
+def _pairs(group: Group, base: Group, metric: str) -> list[float]:
+    """Differences of equal seeds, one for each pair of results; none unless all seeds of one are among the other's."""
+    shared = [unit for unit in group.by_unit if unit in base.by_unit]
+    if len(shared) < min(len(group.by_unit), len(base.by_unit)):
+        return []
+    found = {}
+    for unit in shared:
+        mine, theirs = group.by_unit[unit], base.by_unit[unit]
+        this, that = group.score(mine, metric), base.score(theirs, metric)
+        if this is not None and that is not None:
+            found[run_labels.evaluation(mine), run_labels.evaluation(theirs)] = this - that
+    return list(found.values())
+
+
+def _grain(group: Group, metric: str) -> float:
+    """The step in which an accuracy over test rows moves."""
+    head = group.counted[0]["headline"]
+    over_rows = str(head.get("over", "")).startswith("test ")
+    return 1 / head["n"] if metric == "test/accuracy" and over_rows and head.get("n") else 0.0
+
+
+def _over_rows(group: Group, base: Group, metric: str, rows: Rows) -> tuple[Difference | None, str]:
+    """The same test rows, or draws of episodes, answered by both."""
+    mine, theirs = group.counted[0], base.counted[0]
+    draws = str(mine["headline"].get("over", "")).startswith("draws")
+    if draws and mine["config"]["seed"] != theirs["config"]["seed"]:
+        return None, ""  # other draws
+    this, that = rows(mine, metric, group.rule), rows(theirs, metric, base.rule)
+    if this is None or that is None or len(this) != len(that) or len(this) < 2:
+        return None, ""
+    differences = [a - b for a, b in zip(this, that)]
+    test = paired(differences)
+    if metric == "test/accuracy" and not draws:
+        p = discordant(differences.count(1), differences.count(-1))
+        test = Difference(test.delta, p, test.effect, test.how, test.n)
+    return test, "draws" if draws else "rows"
+
+
+def _by_class(verdicts: Sequence[Verdict], groups: Sequence[Group]) -> None:
+    """Classes that lost: every class of every group against its baseline, all corrected together."""
+    found: list[tuple[Verdict, str, Difference]] = []
+    for verdict, group in zip(verdicts, groups):
+        if verdict.base is None or verdict.over != "seeds":
+            continue
+        metrics = _classes(group, verdict.base)
+        grain = len(metrics) * _grain(group, "test/accuracy")  # of a class with its share of the test rows
+        for metric in metrics:
+            if (test := _over_seeds(group, verdict.base, metric, grain)) is not None:
+                found.append((verdict, metric.removeprefix(CLASS), test))
+    for (verdict, name, test), p in zip(found, holm([test.p for _, _, test in found])):
+        if p < ALPHA and test.delta.value < 0:
+            verdict.classes.append(ClassChange(name, test.delta, p))
+    for verdict in verdicts:
+        verdict.classes.sort(key=lambda change: change.delta.value)
+
+
+def _classes(group: Group, base: Group) -> list[str]:
+    scored = [run["metrics"][which.rule] for which in (group, base) for run in which.counted]
+    return sorted(name for name in scored[0] if name.startswith(CLASS) and all(name in one for one in scored))

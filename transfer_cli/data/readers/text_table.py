@@ -1,0 +1,193 @@
+"""Tables of texts with a label each: CSV, TSV, any separator, or JSON lines; plain or .gz; one file a part, or one in
+all. Columns go by name, or by position (0 is the first)."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+
+from transfer_cli.data.contracts import PARTS, Finding, Places, Raw, RawPart, missing, with_test
+from transfer_cli.data.domains import together
+from transfer_cli.data.formats.tables import Record, is_json, records
+from transfer_cli.data.readers.text import read_text
+from transfer_cli.errors import ConfigError, DataError, Fault, nearest
+from transfer_cli.ranges import Range
+
+
+class Line(NamedTuple):
+    """One text and where it stands."""
+
+    row: int
+    text: str
+    label: str
+    part: str
+
+
+class TextTable:
+    """Texts and labels from files: `path` for all (column `part`, where there is one, says train, val or test), or
+    `train`, `val` and `test` of the named data set `name`, with `{domain}` in them replaced by one domain, or by
+    several in turn, whose rows are put together. `separator` null: by the
+    file's ending; of commas, cells may be quoted. `max_splits`: all after that many separators is the last cell.
+    `names` are the classes in the order of the sorted labels."""
+
+    def __init__(
+        self,
+        *,
+        path: str | None = None,
+        name: str | None = None,
+        train: str | None = None,
+        val: str | None = None,
+        test: str | None = None,
+        domain: str | list[str] | None = None,
+        text: str = "text",
+        label: str = "label",
+        part: str = "part",
+        header: bool = True,
+        separator: str | None = None,
+        max_splits: Annotated[int, Range(1)] | None = None,
+        encoding: str = "utf-8",
+        names: list[str] | None = None,
+        test_fraction: Annotated[float, Range(0, 0.9, above=True)] = 0.1,
+    ) -> None:
+        self.path, self.name, self.domain = path, name, domain
+        self.files = {"train": train, "val": val, "test": test}
+        self.columns = {"text": text, "label": label, "part": part}
+        self.header, self.separator, self.max_splits = header, separator, max_splits
+        self.encoding, self.names, self.test_fraction = encoding, names, test_fraction
+
+    def open(self, places: Places) -> Raw:
+        """Raw with texts and labels. DataError if a file is missing, empty, not in its encoding or lacks a column;
+        rows without text or label, and labels that train does not have, are `faults`."""
+        if isinstance(self.domain, list) and self.domain:
+            return together(self.name or "", {str(domain): self._of(domain).open(places) for domain in self.domain})
+        files = self._files(places)
+        tables = {part: (file, list(self._lines(file, part))) for part, file in files.items()}
+        if self.path is not None:
+            tables = _by_part(*tables["train"])
+        if not tables["train"][1]:
+            raise DataError(Fault(str(tables["train"][0]), "0 rows in its train part"))
+        taught = _labels(line.label for line in tables["train"][1])
+        others = _labels(line.label for _, lines in tables.values() for line in lines if line.label not in taught)
+        classes = self._classes(taught) + tuple(others)
+        faults = [fault for file, lines in tables.values() for fault in _faults(file, lines)]
+        parts = {part: self._rows(file, lines, [*taught, *others]) for part, (file, lines) in tables.items() if lines}
+        title = self.path or f"{self.name}{f' {self.domain}' if self.domain else ''}"
+        sources = tuple(dict.fromkeys(files.values()))
+        layout = f"table of texts, parts {', '.join(parts)}"
+        return Raw(
+            title, classes, with_test(parts), sources, flip=False, layout=layout, test_fraction=self.test_fraction,
+            faults=tuple(faults), read=(self.columns["text"], self.columns["label"]),
+        )  # fmt: skip
+
+    def _of(self, domain: str) -> "TextTable":
+        """The same of one domain."""
+        alone = copy(self)
+        alone.domain = str(domain)
+        return alone
+
+    def _files(self, places: Places) -> dict[str, Path]:
+        if self.path is not None:
+            path = Path(self.path).expanduser()
+            if not path.is_file():
+                raise DataError(Fault(places.word, "no such file", self.path))
+            return {"train": path}
+        wanted = {part: self._named(file) for part, file in self.files.items() if file}
+        if "train" not in wanted or self.name is None:
+            raise ConfigError(Fault(f"{places.word}.path", "has no value; wants a file", do="data=./texts.csv"))
+        found = {part: places.find(self.name, file, f"text/{self.name}/{file}") for part, file in wanted.items()}
+        for part, file in found.items():
+            if file is None:
+                raise DataError(missing(places.word, self.name, wanted[part], 1, fetch=False))
+        return {part: file for part, file in found.items() if file}
+
+    def _named(self, file: str) -> str:
+        if "{domain}" not in file:
+            return file
+        if not isinstance(self.domain, str) or not self.domain.isidentifier():
+            raise ConfigError(Fault("data.domain", "wants the name of a domain", str(self.domain)))
+        return file.replace("{domain}", self.domain)
+
+    def _lines(self, file: Path, part: str) -> Iterator[Line]:
+        columns, place = None, dict[str, int | None]()
+        for record in self._records(file):
+            if record.columns is not columns:
+                columns = record.columns
+                place = {key: self._place(file, record, key) for key in self.columns}
+            found = {key: record.cell(at) for key, at in place.items()}
+            yield Line(record.row, found["text"], found.get("label", ""), found.get("part") or part)
+
+    def _records(self, file: Path) -> Iterator[Record]:
+        how = {"header": self.header, "separator": self.separator, "max_splits": self.max_splits}
+        return records(file, read_text(file, self.encoding), **how)  # type: ignore[arg-type]
+
+    def _place(self, file: Path, record: Record, key: str) -> int | None:
+        """Which cell of a row is the column; None for an absent `part`."""
+        wanted, known = self.columns[key], list(record.columns)
+        if wanted in known:
+            return known.index(wanted)
+        if wanted.isdecimal():
+            return int(wanted)
+        if key == "part":
+            return None
+        where = f"{file} row {record.row}" if is_json(file) else str(file)
+        names = self.header or is_json(file)
+        columns = f"columns: {', '.join(known)}" if names else "the table has no header, so it wants a position"
+        near = nearest(wanted, known) if names else None
+        raise DataError(Fault(where, f"no column {wanted}; {columns}", nearest=near, do=f"data.{key}=COLUMN"))
+
+    def _rows(self, file: Path, lines: Sequence[Line], labels: Sequence[str]) -> RawPart:
+        number = {label: place for place, label in enumerate(labels)}
+        good = [line for line in lines if line.label in number and line.text.strip()]
+        texts = [line.text for line in good]
+
+        def columns() -> dict[str, list[str]]:
+            by_row = {record.row: record for record in self._records(file)}
+            found = [dict(zip(by_row[line.row].columns, by_row[line.row].cells, strict=False)) for line in good]
+            names = dict.fromkeys(name for cells in found for name in cells)
+            return {name: [cells.get(name, "") for cells in found] for name in names}
+
+        classes = np.array([number[line.label] for line in good], np.int64)
+        return RawPart(classes, lambda row: f"{file.name} row {good[row].row}", texts=lambda: texts, columns=columns)
+
+    def _classes(self, labels: Sequence[str]) -> tuple[str, ...]:
+        if self.names is None:
+            return tuple(labels)
+        if len(self.names) != len(labels):
+            text = f"{len(self.names)} names for {len(labels)} labels: {', '.join(labels[:8])}"
+            raise DataError(Fault("data.names", text))
+        return tuple(map(str, self.names))
+
+
+def texts_of(path: Path) -> list[Line]:
+    """The texts of a table of new rows, which needs no labels. DataError as for any table."""
+    table = TextTable(path=str(path))
+    table.columns = {"text": "text"}
+    return list(table._lines(path, ""))
+
+
+def _by_part(file: Path, lines: Sequence[Line]) -> dict[str, tuple[Path, list[Line]]]:
+    odd = next((line for line in lines if line.part not in PARTS), None)
+    if odd:
+        near = nearest(odd.part, PARTS)
+        raise DataError(Fault(f"{file} row {odd.row}", f"part {odd.part}; allowed {', '.join(PARTS)}", nearest=near))
+    found = {part: (file, [line for line in lines if line.part == part]) for part in PARTS}
+    return {part: rows for part, rows in found.items() if rows[1] or part == "train"}
+
+
+def _labels(found: Iterable[str]) -> list[str]:
+    """Different ones, sorted; as numbers if all are whole numbers, so that 10 comes after 9."""
+    labels = {label for label in found if label.strip()}
+    if all(label.isdecimal() for label in labels):
+        return sorted(labels, key=lambda label: (int(label), label))
+    return sorted(labels)
+
+
+def _faults(file: Path, lines: Sequence[Line]) -> Iterator[Finding]:
+    for line in lines:
+        where = f"{file} row {line.row}"
+        if not line.text.strip():
+            yield Finding("FAIL", "no text", line.label, where, "no text")
+        elif not line.label.strip():
+            yield Finding("FAIL", "no label", "", where, "no label")

@@ -1,0 +1,38 @@
+"""The feature cache: features of a frozen backbone are computed once for (net, rows, input) and kept.
+The key is the content of the backbone's tensors and the code of model and data, so a net that was trained on, or whose
+forward pass was edited, is another net."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transfer_cli.data.cache import remember
+from transfer_cli.engine import inference
+from transfer_cli.engine.device import identity
+from transfer_cli.engine.loader import StepLoader
+
+
+class FeatureCache:
+    """Called with (loader, net); gives features [N, D] fp32 and labels [N] of every row of the loader, in order."""
+
+    def __init__(self, folder: Path, precision: str, code: dict[str, Any]) -> None:
+        self.folder, self.precision = folder, precision
+        self.code = [code["hub"], code["features"]]
+
+    def __call__(self, loader: StepLoader, net: Any) -> tuple[Tensor, Tensor]:
+        device = loader.items.labels.device
+        key = self._key(loader, net, device)
+        kept = remember(self.folder, key, lambda: inference.features(net, loader, self.precision).cpu().numpy())
+        return torch.from_numpy(kept).to(device), loader.items.labels
+
+    def _key(self, loader: StepLoader, net: Any, device: torch.device) -> str:
+        facts = {"rows": loader.key, "model": net.recipe, "precision": self.precision, "class": identity(device)}
+        facts |= {"code": self.code} | ({"grafts": net.grafts} if net.grafts else {})
+        digest = sha256(json.dumps(facts, sort_keys=True).encode())
+        for name, value in sorted(net.backbone.state_dict().items()):
+            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()

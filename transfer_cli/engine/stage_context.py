@@ -1,0 +1,178 @@
+"""What every stage of a run works with: nets out of the store, loaders out of the data, methods by name."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transfer_cli.contracts import Method, MethodInputs, Task
+from transfer_cli.data.open import DataSet
+from transfer_cli.data.tasks import task_of
+from transfer_cli.engine.device import identity, reseed
+from transfer_cli.engine.feature_cache import FeatureCache
+from transfer_cli.engine.loader import Address, Features, StepLoader
+from transfer_cli.engine.ranks import Ranks
+from transfer_cli.errors import ConfigError, Fault
+from transfer_cli.kinds._items import DeviceDataset, items, stored, tokenizer_of
+from transfer_cli.models import net as nets
+from transfer_cli.models.tensors import unpack
+from transfer_cli.plugins import load_class
+from transfer_cli.seeds import seed_for
+from transfer_cli.signals import Stop
+from transfer_cli.store.store import Store, quiet
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stage to compute, as the plan describes it. `data` holds "target" and, where there is one, "source"."""
+
+    name: str
+    key: str
+    spec: Json
+    rules: tuple[str, ...]
+    data: Mapping[str, DataSet]
+    weights: Path | None = None
+    plugins: tuple[str, ...] = ()
+    seed: int = 0
+
+
+def model_file(ref: Json) -> str:
+    """The file that holds the net of a stage (key, rule)."""
+    return f"model-{ref['rule']}.safetensors"
+
+
+@dataclass
+class StageContext:
+    """Store, device and cache of a run. `stop()` raises Stopped when a signal asked for it, `unchanged()` raises
+    DataError or StoreError if data or code changed since the plan was made. `say` is for what belongs in the log.
+    `ranks`: the processes that share the steps, if several; `shard`: and the parameters."""
+
+    store: Store
+    device: torch.device
+    cache: Path
+    talk: Any
+    stop: Stop
+    unchanged: Callable[[], None]
+    save_every: float = 60.0
+    strict_identity: bool = False
+    say: Callable[[str], None] = quiet
+    ranks: Ranks | None = None
+    shard: bool = False
+    _stored: dict[Any, Any] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
+
+    def items(self, job: Job, side: str, part: Any, *, labelled: bool, seed: int) -> DeviceDataset:
+        """Rows of a part of source or target, in the shape the model takes."""
+        data, model = job.data[side], job.spec["model"]
+        rows = data.rows(part, labelled=labelled, seed=seed)
+        name = (data.fingerprint, rows.part, str(model["input"]))
+        if name not in self._stored:
+            poll = self._poll(len(data.raw.parts[rows.part].labels))
+            self._stored[name] = stored(data, rows.part, model, self.cache, self.device, poll)
+        made = items(self._stored[name], data, rows, model, self.device)
+        if made.cut:
+            self._tell_cut(made, data, part, int(model["input"]["length"]))
+        return made
+
+    def _tell_cut(self, made: DeviceDataset, data: DataSet, part: str, length: int) -> None:
+        """Says once a data set that texts are longer than the net's window."""
+        if data.fingerprint in self._told:
+            return
+        self._told.add(data.fingerprint)
+        rows = f"{made.cut:,} of {len(made):,} {part} texts of {data.title}"
+        self.say(
+            f"{rows} have more than {length:,} tokens and are cut there; model.input.length={2 * length} keeps more"
+        )
+
+    def _poll(self, pictures: int) -> Callable[[], None]:
+        """Called once a picture: before the last is kept, files that changed since their fingerprint end the work."""
+        left = iter(range(pictures - 1, -1, -1))
+
+        def poll() -> None:
+            self.stop()
+            if next(left, 0) == 0:
+                self.unchanged()
+
+        return poll
+
+    def loader(self, job: Job, side: str, part: Any, *, labelled: bool = True, seed: int = 0) -> StepLoader:
+        """A loader without augmentation, for whole passes and features."""
+        items = self.items(job, side, part, labelled=labelled, seed=seed)
+        key = {"data": job.data[side].key(part, labelled=labelled, seed=seed), "input": job.spec["model"]["input"]}
+        cache = self._features(job, side, part, labelled, seed)
+        return StepLoader(
+            items, Address(seed, "whole", part), batch=items.chunk, views=("none",), key=key, features=cache
+        )
+
+    def stream(self, job: Job, name: str, batch: int) -> StepLoader:
+        """The loader of one stream of a training stage, for this process. Raises ConfigError if there are more
+        processes than rows in a batch."""
+        view, seed = job.spec["streams"][name], job.seed
+        items = self.items(job, view["side"], view["part"], labelled=view["labelled"], seed=seed)
+        share = (self.ranks.rank, self.ranks.world) if self.ranks and "trainer" in job.spec else (0, 1)
+        if share[1] > (rows := min(len(items), view.get("batch", batch))):
+            text = f"a batch of stream {name} of {job.name} has {rows} rows"
+            raise ConfigError(Fault("runtime.processes", text, str(share[1])))
+        return StepLoader(
+            items,
+            Address(seed, job.spec["role"], name),
+            share=share,
+            batch=view.get("batch", batch),
+            labelled=view["labelled"],
+            views=tuple(view["views"]),
+            key={"data": view["data"], "input": job.spec["model"]["input"]},
+            features=self._features(job, view["side"], view["part"], view["labelled"], seed),
+        )
+
+    def _features(self, job: Job, side: str, part: Any, labelled: bool, seed: int) -> Features:
+        """The feature cache; rows of a fold are taken from features of all, which serve every fold."""
+        data = job.data[side]
+        if not labelled or not data.folded(part):
+            return FeatureCache(self.cache, self.precision(job), job.spec["code"])
+        kept = torch.from_numpy(data.fold(part, seed))
+        whole = self.loader(replace(job, data={**job.data, side: data.pool}), side, "train", seed=seed)
+        return lambda loader, net: (whole.features(net)[0][kept.to(self.device)], loader.items.labels)
+
+    def identity(self, job: Job) -> Json:
+        """The identity class a stage is computed in. What is no training by steps, rank 0 does alone."""
+        shared = self.ranks is not None and "trainer" in job.spec
+        return identity(self.device) | {"processes": self.ranks.world if shared and self.ranks else 1}
+
+    def precision(self, job: Job) -> str:
+        trainer = job.spec.get("trainer", {})
+        return str(trainer.get("precision") or job.spec["model"]["precision"])
+
+    def task(self, job: Job, side: str) -> Task:
+        return task_of(job.data[side], tokenizer_of(job.spec["model"], self.cache))
+
+    def net(self, job: Job, ref: Json) -> nets.Net:
+        """The net of a stage (key, rule), or a fresh one drawn from `init`."""
+        if "init" in ref:
+            reseed(seed_for(ref["init"], "net", bits=32))
+            return nets.build(job.spec["model"], job.plugins).to(self.device)
+        found, description = self.tensors(ref)
+        net = nets.rebuild(description | {"model": job.spec["model"]}, job.plugins)
+        net.load_state_dict({name: found[name] for name in net.state_dict() if name in found})
+        return net.to(self.device)
+
+    def tensors(self, ref: Json) -> tuple[dict[str, Tensor], Json]:
+        """Tensors of a stored net by name, and its description. A file holds what its stage changed; the rest comes
+        from the net that the stage began with. Raises Damaged for a stage to be computed again."""
+        tensors, meta = unpack(self.store.read(ref["key"], model_file(ref)))
+        description = meta[ref["part"]]
+        prefix = ref["part"] + "."
+        own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+        if parent := description.get("parent"):
+            self.store.check_needs(ref["key"])
+            own = self.tensors(parent)[0] | own
+        return own, description
+
+    def method(self, job: Job, given: MethodInputs) -> Method:
+        settings = dict(job.spec["method"])
+        kind: type[Method] = load_class("methods", settings.pop("method"), job.plugins)
+        return kind(given, **settings).to(self.device)

@@ -1,0 +1,20 @@
+"""The discriminator of adversarial adaptation: one number a row, trained to tell source from target."""
+
+from torch import Tensor, nn
+
+
+class DomainCritic(nn.Module):
+    """Two hidden layers with BatchNorm and ReLU, then a score: features [B, D] -> [B], larger is more like source.
+    As in Ganin et al. 2016, arXiv:1505.07818, in the width and with the BatchNorm of the Transfer-Learning-Library."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *(nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.ReLU()),
+            *(nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.ReLU()),
+            nn.Linear(hidden, 1),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        scores: Tensor = self.layers(features).squeeze(1)
+        return scores

@@ -1,0 +1,185 @@
+"""The sources that a command line names, as plans: words for all and those of each candidate, a net each. Nothing is
+trained: who learned from a source is found in the store, or is missing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import Any
+
+from transfer_cli.cli.options import Options
+from transfer_cli.cli.run import fetch_hub, fetch_missing, plan_all
+from transfer_cli.config.compose import Config, load
+from transfer_cli.config.loader import search_path
+from transfer_cli.config.words import expand, parse
+from transfer_cli.errors import ConfigError, Fault, TransferError
+from transfer_cli.plan.origin import run_of
+from transfer_cli.plan.plan import Plan, Stage
+from transfer_cli.report.screen import Screen
+from transfer_cli.runner.local_inventory import data_sets
+from transfer_cli.safe import safe
+from transfer_cli.store.store import Store
+
+NAMES = ("model", "weights", "source")  # words that name a candidate; settings of theirs may be said for all
+KNOWN = ("data", "seed", "trainer", "runtime", "plugins", *NAMES, "pretrain")
+EXAMPLE = "transfer rank data=usps source=none,mnist"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """`words`: as `run` takes them; `name`: the net and what it learned from; `here`: whether the net can be had
+    without training; `seen`: whether it learned from the target's own data."""
+
+    words: tuple[str, ...]
+    plan: Plan
+    name: str
+    here: bool
+    seen: bool
+
+    @property
+    def untaught(self) -> bool:
+        """Whether the net is drawn at random."""
+        return "init" in self.net
+
+    def to_run(self, strategy: str) -> list[str]:
+        """Words that run `strategy` from here; of an untaught net, scratch."""
+        if not self.untaught:
+            return [f"strategy={strategy}", *self.words]
+        words = [word for word in self.words if word not in ("source=none", "weights=none")]
+        base = self.plan.values["source"]["family"] == "base"  # then its classes are the others, and none are all
+        return ["strategy=scratch", *([] if base else ["source=none"]), *words]
+
+    @property
+    def probe(self) -> Stage:
+        """The stage that a ranking takes net and rows from: a probe reads what it reads."""
+        return probe_of(self.plan)
+
+    @property
+    def net(self) -> Mapping[str, Any]:
+        """Where the net is: the key and rule of a stage, or the seed of an untaught one."""
+        return dict(self.probe.spec["net"])
+
+
+def candidates(options: Options, screen: Screen) -> list[Candidate]:
+    """Every source that the words, `--candidate` or, without any, the data folder offer, each once. Raises ConfigError
+    for words that train, and if the candidates would be scored on different rows."""
+    words = [*options.words, *_data(options)]
+    _check(words, options)
+    shared, own = [w for w in words if parse(w).key not in NAMES], [w for w in words if parse(w).key in NAMES]
+    offered = not own and not options.candidates
+    spoken = list(_spoken(shared, [own] * bool(own or offered) + [list(each) for each in options.candidates], options))
+    fetch_hub(replace(options, words=tuple(word for each in spoken for word in each)), screen)
+    configs = [_config(each, options) for each in spoken]
+    fetch_missing(configs, options, screen)
+    made = dict(zip(spoken, plan_all(configs, options), strict=True))
+    if offered:
+        made |= _offered(spoken[0], options)
+    found = [_candidate(each, plan, options.runs) for each, plan in made.items()]
+    _same_rows(found)
+    return _told_apart(found)
+
+
+def probe_of(plan: Plan) -> Stage:
+    """The linear probe of a candidate's plan."""
+    return next(stage for stage in plan.stages if stage.name == "fine_tune")
+
+
+def _data(options: Options) -> list[str]:
+    if len(options.args) > 1:
+        raise ConfigError(Fault(" ".join(options.args), f"{options.command} takes one DATA", do=EXAMPLE))
+    return [f"data={text}" for text in options.args]
+
+
+def _check(words: Sequence[str], options: Options) -> None:
+    """Raises ConfigError for words that train on the target, none of a target, and a candidate with a target of its
+    own."""
+    faults, sets = [], options.candidates
+    for word in map(parse, [*words, *(word for each in sets for word in each)]):
+        if word.top not in KNOWN:
+            text = f"rank trains nothing; its words are {', '.join(KNOWN)}"
+            faults.append(Fault(word.key, text, word.value))
+    for word in map(parse, [word for each in sets for word in each]):
+        if word.top in ("data", "seed", "runtime", "plugins"):
+            faults.append(Fault(word.key, "is the same for all candidates; say it outside --candidate", word.value))
+    if not any(parse(word).top == "data" for word in words):
+        faults.append(Fault(options.command, "wants a target", do=EXAMPLE))
+    if faults:
+        raise ConfigError(*faults)
+
+
+def _spoken(shared: Sequence[str], sets: Sequence[Sequence[str]], options: Options) -> dict[tuple[str, ...], None]:
+    """Words of every candidate, each once: all combinations within a set."""
+    search = search_path(shared, options.config_dirs)
+    runs = [run for each in sets for run in expand([*shared, *each], multirun=True, seeds=None, search=search)]
+    return dict.fromkeys(map(tuple, runs))
+
+
+def _config(words: Sequence[str], options: Options) -> Config:
+    """Words of a candidate with what they leave out: no source is none, and a net of none is untaught."""
+    said = {word.key: word.value for word in map(parse, words)}
+    more = [] if "source" in said else ["source=none"]
+    if said.get("source", "none") == "none" and said.get("weights", "none") == "none" and "pretrain" not in said:
+        more.append("pretrain=none")
+    return load([*words, *more, "strategy=linear_probe"], config_dirs=options.config_dirs)
+
+
+def _offered(words: tuple[str, ...], options: Options) -> dict[tuple[str, ...], Plan]:
+    """The data sets here as sources of the same net, where it can read them and has learned from them."""
+    found = {}
+    for name in data_sets(options.runs):
+        spoken = (*words, f"source={name}")
+        try:
+            (plan,) = plan_all([_config(spoken, options)], options)
+        except TransferError:  # of another kind, or not whole: nobody asked for it
+            continue
+        if plan.source and plan.source.fingerprint != plan.target.fingerprint and _here(plan, options.runs):
+            found[spoken] = plan
+    return found
+
+
+def _here(plan: Plan, runs: Path) -> bool:
+    ref = probe_of(plan).spec["net"]
+    return "init" in ref or plan.weights is not None or Store(runs / ".store", create=False).done(ref["key"])
+
+
+def _candidate(words: tuple[str, ...], plan: Plan, runs: Path) -> Candidate:
+    weights, model = str(plan.values["weights"]), plan.values["model"]
+    learned = [plan.source.fingerprint] if plan.source and plan.values["source"]["family"] != "base" else []
+    start = (
+        PurePath(plan.source.title).name
+        if plan.source
+        else "weights"
+        if plan.weights and weights != "imagenet"
+        else weights
+    )
+    if weights not in ("none", "imagenet") and plan.weights is None:
+        run = run_of(runs, weights)
+        start, learned = (
+            f"run {run['id']}",
+            [run["fingerprints"][side] for side in ("target", "source") if side in run["fingerprints"]],
+        )
+    name = safe(f"{model.get('name') or plan.config.choices['model']} {start}")
+    return Candidate(words, plan, name, _here(plan, runs), plan.target.fingerprint in learned)
+
+
+def _same_rows(found: Sequence[Candidate]) -> None:
+    rows = {str(_rows_of(each.plan)): each for each in reversed(found)}
+    if len(rows) > 1:
+        other, first = list(rows.values())[:2]
+        text = f"{first.name} and {other.name} would be scored on different rows of {first.plan.target.name}"
+        raise ConfigError(Fault("rank", text, do="one seed, and source=base alone or not at all"))
+
+
+def _rows_of(plan: Plan) -> Any:
+    return plan.target.key("train", labelled=True, seed=probe_of(plan).seed)
+
+
+def _told_apart(found: Sequence[Candidate]) -> list[Candidate]:
+    """Names that several have get the words that tell them apart."""
+    many = {each.name for each in found if sum(other.name == each.name for other in found) > 1}
+    common = set.intersection(*(set(each.words) for each in found))
+    return [
+        replace(each, name=safe(" ".join([each.name, *(w for w in each.words if w not in common)])))
+        if each.name in many
+        else each
+        for each in found
+    ]

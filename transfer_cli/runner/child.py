@@ -1,0 +1,55 @@
+"""One run of a sweep, in the process that a launcher gave it: the same words are read, planned and computed there.
+What it prints goes to the log of the run; how far it is, the sweep reads from a file of the run's directory."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from transfer_cli.cli.main import guarded
+from transfer_cli.cli.options import Options
+from transfer_cli.cli.run import plan_all, run_watched
+from transfer_cli.config.compose import load
+from transfer_cli.runner.processes import launch, to_start
+from transfer_cli.runner.single_run import stop_of
+from transfer_cli.signals import Stop
+
+
+def child(words: tuple[str, ...], options: Options, sweep: str, home: Path, began: float | None) -> int:
+    """Computes the run whose directory `home` the sweep has made; returns its exit code. The time of runtime.max_time
+    is that of the sweep, which `began` then (time.monotonic), or of the run."""
+    _print_to(home / "log.txt")
+    Stop().watch()  # until the plan is made
+    _leave_interrupts()
+
+    def run() -> int:
+        made = plan_all([load(words, config_dirs=options.config_dirs)], options)[0]
+        since = time.monotonic() if began is None else began
+        if to_start(made):
+            return launch(made, options, sweep, since)
+        stop = stop_of(made, since)
+        _leave_interrupts()
+        return run_watched(made, options, sweep, stop)
+
+    try:
+        return guarded(run, debug=options.debug, as_json=False)
+    except SystemExit:  # of a method: no code of ours
+        return 1
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C reaches the sweep too, which passes it on."""
+    if multiprocessing.parent_process() is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _print_to(log: Path) -> None:
+    """Whatever this process prints: a library's warnings, an error before the run began, the last words of a crash."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    os.dup2(fd, 1)
+    os.dup2(fd, 2)
+    os.close(fd)

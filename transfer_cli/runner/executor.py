@@ -1,0 +1,187 @@
+"""The stages of one plan, found or computed in order. Torch comes in only if a stage must be computed."""
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transfer_cli.errors import DataError, Diverged, Fault, StoreError, TransferError
+from transfer_cli.plan.outcome import outcome, timing
+from transfer_cli.plan.plan import Plan, Stage
+from transfer_cli.plan.planner import plan
+from transfer_cli.report.live.run_display import Talk
+from transfer_cli.rundir.rundir import RunDir
+from transfer_cli.runner.processes import job_of, join, world
+from transfer_cli.safe import shown
+from transfer_cli.signals import Stop
+from transfer_cli.store.claim import Claim, identity_change, other_class
+from transfer_cli.store.store import Damaged, Store
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What of the command line decides how stages are computed; `at_once`: runs that share the cores."""
+
+    runs: Path
+    wait: float | None = None
+    no_cache: bool = False
+    retry_failed: bool = False
+    strict_identity: bool = False
+    at_once: int = 1
+
+
+class Execution:
+    """The stages of one plan, found or computed in order. After `complete`, `results` is what results.json says."""
+
+    def __init__(self, made: Plan, run: RunDir, wishes: Wishes, talk: Talk, stop: Stop) -> None:
+        self.plan, self.run, self.wishes, self.talk, self.stop = made, run, wishes, talk, stop
+        self.store = Store(wishes.runs / ".store")
+        self.cached: dict[str, bool] = {}
+        self._context: Any = None
+
+    def complete(self) -> dict[str, Any]:
+        """Computes what is missing; a stage found damaged on the way is set aside and computed again. Other processes
+        of the run are called in at the beginning; who is not told the end sees our connections close."""
+        start = time.monotonic()
+        self._place = join(self.plan) if world() > 1 else None
+        while True:
+            try:
+                for stage in self.plan.stages:
+                    self._stage(stage)
+                if self._place and self._place.ranks:
+                    self._place.ranks.tell({})
+                return outcome(self.plan, self.store, self.cached, time.monotonic() - start)
+            except Damaged as damaged:
+                self.store.quarantine(damaged.key, owner=shown(self.run.path), poll=self.stop, talk=self.say)
+                if damaged.key not in [stage.key for stage in self.plan.work]:
+                    raise _of_another_run(damaged) from damaged
+
+    def say(self, text: str) -> None:
+        """A sentence for the screen and the log."""
+        self.talk.note(text)
+        self.run.log(text)
+
+    def _tell(self, stage: Stage, state: str) -> None:
+        took = timing(self.store, stage.key)["seconds"] if state in ("done", "cached") else None
+        self.talk.stage(stage.name, state, stage.what, took)
+        self.run.log(f"{stage.name} {state} {stage.what} {stage.key[:12]}")
+
+    def _stage(self, stage: Stage) -> None:
+        self.stop()
+        if not stage.key:
+            self._tell(stage, "none")
+            return
+        fresh = self.cached.get(stage.name) is False
+        if self.store.hit(stage.key) and (fresh or not self.wishes.no_cache):
+            if self.store.outgrown(stage.key):
+                self.store.check_needs(stage.key)  # raises, so that it is computed again
+            self.cached.setdefault(stage.name, True)
+            self._same_identity(stage)
+        else:
+            self._compute(stage)
+            self.cached[stage.name] = False
+        self._tell(stage, "cached" if self.cached[stage.name] else "done")
+        self._link(stage)
+
+    def _same_identity(self, stage: Stage) -> None:
+        """A hit of another identity class may differ in its last bits: said, or refused."""
+        then = self.store.identity(stage.key) or {}
+        now = {name: value for name, value in self._identity(stage).items() if name in then}
+        change = identity_change(now, {name: then[name] for name in now})
+        if change is None:
+            return
+        if self.wishes.strict_identity:
+            raise other_class(stage.name, change)
+        self.say(f"warning: {stage.name} was computed under {change}: not bit-identical")
+
+    def _identity(self, stage: Stage) -> dict[str, Any]:
+        """The identity class of this process; without --strict-identity only what can be known without torch."""
+        if self.wishes.strict_identity:
+            found: dict[str, Any] = self._workbench().identity(self._job(stage))
+            return found
+        from transfer_cli.rundir.record import versions
+
+        return {name: value for name, value in versions().items() if name in ("torch", "numpy")}
+
+    def _link(self, stage: Stage) -> None:
+        for name in self.store.files(stage.key):
+            if name.startswith("model-"):
+                self.run.link(f"{stage.name}-{name.removeprefix('model-')}", self.store.path(stage.key) / name)
+
+    def _compute(self, stage: Stage) -> None:
+        self._tell(stage, "running")
+        owner, wait = shown(self.run.path), self.wishes.wait
+        with self.store.claim(stage.key, owner=owner, wait=wait, poll=self.stop, talk=self.say) as claim:
+            if claim.state == "done" and not self.wishes.no_cache:
+                return  # somebody else finished it while we waited
+            self._begin(claim, stage)
+            self._run(stage, claim)
+
+    def _begin(self, claim: Claim, stage: Stage) -> None:
+        if claim.state == "failed" and not (self.wishes.retry_failed or self.wishes.no_cache):
+            known = self.store.failure(stage.key) or {}
+            raise Diverged(Fault(stage.name, str(known.get("fault", "failed before; not retried, use --retry-failed"))))
+        if claim.state in ("done", "failed"):
+            claim.start_over()
+
+    def _run(self, stage: Stage, claim: Claim) -> None:
+        from transfer_cli.engine.stage import run_stage
+
+        try:
+            run_stage(self._job(stage), self._workbench(), claim)
+        except (DataError, StoreError):
+            if self.plan.changed():
+                claim.start_over()  # no resume file may carry on what came of two versions of data or code
+            raise
+
+    def _job(self, stage: Stage) -> Any:
+        return job_of(self.plan, stage)
+
+    def _workbench(self) -> Any:
+        if self._context is None:
+            from transfer_cli.engine.stage_context import StageContext
+
+            place = self._place or join(self.plan, self.wishes.at_once)
+            self._context = StageContext(
+                self.store,
+                place.device,
+                self.wishes.runs / ".cache",
+                self.talk,
+                self.stop,
+                self._unchanged,
+                float(self.plan.values["runtime"]["save_every"]),
+                self.wishes.strict_identity,
+                self.say,
+                place.ranks,
+                bool(self.plan.values["runtime"]["shard"]),
+            )
+            self._rehearse()
+        return self._context
+
+    def _rehearse(self) -> None:
+        """What would stop a later stage stops the run now, not after hours of pretraining."""
+        from transfer_cli.engine.stage import rehearse
+
+        todo = [stage for stage in self.plan.work if not self.store.done(stage.key)]
+        for stage in todo:
+            rehearse(self._job(stage), self._context)
+
+    def _unchanged(self) -> None:
+        """Raises if data or code changed since the plan was made: what was computed then belongs to no key."""
+        changed = self.plan.changed()
+        if not changed:
+            return
+        with suppress(TransferError):  # what is wrong with the new version, the next command tells
+            again = plan(self.plan.config, runs=self.wishes.runs)
+            if [stage.key for stage in again.stages] == [stage.key for stage in self.plan.stages]:
+                return
+        kind, what = (StoreError, "code") if changed[0].suffix == ".py" else (DataError, "data")
+        raise kind(Fault(shown(changed[0]), f"{what} changed while training", do="run the same command again"))
+
+
+def _of_another_run(damaged: Damaged) -> StoreError:
+    """The error for a stage that is gone and that no words of this run can compute: a net given by `weights=RUN` may
+    rest on stages of that run."""
+    text = f"the net of that run rests on stage {damaged.key[:12]}, which is damaged, or no longer in the store"
+    return StoreError(Fault("weights", text, do="run that run's words again; they are in its overrides.txt"))

@@ -1,0 +1,202 @@
+"""transfer run WORDS --search N --metric target_val/accuracy: the next run is chosen by what the runs so far reached on
+validation rows, by Optuna's TPE (Bergstra et al. 2011). The ledger is the only record: each choice is a function of its
+rows and of the number of the run, so a search that was stopped, killed or shared by terminals goes on from sweep.json.
+Test rows choose nothing."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from transfer_cli.analysis import run_labels
+from transfer_cli.cli.options import Options
+from transfer_cli.cli.run import fetch_hub, looked_at, plan_all
+from transfer_cli.config.compose import load
+from transfer_cli.config.loader import search_path
+from transfer_cli.config.space import Interval, Space, Value, space
+from transfer_cli.errors import ConfigError, Fault, TransferError, nearest
+from transfer_cli.plan.plan import Plan
+from transfer_cli.report.screen import Screen
+from transfer_cli.report.tables import Column, Table
+from transfer_cli.rundir.runs import read_json
+from transfer_cli.rundir.sweepdir import Row, SweepDir
+from transfer_cli.runner.single_run import digest_of, fault_of
+from transfer_cli.runner.sweep import SweepRunner, finish, refuse_torchrun
+from transfer_cli.safe import hide_secrets
+
+VALIDATION = ("source_val/", "target_val/")
+EXTRA = "optuna"
+
+
+def search(options: Options, screen: Screen) -> int:
+    """Runs `options.search` runs, one after the other chosen; shows them best first. Returns the exit code."""
+    refuse_torchrun()
+    fetch_hub(options, screen)
+    spanned = space(options.words, search_path(options.words, options.config_dirs))
+    _check(options)
+    corners = [load(words, config_dirs=options.config_dirs) for words in spanned.corners()]
+    if not looked_at(corners, options, screen):
+        return 0
+    wanted = {"runs": options.search, "metric": options.metric}
+    ledger = SweepDir.open(
+        options.runs, digest_of([*options.words, wanted]), words=options.words, rows=[], search=wanted
+    )
+    asker = Asker(spanned, options, ledger)
+    SweepRunner(ledger, asker.plan_of, options, screen, asker.view).complete(asker.more)
+    return finish(ledger, options, screen, lambda found: [asker.table()])
+
+
+def _check(options: Options) -> None:
+    metric, faults = str(options.metric or ""), []
+    if find_spec(EXTRA) is None:
+        faults.append(Fault("--search", "needs an extra: pip install 'transfer-cli[hpo]'"))
+    if options.seeds is not None:
+        faults.append(Fault("--seeds", "is given with --search; say one of them", str(options.seeds)))
+    if not metric:
+        faults.append(Fault("--search", "wants --metric, what is best", do="--metric target_val/accuracy"))
+    elif metric.split("/")[0] in ("test", "oracle"):
+        near = f"target_val/{metric.partition('/')[2]}"
+        faults.append(Fault("--metric", "nothing is selected on test", metric, VALIDATION, near))
+    elif not metric.startswith(VALIDATION):
+        faults.append(Fault("--metric", "no validation metric; it begins with source_val/ or target_val/", metric))
+    if faults:
+        raise ConfigError(*faults)
+
+
+class Asker:
+    """Chooses the words of the next run. `more` adds it to the ledger."""
+
+    def __init__(self, spanned: Space, options: Options, ledger: SweepDir) -> None:
+        self.space, self.options, self.ledger = spanned, options, ledger
+        self.metric, self.count = str(options.metric), int(options.search or 0)
+        self._plans: dict[int, Plan] = {}
+        self._values: dict[str, float] = {}
+
+    def plan_of(self, number: int) -> Plan:
+        if number not in self._plans:
+            self._plans[number] = self._planned(self.space.words(self.ledger.rows[number]["params"]))
+        return self._plans[number]
+
+    def _planned(self, words: Sequence[str]) -> Plan:
+        return plan_all([load(words, config_dirs=self.options.config_dirs)], self.options)[0]
+
+    def more(self) -> bool:
+        """Adds a row, unless there are enough. Raises ConfigError if a run that is done has no such metric."""
+        with self.ledger.changing() as rows:
+            if len(rows) >= self.count:
+                return False
+            params = ask(self.space, [(row["params"], self.value(row)) for row in rows], len(rows), self.metric)
+            words = self.space.words(params)
+            row: Row = {"path": None, "state": "to do", "code": None, "words": hide_secrets(words), "params": params}
+            try:
+                self._plans[len(rows)] = self._planned(words)
+            except TransferError as error:  # values that are right alone may not go together
+                row |= {"state": "failed", "code": error.code, "fault": fault_of(error)}
+            rows.append(row)
+            return True
+
+    def value(self, row: Row) -> float | None:
+        """What a run reached; None of one that is not done."""
+        if row["state"] != "done" or not row["path"]:
+            return None
+        if row["path"] not in self._values:
+            self._values[row["path"]] = reached(self.options.runs / row["path"], self.metric)
+        return self._values[row["path"]]
+
+    def view(self, folder: Path, results: dict[str, Any]) -> dict[str, Any]:
+        """Results with the validation metric as their headline: who sees test scores on the way may choose by them."""
+        if results.get("status") != "done":
+            return results
+        try:
+            value = reached(folder, self.metric)
+        except ConfigError:  # told when the next run is to be chosen
+            return results | {"headline": None}
+        head = {"name": self.metric, "rule": "validation", "value": value, "ci95": None, "n": 0, "over": "validation"}
+        return results | {"headline": head, "metrics": {"validation": {self.metric: value}}}
+
+    def table(self) -> Table:
+        """The runs, best first, by what chose them."""
+        sign = run_labels.sign(self.metric.partition("/")[2])
+        rows = [
+            {"run": row.get("id"), "state": row["state"], **row["params"], "value": self.value(row)}
+            for row in self.ledger.rows
+        ]
+        rows.sort(key=lambda row: (row["value"] is None, sign * (row["value"] or 0.0)))
+        best = next((row for row in rows if row["value"] is not None), None)
+        share = run_labels.is_share(self.metric.partition("/")[2])
+        columns = [
+            Column("run"),
+            *(Column(key) for key in self.space.axes),
+            Column("value", "%" if share else "", self.metric + " %" * share),
+            Column("state", state=True),
+        ]
+        words = [word for word in self.space.words(best) if not word.startswith("seed=")] if best else []
+        return Table(
+            columns,
+            rows,
+            title=f"search {self.ledger.id}: {len(rows)} runs, best {self.metric} first",
+            notes=["test was not looked at; the best of many on validation rows flatters: judge it by new seeds"],
+            next=shlex.join(["transfer", "run", *words, "--seeds", "5"]) if best else "",
+            schema="search/1",
+        )
+
+
+def ask(
+    spanned: Space, seen: Sequence[tuple[Mapping[str, Value], float | None]], number: int, metric: str
+) -> dict[str, Value]:
+    """Values for run `number`, after runs with these values and what they reached (None: not yet, or never)."""
+    import optuna
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+    from optuna.trial import TrialState, create_trial
+
+    def axis(found: Interval | tuple[str, ...]) -> Any:
+        if isinstance(found, tuple):
+            return CategoricalDistribution(found)
+        if found.whole:
+            return IntDistribution(int(found.low), int(found.high), log=found.log)
+        return FloatDistribution(found.low, found.high, log=found.log)
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    axes = {key: axis(found) for key, found in spanned.axes.items()}
+    # `constant_liar` keeps away from what others are computing, and from what failed
+    sampler = optuna.samplers.TPESampler(seed=number, constant_liar=True)
+    study = optuna.create_study(
+        direction="minimize" if run_labels.sign(metric.partition("/")[2]) > 0 else "maximize", sampler=sampler
+    )
+    for params, value in seen:
+        state = TrialState.RUNNING if value is None else TrialState.COMPLETE
+        study.add_trial(create_trial(state=state, params=dict(params), distributions=axes, value=value))
+    chosen = study.ask(axes).params
+    return {key: _rounded(chosen[key], spanned.axes[key]) for key in spanned.axes}
+
+
+def _rounded(value: Any, axis: Interval | tuple[str, ...]) -> Value:
+    """Six digits are enough, and can be typed again."""
+    if isinstance(axis, tuple) or axis.whole:
+        return value  # type: ignore[no-any-return]
+    return min(max(float(f"{value:.6g}"), axis.low), axis.high)
+
+
+def reached(run: Path, metric: str) -> float:
+    """The validation metric of the net that a run hands on: of the last stage that has it, at the step of the
+    headline's snapshot. Raises ConfigError with what there is instead."""
+    rows = [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
+    found = [row for row in rows if metric in row]
+    if not found:
+        known = sorted({name for row in rows for name in row if name.startswith(VALIDATION)})
+        text = f"not measured by these runs, which have {', '.join(known) or 'no validation'}"
+        raise ConfigError(Fault("--metric", text, metric, tuple(known), nearest(metric, known)))
+    last = [row for row in found if row["stage"] == found[-1]["stage"]]
+    results = read_json(run / "results.json") or {}
+    rule = (results.get("headline") or {}).get("rule", "")
+    step = results.get("metrics", {}).get(rule, {}).get("step")
+    return float(next((row[metric] for row in last if row["step"] == step), last[-1][metric]))
+
+
+def resumed(options: Options, record: Mapping[str, Any]) -> Options:
+    """The options with which a search was started, from its sweep.json."""
+    wanted = record["search"]
+    return replace(options, words=tuple(record["words"]), search=wanted["runs"], metric=wanted["metric"], multirun=True)

@@ -1,0 +1,157 @@
+"""One run of a command: opens its directory, computes, writes what it leaves for people and for compare."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from transfer_cli.cli.options import Options
+from transfer_cli.config.values import seconds
+from transfer_cli.errors import Fault, ResourceError, Stopped, TransferError
+from transfer_cli.plan.plan import Plan
+from transfer_cli.report.live.run_display import Talk
+from transfer_cli.rundir.rundir import RunDir
+from transfer_cli.runner.executor import Execution, Wishes
+from transfer_cli.safe import hide_places, safe, scrub
+from transfer_cli.signals import Stop
+from transfer_cli.store.store import Store
+
+BUSY_SHARE = 0.6  # of the cores: above it, other programs are using them
+
+
+def stop_of(made: Plan, began: float | None = None) -> Stop:
+    """What tells this run to stop: signals, and runtime.max_time since `began` (time.monotonic), else from now."""
+    stop, limit = Stop().watch(), made.values["runtime"]["max_time"]
+    return stop.limit(seconds(limit), f"runtime.max_time={limit}", began) if limit else stop
+
+
+def quiet_threads(at_once: int = 1) -> None:
+    """Before torch is imported: on a busy machine, or beside other runs, OpenMP threads must not spin while they wait.
+    Changes no bit."""
+    busy = at_once > 1 or os.getloadavg()[0] > BUSY_SHARE * (os.cpu_count() or 1)
+    if "torch" not in sys.modules and busy:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def is_cached(made: Plan, runs: Path) -> bool:
+    """Whether every stage is there: then the run costs no import of torch."""
+    store = Store(runs / ".store", create=False)
+    return all(store.done(stage.key) for stage in made.work)
+
+
+def open_run(made: Plan, options: Options, *, sweep: str = "", among: Sequence[Path] | None = None) -> RunDir:
+    """The directory of this run: its newest unfinished one (`among` those that a ledger knows), else a new one."""
+    import yaml
+
+    config = made.config
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the same text, ten times sooner
+    return RunDir.open(
+        options.runs,
+        f"{_slug(config.choices['strategy'])}-{_slug(config.choices['data'])}",
+        digest_of(made.values),
+        words=config.words,
+        config=made.values,
+        config_text=yaml.dump(scrub(made.values), Dumper=dumper, sort_keys=False, allow_unicode=True),
+        choices=config.choices,
+        argv=["transfer", options.command, *config.words],
+        sweep=sweep,
+        among=among,
+    )
+
+
+def digest_of(values: Any) -> str:
+    """Equal for two commands that mean the same."""
+    return sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _slug(name: str) -> str:
+    """A part of a folder's name: the last part of a path, letters, digits and `._-` only."""
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in Path(name).name)[:30]
+    return kept.lstrip("._-") or "own"
+
+
+def work(made: Plan, run: RunDir, options: Options, talk: Talk, stop: Stop) -> dict[str, Any]:
+    """Computes `made` in `run`; returns results.json. An error is recorded in the directory, then raised."""
+    try:
+        run.write_json("plan.json", [_planned(stage) for stage in made.stages])
+        store = Store(options.runs / ".store")
+        store.after_cleaning(stop)
+        with _memory():
+            run.update(Execution(made, run, wishes(options), talk, stop).complete())
+        rows = _rows(made, store)
+        run.write("rows.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
+        run.write("metrics.csv", metrics_csv(run.data, rows))
+        run.close("done", 0)
+    except BaseException as error:
+        _record(run, error)
+        raise
+    finally:
+        talk.close()
+    return run.data
+
+
+def _planned(stage: Any) -> dict[str, Any]:
+    return {"stage": stage.name, "key": stage.key, "method": stage.method, "what": stage.what, "spec": stage.spec}
+
+
+def wishes(options: Options) -> Wishes:
+    return Wishes(
+        options.runs, options.wait, options.no_cache, options.retry_failed, options.strict_identity, options.jobs
+    )
+
+
+@contextmanager
+def _memory() -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(t in str(error) for t in ("out of memory", "t allocate memory")):
+            raise
+        raise ResourceError(Fault("out of memory", "this run needs more", do="a smaller trainer.batch")) from error
+
+
+def _record(run: RunDir, error: BaseException) -> None:
+    """A run that ends early says so itself; what it reached is in the store."""
+    with suppress(TransferError):  # a full disk must not hide the error that matters
+        run.log_error(error)
+        code = error.code if isinstance(error, TransferError) else 1
+        run.update({"fault": fault_of(error)})
+        run.close("interrupted" if isinstance(error, Stopped) else "failed", code)
+
+
+def fault_of(error: BaseException) -> str:
+    """One line for those who look from outside; the log has the rest."""
+    if isinstance(error, TransferError) and error.faults:
+        return safe(hide_places(error.faults[0].line()))
+    return safe(hide_places(f"{type(error).__name__}: {' '.join(str(error).split())}"))
+
+
+def _rows(made: Plan, store: Store) -> list[dict[str, Any]]:
+    """The rows of all stages, each with its stage's name."""
+    found: list[dict[str, Any]] = []
+    for stage in made.work:
+        if "rows.jsonl" in store.files(stage.key):
+            lines = store.read(stage.key, "rows.jsonl").splitlines()
+            found += [{"stage": stage.name, **json.loads(line)} for line in lines]
+    return found
+
+
+def metrics_csv(results: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    """stage,step,name,value: what was logged on the way, then the test metrics of each rule."""
+    lines = ["stage,step,name,value"]
+    for row in rows:
+        named = [(name, value) for name, value in row.items() if name not in ("stage", "step")]
+        lines += [f"{row['stage']},{row['step']},{name},{value!r}" for name, value in named]
+    for rule, metrics in results["metrics"].items():
+        step = metrics.get("step", "")
+        lines += [f"evaluate,{step},{_cell(f'{rule}:{name}')},{value!r}" for name, value in metrics.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    """A name with commas or quotes (classes are the user's) as CSV has it."""
+    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\n\r') else text

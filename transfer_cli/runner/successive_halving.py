@@ -1,0 +1,226 @@
+"""A race of (source, strategy) pairs within a budget, as a pure function of what its runs reached and of the time gone:
+successive halving (Jamieson & Talwalkar 2016, arXiv:1502.07943) over the steps of training. Pairs are dropped beside
+those of the same strategy alone, for a head on frozen features is done at once while training is still on its way.
+All pairs are judged on the same folds of the training rows. Nothing is computed here."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil, sqrt
+from typing import NamedTuple
+
+from transfer_cli.analysis.statistics import mean, sd
+
+PARTS = (9, 3, 1)  # of the steps of training, a round each
+FOLDS = 5
+SHARES = (0.45, 0.65, 0.85)  # of the budget, by which a round has begun its last run; the end is for test
+ENOUGH, LEAST = (100, 200, 300), (1, 1, 3)  # rows that a round validates on, and its fewest folds
+KEPT = 3  # of so many pairs of a strategy one goes on
+ALIKE = 3  # folds, at least, that may show two pairs to be as good as each other
+
+
+class Trial(NamedTuple):
+    """One run of the race: a pair, at `PARTS[round]` of its steps, validated on `fold`; None: it learns from all
+    training rows and reads test."""
+
+    pair: int
+    round: int
+    fold: int | None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A source model and a strategy. `work`: rows that its training reads at full length, 0 where nothing is trained by
+    steps; `to_learn`: those that pretraining has yet to read; `model`: pairs of one have the same speed."""
+
+    strategy: str
+    model: str
+    work: float = 0.0
+    to_learn: float = 0.0
+    scratch: bool = False
+
+    def rounds(self, last: int) -> int:
+        """The round whose steps it has in round `last`: the first, if more steps are nothing to it."""
+        return last if self.work else 0
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a heat came to: `value` None before its end, or if it failed; `seconds` of its stages but pretraining."""
+
+    heat: Trial
+    open: bool = False
+    value: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a pair ended: the round whose steps it reached (None: it has no result), its values by fold there, the mean
+    over the folds that those it was judged with have, too, and why it was dropped, "" if it was not."""
+
+    round: int | None
+    values: Mapping[int, float] = field(default_factory=dict)
+    score: float | None = None
+    why: str = ""
+
+
+class Race:
+    """`order`: pairs, the most promising first; `rows`: validation rows of a fold; `overhead`: seconds
+    of a run beside its stages. `lower`: smaller values are better."""
+
+    def __init__(self, pairs: Sequence[Pair], order: Sequence[int], rows: int, budget: float) -> None:
+        self.pairs, self.order, self.budget, self.overhead = pairs, list(order), budget, 1.0
+        self.folds = [min(FOLDS, max(least, ceil(enough / max(1, rows)))) for enough, least in zip(ENOUGH, LEAST)]
+
+    def next(self, found: Sequence[Reached], gone: float, *, lower: bool = False) -> Trial | None:
+        """The run to begin when `gone` seconds are over; None: wait for those that are open, or the end."""
+        rounds = [each.heat.round if each.heat.fold is not None else len(PARTS) for each in found]
+        begun, alive = max((n for n, each in zip(rounds, found) if self._stepped(each)), default=0), self.order
+        for number in range(len(PARTS)):
+            if number >= begun:
+                for heat in self._heats(number, alive, found, self._share(number, found) * self.budget - gone):
+                    return heat
+                if any(each.open for each in found):
+                    return None
+            alive = self._kept(number, alive, found, lower)
+        for heat in self.finals(found, lower=lower):
+            if heat not in {each.heat for each in found} and gone + self.seconds(heat, found) <= self.budget:
+                return heat
+        return None
+
+    def _share(self, number: int, found: Sequence[Reached]) -> float:
+        """Of the budget, for the rounds up to this one. The first goes on until every strategy was tried: else a small
+        budget would go to folds of scratch, and no source be judged."""
+        tried = {self.pairs[each.heat.pair].strategy for each in found}
+        every = {pair.strategy for pair in self.pairs}
+        return SHARES[-1] if number == 0 and tried != every else SHARES[number]
+
+    def _stepped(self, each: Reached) -> bool:
+        """Whether a result says how far the race is."""
+        return each.heat.fold is None or bool(self.pairs[each.heat.pair].work)
+
+    def finals(self, found: Sequence[Reached], *, lower: bool = False) -> list[Trial]:
+        """The runs that read test: the winner, and the best scratch beside it."""
+        fates, won = self.fates(found, lower=lower), self.winner(found, lower=lower)
+        scratch = [n for n in self._alive(fates, lower) if self.pairs[n].scratch and n != won]
+        return [Trial(n, fates[n].round or 0, None) for n in (won, *scratch[:1]) if n is not None]
+
+    def winner(self, found: Sequence[Reached], *, lower: bool = False) -> int | None:
+        """The pair to take, None before any result: the best; or of those which are within one standard error of it
+        (Breiman et al. 1984, Classification and Regression Trees, 3.4.3) the cheapest, if that costs half as much or
+        less. Whether transfer helps at all is another question, so scratch neither gives way nor is given way to."""
+        fates = self.fates(found, lower=lower)
+        alive = self._alive(fates, lower)
+        if not alive or self.pairs[alive[0]].scratch:
+            return alive[0] if alive else None
+        best, cost = alive[0], {n: self._cost(n, fates[n], found) for n in alive}
+        alike = [n for n in alive[1:] if not self.pairs[n].scratch and _alike(fates[best].values, fates[n].values)]
+        return min((n for n in alike if 2 * cost[n] <= cost[best]), key=lambda n: cost[n], default=best)
+
+    def _alive(self, fates: Sequence[Outcome], lower: bool) -> list[int]:
+        """Pairs that were not dropped, the best first."""
+        return sorted((n for n in self.order if not fates[n].why), key=lambda n: _rank(fates[n].score, lower))
+
+    @staticmethod
+    def _cost(pair: int, fate: Outcome, found: Sequence[Reached]) -> float:
+        """Seconds of a run, on average."""
+        own = [each for each in found if each.heat.pair == pair and each.heat.round == fate.round]
+        return mean([each.seconds for each in own if each.heat.fold is not None and each.value is not None])
+
+    def fates(self, found: Sequence[Reached], *, lower: bool = False) -> list[Outcome]:
+        """How every pair stands."""
+        alive, fates = self.order, [Outcome(None, why="not begun: budget") for _ in self.pairs]
+        tried = {each.heat.round for each in found if each.heat.fold is not None and self._stepped(each)}
+        for number in range(max(tried, default=0) + 1):
+            scores = self._scores(number, alive, found)
+            kept = alive if number == len(PARTS) - 1 else self._kept(number, alive, found, lower)
+            last = number == max(tried, default=0)
+            for n in alive:
+                level, values = self._level(n, number, found)
+                why = "" if n in kept or (last and n in scores) else self._why(n, number, found, scores, lower)
+                fates[n] = Outcome(level if values else None, values, scores.get(n), why)
+            alive = [n for n in (alive if last else kept) if n in scores]
+        return fates
+
+    def _why(self, pair: int, number: int, found: Sequence[Reached], scores: Mapping[int, float], lower: bool) -> str:
+        if pair not in scores:
+            failed = any(each.heat.pair == pair and not each.open for each in found)
+            return "failed" if failed else "not begun: budget"
+        return f"round {number + 1}: below others of {self.pairs[pair].strategy}"
+
+    # what a round runs
+    def _heats(self, number: int, alive: Sequence[int], found: Sequence[Reached], left: float) -> Iterator[Trial]:
+        """What is yet to run in a round and fits, a fold of all pairs before the next. Where more steps do not fit, a
+        pair goes on with those that it had."""
+        asked = {each.heat for each in found}
+        lost = {each.heat.pair for each in found if not each.open and each.value is None}
+        for fold in range(self.folds[number]):
+            for pair in alive:
+                for level in self._levels(pair, number, found):
+                    heat = Trial(pair, level, fold)
+                    if heat in asked or pair in lost:
+                        break
+                    if self.seconds(heat, found) <= left:
+                        yield heat
+                        break
+
+    def _levels(self, pair: int, number: int, found: Sequence[Reached]) -> list[int]:
+        wanted = self.pairs[pair].rounds(number)
+        before, _ = self._level(pair, number, found)
+        begun = any(each.heat.pair == pair and each.heat.round == wanted for each in found)
+        return [wanted] if begun or before is None else [wanted, before]
+
+    def _level(self, pair: int, number: int, found: Sequence[Reached]) -> tuple[int | None, dict[int, float]]:
+        """The most steps that a pair has results of, up to a round, and these results by fold."""
+        own = [each for each in found if each.heat.pair == pair and each.heat.round <= number]
+        done = [(e.heat.round, e.heat.fold, e.value) for e in own if e.heat.fold is not None and e.value is not None]
+        level = max((level for level, _, _ in done), default=None)
+        return level, {fold: value for at, fold, value in done if at == level}
+
+    # who goes on
+    def _scores(self, number: int, alive: Sequence[int], found: Sequence[Reached]) -> dict[int, float]:
+        """Means over the folds that all pairs have; of pairs that share none, over their own."""
+        lost = {each.heat.pair for each in found if not each.open and each.value is None}
+        values = {n: self._level(n, number, found)[1] for n in alive if n not in lost}
+        values = {n: own for n, own in values.items() if own}
+        common = set.intersection(*map(set, values.values())) if values else set()
+        return {n: mean([own[fold] for fold in sorted(common or own)]) for n, own in values.items()}
+
+    def _kept(self, number: int, alive: Sequence[int], found: Sequence[Reached], lower: bool) -> list[int]:
+        scores = self._scores(number, alive, found)
+        kept: set[int] = set()
+        for strategy in {self.pairs[n].strategy for n in scores}:
+            same = sorted(
+                (n for n in scores if self.pairs[n].strategy == strategy), key=lambda n: _rank(scores[n], lower)
+            )
+            kept |= set(same[: ceil(len(same) / KEPT)])
+        return [n for n in alive if n in kept]
+
+    # how long a run takes
+    def seconds(self, heat: Trial, found: Sequence[Reached]) -> float:
+        """An estimate: from the pair's own runs, else from those of its model; the first of a model costs nothing."""
+        pair = self.pairs[heat.pair]
+        done = [each for each in found if each.value is not None]
+        if own := [each for each in done if each.heat.pair == heat.pair]:
+            last = max(own, key=lambda each: (each.heat.round, each.heat.fold or 0))
+            return last.seconds * (PARTS[last.heat.round] / PARTS[heat.round] if pair.work else 1.0) + self.overhead
+        rates = [
+            each.seconds * PARTS[each.heat.round] / other.work
+            for each in done
+            if (other := self.pairs[each.heat.pair]).model == pair.model and other.work
+        ]
+        rate = mean(rates) if rates else 0.0
+        return rate * (pair.work / PARTS[heat.round] + pair.to_learn) + self.overhead
+
+
+def _rank(score: float | None, lower: bool) -> tuple[bool, float]:
+    return score is None, (score or 0.0) * (1 if lower else -1)
+
+
+def _alike(best: Mapping[int, float], other: Mapping[int, float]) -> bool:
+    """Whether the folds that both have, ALIKE or more, leave them within one standard error; folds overlap in what is
+    learned from them (Nadeau & Bengio 2003)."""
+    gaps = [best[fold] - other[fold] for fold in sorted(set(best) & set(other))]
+    if len(gaps) < ALIKE:
+        return False
+    return abs(mean(gaps)) <= sd(gaps) * sqrt(1 / len(gaps) + 1 / (FOLDS - 1))

@@ -1,0 +1,34 @@
+"""TransRate: the mutual information of features and labels, entropies replaced by coding rates.
+Huang et al. 2022, arXiv:2106.09362."""
+
+import torch
+from torch import Tensor
+
+from transfer_cli.transferability.labelings import axes, checked
+
+EPS = 1e-4
+
+
+def transrate(features: Tensor, labels: Tensor, eps: float = EPS) -> Tensor:
+    """Coding rate of all rows less that within classes, each class by its share of the rows (the authors' program takes
+    them alike, which is the same where classes are of one size); >= 0, larger is better. features [N, D], labels
+    [..., N] -> [...] float64. A turn of the features changes nothing, their scale does. Raises ValueError as `checked`
+    does."""
+    x, numbered, classes = checked(features, labels)
+    x = x - x.mean(0)
+    whole = torch.log1p(axes(x, numbered[:1], classes).squares / (len(x) * eps)).sum() / 2
+    within = [sum((_rate(x[each == c], eps) for c in range(classes)), x.new_zeros(())) for each in numbered]
+    found: Tensor = whole - torch.stack(within) / len(x)
+    return found.view(labels.shape[:-1])
+
+
+def _rate(x: Tensor, eps: float) -> Tensor:
+    """Rows times their coding rate: n / 2 * log det(I + x'x / (n eps)), in the smaller of rows and features."""
+    n, d = x.shape
+    if not n:
+        return x.new_zeros(())
+    gram = x @ x.T if n < d else x.T @ x
+    gram = gram / (n * eps)
+    gram.diagonal().add_(1)
+    rate: Tensor = torch.linalg.cholesky(gram).diagonal().log().sum()
+    return n * rate
