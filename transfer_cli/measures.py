@@ -1,0 +1,42 @@
+"""What a metric is: its unit, its direction, what people call it. Scorings declare it, results.json carries it, reports
+read it: no report knows a metric by its name. Standard library only."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One metric. `unit`: "share" (0 to 1, shown in %), "bits", "nats", "dB", "count", or "" for a plain number in the
+    unit of the data. `label`: what people call it; empty: its own name. `primary`: what runs are compared by; one metric
+    of a scoring has it. `watched`: shown at each validation. `perfect`: the best value that can be reached, if there is
+    one."""
+
+    unit: str = ""
+    lower_is_better: bool = False
+    label: str = ""
+    primary: bool = False
+    watched: bool = False
+    perfect: float | None = None
+
+    @property
+    def is_share(self) -> bool:
+        return self.unit == "share"
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def measure_of(measures: Mapping[str, Measure], name: str) -> Measure:
+    """The measure of a metric by its bare name. A metric of one class, `f1/cat`, has that of its family, `f1`.
+    Raises KeyError for a metric that nobody declared."""
+    return measures[name] if name in measures else measures[name.partition("/")[0]]
+
+
+def primary_of(measures: Mapping[str, Measure]) -> str:
+    """The name of the metric that counts most. Raises ValueError unless exactly one is primary."""
+    names = [name for name, measure in measures.items() if measure.primary]
+    if len(names) != 1:
+        raise ValueError(f"one metric must be primary, not {len(names)}: {', '.join(names)}")
+    return names[0]
