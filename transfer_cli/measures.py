@@ -9,9 +9,9 @@ from typing import Any
 @dataclass(frozen=True, kw_only=True)
 class Measure:
     """One metric. `unit`: "share" (0 to 1, shown in %), "bits", "nats", "dB", "count", or "" for a plain number in the
-    unit of the data. `label`: what people call it; empty: its own name. `primary`: what runs are compared by; one metric
-    of a scoring has it. `watched`: shown at each validation. `perfect`: the best value that can be reached, if there is
-    one."""
+    unit of the data. `label`: what people call it; empty: its own name. `primary`: what runs are compared by; one
+    metric of a scoring has it. `watched`: shown at each validation. `perfect`: the best value that can be reached, if
+    there is one."""
 
     unit: str = ""
     lower_is_better: bool = False
