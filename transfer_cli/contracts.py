@@ -5,14 +5,18 @@ A batch is opaque to a method: images and text look the same. Letters of shapes 
 B rows, D features, C classes, E draws (episodes), M support rows, Q query rows."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from transfer_cli.ranges import Range as Range
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+    from numpy.random import Generator
 
 Inputs = dict[str, Tensor]
 
@@ -35,13 +39,24 @@ class Stream:
     "none", "weak", "strong" are fixed; the first fills `batch.inputs`. `side` is whose rows: "source" or "target", by
     the stream's name unless said. `optional`: there only where there is something for it, else neither task nor batch
     has the stream: rows of a source if there is one; labelled rows of the target beside unlabelled ones if the run says
-    how many (`shots`, `fraction`). Plan reads this from the syntax tree: write it as literals."""
+    how many (`shots`, `fraction`). `sampler`: the file of samplers/ that chooses the rows of a batch; empty: every row
+    once an epoch. Plan reads this from the syntax tree: write it as literals."""
 
     labelled: bool = True
     views: tuple[str, ...] = ("train",)
     part: str = "train"
     side: str = ""
     optional: bool = False
+    sampler: str = ""
+
+
+class Draw(NamedTuple):
+    """What a method chooses for one stream of one step (`Method.draw`). `rows` [M]: rows of the stream from which the
+    batch is drawn; none at all leaves the stream out of the step. `views`: augmentation policies in place of those of
+    the stream. None: as usual."""
+
+    rows: Tensor | None = None
+    views: tuple[str, ...] | None = None
 
 
 class Loss(NamedTuple):
@@ -75,13 +90,15 @@ class Batch:
     """`inputs` {"pixels": [B, C, H, W]}, {"ids": [B, T], "mask": [B, T]} or {"vectors": [B, D]}; `labels` [B] integers,
     [B, T] the next tokens of a text, or None; `index` [B] rows of the view; `views` one dict of inputs a policy,
     `inputs` is the first; `domains` [B] integers, which of the data set's domains each row is from, None where it has
-    no such axis."""
+    no such axis. `shape`: the leading axes that a sampler gives the rows, such as (episodes, ways, shots); their
+    product is B. Empty without a sampler."""
 
     inputs: Inputs
     labels: Tensor | None
     index: Tensor
     views: tuple[Inputs, ...] = ()
     domains: Tensor | None = None
+    shape: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.index)
@@ -102,11 +119,31 @@ class Loader(Protocol):
 
     def __getitem__(self, t: int) -> Batch: ...
 
+    def at(self, t: int, draw: Draw) -> Batch:
+        """Batch t with the rows and views that a method chooses."""
+
     def whole(self, batch: int | None = None) -> Iterator[Batch]:
         """Every row once, without augmentation; `index` says which row stands where."""
 
     def features(self, net: Any) -> tuple[Tensor, Tensor]:
         """Features [N, D] (fp32) and labels [N] of every row, in order; computed once for a given net and kept."""
+
+
+class Sampler(Protocol):
+    """Chooses which rows make batch t. Numpy only; a pure function of t. The class has the name of its file of samplers/
+    in CamelCase and is made as Name(labels, batch, *, settings): `labels` int64 [N] are those of the stream's rows,
+    `batch` is the batch size that was asked for.
+
+    `shape`: leading axes of a batch, such as (episodes, way, shots + queries); its product is the number of rows. Units
+    along the first axis are what processes and micro-batches share out: rows of one unit stay together. `groups` [N]:
+    the task or client of each row, where there are such; the method gets them as `given.groups[stream]`."""
+
+    shape: tuple[int, ...]
+    groups: "ndarray | None"
+
+    def index(self, t: int, rng: "Callable[[str, int], Generator]") -> "ndarray":
+        """Rows [prod(shape)] of batch t. `rng(purpose, number)` is a fresh generator, the same for the same words, run
+        seed, role and stream: draws that must not change from batch to batch (an epoch's order) take an own number."""
 
 
 class Net(Protocol):
@@ -162,12 +199,15 @@ class Task(Protocol):
 @dataclass
 class MethodInputs:
     """What the engine hands a method: the net, a task a stream, rows a stream, names of its domains a stream (none
-    where the data have no such axis)."""
+    where the data have no such axis). `parts`: for each setting in `Method.parents` the net that it names, as `Frozen`,
+    which takes the same inputs as `net`. `groups` [N]: the group of each row, for streams whose sampler has groups."""
 
     net: Any
     tasks: dict[str, Task] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     domains: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    parts: dict[str, Any] = field(default_factory=dict)
+    groups: dict[str, Tensor] = field(default_factory=dict)
 
 
 ParamGroup = Sequence[nn.Module | nn.Parameter | tuple[nn.Module | nn.Parameter, float]]
@@ -189,6 +229,8 @@ class Method(nn.Module):
     # open: the target may, and to both streams' tasks those are one last class, "unknown"
     classes: ClassVar[str] = "same"
     taught: ClassVar[bool] = False  # True: it adapts a net that an earlier stage taught the classes
+    parents: ClassVar[tuple[str, ...]] = ()  # settings that name a run or a weights file: `given.parts[setting]`
+    heads: ClassVar[bool] = True  # False: it teaches no head of a task, so no rule that reads labels can judge it
     coupled: ClassVar[bool] = False  # True: the loss is no mean over rows, so micro-batches would change it
 
     def param_groups(self) -> dict[str, ParamGroup]:
@@ -206,6 +248,11 @@ class Method(nn.Module):
     # optional hooks, in the order of a step
     def refresh(self, loaders: dict[str, Loader], at: Progress) -> None:
         """Before a step: whole-data passes, freezing by `at.fraction`."""
+
+    def draw(self, at: Progress) -> dict[str, Draw]:
+        """After `refresh`: what this step chooses for some of the streams. Reads buffers only, so that a resumed run
+        chooses alike."""
+        return {}
 
     def after(self, batch: dict[str, Batch], at: Progress, logs: dict[str, Tensor]) -> None:
         """Once a step, after the last optimiser step: moving averages."""
