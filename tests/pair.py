@@ -211,7 +211,7 @@ def noise(ranks: Any) -> dict[str, torch.Tensor]:
 
     made.method.step = drawing
     made.method.after = lambda batch, at, logs: found.update(after=torch.rand(4))
-    made.listens = True
+    made.follows = True
     made.step(0)
     items = made.loaders["target"].items
     rows = made.loaders["target"][0]

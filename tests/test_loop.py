@@ -228,17 +228,17 @@ def test_one_yield_is_the_plain_loop():
 def test_each_yield_moves_its_own_player_only():
     made = training(TwoYields())
     moved = []
-    original = made._update
+    original = made.updates.apply
 
     def watch(loss, t):
         before = {n: p.detach().clone() for n, p in made.method.named_parameters()}
         original(loss, t)
         moved.append({n.split(".")[0] for n, p in made.method.named_parameters() if not torch.equal(p, before[n])})
 
-    made._update = watch
+    made.updates.apply = watch
     made.step(0)
     assert moved == [{"discriminator"}, {"net"}]
-    assert [g["lr"] for p in made.cast.values() for g in p.optimizer.param_groups] == [0.1, 0.05]
+    assert [g["lr"] for p in made.groups.values() for g in p.optimizer.param_groups] == [0.1, 0.05]
 
 
 def test_a_parameter_without_a_player_is_named():
@@ -326,7 +326,7 @@ def test_on_a_gpu_a_non_finite_update_is_skipped_there_and_told_at_the_next_look
     """The fused kernels of the CPU read `found_inf` as those of a GPU do, so the branch runs here."""
     monkeypatch.setenv("TRANSFER_TEST_NAN_AT", "7")
     made = training(OneYield(), Trainer(**{**TRAINER.__dict__, "optimizer": optimizer, "clip": clip}))
-    made.waits_not = True
+    made.updates.runs_ahead = True
     run(made, last=7)
     made.check(7)
     before = {n: v.clone() for n, v in made.state().items()}
@@ -344,7 +344,7 @@ def test_players_of_equal_scale_share_a_group_and_things_without_parameters_are_
 
     made = training(Layered())
     made.step(0)
-    groups = made.cast["net"].optimizer.param_groups
+    groups = made.groups["net"].optimizer.param_groups
     assert [(len(group["params"]), group["lr"]) for group in groups] == [(2, 0.05), (1, 0.1), (1, 0.025)]
 
 
