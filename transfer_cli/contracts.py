@@ -125,6 +125,9 @@ class Loader(Protocol):
     def whole(self, batch: int | None = None) -> Iterator[Batch]:
         """Every row once, without augmentation; `index` says which row stands where."""
 
+    def groups(self) -> Tensor | None:
+        """The group of each row [N], where the stream's sampler has groups."""
+
     def features(self, net: Any) -> tuple[Tensor, Tensor]:
         """Features [N, D] (fp32) and labels [N] of every row, in order; computed once for a given net and kept."""
 

@@ -144,6 +144,11 @@ class StepLoader:
             inputs, labels = self.items.gather(index, "none", self._rng(0, 0))
             yield self._batch((inputs,), labels, index)
 
+    def groups(self) -> Tensor | None:
+        """The group of each row [N], where the sampler has groups."""
+        groups = self.sampler.groups if self.sampler else None
+        return None if groups is None else torch.from_numpy(groups).to(self.items.labels.device)
+
     def features(self, net: Any) -> tuple[Tensor, Tensor]:
         """Features [N, D] and labels [N] of every row, in order, by way of the feature cache."""
         if self._features is None:
