@@ -8,13 +8,13 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
+from transfer_cli.kinds._items import stored
 
 from transfer_cli.cli.main import main
 from transfer_cli.config.signatures import PACKAGE, signature_of
 from transfer_cli.data.open import describe
 from transfer_cli.data.shift import AMOUNTS, SHIFTS, Shift
 from transfer_cli.errors import ConfigError, DataError
-from transfer_cli.kinds._items import stored
 
 KINDS = tuple(SHIFTS)
 
