@@ -56,8 +56,17 @@ def test_verdicts_and_levels_are_those_of_the_program() -> None:
     assert {word.split()[0] for word in (*VERDICTS, *LEVELS)} - {"unclear"} <= set(STATES)
 
 
-@pytest.mark.parametrize(("asked", "word"), [(["P"], "P"), (["p"], "p"), (["p", "holm"], "p Holm"), (["fold"], "fold"),
-                         (["negative transfer"], "NEGATIVE transfer"), (["no", "conclusion"], "NO CONCLUSION")])  # fmt: skip
+SPELT = {
+    ("P",): "P",
+    ("p",): "p",
+    ("p", "holm"): "p Holm",
+    ("fold",): "fold",
+    ("negative transfer",): "NEGATIVE transfer",
+    ("no", "conclusion"): "NO CONCLUSION",
+}
+
+
+@pytest.mark.parametrize(("asked", "word"), SPELT.items())
 def test_help_prints_a_word(transfer: Transfer, asked: list[str], word: str) -> None:
     told = transfer("help", *asked)
     assert (told.code, told.err) == (0, "")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from transfer_cli.cli.main import main
-from transfer_cli.runner.verify import expectation
 from transfer_cli.config.compose import load
 from transfer_cli.config.folders import options
+from transfer_cli.runner.verify import expectation
 
 TINY = ("verify", "experiment=hello", "trainer=tiny", "model=mlp", "align=none")
 

@@ -71,7 +71,7 @@ WORDS = {
     " certain and spread over all classes.",
     "snd": "A rule without target labels: soft neighbourhood density, which is large where similar rows form"
     " tight groups.",
-    "dev": "A rule without target labels: the error on validation rows of the source, weighted by how much each"
+    "dev": "A rule without target labels: the loss on validation rows of the source, weighted by how much each"
     " row resembles the target.",
     "knn": "A rule without target labels: how well nearest neighbours in the source agree with the net's"
     " predictions on the target. It is also the name of a predictor.",
