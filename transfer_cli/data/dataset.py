@@ -4,7 +4,7 @@ Test rows are handed out under their own name only; what is drawn is drawn here,
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,10 +12,8 @@ from transfer_cli.data.cache import digests
 from transfer_cli.data.contracts import Raw, taken
 from transfer_cli.data.groups import copies
 from transfer_cli.data.splits import draw, folds, noisy
+from transfer_cli.data.view import View
 from transfer_cli.errors import DataError, Fault
-
-if TYPE_CHECKING:
-    from transfer_cli.data.open import View
 
 Part = Literal["train", "val", "test"]
 UNKNOWN = "unknown"  # the class of all rows whose own class a net does not know
@@ -60,7 +58,7 @@ class DataSet:
     title: str
     classes: tuple[str, ...]
     raw: Raw = field(repr=False)
-    view: "View"
+    view: View
     parts: Mapping[str, tuple[str, np.ndarray]] = field(repr=False)
     word: str = "data"
     known: tuple[str, ...] = ()
@@ -233,12 +231,12 @@ class DataSet:
         return shares(self.raw, self.view, self.word)
 
 
-def held_out(view: "View", word: str) -> bool:
+def held_out(view: View, word: str) -> bool:
     """Whether all rows are test: a whole target. Of a whole source all are to learn from."""
     return view.whole and word != "source"
 
 
-def shares(raw: Raw, view: "View", word: str) -> list[float]:
+def shares(raw: Raw, view: View, word: str) -> list[float]:
     """What is cut from the raw training part: [test, val], 0 for a part the data bring themselves."""
     if held_out(view, word):
         return [1.0, 0.0]
