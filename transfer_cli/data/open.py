@@ -126,7 +126,7 @@ def _viewed(raw: Raw, view: View, word: str) -> DataSet:
     if view.whole and set(raw.parts) != {"train"}:
         text = f"{raw.name} comes cut into {', '.join(raw.parts)}; only data in one piece can be whole"
         raise DataError(Fault(f"{word}.whole", text, "true"))
-    picked = [0] if raw.task == "language" else chosen(raw.classes, view.classes, word, raw.name)
+    picked = chosen(raw.classes, view.classes, word, raw.name) if raw.has_classes else [0]
     names = tuple(raw.classes[place] for place in picked)
     parts = {
         part: (source, _of_classes(raw, source, index, picked))
@@ -172,8 +172,8 @@ def _few(data: DataSet) -> list[Fault]:
     if data.view.fold is not None and data.view.fold >= data.view.folds:
         allowed = f"allowed 0 to {data.view.folds - 1}"
         faults.append(Fault(f"{data.word}.fold", allowed, str(data.view.fold)))
-    if data.view.label_noise and data.raw.task == "language":
-        faults.append(Fault(f"{data.word}.label_noise", "a text has no labels", str(data.view.label_noise)))
+    if data.view.label_noise and not data.raw.has_classes:
+        faults.append(Fault(f"{data.word}.label_noise", "the rows have no classes", str(data.view.label_noise)))
     return [fault for fault in faults if fault]
 
 

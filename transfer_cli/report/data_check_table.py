@@ -24,7 +24,7 @@ def findings_table(raw: "Raw", findings: "Sequence[Finding]", *, grouped: bool) 
 
 def _count(raw: "Raw") -> str:
     rows, others = sum(len(rows.labels) for rows in raw.parts.values()), len(raw.ignored)
-    classes = "" if raw.task == "language" else f", {len(raw.classes)} classes"
+    classes = f", {len(raw.classes)} classes" if raw.has_classes else ""
     left = f", {others} other file{'s' * (others > 1)} left out" if others else ""
     return f"{rows:,} {raw.kind}{classes}{left}"
 

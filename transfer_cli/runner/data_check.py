@@ -74,7 +74,7 @@ def _as_data(raw: "Raw", values: Mapping[str, Any], cache: Path, findings: "Sequ
     assert data is not None, "the target is never none"
     sizes = ", ".join(f"{part} {data.sizes().get(part, 0):,}" for part in ("train", "val", "test"))
     cut = f", cut by seed {data.view.split_seed}" if "test" not in raw.parts else ""
-    classes = "" if raw.task == "language" else f"{len(data.classes)} classes, "
+    classes = f"{len(data.classes)} classes, " if raw.has_classes else ""
     return f"as data: {classes}{sizes}{cut}"
 
 
