@@ -70,7 +70,7 @@ FILES = {
 
             def open(self, places: Places) -> Raw:
                 labels = np.arange(self.rows) % 4
-                part = RawPart(labels.astype(np.int64), numbered("stripes", "all"), pixels=lambda: _draw(labels))
+                part = RawPart(labels.astype(np.int64), numbered("stripes", "all"), rows=lambda: _draw(labels))
                 return Raw("stripes", ("a", "b", "c", "d"), {"train": part}, (Path(__file__),), test_fraction=0.2)
 
         def _draw(labels):
