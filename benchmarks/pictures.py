@@ -115,7 +115,7 @@ def probing(folder: Path) -> Step:
     net, rows = nets.build(RESNET20), loader(RESNET20, "none")
     task = Classification([str(label) for label in range(CLASSES)])
     task.prepare(net)
-    rows._features = FeatureCache(folder, "fp32", {"hub": 0, "features": ""})
+    rows._features = FeatureCache(folder, "fp32", {"versions": [], "features": ""})
     given: Any = MethodInputs(net=net, tasks={"target": task})
     return lambda: LinearProbe(given, l2=1.0).finish({"target": rows})
 

@@ -42,6 +42,7 @@ class Stream:
     part: str = "train"
     side: str = ""
     optional: bool = False
+    sampler: str = ""
 
 
 class Loss(NamedTuple):
@@ -183,11 +184,12 @@ class Method(nn.Module):
 
     streams: ClassVar[dict[str, Stream]] = {}
     steps: ClassVar[bool] = True  # False: `finish` is all the work, and it draws nothing
-    tasks: ClassVar[tuple[str, ...]] = ("classify", "language")  # what labels may mean
+    needs: ClassVar[tuple[str, ...]] = ("loss",)  # what the task must offer
     extra: ClassVar[str] = ""  # the optional library it needs, named as the extra of pyproject.toml is
     # how the classes of a labelled source and an unlabelled target may differ. partial: the source may have more;
     # open: the target may, and to both streams' tasks those are one last class, "unknown"
     classes: ClassVar[str] = "same"
+    parents: ClassVar[tuple[str, ...]] = ()  # settings that name a RUN or a file of weights: another net
     taught: ClassVar[bool] = False  # True: it adapts a net that an earlier stage taught the classes
     coupled: ClassVar[bool] = False  # True: the loss is no mean over rows, so micro-batches would change it
 

@@ -11,7 +11,7 @@ class Pretext(Method):
     """The net learns from the rows of both sides, which pass through it together; of the target alone where there is no
     source. Heads made for this stay with the method: the backbone is what is handed on."""
 
-    tasks = ("classify",)
+    needs = ("classes",)
 
     def __init__(self, given: MethodInputs) -> None:
         super().__init__()

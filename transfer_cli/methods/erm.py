@@ -16,7 +16,7 @@ class Erm(Method):
     et al. 2022, arXiv:2202.10054: behind a random head the first steps spoil what the net knows of other domains."""
 
     streams = {"source": Stream()}
-    tasks = ("classify",)
+    needs = ("classes",)
 
     def __init__(self, given: MethodInputs) -> None:
         super().__init__()
