@@ -60,7 +60,7 @@ class Predicting:
         self.judge = self._head() if self.differentiable else self._predictor()
 
     def _task(self) -> tuple[str, Task]:
-        settings = dict(self.spec.get("task") or {"task": "classify"})
+        settings = dict(json.loads(self.context.store.read(self.job.key, "results.json"))["task"])
         name = settings.pop("task")
         context = TaskContext(tuple(self.classes), "the run", tokenizer_of(self.model, self.context.cache))
         task: Task = load_class("tasks", name, self.job.plugins)(context, **settings)
