@@ -23,6 +23,7 @@ class Points:
 
     noun = "rows"
     domains = None
+    targeted = False
     chunk = 16
     home = CPU
 

@@ -1,6 +1,7 @@
 """A batch in parts: how it is divided, and how much each part counts in the mean."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -32,10 +33,5 @@ def _slice(rows: Batch, i: int, parts: int) -> Batch:
     units = _units(rows)
     first, last = units * i // parts, units * (i + 1) // parts
     each = len(rows) // units
-    part = slice(each * first, each * last)
-    views = tuple({name: x[part] for name, x in view.items()} for view in rows.views)
-    labels = None if rows.labels is None else rows.labels[part]
-    inputs = views[0] if views else {n: x[part] for n, x in rows.inputs.items()}
-    domains = None if rows.domains is None else rows.domains[part]
     shape = (last - first, *rows.shape[1:]) if rows.shape else ()
-    return Batch(inputs, labels, rows.index[part], views, domains, shape)
+    return replace(rows.rows(slice(each * first, each * last)), shape=shape)
