@@ -14,20 +14,22 @@ from transfer_cli.models.tensors import unpack
 from transfer_cli.store.store import NEEDS
 
 COMMON = ("data=digits", "trainer=tiny", "trainer.steps=7", "runtime=cpu", "runtime.save_every=0", "runtime.threads=1")
-SPEC = json.dumps({"fine_tune": {"marks": 3}})  # 7 steps: after 2, 5 and 7
+MARKS = "fine_tune.marks=3"  # of 7 steps: after 2, 5 and 7
 STRATEGIES = {
     "scratch": ("strategy=scratch", "model=conv4", "model.filters=8"),
     "unfreeze": ("strategy=fine_tune", "fine_tune.unfreeze=true", "model=mlp"),  # at_1 rests on the start, final does not
 }
 
 
-def words(runs: Path, strategy: str, *more: str) -> list[str]:
-    return ["run", *STRATEGIES[strategy], *COMMON, *more, "--runs", str(runs)]
+def words(runs: Path, strategy: str, *more: str, marks: bool = True) -> list[str]:
+    marked = [MARKS] if marks else []
+    return ["run", *STRATEGIES[strategy], *COMMON, *marked, *more, "--runs", str(runs)]
 
 
 def trained(runs: Path) -> Path:
-    """The folder of the stage that has marks."""
-    (found,) = {path.parent for path in runs.glob(".store/*/model-at_*.safetensors")}
+    """The folder of the fine-tuning."""
+    specs = {path.parent: json.loads(path.read_text())["spec"] for path in runs.glob(".store/*/stage.json")}
+    (found,) = (folder for folder, spec in specs.items() if spec.get("role") == "fine_tune")
     return found
 
 
@@ -40,7 +42,7 @@ def whole(request: pytest.FixtureRequest, shelf: Path) -> tuple[str, Path]:
     """A strategy, and its run that nobody disturbed."""
     folder = shelf / request.param
     folder.mkdir()
-    code, text = run(words(folder / "runs", request.param), folder / "out", SPEC=SPEC)
+    code, text = run(words(folder / "runs", request.param), folder / "out")
     assert code == 0, text
     return request.param, folder / "runs"
 
@@ -63,23 +65,21 @@ def test_marks_are_files_and_the_last_is_the_final_net(whole: tuple[str, Path]) 
 
 def test_marks_change_no_step_of_the_training(whole: tuple[str, Path], here: Path) -> None:
     strategy, runs = whole
-    code, text = run(words(here / "runs", strategy), here / "out")
+    code, text = run(words(here / "runs", strategy, marks=False), here / "out")
     assert code == 0, text
-    name = trained(runs).name
-    plain = here / "runs" / ".store" / name
-    assert (plain / "model-final.safetensors").read_bytes() == (trained(runs) / "model-final.safetensors").read_bytes()
-    assert (plain / "rows.jsonl").read_bytes() == (trained(runs) / "rows.jsonl").read_bytes()
+    for name in ("model-final.safetensors", "rows.jsonl"):
+        assert (trained(here / "runs") / name).read_bytes() == (trained(runs) / name).read_bytes()
 
 
 def test_a_mark_is_what_a_training_of_so_many_steps_holds(here: Path) -> None:
     """A constant learning rate, so that the number of steps changes nothing else."""
     constant = ("trainer.schedule=constant", "trainer.warmup=0.0")
-    code, text = run(words(here / "marked", "scratch", *constant), here / "out", SPEC=SPEC)
+    code, text = run(words(here / "marked", "scratch", *constant), here / "out")
     assert code == 0, text
-    short_words = [word.replace("steps=7", "steps=5") for word in words(here / "short", "scratch", *constant)]
+    short_words = [word.replace("steps=7", "steps=5") for word in words(here / "short", "scratch", *constant, marks=False)]
     code, text = run(short_words, here / "out")
     assert code == 0, text
-    (short,) = here.glob("short/.store/*/model-final.safetensors")
+    short = trained(here / "short") / "model-final.safetensors"
     assert short.read_bytes() == (trained(here / "marked") / "model-at_2.safetensors").read_bytes()
 
 
@@ -111,10 +111,10 @@ def test_killed_between_marks_the_files_and_bytes_are_equal(
     for i, place in enumerate(PLACES):
         place_runs = here / ("all" if together else str(i)) / "runs"
         place_runs.parent.mkdir(exist_ok=True)
-        code, text = run(words(place_runs, strategy), here / "out", at=place, SPEC=SPEC)
+        code, text = run(words(place_runs, strategy), here / "out", at=place)
         assert code == -signal.SIGKILL, text
         if not together or place == PLACES[-1]:
-            code, text = run(words(place_runs, strategy), here / "out", SPEC=SPEC)
+            code, text = run(words(place_runs, strategy), here / "out")
             assert code == 0, text
             assert manifests(place_runs) == manifests(runs)
     assert (trained(runs) / NEEDS).exists() == (strategy == "unfreeze")
@@ -122,10 +122,10 @@ def test_killed_between_marks_the_files_and_bytes_are_equal(
 
 def test_a_mark_damaged_before_the_resume_is_made_again(here: Path, whole: tuple[str, Path]) -> None:
     strategy, runs = whole
-    assert run(words(here / "runs", strategy), here / "out", at=("fine_tune", 3), SPEC=SPEC)[0] == -signal.SIGKILL
+    assert run(words(here / "runs", strategy), here / "out", at=("fine_tune", 3))[0] == -signal.SIGKILL
     mark = trained(here / "runs") / "model-at_1.safetensors"
     mark.write_bytes(mark.read_bytes()[:-1] + b"?")
-    code, text = run(words(here / "runs", strategy), here / "out", SPEC=SPEC)
+    code, text = run(words(here / "runs", strategy), here / "out")
     assert code == 0, text
     assert "resume file for step 3 is damaged" in text
     assert manifests(here / "runs") == manifests(runs)
@@ -135,12 +135,11 @@ def test_two_processes_write_the_marks_of_one(here: Path, whole: tuple[str, Path
     strategy, runs = whole
     if strategy == "scratch":
         pytest.skip("conv4 has BatchNorm, whose statistics are those of a share of the batch")
-    meets: list[dict[str, Any]] = [{"SPEC": SPEC}, {"SPEC": SPEC}]
     argv = [word for word in words(here / "runs", strategy) if word != "runtime=cpu"]
     argv += ["runtime=ddp", "runtime.device=cpu"]
-    ended = run_pair(argv, here, meets[0] | {"at": ("fine_tune", 3), "act": KILL}, meets[1])
+    ended = run_pair(argv, here, {"at": ("fine_tune", 3), "act": KILL}, {})
     assert ended[0][0] == -signal.SIGKILL, ended
-    ended = run_pair(argv, here, *meets)
+    ended = run_pair(argv, here)
     assert [code for code, _ in ended] == [0, 0], ended
     for name in ("at_1", "at_2", "at_3", "final"):
         one, two = (tensors(trained(folder) / f"model-{name}.safetensors") for folder in (runs, here / "runs"))

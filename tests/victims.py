@@ -81,8 +81,6 @@ def _live(argv: list[str], out: str, at: Place | None, act: Act, environment: di
     _hook(at, lambda: _do(*act))
     if "FORGET" in environment:
         _forget()
-    if "SPEC" in environment:
-        _respecify(json.loads(environment["SPEC"]))
     from transfer_cli.cli.main import main
     from transfer_cli.runner import single_run
 
@@ -160,28 +158,6 @@ def _hook(at: Place | None, act: Callable[[], None]) -> None:
 def _plain(file: str) -> str:
     """A name without what differs from run to run: keys, hashes, ids."""
     return re.sub(r"-?[0-9a-f]{32}|\d{8}T\d{6}Z-\w{6}", "#", file)
-
-
-def _respecify(more: dict[str, dict[str, Any]]) -> None:
-    """Adds to the specs of stages what no words ask for: {stage: {"marks": 3}}; of "streams" {name: what to add}. A stage
-    that evaluates then also scores the marks."""
-    from dataclasses import replace
-
-    from transfer_cli.runner import executor, processes
-
-    job_of = processes.job_of
-    marks = sum(spec.get("marks", 0) for spec in more.values())
-
-    def job(made: Any, stage: Any) -> Any:
-        plain = job_of(made, stage)
-        extra = dict(more.get(stage.name, {}))
-        streams = plain.spec.get("streams", {})
-        extra["streams"] = {name: stream | extra.get("streams", {}).get(name, {}) for name, stream in streams.items()}
-        nets = dict(plain.spec.get("nets", {}))
-        nets |= {f"at_{i + 1}": nets["final"] | {"rule": f"at_{i + 1}"} for i in range(marks) if nets}
-        return replace(plain, spec=plain.spec | extra | ({"nets": nets} if nets else {}))
-
-    executor.job_of = processes.job_of = job
 
 
 def _forget() -> None:

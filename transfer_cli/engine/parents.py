@@ -9,8 +9,8 @@ from torch import nn
 from transfer_cli.contracts import Frozen
 from transfer_cli.engine.pixels import Normalisation, normalisation
 from transfer_cli.engine.stage_context import Job, StageContext
-from transfer_cli.errors import ConfigError, Fault
-from transfer_cli.models.net import input_spec
+from transfer_cli.errors import ConfigError, Fault, StoreError
+from transfer_cli.models.net import Net, input_spec
 from transfer_cli.models.weights import load
 
 FREE = ("mean", "std", "interpolation", "tokenizer")  # what may differ; a tokenizer is known by its digest
@@ -20,19 +20,26 @@ def parent(job: Job, context: StageContext, setting: str) -> Frozen:
     """The net that a setting of the stage's method names: frozen, in eval mode, with its heads and their classes. It
     takes the inputs of the stage's own net; pixels are normalised anew for it. Raises ConfigError if it reads other
     inputs, StoreError for weights that do not fit its model, Damaged if it is no longer in the store."""
-    ref = job.spec["parents"][setting]
+    ref, key = job.spec["parents"][setting], f"{job.name}.{setting}"
     theirs = replace(job, spec=job.spec | {"model": ref["model"]})
     if "file" in ref:
         net = context.net(theirs, {"init": 0})
-        load(net, Path(ref["file"]), sha256=ref["sha256"])
+        _load(net, ref, key)
     else:
         net = context.net(theirs, ref)
     mine = input_spec(job.spec["model"], job.plugins)
-    _must_agree(f"{job.name}.{setting}", asdict(mine), asdict(net.input))
+    _must_agree(key, asdict(mine), asdict(net.input))
     here, there = normalisation(mine, context.device), normalisation(net.input, context.device)
     if here and there and (mine.mean, mine.std) != (net.input.mean, net.input.std):
         net.backbone.register_forward_pre_hook(_renormalised(here, there), with_kwargs=True)
     return Frozen(net)
+
+
+def _load(net: Net, ref: dict[str, Any], key: str) -> None:
+    try:
+        load(net, Path(ref["file"]), sha256=ref["sha256"])
+    except StoreError as error:
+        raise StoreError(*(replace(fault, key=key) for fault in error.faults)) from error
 
 
 def _must_agree(key: str, mine: dict[str, Any], theirs: dict[str, Any]) -> None:

@@ -13,12 +13,13 @@ from transfer_cli.losses.distillation import distillation
 
 class Distill(Method):
     """Hinton, Vinyals & Dean 2015, arXiv:1503.02531, section 2: (1 - weight) * loss of the labels + weight * T^2 *
-    KL(teacher || student) at `temperature` T. `teacher` names a run or a weights file; it sees the same augmented rows.
-    Its classes are matched by name, and of several more the softmax is over those that the rows have. A head without
-    names counts as named in the data's order if it has as many outputs. Raises ConfigError if it lacks a class."""
+    KL(teacher || student) at `temperature` T. `teacher` names a run, or a weights file of `teacher_model`; it sees the
+    same augmented rows. Its classes are matched by name; if it knows more of them than the data have, its softmax is
+    over those of the data. A head whose classes have no names is taken to have those of the data, in their order, if it
+    has as many outputs. Raises ConfigError if the teacher lacks a class."""
 
     streams = {"target": Stream()}
-    tasks = ("classify",)
+    needs = ("classes", "loss")
     parents = ("teacher",)
 
     def __init__(
@@ -26,6 +27,7 @@ class Distill(Method):
         given: MethodInputs,
         *,
         teacher: str,
+        teacher_model: str | None = None,
         temperature: Annotated[float, Range(0, above=True)] = 4.0,
         weight: Annotated[float, Range(0, 1)] = 0.9,
     ) -> None:
@@ -41,7 +43,7 @@ class Distill(Method):
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         rows = batch["target"]
-        scores = self.net(rows.inputs, self.task.head)
+        scores = self.task.forward(self.net, rows.inputs)
         label, soft = self.task.loss(scores, rows), distillation(scores, self._wanted(rows), self.temperature)
         value = (1 - self.weight) * label + self.weight * soft
         yield Loss("net", value, {"label": label, "distillation": soft}, weight=self.task.weight(rows))
@@ -49,7 +51,7 @@ class Distill(Method):
     @torch.no_grad()
     def _wanted(self, rows: Batch) -> Tensor:
         """The teacher's scores [B, C] in the order of the student's classes."""
-        scores: Tensor = self.teacher(rows.inputs, self.task.head)
+        scores: Tensor = self.task.forward(self.teacher, rows.inputs)
         return scores.index_select(1, self.place)
 
 
