@@ -8,6 +8,7 @@ from typing import Any
 
 from transfer_cli.contracts import Loader, Method, MethodInputs
 from transfer_cli.data.tokenizers import text_of
+from transfer_cli.engine import views
 from transfer_cli.engine.device import peak_bytes, reseed
 from transfer_cli.engine.evaluation import evaluate, part_of
 from transfer_cli.engine.handed_on import HandedOn, named
@@ -54,6 +55,7 @@ def rehearse(job: Job, context: StageContext) -> None:
         loaders = _loaders(job, context)
         _method(replace(job, spec=job.spec | {"net": {"init": 0}}), context, loaders, heads=True)
     if job.spec["kind"] == "evaluate":
+        views.check(job, context.device)
         context.items(job, "target", part_of(job), labelled=True, seed=job.seed)
 
 
