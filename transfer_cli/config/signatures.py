@@ -16,13 +16,23 @@ from transfer_cli.config.syntax import Param as Param
 from transfer_cli.errors import ConfigError, Fault, nearest
 from transfer_cli.plugins import camel
 
-FOLDERS = {"method": "methods", "data": "data/readers", "model": "models", "predictor": "predictors"}
+FOLDERS = {
+    "method": "methods",
+    "data": "data/readers",
+    "model": "models",
+    "predictor": "predictors",
+    "task": "tasks",
+    "scoring": "scoring",
+    "head": "heads",
+    "kind": "kinds",
+    "sampler": "samplers",
+}
 
 
 @dataclass(frozen=True)
 class Signature:
     """What a class takes and says of itself. `streams` {name: {labelled, views, part, ...}}; `steps`, `coupled`,
-    `tasks`, `classes`, `extra` as in contracts.Method; `flags` are its other literal class attributes; `doc` the first
+    `needs`, `classes`, `extra` as in contracts.Method; `flags` are its other literal class attributes; `doc` the first
     line of its docstring."""
 
     path: Path
@@ -32,7 +42,7 @@ class Signature:
     streams: dict[str, dict[str, Any]] = field(default_factory=dict)
     steps: bool = True
     coupled: bool = False
-    tasks: tuple[str, ...] = ("classify", "language")
+    needs: tuple[str, ...] = ("loss",)
     extra: str = ""
     classes: str = "same"
     flags: dict[str, Any] = field(default_factory=dict)
@@ -87,7 +97,7 @@ def signature_of(path: Path, class_name: str) -> Signature:
     flags = merged["flags"]
     doc = (ast.get_docstring(node) or "").partition("\n")[0]
     steps, coupled = bool(flags.pop("steps", True)), bool(flags.pop("coupled", False))
-    tasks = tuple(flags.pop("tasks", Signature.tasks))
+    needs = tuple(flags.pop("needs", Signature.needs))
     extra, classes = str(flags.pop("extra", "")), str(flags.pop("classes", "same"))
     params, streams = merged["params"], merged["streams"]
-    return Signature(path, class_name, params, doc, streams, steps, coupled, tasks, extra, classes, flags)
+    return Signature(path, class_name, params, doc, streams, steps, coupled, needs, extra, classes, flags)

@@ -259,7 +259,9 @@ class Planner:
 
     def _can_learn(self, name: str, method: str, chosen: Signature, sides: Mapping[str, str]) -> None:
         for side in sides.values():
-            if (task := self._data(side).raw.task) not in chosen.tasks:
+            task = self._data(side).raw.task
+            offers = signature("task", task, self.plugins).flags.get("offers", ("loss",))
+            if not set(chosen.needs) <= set(offers):
                 text = f"cannot learn {task}, and that is the task of {self._data(side).title}"
                 raise ConfigError(Fault(name, text, method, do="fine_tune=full or partial"))
 
