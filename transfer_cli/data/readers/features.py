@@ -107,7 +107,7 @@ def _same_width(file: Path, what: str, columns: Columns) -> None:
 
 
 def _learned(file: Path, targets: Columns, classes: np.ndarray | None, numbers: str | None) -> Raw:
-    """What arrays give to learn: `numbers` (their name), several labels, or a class a row. The parts lack their rows."""
+    """What arrays give to learn: `numbers` (their name), several labels, or a class a row. Rows are still missing."""
     if numbers is None and all(column.ndim == 1 for column in targets.values()):
         names, labels = _classes(file, targets, classes)
         return Raw("", names, {part: RawPart(rows, str) for part, rows in labels.items()}, ())
