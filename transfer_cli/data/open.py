@@ -126,7 +126,10 @@ def _viewed(raw: Raw, view: View, word: str) -> DataSet:
     if view.whole and set(raw.parts) != {"train"}:
         text = f"{raw.name} comes cut into {', '.join(raw.parts)}; only data in one piece can be whole"
         raise DataError(Fault(f"{word}.whole", text, "true"))
-    picked = [0] if raw.task == "language" else chosen(raw.classes, view.classes, word, raw.name)
+    if raw.targets and view.classes is not None:
+        text = f"{raw.name} has no classes; it has {', '.join(raw.targets[:8])}"
+        raise DataError(Fault(f"{word}.classes", text, str(view.classes)))
+    picked = chosen(raw.classes, view.classes, word, raw.name) if raw.task == "classify" else [0]
     names = tuple(raw.classes[place] for place in picked)
     parts = {
         part: (source, _of_classes(raw, source, index, picked))
@@ -172,8 +175,9 @@ def _few(data: DataSet) -> list[Fault]:
     if data.view.fold is not None and data.view.fold >= data.view.folds:
         allowed = f"allowed 0 to {data.view.folds - 1}"
         faults.append(Fault(f"{data.word}.fold", allowed, str(data.view.fold)))
-    if data.view.label_noise and data.raw.task == "language":
-        faults.append(Fault(f"{data.word}.label_noise", "a text has no labels", str(data.view.label_noise)))
+    if data.view.label_noise and data.raw.task != "classify":
+        text = "takes another class, and there are none" if data.raw.targets else "a text has no labels"
+        faults.append(Fault(f"{data.word}.label_noise", text, str(data.view.label_noise)))
     return [fault for fault in faults if fault]
 
 

@@ -1,5 +1,5 @@
 """Everything that can be wrong with a data set before anything is trained on it. Opens every picture.
-Knows findings, not screens: cli/data.py prints them; mend.py makes a data YAML of them."""
+Knows findings, not screens: report/data_check_table.py shows them; cleanup_yaml.py makes a data YAML of them."""
 
 import os
 import unicodedata
@@ -16,6 +16,7 @@ from transfer_cli.data.contracts import PARTS, Finding, Raw, RawPart
 from transfer_cli.data.formats.decode import picture
 from transfer_cli.data.quality.copies import Row, copies, is_cut, stays
 from transfer_cli.data.quality.near_duplicates import SIDE, small
+from transfer_cli.data.quality.targets import findings as of_targets
 from transfer_cli.data.quality.telling_columns import columns
 from transfer_cli.errors import DataError
 
@@ -50,6 +51,7 @@ def check(raw: Raw) -> Checked:
         *_names(counts, rename),
         *(finding for rows in groups for finding in _copied(raw, rows)),
         *columns(raw),
+        *of_targets(raw),
         *_sizes(raw, counts),
         *_notes(raw),
     ]
@@ -120,7 +122,8 @@ def _copied(raw: Raw, group: Sequence[Row]) -> Iterator[Finding]:
         exact = first.content == other.content
         detail = f"{'=' if exact else '~'} {first.name}{_excerpt(raw, other)}"
         if first.label != other.label:
-            kind = f"1 {NOUNS[raw.kind]}, 2 labels" if exact else "near-copies, 2 labels"
+            what = "targets" if raw.targets else "labels"
+            kind = f"1 {NOUNS[raw.kind]}, 2 {what}" if exact else f"near-copies, 2 {what}"
             detail += f" ({first.label})"
         elif first.part != other.part:
             kind = "in two parts" if exact else "nearly in two parts"

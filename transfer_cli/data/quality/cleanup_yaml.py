@@ -40,7 +40,8 @@ def mended(raw: Raw, checked: Checked) -> Mended:
         rest = rows[len(early) :]
         if early:
             skip.setdefault(PARTS, []).extend(early)
-        if rest[0].part == "train" and len({row.label for row in rest}) > 1:
+        # one content may well have two numbers or sets of labels; two classes contradict each other
+        if not raw.targets and rest[0].part == "train" and len({row.label for row in rest}) > 1:
             skip.setdefault(LABELS, []).extend(row.name for row in rest)
         elif len(rest) > 1 and is_cut(raw, rest[0].part) and not stays(raw, rest):
             groups.append([row.name for row in rest])
