@@ -65,7 +65,7 @@ def dialect(sentences: Sequence[Sequence[str]]) -> str:
         return "IOB2"
     if all(kind == before for (_, before), (prefix, kind) in steps if prefix == "B"):
         return "IOB1"
-    return f"IOB2, but {begun:,} entities begin with I-"
+    return f"IOB2, but {begun:,} begin with I-"
 
 
 def _groups(file: Path, text: str, tag_column: int | None, faults: list[Fault]) -> Iterator[list[Line]]:

@@ -3,7 +3,6 @@ Readers take the settings `labels` (columns of 0 and 1), `label_separator` (one 
 (columns of numbers); a cell may also be a JSON list of labels."""
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from transfer_cli.errors import ConfigError, Fault
 
 CLASS = "row"  # the one class that all rows of such data have
 FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
+LARGEST = float(np.finfo(np.float32).max)
 Names = str | list[str] | None
 Cell = float | bool | list[str]
 
@@ -129,10 +129,10 @@ def in_order(labels: Iterable[str]) -> list[str]:
 
 def _number(cell: str) -> float:
     try:
-        value = float(np.float32(cell))
+        value = float(cell)
     except ValueError:
         raise ValueError("is no number") from None
-    if not math.isfinite(value):
+    if not abs(value) <= LARGEST:  # also false for nan
         raise ValueError("is no finite number of 32 bits")
     return value
 
