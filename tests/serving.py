@@ -14,7 +14,7 @@ from pictures import write_pictures
 
 from transfer_cli.cli.main import main
 from transfer_cli.cli.options import read
-from transfer_cli.runner.loaded import finished_run, load_classifier
+from transfer_cli.runner.loaded import finished_run, load_net
 from transfer_cli.serve.about import about
 from transfer_cli.serve.answers import Answers
 from transfer_cli.serve.app import application
@@ -69,7 +69,7 @@ def app_of(root: Path, name: str, port: int, tell: Callable[[str], None] = print
     """The application for a run, as the command makes it."""
     options = read(["serve", name, "--runs", str(root / "runs")])
     run = finished_run(options, options.args, options.words)
-    return application(Answers(load_classifier(run, options)), about(run), port, tell)
+    return application(Answers(load_net(run, options, "serve")), about(run), port, tell)
 
 
 @contextmanager

@@ -137,7 +137,7 @@ def test_what_is_no_such_data(tmp_path: Path) -> None:
         describe({"family": "conll", "name": "nowhere"}, cache=tmp_path)
     with pytest.raises(DataError, match=r"data\.classes=\['O'\]: .* has no classes; it has O, B-LOC"):
         opened(written(tmp_path / "c", train_txt=IOB2, test_txt=IOB2), classes=["O"])
-    with pytest.raises(DataError, match=r"data\.label_noise=0\.1: takes another class, and there are none"):
+    with pytest.raises(DataError, match=r"data\.label_noise=0\.1: the rows have no classes"):
         opened(tmp_path / "c", label_noise=0.1)
 
 

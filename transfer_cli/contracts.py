@@ -45,6 +45,7 @@ class Stream:
     part: str = "train"
     side: str = ""
     optional: bool = False
+    sampler: str = ""
 
 
 class Loss(NamedTuple):
@@ -203,6 +204,7 @@ class Method(nn.Module):
     # how the classes of a labelled source and an unlabelled target may differ. partial: the source may have more;
     # open: the target may, and to both streams' tasks those are one last class, "unknown"
     classes: ClassVar[str] = "same"
+    parents: ClassVar[tuple[str, ...]] = ()  # settings that name a RUN or a file of weights: another net
     taught: ClassVar[bool] = False  # True: it adapts a net that an earlier stage taught the classes
     coupled: ClassVar[bool] = False  # True: the loss is no mean over rows, so micro-batches would change it
 

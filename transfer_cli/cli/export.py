@@ -25,7 +25,7 @@ def main(options: Options) -> int:
     file_format.check(options.quantize)
     path = _place(run, file_format.SUFFIX, options)
     screen = Screen.of(replace(options, out=None))  # -o is the place of the exported file
-    show_export(export(load_net(run, options), options.to, path, options.quantize), path, screen)
+    show_export(export(load_net(run, options, "export"), options.to, path, options.quantize), path, screen)
     return 0
 
 

@@ -1,5 +1,5 @@
-"""transfer predict RUN PATH: class and probabilities of a picture, a folder or a CSV, or of a file's texts or rows of
-numbers, by the net of a finished run. With --features: the features of a data set as a file."""
+"""transfer predict RUN PATH: what the net of a finished run answers to pictures, texts or rows of numbers: classes,
+labels, numbers or entities. With --features: the features of a data set as a file."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,11 +7,9 @@ from pathlib import Path
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.report.prediction_table import prediction_table
 from transfer_cli.report.screen import Screen, terminal
-from transfer_cli.runner.loaded import finished_run, load_classifier, predictions
+from transfer_cli.runner.loaded import finished_run, load_net
 from transfer_cli.runner.options import Options
 from transfer_cli.safe import safe
-
-NOUNS = {"pictures": "file", "texts": "text", "vectors": "row"}
 
 
 def main(options: Options) -> int:
@@ -23,12 +21,12 @@ def main(options: Options) -> int:
         do = "transfer predict last ./new"
         raise ConfigError(Fault("predict", "wants a picture, a folder, a CSV or texts", do=do))
     *refs, place = options.args
-    net = load_classifier(finished_run(options, refs, options.words), options)
-    rows = list(predictions(net, Path(place).expanduser()))
+    net = load_net(finished_run(options, refs, options.words), options, "predict")
+    rows = list(net.answers(net.at(Path(place).expanduser())))
     screen = _screen(options)
-    screen.show(prediction_table(rows, net.classes))
+    screen.show(prediction_table(rows, net.columns))
     bad = [row for row in rows if row["error"]]
-    noun = NOUNS[net.reads]
+    noun = net.kind.one
     screen.note(f"{len(rows)} {noun}{'s' * (len(rows) != 1)}: {len(rows) - len(bad)} predicted, {len(bad)} unreadable")
     if bad:
         raise DataError(*(Fault(row["path"], row["error"]) for row in bad[:5]))

@@ -7,7 +7,7 @@ import sys
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.extras import extra
 from transfer_cli.report.screen import Screen
-from transfer_cli.runner.loaded import finished_run, load_classifier
+from transfer_cli.runner.loaded import finished_run, load_net
 from transfer_cli.runner.options import Options
 from transfer_cli.safe import safe
 
@@ -23,7 +23,7 @@ def main(options: Options) -> int:
 
     with listening(options.port) as socket:  # a port that is taken is an error before the net is loaded
         port = socket.getsockname()[1]
-        net = load_classifier(run, options)
+        net = load_net(run, options, "serve")
         from transfer_cli.serve.about import about
         from transfer_cli.serve.answers import Answers
         from transfer_cli.serve.app import application

@@ -129,7 +129,7 @@ def _viewed(raw: Raw, view: View, word: str) -> DataSet:
     if raw.targets and view.classes is not None:
         text = f"{raw.name} has no classes; it has {', '.join(raw.targets[:8])}"
         raise DataError(Fault(f"{word}.classes", text, str(view.classes)))
-    picked = chosen(raw.classes, view.classes, word, raw.name) if raw.task == "classify" else [0]
+    picked = chosen(raw.classes, view.classes, word, raw.name) if raw.has_classes else [0]
     names = tuple(raw.classes[place] for place in picked)
     parts = {
         part: (source, _of_classes(raw, source, index, picked))
@@ -175,9 +175,8 @@ def _few(data: DataSet) -> list[Fault]:
     if data.view.fold is not None and data.view.fold >= data.view.folds:
         allowed = f"allowed 0 to {data.view.folds - 1}"
         faults.append(Fault(f"{data.word}.fold", allowed, str(data.view.fold)))
-    if data.view.label_noise and data.raw.task != "classify":
-        text = "takes another class, and there are none" if data.raw.targets else "a text has no labels"
-        faults.append(Fault(f"{data.word}.label_noise", text, str(data.view.label_noise)))
+    if data.view.label_noise and not data.raw.has_classes:
+        faults.append(Fault(f"{data.word}.label_noise", "the rows have no classes", str(data.view.label_noise)))
     return [fault for fault in faults if fault]
 
 

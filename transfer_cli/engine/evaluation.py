@@ -37,7 +37,7 @@ def evaluate(job: Job, context: StageContext, claim: Any) -> None:
         same = seen.setdefault(_content(ref, context), rule)
         # `scores` names the rule whose file holds them: two rules may have kept the same weights
         found[rule] = found[same] if same != rule else _one(job, context, claim, rule, ref, test) | {"scores": rule}
-    results = {"rules": found, "headline": spec["headline"]}
+    results = {"rules": found, "headline": spec["headline"], "task": context.task_settings(job, "target")}
     if "domains" in spec:
         results["domains"] = domains(job, context, claim)
     claim.put_json("results.json", results)

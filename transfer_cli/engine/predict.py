@@ -13,7 +13,6 @@ from torch import Tensor
 
 from transfer_cli.contracts import Batch, Inputs
 from transfer_cli.data.dataset import DataSet, Part
-from transfer_cli.engine import inference
 from transfer_cli.engine.device import autocast
 from transfer_cli.engine.evaluation import answered
 from transfer_cli.engine.loader import Address, StepLoader
@@ -33,9 +32,9 @@ CHUNK = 64
 
 
 class Predicting:
-    """Built from the evaluate stage `key` in the store, for one `verb` of the command line. `target` is opened only for
-    a predictor, which needs its labelled rows, drawn by the run's `seed`. `classes` are the names that the task learned,
-    `reads` the kind of row. Raises ConfigError if the net's task cannot do what the verb asks."""
+    """Built from the evaluate stage `key` in the store. `target` is opened only for a predictor, which needs its
+    labelled rows, drawn by the run's `seed`. `classes` are the names that the task learned, `reads` the kind of row,
+    `task.verbs` what the net can be asked."""
 
     def __init__(
         self,
@@ -46,7 +45,6 @@ class Predicting:
         *,
         plugins: tuple[str, ...] = (),
         seed: int = 0,
-        verb: str = "predict",
     ) -> None:
         self.spec = json.loads(store.read(key, "stage.json"))["spec"]
         self.classes: list[str] = self.spec["classes"]
@@ -55,21 +53,18 @@ class Predicting:
         self.model = self.spec["model"]
         self.reads, self.kind = kind_reading(self.model["input"], plugins)
         self.job = Job("predict", key, self.spec, (), {}, plugins=plugins, seed=seed)
-        self.task = self._task(verb)
+        self.task_name, self.task = self._task()
         self.scoring = scoring_of(self.task, plugins)
         self.net = self.context.net(self.job, self.spec["nets"][self.spec["headline"]]).eval()
         self.differentiable = self.spec["predictor"]["predictor"] == "none"
         self.judge = self._head() if self.differentiable else self._predictor()
 
-    def _task(self, verb: str) -> Task:
-        settings = dict(self.spec.get("task") or {"task": "classify"})
+    def _task(self) -> tuple[str, Task]:
+        settings = dict(json.loads(self.context.store.read(self.job.key, "results.json"))["task"])
         name = settings.pop("task")
         context = TaskContext(tuple(self.classes), "the run", tokenizer_of(self.model, self.context.cache))
         task: Task = load_class("tasks", name, self.job.plugins)(context, **settings)
-        if verb not in task.verbs:
-            can = ", ".join(task.verbs) or "be evaluated only"
-            raise ConfigError(Fault(verb, f"the net's task is {name}, which cannot do that; it can {can}"))
-        return task
+        return name, task
 
     @property
     def columns(self) -> list[AnswerColumn]:
@@ -80,8 +75,8 @@ class Predicting:
         return self.kind.at(place)
 
     def answers(self, named: Sequence[Named]) -> Iterator[Row]:
-        """A row each, in order: `path`, the columns of the scoring, and `error`, which is empty unless the row could not
-        be read."""
+        """A row each, in order: `path`, the columns of the scoring, and `error`, which is empty unless the row could
+        not be read."""
         for start in range(0, len(named), CHUNK):
             yield from self._chunk(named[start : start + CHUNK])
 

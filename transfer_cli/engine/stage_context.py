@@ -154,12 +154,15 @@ class StageContext:
 
     def task(self, job: Job, side: str) -> Task:
         """What is learned from a side: what the run says, else what the data are for."""
-        data = job.data[side]
-        settings = dict(job.spec.get("task") or {"task": data.raw.task})
+        data, settings = job.data[side], self.task_settings(job, side)
         tokenizer = tokenizer_of(job.spec["model"], self.cache)
         context = TaskContext(data.names, data.title, tokenizer, lambda: data.statistics(job.seed))
         made: Task = load_class("tasks", settings.pop("task"), job.plugins)(context, **settings)
         return made
+
+    def task_settings(self, job: Job, side: str) -> Json:
+        """Name and settings of the task of a side."""
+        return dict(job.spec.get("task") or {"task": job.data[side].raw.task})
 
     def scoring(self, job: Job, side: str) -> Scoring:
         """How what is learned from a side is judged."""

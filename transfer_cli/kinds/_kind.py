@@ -26,7 +26,9 @@ class Kind:
 
     `input`: keys of `model.input`, the one that no other kind has first. `usual`: the model taken where the data name a
     model of another kind. `noun`, `one`: what people call rows, and a row. `code`: files of the package, beside the
-    kind's own, on which its numbers depend. `augmentation`: the file that does once a view is drawn; "" for none."""
+    kind's own, on which its numbers depend. `augmentation`: the file that changes rows where a view draws, "" for
+    none. `field`: the name of a row in a request of `serve`, "" where the body itself is the row. `explained`: what
+    `explain` shows, "maps" over a picture or the "tokens" of a text, "" for nothing."""
 
     input: ClassVar[tuple[str, ...]] = ()
     usual: ClassVar[str] = ""
@@ -34,7 +36,8 @@ class Kind:
     one: ClassVar[str] = "row"
     code: ClassVar[tuple[str, ...]] = ()
     augmentation: ClassVar[str] = ""
-    field: ClassVar[str] = ""  # the name of a row in a request of `serve`; "" where the body is the row
+    field: ClassVar[str] = ""
+    explained: ClassVar[str] = ""
 
     def spec(self, given: Mapping[str, Any]) -> Any:
         """`model.input` checked, as families of models take it. Raises ConfigError."""

@@ -86,6 +86,7 @@ class Pictures(Kind):
     one = "file"
     code = ("data/cache.py", "data/formats/decode.py")
     augmentation = "kinds/_augmentation.py"
+    explained = "maps"
 
     def spec(self, given: Mapping[str, Any]) -> InputSpec:
         return spec_of(InputSpec, given)

@@ -66,6 +66,7 @@ class Texts(Kind):
     one = "text"
     code = ("data/tokenizers.py",)
     field = "text"
+    explained = "tokens"
 
     def spec(self, given: Mapping[str, Any]) -> TokenSpec:
         return spec_of(TokenSpec, given)

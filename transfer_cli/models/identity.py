@@ -1,8 +1,8 @@
 """No backbone at all: vectors are their own features, for probes and neighbours on features worked out before."""
 
-import torch
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from transfer_cli.errors import ConfigError, Fault

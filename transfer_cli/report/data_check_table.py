@@ -33,7 +33,7 @@ def count_of_names(raw: "Raw", classes: int) -> str:
     """How many names there are to learn, "10 classes" or "3 targets"; empty for texts alone."""
     if raw.targets:
         return f"{len(raw.targets)} target{'s' * (len(raw.targets) > 1)}"
-    return "" if raw.task == "language" else f"{classes} classes"
+    return f"{classes} classes" if raw.has_classes else ""
 
 
 def _groups(findings: "Sequence[Finding]", root: str) -> Iterator[dict[str, str]]:

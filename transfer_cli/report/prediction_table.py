@@ -1,26 +1,25 @@
-"""Predictions as a table: for people the class with its best probabilities, for machines every probability."""
+"""Predictions as a table: columns that the scoring of the task names, some for people, some for machines."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from transfer_cli.report.tables import Column, Table
 
 
-def prediction_table(rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> Table:
-    """A row an input. `rows` have path, class, probabilities in the order of `classes`, and error."""
-    columns = [
-        Column("path"),
-        Column("class"),
-        Column("likely", only="screen", head=""),
-        *(Column(f"p_{name}", only="machine") for name in classes),
-        Column("error"),
-    ]
-    return Table(columns, [_row(row, classes) for row in rows], schema="predict/1")
+class Named(Protocol):
+    """A column of answers: `only` "screen" or "machine", empty for both; `head` as people read it, None for the
+    name."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def only(self) -> str: ...
+    @property
+    def head(self) -> str | None: ...
 
 
-def _row(row: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
-    chances = dict(zip(classes, row["probabilities"], strict=False))
-    best = sorted(chances.items(), key=lambda pair: -pair[1])[:3]
-    likely = "   ".join(f"{name} {100 * chance:.0f} %" for name, chance in best)
-    named = {f"p_{name}": chance for name, chance in chances.items()}
-    return {"path": row["path"], "class": row["class"], "likely": likely, "error": row["error"], **named}
+def prediction_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Named]) -> Table:
+    """A row an input, which has `path`, the columns that are named, and `error`."""
+    shown = [Column(one.name, only=one.only or None, head=one.head) for one in columns]  # type: ignore[arg-type]
+    blank = {one.name: "" for one in columns}
+    return Table([Column("path"), *shown, Column("error")], [blank | dict(row) for row in rows], schema="predict/1")

@@ -37,7 +37,7 @@ def advise(options: Options, screen: Screen, clock: Callable[[], float] = time.m
     refuse_torchrun()
     found = contenders(options, screen)
     target = found[0].plan.target
-    if target.raw.task != "classify" or len(target.classes) < 2:
+    if not target.raw.has_classes or len(target.classes) < 2:
         raise ConfigError(Fault("data", "advice wants data of two or more classes", target.title))
     budget = options.budget or BUDGET_S
     asked = {"budget": budget, "candidates": [list(each) for each in options.candidates]}

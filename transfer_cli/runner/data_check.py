@@ -75,8 +75,8 @@ def _as_data(raw: "Raw", values: Mapping[str, Any], cache: Path, findings: "Sequ
     assert data is not None, "the target is never none"
     sizes = ", ".join(f"{part} {data.sizes().get(part, 0):,}" for part in ("train", "val", "test"))
     cut = f", cut by seed {data.view.split_seed}" if "test" not in raw.parts else ""
-    names = f"{count_of_names(raw, len(data.classes))}, ".removeprefix(", ")
-    return f"as data: {names}{sizes}{cut}"
+    names = count_of_names(raw, len(data.classes))
+    return f"as data: {names}{', ' * bool(names)}{sizes}{cut}"
 
 
 def write_cleanup(checked: DataCheck, out: Path) -> str:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfer_cli.errors import ConfigError, DataError, Fault, StoreError
-from transfer_cli.runner.given_files import named_texts, picture_files
-from transfer_cli.runner.loaded import Results, load_classifier
+from transfer_cli.runner.loaded import Results, load_net
 from transfer_cli.runner.options import Options
 from transfer_cli.store.disk import put
 
 if TYPE_CHECKING:
+    from transfer_cli.engine.predict import Predicting
     from transfer_cli.explain.explaining import Answer, Explaining, Reason
 
 TABLES = (".txt", ".csv", ".tsv", ".jsonl")
@@ -33,7 +33,7 @@ def explain(run: Results, inputs: Sequence[str], by: str, options: Options) -> l
     """Explains every input by the method `by` ("": what suits the net) and writes the drawings into -o, else into
     explain/. An input that cannot be read keeps its place, with an error. Raises ConfigError where a drawing would
     replace a file."""
-    net = load_classifier(run, options)
+    net = load_net(run, options, "explain")
     from transfer_cli.explain.explaining import Explaining
 
     found = list(_explained(Explaining(net, by), inputs))
@@ -41,23 +41,20 @@ def explain(run: Results, inputs: Sequence[str], by: str, options: Options) -> l
 
 
 def _explained(explaining: "Explaining", inputs: Sequence[str]) -> Iterator[Explanation]:
-    from transfer_cli.data.formats.decode import picture
-
-    texts = explaining.predicting.reads == "texts"
     for text in inputs:
-        named: list[tuple[str, Any]] = []
-        named += _texts(text) if texts else [(str(path), path) for path in picture_files(Path(text).expanduser())]
-        for name, one in named:
+        for name, row in _rows(explaining.predicting, text):
             try:
-                yield Explanation(name, explaining.text(one) if texts else explaining.picture(picture(one)))
+                yield Explanation(name, explaining.row(row))
             except DataError as error:
                 yield Explanation(name, None, error.faults[0].text)
 
 
-def _texts(text: str) -> list[tuple[str, Any]]:
-    """Texts of a file; anything that is not named like one is a text itself."""
+def _rows(net: "Predicting", text: str) -> list[tuple[str, Any]]:
+    """Rows of a file or folder; for a net of texts, anything that is not named like a table is a text itself."""
     place = Path(text).expanduser()
-    return list(named_texts(place)) if place.suffix.lower() in TABLES else [(text, text)]
+    if net.kind.field == "text" and place.suffix.lower() not in TABLES:
+        return [(text, text)]
+    return net.at(place)
 
 
 def _drawn(found: Sequence[Explanation], folder: Path, *, replacing: bool) -> list[Explanation]:

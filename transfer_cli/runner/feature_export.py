@@ -52,6 +52,6 @@ def _data(net: Any, options: Options) -> "DataSet":
     data = data or net.target()
     if data.raw.kind != net.reads:
         raise ConfigError(Fault("data", f"the net reads {net.reads}, and {data.title} are {data.raw.kind}"))
-    if data.raw.task != "classify":
+    if not data.raw.has_classes:
         raise ConfigError(Fault("data", f"{data.title} has no classes, so its features have no labels"))
     return data

@@ -2,14 +2,11 @@
 the run, its configuration and its stages; what the net answers is the business of the engine."""
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transfer_cli.data.readers.features import matrix_of
 from transfer_cli.errors import ConfigError, Fault, StoreError
-from transfer_cli.runner.given_files import named_texts, picture_files
 from transfer_cli.runner.options import Options
 from transfer_cli.runner.run_selection import chosen
 from transfer_cli.runner.single_run import quiet_threads
@@ -39,9 +36,9 @@ def finished_run(options: Options, refs: Sequence[str], query: Sequence[str] = (
     return run
 
 
-def load_net(run: Results, options: Options) -> "Predicting":
-    """The net of a run with what its evaluation scored it with. Raises ConfigError if the run evaluated nothing,
-    StoreError if its stages are damaged or gone."""
+def load_net(run: Results, options: Options, verb: str = "") -> "Predicting":
+    """The net of a run with what its evaluation scored it with, to be asked by a verb. Raises ConfigError if the run
+    evaluated nothing or its task cannot do what the verb asks, StoreError if its stages are damaged or gone."""
     quiet_threads()
     from transfer_cli.config.compose import load_stored
     from transfer_cli.data.open import describe_pair
@@ -55,34 +52,21 @@ def load_net(run: Results, options: Options) -> "Predicting":
     store = Store(options.runs / ".store", create=False)
     target, seed = lambda: describe_pair(values, cache)[0], int(values["seed"])
     try:
-        return Predicting(store, last["key"], cache, target, plugins=plugins, seed=seed)
+        net = Predicting(store, last["key"], cache, target, plugins=plugins, seed=seed)
     except Damaged as error:
         if store.state(error.key) != "absent":
             raise
         do = f"transfer run {shlex.join(run['words'])}   makes it again"
         raise StoreError(Fault(name, "its net is gone from the store", do=do)) from None
-
-
-def load_classifier(run: Results, options: Options) -> "Predicting":
-    """As `load_net`, for commands whose answers are classes. Raises ConfigError for a language model."""
-    if (run["headline"] or {}).get("name", "").endswith("/bits_per_char"):
-        name = safe(run["id"])
-        text = f"its net predicts the next piece of a text, and {options.command} gives classes"
-        do = f"transfer run weights={name} data=TEXTS.csv makes a classifier of it"
-        raise ConfigError(Fault(f"run {name}", text, do=do))
-    return load_net(run, options)
+    if verb and verb not in net.task.verbs:
+        can = ", ".join(net.task.verbs) or "only be evaluated"
+        text = f"its net learned the task {net.task_name}, which has no {verb}; it can {can}"
+        do = f"transfer run weights={safe(run['id'])} data=DATA makes a net for another task of it"
+        raise ConfigError(Fault(name, text, do=do))
+    return net
 
 
 def named_plugins(words: Sequence[str]) -> tuple[str, ...]:
     """Packages that this command line names: those of the stored configuration are not trusted."""
     named = [word.removeprefix(PLUGINS).strip("[]") for word in words if word.startswith(PLUGINS)]
     return tuple(name for text in named for name in text.split(",") if name)
-
-
-def predictions(net: "Predicting", place: Path) -> Iterable[dict[str, Any]]:
-    """A row an input at `place`, in order: path, class, probabilities, error. Raises DataError if nothing is there."""
-    if net.reads == "texts":
-        return net.texts(named_texts(place))
-    if net.reads == "vectors":
-        return net.vectors(place.name, matrix_of(place))
-    return net.pictures(picture_files(place))

@@ -89,7 +89,7 @@ class _Extras:
 
     def _clouds_of(self, run: Run, views: "FeatureViews") -> dict[str, Clouds]:
         data = self._data(run)
-        if any(side.raw.task == "language" for side in data.values()):
+        if not all(side.raw.has_classes for side in data.values()):
             raise DataError(Fault("features", "a model of text has a feature a letter, not a row"))
         seen = views(run["stages"], data, int(run["config"]["seed"]))
         after = _cloud(seen.after, seen.classes) if seen.after else None

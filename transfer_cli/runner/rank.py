@@ -34,7 +34,7 @@ def rank(options: Options, screen: Screen, by: str) -> Ranking:
     no candidate has been trained yet."""
     found = candidates(options, screen)
     target = found[0].plan.target
-    if target.raw.task != "classify":
+    if not target.raw.has_classes:
         raise ConfigError(Fault("data", "has no classes, so there is nothing to score", target.title))
     here, missing = [each for each in found if each.here], [each for each in found if not each.here]
     if not here:
