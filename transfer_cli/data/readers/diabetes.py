@@ -57,6 +57,7 @@ def _standardised(file: Path) -> np.ndarray:
 
 def _numbers(file: Path) -> np.ndarray:
     try:
-        return np.loadtxt(file, encoding="utf-8")
+        values: np.ndarray = np.loadtxt(file, encoding="utf-8")
     except (OSError, ValueError) as error:
         raise bad_file(file, f"not readable as a table of numbers: {error}") from None
+    return values
