@@ -41,12 +41,12 @@ def _read(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, strict=True)
-            found = [(reader.line_num, cells) for cells in reader if cells]
+            lines = [(reader.line_num, cells) for cells in reader if cells]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise bad_file(file, f"not readable as CSV in UTF-8: {error}") from None
-    if len(found) < 2:
+    if len(lines) < 2:
         raise bad_file(file, "0 rows")
-    (_, header), *rows = found
+    (_, header), *rows = lines
     for row, cells in rows:
         if len(cells) != len(header):
             raise bad_file(f"{file} row {row}", f"{len(cells)} cells, want {len(header)} as the header has")

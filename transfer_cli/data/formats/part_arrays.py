@@ -49,13 +49,13 @@ def matrix(file: Path, name: str, values: np.ndarray) -> np.ndarray:
     if values.ndim != 2 or values.dtype.kind not in "uifb" or 0 in values.shape:
         raise bad_file(file, f"{name} is {values.dtype} {list(values.shape)}, want numbers [rows, columns]")
     with np.errstate(over="ignore"):
-        made = values.astype(np.float32)
-    if not np.isfinite(made).all():
-        row, column = np.argwhere(~np.isfinite(made))[0].tolist()
-        count = int((~np.isfinite(made)).sum())
+        numbers = values.astype(np.float32)
+    if not np.isfinite(numbers).all():
+        row, column = np.argwhere(~np.isfinite(numbers))[0].tolist()
+        count = int((~np.isfinite(numbers)).sum())
         text = f"{name} row {row + 1}, column {column + 1}: {values[row, column]:g} is no finite number of 32 bits"
         raise bad_file(file, text + (f"; {count - 1:,} more" if count > 1 else ""))
-    return made
+    return numbers
 
 
 def labels_of(file: Path, name: str, labels: np.ndarray, rows: int) -> np.ndarray:

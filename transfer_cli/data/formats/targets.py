@@ -37,7 +37,7 @@ class Targets(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Asked:
+class TargetColumns:
     """Which columns hold what there is to learn, of `task`. `setting` is the key that says so. With `separator` (or
     `lists`) the only column holds all labels of a row."""
 
@@ -84,9 +84,9 @@ class Asked:
         return Targets(self.task, tuple(names), values, faults)
 
 
-def asked_by_settings(
+def columns_of_settings(
     labels: Names, label_separator: str | None, numbers: Names, label: str, word: str = "data"
-) -> Asked | None:
+) -> TargetColumns | None:
     """What the settings of a table ask for; None for one class a row. `label` is the column of all labels. ConfigError
     where two of the settings are given, or one is empty."""
     given = {"labels": labels, "label_separator": label_separator, "numbers": numbers}
@@ -99,19 +99,19 @@ def asked_by_settings(
     if not given[setting]:
         raise ConfigError(Fault(f"{word}.{setting}", "is empty; null leaves it out"))
     if setting == "label_separator":
-        return Asked("multilabel", setting, (label,), label_separator)
+        return TargetColumns("multilabel", setting, (label,), label_separator)
     columns = listed(given[setting])
     if twice := sorted({name for name in columns if columns.count(name) > 1}):
         raise ConfigError(Fault(f"{word}.{setting}", f"names a column twice: {', '.join(twice)}"))
-    return Asked("regress" if setting == "numbers" else "multilabel", setting, columns)
+    return TargetColumns("regress" if setting == "numbers" else "multilabel", setting, columns)
 
 
-def asked_by_lists(cells: Iterable[str], label: str) -> Asked | None:
+def columns_of_lists(cells: Iterable[str], label: str) -> TargetColumns | None:
     """Several labels a row, if every label cell that is not empty is a JSON list; else None."""
     filled = [cell for cell in cells if cell.strip()]
     if not filled or not all(cell.lstrip().startswith("[") and _is_list(cell) for cell in filled):
         return None
-    return Asked("multilabel", "label", (label,), lists=True)
+    return TargetColumns("multilabel", "label", (label,), lists=True)
 
 
 def listed(names: Names) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """A table of pictures: columns path and label, optionally part (train, val, test). Paths are relative to the table.
 In place of the column label, columns of 0 and 1 or of numbers may say what there is to learn.
-The table is the user's own word: absolute paths and `..` are followed, and told in the note."""
+The user wrote the table, so absolute paths and `..` are followed; the note counts them."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 
 from transfer_cli.data.contracts import PARTS, Finding, Places, Raw, RawPart, all_files, bad_file, with_test
-from transfer_cli.data.formats.targets import CLASS, Asked, asked_by_lists, asked_by_settings, in_order
+from transfer_cli.data.formats.targets import CLASS, TargetColumns, columns_of_lists, columns_of_settings, in_order
 from transfer_cli.errors import DataError, Fault, nearest
 from transfer_cli.ranges import Range
 
@@ -44,17 +44,19 @@ class Csv:
         test_fraction: Annotated[float, Range(0, 0.9, above=True)] = 0.1,
     ) -> None:
         self.path = path
-        self.asked = asked_by_settings(labels, label_separator, numbers, "label")
+        self.target_columns = columns_of_settings(labels, label_separator, numbers, "label")
         self.test_fraction = test_fraction
 
     def open(self, places: Places) -> Raw:
         """Raw with file names and labels; no picture is opened. DataError if the table cannot be read as one; bad
         rows are `faults`."""
         table = Path(self.path).expanduser()
-        lines = list(_lines(table, places.word, self.path, self.asked))
-        asked = self.asked or asked_by_lists((line.label for line in lines), "label")
-        faults = {row: fault for row, line in enumerate(lines) if (fault := _fault(table, line, asked))}
-        learned = _targeted(table, lines, faults, asked) if asked else _classified(table, lines, faults)
+        lines = list(_lines(table, places.word, self.path, self.target_columns))
+        target_columns = self.target_columns or columns_of_lists((line.label for line in lines), "label")
+        faults = {row: fault for row, line in enumerate(lines) if (fault := _fault(table, line, target_columns))}
+        learned = (
+            _targeted(table, lines, faults, target_columns) if target_columns else _classified(table, lines, faults)
+        )
         if "train" not in learned.parts:
             raise DataError(*(_as_faults(learned.faults) or [Fault(self.path, "0 rows in its train part")]))
         parts = learned.parts
@@ -67,7 +69,7 @@ class Csv:
             note="; ".join(filter(None, [outside, learned.note])),
             layout="table, " + (f"parts {', '.join(parts)}" if len(parts) > 1 else "no train/val/test split"),
             test_fraction=self.test_fraction,
-            read=("path", *(asked.columns if asked else ("label",))),
+            read=("path", *(target_columns.columns if target_columns else ("label",))),
         )
 
 
@@ -80,10 +82,12 @@ def _classified(table: Path, lines: Sequence[Line], faults: Mapping[int, Finding
     return Raw("", classes, _parts(table, good, labels), (), faults=tuple(faults.values()))
 
 
-def _targeted(table: Path, lines: Sequence[Line], faults: Mapping[int, Finding], asked: Asked) -> Raw:
+def _targeted(table: Path, lines: Sequence[Line], faults: Mapping[int, Finding], target_columns: TargetColumns) -> Raw:
     """Rows with several labels or numbers each."""
-    rows = [(f"{table} row {line.row}", [line.cells.get(name, "") for name in asked.columns]) for line in lines]
-    learned = asked.targets(rows)
+    rows = [
+        (f"{table} row {line.row}", [line.cells.get(name, "") for name in target_columns.columns]) for line in lines
+    ]
+    learned = target_columns.targets(rows)
     bad = {**learned.faults, **faults}
     kept = [row for row in range(len(lines)) if row not in bad]
     good, labels = [lines[row] for row in kept], np.zeros(len(kept), np.int64)
@@ -93,11 +97,11 @@ def _targeted(table: Path, lines: Sequence[Line], faults: Mapping[int, Finding],
     )  # fmt: skip
 
 
-def _lines(table: Path, word: str, path: str, asked: Asked | None) -> Iterator[Line]:
+def _lines(table: Path, word: str, path: str, target_columns: TargetColumns | None) -> Iterator[Line]:
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
-            _check_header(path, reader.fieldnames or (), asked)
+            _check_header(path, reader.fieldnames or (), target_columns)
             for cells in reader:
                 yield _line(reader.line_num, cells)
     except FileNotFoundError:
@@ -111,28 +115,28 @@ def _line(row: int, cells: Row) -> Line:
     return Line(row, path, label, part or "train", {name: cell or "" for name, cell in cells.items() if name})
 
 
-def _check_header(path: str, header: object, asked: Asked | None) -> None:
+def _check_header(path: str, header: object, target_columns: TargetColumns | None) -> None:
     names = [str(name) for name in header] if isinstance(header, list) else []
     if not names:
         raise DataError(Fault(path, "is empty"))
     do = "first row: path,label of pictures, or text,label of texts; maybe part"
-    for column in ("path", *(asked.columns if asked else ("label",))):
+    for column in ("path", *(target_columns.columns if target_columns else ("label",))):
         if column not in names:
             text = f"row 1: no column {column}; columns: {', '.join(names)}"
-            if asked and column != "path":
-                do = f"data.{asked.setting} names columns of the table" if not asked.whole else do
+            if target_columns and column != "path":
+                do = f"data.{target_columns.setting} names columns of the table" if not target_columns.whole else do
             raise DataError(Fault(path, text, nearest=nearest(column, names), do=do))
 
 
-def _fault(table: Path, line: Line, asked: Asked | None) -> Finding | None:
+def _fault(table: Path, line: Line, target_columns: TargetColumns | None) -> Finding | None:
     """What is wrong with a row, if anything."""
     where = f"{table} row {line.row}"
     if not line.path:
         return Finding("FAIL", "no path", line.label, where, "no path")
-    if not asked and not line.label.strip():
+    if not target_columns and not line.label.strip():
         return Finding("FAIL", "no label", "", where, f"no label for {line.path}")
     if line.part not in PARTS:
-        near = f"; nearest: {found}" if (found := nearest(line.part, PARTS)) else ""
+        near = f"; nearest: {word}" if (word := nearest(line.part, PARTS)) else ""
         return Finding("FAIL", "unknown part", line.label, where, f"part {line.part}; allowed {', '.join(PARTS)}{near}")
     if not _is_file(table, line):
         return Finding("FAIL", "missing", line.label, where, f"{line.path}: no such file")

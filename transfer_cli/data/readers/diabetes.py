@@ -52,7 +52,8 @@ def _files(word: str) -> list[Path]:
 def _standardised(file: Path) -> np.ndarray:
     """float32 [442, 10]."""
     values = _numbers(file)
-    return ((values - values.mean(0)) / values.std(0)).astype(np.float32)
+    standardised: np.ndarray = (values - values.mean(0)) / values.std(0)
+    return standardised.astype(np.float32)
 
 
 def _numbers(file: Path) -> np.ndarray:

@@ -12,7 +12,7 @@ from transfer_cli.data.contracts import PARTS, Places, Raw, RawPart, bad_file, n
 from transfer_cli.data.formats.npz import numbered_classes
 from transfer_cli.data.formats.number_table import NumberTable, read_numbers
 from transfer_cli.data.formats.part_arrays import by_part, labels_of, matrix, needed, numbers_of, read_arrays
-from transfer_cli.data.formats.targets import CLASS, Asked, asked_by_lists, asked_by_settings
+from transfer_cli.data.formats.targets import CLASS, TargetColumns, columns_of_lists, columns_of_settings
 from transfer_cli.errors import ConfigError, DataError, Fault, nearest
 from transfer_cli.ranges import Range
 from transfer_cli.safe import safe
@@ -39,7 +39,9 @@ class Features:
         test_fraction: Annotated[float, Range(0, 0.9, above=True)] = 0.1,
     ) -> None:
         self.path, self.features, self.labels = path, features, labels
-        self.asked = asked_by_settings(None if isinstance(labels, str) else labels, label_separator, numbers, LABEL)
+        self.target_columns = columns_of_settings(
+            None if isinstance(labels, str) else labels, label_separator, numbers, LABEL
+        )
         self.test_fraction = test_fraction
 
     def open(self, places: Places) -> Raw:
@@ -48,7 +50,9 @@ class Features:
         file = Path(self.path).expanduser()
         if not file.is_file():
             raise DataError(Fault(places.word, "no such file", self.path))
-        raw = _of_table(self.path, file, self.asked) if file.suffix.lower() == ".csv" else self._of_arrays(file)
+        raw = (
+            _of_table(self.path, file, self.target_columns) if file.suffix.lower() == ".csv" else self._of_arrays(file)
+        )
         width = raw.parts["train"].read().shape[1]
         return replace(
             raw, name=self.path, parts=with_test(raw.parts), sources=(file,), kind="vectors", flip=False,
@@ -62,24 +66,24 @@ class Features:
         for part, prefix in by_part(arrays, self.features).items():
             features, column = prefix + self.features, prefix + name
             values[part] = matrix(file, features, needed(file, arrays, features))
-            read = numbers_of if self.asked else labels_of
+            read = numbers_of if self.target_columns else labels_of
             targets[part] = read(file, column, needed(file, arrays, column), len(values[part]))
         _same_width(file, "columns", values)
-        raw = _learned(file, targets, arrays.get("classes"), name if self.asked else None)
+        raw = _learned(file, targets, arrays.get("classes"), name if self.target_columns else None)
         rows = {part: _rows(self.path, part, values[part], raw.parts[part]) for part in values}
         return replace(raw, parts=rows, note=safe(arrays.get("about", np.array("")))[:200])
 
     def _target_array(self, file: Path) -> str:
         """The name of the array that holds what there is to learn."""
-        asked = self.asked
-        if asked is None:
+        target_columns = self.target_columns
+        if target_columns is None:
             return str(self.labels)
-        if asked.setting != "numbers":
+        if target_columns.setting != "numbers":
             text = "is for a .csv; of arrays, a matrix of 0 and 1 gives several labels"
-            raise ConfigError(Fault(f"data.{asked.setting}", text, file.name))
-        if len(asked.columns) > 1:
-            raise ConfigError(Fault("data.numbers", "of arrays it names one", ", ".join(asked.columns)))
-        return asked.columns[0]
+            raise ConfigError(Fault(f"data.{target_columns.setting}", text, file.name))
+        if len(target_columns.columns) > 1:
+            raise ConfigError(Fault("data.numbers", "of arrays it names one", ", ".join(target_columns.columns)))
+        return target_columns.columns[0]
 
 
 def matrix_of(file: Path) -> np.ndarray:
@@ -102,8 +106,8 @@ def _rows(title: str, part: str, values: np.ndarray, learned: RawPart) -> RawPar
 def _same_width(file: Path, what: str, columns: Columns) -> None:
     widths = {part: rows.shape[1] for part, rows in columns.items()}
     if "train" not in columns or len(set(widths.values())) > 1:
-        told = ", ".join(f"{part} {width:,}" for part, width in widths.items())
-        raise bad_file(file, f"{what}: {told}" if "train" in columns else f"no train part; parts: {told}")
+        listed = ", ".join(f"{part} {width:,}" for part, width in widths.items())
+        raise bad_file(file, f"{what}: {listed}" if "train" in columns else f"no train part; parts: {listed}")
 
 
 def _learned(file: Path, targets: Columns, classes: np.ndarray | None, numbers: str | None) -> Raw:
@@ -125,27 +129,32 @@ def _learned(file: Path, targets: Columns, classes: np.ndarray | None, numbers: 
     return Raw("", (CLASS,), parts, (), task=task, targets=names)
 
 
-def _of_table(title: str, file: Path, asked: Asked | None) -> Raw:
-    table = read_numbers(file, (LABEL, PART), asked.columns if asked else ())
+def _of_table(title: str, file: Path, target_columns: TargetColumns | None) -> Raw:
+    table = read_numbers(file, (LABEL, PART), target_columns.columns if target_columns else ())
     values = matrix(file, "table", table.values)
     parts = np.array(table.words.get(PART, ["train"] * len(values)))
     _check_parts(file, table, parts)
     mine = {part: np.flatnonzero(parts == part) for part in PARTS if part in parts}
-    asked = asked or asked_by_lists(table.words.get(LABEL, ()), LABEL)
-    if asked is None:
+    target_columns = target_columns or columns_of_lists(table.words.get(LABEL, ()), LABEL)
+    if target_columns is None:
         labels = {part: _table_labels(file, table)[index] for part, index in mine.items()}
         classes, numbers = _classes(file, labels, None)
         known = {part: _rows(title, part, values[index], RawPart(numbers[part], str)) for part, index in mine.items()}
         return Raw("", classes, known, ())
-    return _table_targets(title, file, asked, table, values, mine)
+    return _table_targets(title, file, target_columns, table, values, mine)
 
 
 def _table_targets(
-    title: str, file: Path, asked: Asked, table: NumberTable, values: np.ndarray, mine: Mapping[str, np.ndarray]
+    title: str,
+    file: Path,
+    target_columns: TargetColumns,
+    table: NumberTable,
+    values: np.ndarray,
+    mine: Mapping[str, np.ndarray],
 ) -> Raw:
     """Rows of a table with several labels or numbers each; those with bad cells are faults."""
-    cells = zip(*(table.words[name] for name in asked.columns), strict=True)
-    learned = asked.targets([(f"{file} row {row}", own) for row, own in zip(table.rows, cells, strict=True)])
+    cells = zip(*(table.words[name] for name in target_columns.columns), strict=True)
+    learned = target_columns.targets([(f"{file} row {row}", own) for row, own in zip(table.rows, cells, strict=True)])
     parts = {}
     for part, index in mine.items():
         good = index[[row not in learned.faults for row in index.tolist()]]

@@ -11,7 +11,7 @@ import numpy as np
 
 from transfer_cli.data.contracts import Places, Raw, RawPart, missing
 from transfer_cli.data.formats.tables import records
-from transfer_cli.data.formats.targets import CLASS, Asked
+from transfer_cli.data.formats.targets import CLASS, TargetColumns
 from transfer_cli.data.readers.text import read_text
 from transfer_cli.errors import DataError, Fault
 from transfer_cli.ranges import Range
@@ -19,7 +19,10 @@ from transfer_cli.ranges import Range
 FILE = "movies.csv.gz"
 TITLE = re.compile(r"(?P<title>.*?)\s*\((?P<year>\d{4})(?:[-–]\d{0,4})?\)\s*")  # a series gives its first year
 NO_GENRES = "(no genres listed)"
-ASKED = {"year": Asked("regress", "numbers", ("year",)), "genres": Asked("multilabel", "label", ("genres",), "|")}
+TARGET_COLUMNS = {
+    "year": TargetColumns("regress", "numbers", ("year",)),
+    "genres": TargetColumns("multilabel", "label", ("genres",), "|"),
+}
 
 
 class Film(NamedTuple):
@@ -51,7 +54,7 @@ class Films:
         every = _films(file)
         films = [film for film in every if self._cell(film)]
         left_out = len(every) - len(films)
-        learned = ASKED[self.learn].targets([("", (self._cell(film),)) for film in films])
+        learned = TARGET_COLUMNS[self.learn].targets([("", (self._cell(film),)) for film in films])
         texts = [film.title for film in films]
         labels = np.zeros(len(films), np.int64)
         rows = RawPart(labels, lambda row: _name(films[row]), rows=lambda: texts, targets=learned.values)

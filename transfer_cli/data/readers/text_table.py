@@ -12,7 +12,7 @@ import numpy as np
 from transfer_cli.data.contracts import PARTS, Finding, Places, Raw, RawPart, missing, with_test
 from transfer_cli.data.domains import together
 from transfer_cli.data.formats.tables import Record, is_json, records
-from transfer_cli.data.formats.targets import CLASS, Asked, asked_by_lists, asked_by_settings, in_order
+from transfer_cli.data.formats.targets import CLASS, TargetColumns, columns_of_lists, columns_of_settings, in_order
 from transfer_cli.data.readers.text import read_text
 from transfer_cli.errors import ConfigError, DataError, Fault, nearest
 from transfer_cli.ranges import Range
@@ -64,9 +64,10 @@ class TextTable:
     ) -> None:
         self.path, self.name, self.domain = path, name, domain
         self.files = {"train": train, "val": val, "test": test}
-        self.asked, self.label = asked_by_settings(labels, label_separator, numbers, label), label
+        self.target_columns, self.label = columns_of_settings(labels, label_separator, numbers, label), label
         self.columns = {"text": text, "label": label, "part": part}
-        if self.asked and not self.asked.whole:
+        self.separate = self.target_columns if self.target_columns and not self.target_columns.whole else None
+        if self.separate:
             del self.columns["label"]
         self.header, self.separator, self.max_splits = header, separator, max_splits
         self.encoding, self.names, self.test_fraction = encoding, names, test_fraction
@@ -82,13 +83,15 @@ class TextTable:
             tables = _by_part(*tables["train"])
         if not tables["train"][1]:
             raise DataError(Fault(str(tables["train"][0]), "0 rows in its train part"))
-        asked = self.asked or asked_by_lists((line.label for _, lines in tables.values() for line in lines), self.label)
-        learned = self._classified(tables) if asked is None else self._targeted(asked, tables)
+        target_columns = self.target_columns or columns_of_lists(
+            (line.label for _, lines in tables.values() for line in lines), self.label
+        )
+        learned = self._classified(tables) if target_columns is None else self._targeted(target_columns, tables)
         title = self.path or f"{self.name}{f' {self.domain}' if self.domain else ''}"
         return replace(
             learned, name=title, parts=with_test(learned.parts), sources=tuple(dict.fromkeys(files.values())),
             layout=f"table of texts, parts {', '.join(learned.parts)}", test_fraction=self.test_fraction,
-            read=(self.columns["text"], *(asked.columns if asked else (self.label,))),
+            read=(self.columns["text"], *(target_columns.columns if target_columns else (self.label,))),
         )  # fmt: skip
 
     def _classified(self, tables: Tables) -> Raw:
@@ -105,14 +108,14 @@ class TextTable:
         faults = [fault for file, lines in tables.values() for fault in _faults(file, lines)]
         return Raw("", self._classes(taught) + tuple(others), parts, (), kind="texts", flip=False, faults=tuple(faults))
 
-    def _targeted(self, asked: Asked, tables: Tables) -> Raw:
+    def _targeted(self, target_columns: TargetColumns, tables: Tables) -> Raw:
         """Rows with several labels or numbers each."""
         if self.names is not None:
             raise ConfigError(
-                Fault("data.names", f"names classes, and data.{asked.setting} leaves none", str(self.names))
+                Fault("data.names", f"names classes, and data.{target_columns.setting} leaves none", str(self.names))
             )
         rows = [(f"{file} row {line.row}", line) for file, lines in tables.values() for line in lines]
-        learned = asked.targets([(where, line.cells or (line.label,)) for where, line in rows])
+        learned = target_columns.targets([(where, line.cells or (line.label,)) for where, line in rows])
         empty = [Finding("FAIL", "no text", "", where, "no text") for where, line in rows if not line.text.strip()]
         parts, start = {}, 0
         for part, (file, lines) in tables.items():
@@ -142,11 +145,11 @@ class TextTable:
         wanted = {part: self._named(file) for part, file in self.files.items() if file}
         if "train" not in wanted or self.name is None:
             raise ConfigError(Fault(f"{places.word}.path", "has no value; wants a file", do="data=./texts.csv"))
-        found = {part: places.find(self.name, file, f"text/{self.name}/{file}") for part, file in wanted.items()}
-        for part, file in found.items():
+        files = {part: places.find(self.name, file, f"text/{self.name}/{file}") for part, file in wanted.items()}
+        for part, file in files.items():
             if file is None:
                 raise DataError(missing(places.word, self.name, wanted[part], 1, fetch=False))
-        return {part: file for part, file in found.items() if file}
+        return {part: file for part, file in files.items() if file}
 
     def _named(self, file: str) -> str:
         if "{domain}" not in file:
@@ -156,16 +159,20 @@ class TextTable:
         return file.replace("{domain}", self.domain)
 
     def _lines(self, file: Path, part: str) -> Iterator[Line]:
-        asked = self.asked if self.asked and not self.asked.whole else None
         columns, place, targets = None, dict[str, int | None](), list[int | None]()
         for record in self._records(file):
             if record.columns is not columns:
                 columns = record.columns
                 place = {key: self._place(file, record, key, name) for key, name in self.columns.items()}
-                targets = [self._place(file, record, asked.setting, name) for name in asked.columns] if asked else []
-            found = {key: record.cell(at) for key, at in place.items()}
+                targets = self._target_places(file, record)
+            own = {key: record.cell(at) for key, at in place.items()}
             cells = tuple(record.cell(at) for at in targets)
-            yield Line(record.row, found["text"], found.get("label", ""), found.get("part") or part, cells)
+            yield Line(record.row, own["text"], own.get("label", ""), own.get("part") or part, cells)
+
+    def _target_places(self, file: Path, record: Record) -> list[int | None]:
+        """Which cells of a row are columns of labels or numbers."""
+        separate = self.separate
+        return [self._place(file, record, separate.setting, name) for name in separate.columns] if separate else []
 
     def _records(self, file: Path) -> Iterator[Record]:
         how = {"header": self.header, "separator": self.separator, "max_splits": self.max_splits}
@@ -191,9 +198,9 @@ class TextTable:
 
         def columns() -> dict[str, list[str]]:
             by_row = {record.row: record for record in self._records(file)}
-            found = [dict(zip(by_row[line.row].columns, by_row[line.row].cells, strict=False)) for line in good]
-            names = dict.fromkeys(name for cells in found for name in cells)
-            return {name: [cells.get(name, "") for cells in found] for name in names}
+            rows = [dict(zip(by_row[line.row].columns, by_row[line.row].cells, strict=False)) for line in good]
+            names = dict.fromkeys(name for cells in rows for name in cells)
+            return {name: [cells.get(name, "") for cells in rows] for name in names}
 
         def name(row: int) -> str:
             return f"{file.name} row {good[row].row}"
@@ -221,8 +228,8 @@ def _by_part(file: Path, lines: Sequence[Line]) -> dict[str, tuple[Path, list[Li
     if odd:
         near = nearest(odd.part, PARTS)
         raise DataError(Fault(f"{file} row {odd.row}", f"part {odd.part}; allowed {', '.join(PARTS)}", nearest=near))
-    found = {part: (file, [line for line in lines if line.part == part]) for part in PARTS}
-    return {part: rows for part, rows in found.items() if rows[1] or part == "train"}
+    parts = {part: (file, [line for line in lines if line.part == part]) for part in PARTS}
+    return {part: rows for part, rows in parts.items() if rows[1] or part == "train"}
 
 
 def _faults(file: Path, lines: Sequence[Line]) -> Iterator[Finding]:
