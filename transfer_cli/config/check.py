@@ -150,7 +150,8 @@ class Checker(Binder):
         trainer = self.bind(settings("Trainer"), made["trainer"], f"{key}.trainer", "trainer", fill=False)
         feed = {name: Param(name, "dict") for name in streams}
         feeds = self.bind(feed, made["feeds"], f"{key}.feeds", f"{method} (a stream)", fill=False)
-        feeds = {name: {} for name, stream in streams.items() if stream["sampler"]} | feeds
+        sampled: Json = {name: {} for name, stream in streams.items() if stream["sampler"]}
+        feeds = sampled | feeds
         feeds = {name: self._feed(f"{key}.feeds.{name}", streams.get(name, {}), feed) for name, feed in feeds.items()}
         return {"method": method, **made, "trainer": trainer, "feeds": feeds}
 
