@@ -14,6 +14,7 @@ SECTIONS: dict[str, tuple[str, Section]] = {
     "compare": ("Compared", results.comparison),
     "rules": ("Selection rules", results.rules),
     "classes": ("Classes", results.classes),
+    "views": ("Views and marks", results.views),
     "curves": ("Learning curves", learning.learning),
     "confusion": ("Confusion", mistakes.matrices),
     "mistakes": ("Worst errors", mistakes.worst),
