@@ -103,7 +103,7 @@ NO_FILE = {"none", "given", "base"}
 
 
 def test_every_yaml_names_a_file_that_can_be_read_and_sets_only_its_keys() -> None:
-    view = list(signature_of(PACKAGE / "data" / "describe.py", "View").params)
+    view = list(signature_of(PACKAGE / "data" / "open.py", "View").params)
     beside = {"data": view, "model": [f.name for f in fields(Model)], "method": [], "predictor": []}
     seen = set()
     for group, key in FILE_KEY.items():
@@ -256,7 +256,7 @@ def test_empty_slots_have_only_reserved_keys() -> None:
         ("trainer", {"lr": "fast"}, "trainer.lr=fast: number >= 0"),
         ("trainer", {"optimizer": "sdg"}, "trainer.optimizer=sdg: one of sgd, adam, adamw; nearest: sgd"),
         ("data", {"family": "digits", "shots": 0}, "data.shots=0: whole number >= 1 or null"),
-        ("data", {"family": "digitz"}, "data.family=digitz: no such data file; nearest: digits"),
+        ("data", {"family": "digitz"}, "data.family=digitz: no such data/readers file; nearest: digits"),
         ("data", {"family": "folder"}, "data.path: has no value; wants text"),
         ("source", {"family": "none", "shots": 1}, "source.shots: source=none has no such key"),
         ("source", {"family": "base", "split_seed": "x"}, "source.split_seed=x: whole number"),

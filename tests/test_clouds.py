@@ -76,6 +76,6 @@ def test_examples_are_the_rows_they_are_called(tmp_path: Path) -> None:
     assert list(found) == wanted  # neither a row that is not there nor one of train
     picture = found[wanted[0]]
     assert isinstance(picture, bytes)
-    pixels = data.raw.parts[rows.part].pixels
+    pixels = data.raw.parts[rows.part].rows
     assert pixels is not None
     np.testing.assert_array_equal(np.asarray(Image.open(BytesIO(picture))), pixels()[rows.index[3]])

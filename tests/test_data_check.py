@@ -169,13 +169,13 @@ def test_a_text_that_is_the_label_is_a_warning(tmp_path):
 def test_arrays_and_vectors_have_copies_too(tmp_path):
     raw = scan({"family": "digits"}, tmp_path)
     rows = raw.parts["train"]
-    pixels = np.concatenate([rows.pixels()[:50], rows.pixels()[7:8]])
-    twice = replace(raw, parts={"train": replace(rows, labels=rows.labels[[*range(50), 7]], pixels=lambda: pixels)})
+    pixels = np.concatenate([rows.read()[:50], rows.read()[7:8]])
+    twice = replace(raw, parts={"train": replace(rows, labels=rows.labels[[*range(50), 7]], rows=lambda: pixels)})
     (copy,) = [f for f in check(twice).findings if f.kind == "copies"]
     assert copy.detail == f"= {rows.names(7)}; may be cut apart"
     vectors = pixels.reshape(51, -1).astype(np.float32)
-    bare = RawPart(twice.parts["train"].labels, rows.names, vectors=lambda: vectors)
-    (copy,) = [f for f in check(replace(twice, parts={"train": bare})).findings if f.kind == "copies"]
+    bare = RawPart(twice.parts["train"].labels, rows.names, rows=lambda: vectors)
+    (copy,) = [f for f in check(replace(twice, kind="vectors", parts={"train": bare})).findings if f.kind == "copies"]
     assert copy.file == rows.names(50)
 
 

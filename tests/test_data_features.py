@@ -52,7 +52,7 @@ def test_arrays_of_parts(tmp_path: Path) -> None:
     assert data.sizes() == {"val": 12, "test": 30, "train": 60}
     assert data.classes == ("0", "1", "2")
     assert data.raw.kind == "vectors"
-    values = data.raw.parts["val"].vectors()
+    values = data.raw.parts["val"].rows()
     assert values.dtype == np.float32
     np.testing.assert_array_equal(values, arrays()["val_features"].astype(np.float32))
     assert data.raw.parts["test"].labels.tolist() == arrays()["test_labels"].tolist()
@@ -72,7 +72,7 @@ def test_a_mat_is_read_as_scipy_reads_it(tmp_path: Path) -> None:
     scipy.savemat(tmp_path / "a.mat", {"fts": features, "labels": labels[:, None] + 1.0})
     data = opened(tmp_path / "a.mat", features="fts")
     assert data.classes == ("1", "2", "3")
-    np.testing.assert_array_equal(data.raw.parts["train"].vectors(), features.astype(np.float32))
+    np.testing.assert_array_equal(data.raw.parts["train"].rows(), features.astype(np.float32))
 
 
 def test_a_table_of_numbers(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_table_of_numbers(tmp_path: Path) -> None:
     data = opened(table(tmp_path / "a.csv", [head, *rows]))
     assert data.classes == ("a", "b")
     assert data.sizes()["test"] == 8
-    np.testing.assert_array_equal(data.raw.parts["test"].vectors(), [[i, -i / 4] for i in range(24) if i % 3 == 2])
+    np.testing.assert_array_equal(data.raw.parts["test"].rows(), [[i, -i / 4] for i in range(24) if i % 3 == 2])
 
 
 def test_numbers_as_labels_of_a_table_are_in_order(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_texts_of_a_table(library: Any, tmp_path: Path) -> None:
     data = opened(tmp_path / "a.csv", tmp_path, input="sentence", test_fraction=0.2)
     assert data.classes == ("n", "p")
     assert data.raw.kind == "texts"
-    assert data.raw.parts["train"].texts()[:2] == ["text 0", "text 1"]
+    assert data.raw.parts["train"].rows()[:2] == ["text 0", "text 1"]
     assert data.raw.sources == (tmp_path / "a.csv",)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "a.csv").write_bytes((tmp_path / "a.csv").read_bytes())

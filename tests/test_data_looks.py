@@ -66,7 +66,7 @@ def test_no_pictures_have_no_copies() -> None:
 
 
 def test_handwritten_digits_are_all_different() -> None:
-    digits = np.load(Path(__file__).parents[1] / "transfer_cli" / "data" / "digits.npz")
+    digits = np.load(Path(__file__).parents[1] / "transfer_cli" / "data" / "readers" / "digits.npz")
     pixels = next(digits[name] for name in digits.files if digits[name].ndim == 3)
     pixels = (pixels.astype(np.int64) * 255 // pixels.max()).astype(np.uint8)
     assert len(pixels) == 1797

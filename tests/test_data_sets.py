@@ -56,7 +56,7 @@ def test_partial_sets_say_so(tmp_path, monkeypatch, name, folder, sizes, note):
     assert set(data.counts("test").values()) == {sizes["test"] // 10}
     last = data.raw.parts["train" if name == "kmnist" else "test"]
     np.testing.assert_array_equal(last.labels, by_hand(f"{name}/{folder}/raw/t10k-labels-idx1-ubyte.gz"))
-    np.testing.assert_array_equal(last.pixels().ravel(), by_hand(f"{name}/{folder}/raw/t10k-images-idx3-ubyte.gz"))
+    np.testing.assert_array_equal(last.read().ravel(), by_hand(f"{name}/{folder}/raw/t10k-images-idx3-ubyte.gz"))
 
 
 @real
@@ -115,7 +115,7 @@ def test_svhn_by_hand(home):
     made = write_svhn(home)
     part = opened(home, "svhn").raw.parts["test"]
     assert part.labels.tolist() == [0, 1, 9, 0]
-    np.testing.assert_array_equal(part.pixels()[2], made[:, :, :, 2])
+    np.testing.assert_array_equal(part.read()[2], made[:, :, :, 2])
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_svhn_by_hand(home):
 def test_bad_svhn(home, labels, pixels, text):
     write_svhn(home, labels, pixels)
     with pytest.raises(DataError) as error:
-        opened(home, "svhn").raw.parts["train"].pixels()
+        opened(home, "svhn").raw.parts["train"].rows()
     assert message(error) == f"{home}/train_32x32.mat: {text}"
 
 
@@ -172,7 +172,7 @@ def test_cifar100_has_fine_labels_and_its_own_names(home, monkeypatch):
     data = opened(home, "cifar100")
     assert data.classes[:2] == ("class 0", "class 1")
     assert data.raw.parts["test"].labels.tolist() == list(range(100))
-    np.testing.assert_array_equal(data.raw.parts["test"].pixels()[7][5, 9], pixels[7].reshape(3, 32, 32)[:, 5, 9])
+    np.testing.assert_array_equal(data.raw.parts["test"].rows()[7][5, 9], pixels[7].reshape(3, 32, 32)[:, 5, 9])
 
 
 @pytest.mark.parametrize("name", ["train", "meta"])
@@ -212,7 +212,7 @@ def test_pneumonia_is_the_published_one(tmp_path, monkeypatch):
         "test": [234, 390],
     }
     assert list(counts["test"]) == ["normal", "pneumonia"]
-    assert data.raw.parts["val"].pixels().shape == (524, 28, 28)
+    assert data.raw.parts["val"].rows().shape == (524, 28, 28)
     assert not data.flip
 
 
@@ -222,7 +222,7 @@ def test_medmnist_grey_and_colour(home, channels):
     data = looked_at(medmnist(home, train_images=pixels), home)
     assert data.sizes() == {"val": 6, "test": 9, "train": 30}
     assert data.classes == ("0", "1", "2")
-    np.testing.assert_array_equal(data.raw.parts["train"].pixels(), pixels)
+    np.testing.assert_array_equal(data.raw.parts["train"].rows(), pixels)
 
 
 def test_without_a_test_part_val_is_it(home):
@@ -248,7 +248,7 @@ WRONG_MEDMNIST = {
 def test_wrong_medmnist(home, case):
     arrays, text = WRONG_MEDMNIST[case]
     with pytest.raises(DataError, match=text) as error:
-        looked_at(medmnist(home, **arrays), home).raw.parts["train"].pixels()
+        looked_at(medmnist(home, **arrays), home).raw.parts["train"].rows()
     assert error.value.code == 4
     assert not MARKER
 

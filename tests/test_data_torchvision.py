@@ -91,7 +91,7 @@ def test_pictures_and_labels_must_be_as_many(home):
     (home / "train-labels-idx1-ubyte").write_bytes(idx_bytes(np.array([1, 2], np.uint8)))
     raw = Torchvision(name="mnist").open(Places(home / "cache"))
     with pytest.raises(DataError, match="want 2 pictures as train-labels-idx1-ubyte has labels"):
-        raw.parts["train"].pixels()
+        raw.parts["train"].rows()
 
 
 def test_a_missing_set_names_file_variable_and_ways(home):
@@ -173,7 +173,7 @@ def test_cifar10_test_pixels_are_the_published_ones(home, monkeypatch):
     assert data is not None
     assert data.note == "train 10,000 of 50,000"
     assert data.sizes() == {"val": 1000, "test": 10_000, "train": 9000}
-    pixels = data.raw.parts["test"].pixels()
+    pixels = data.raw.parts["test"].rows()
     digest = hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
     assert digest == "f9b1e2130bab680db56eb06d886f7f1ad0f1183907ceff4659d1735c890f5b04"
 
@@ -222,11 +222,11 @@ def test_cifar_batches_in_torchvision_layout(home, monkeypatch):
     assert data is not None
     assert data.note == ""
     assert len(data.raw.parts["train"].labels) == 50
-    image = data.raw.parts["test"].pixels()[3]
+    image = data.raw.parts["test"].rows()[3]
     np.testing.assert_array_equal(image[5, 7], pixels[3].reshape(3, 32, 32)[:, 5, 7])
     again = describe({"family": "torchvision", "name": "cifar10"}, cache=home / "cache")
     assert again is not None
-    np.testing.assert_array_equal(again.raw.parts["test"].pixels()[3], image)
+    np.testing.assert_array_equal(again.raw.parts["test"].rows()[3], image)
 
 
 def test_a_batch_with_another_checksum_is_not_unpickled(tmp_path):

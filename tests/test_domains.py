@@ -186,10 +186,10 @@ def test_several_domains_of_texts_are_one_table(tmp_path: Path, monkeypatch: Any
     raw = open_raw(node, tmp_path / "cache")
     rows = raw.parts["train"]
     assert (raw.name, raw.domains) == ("goods dvd, books", ("dvd", "books"))
-    assert rows.texts is not None
+    assert rows.rows is not None
     assert rows.domains is not None
-    assert [text.split()[0] for text in rows.texts()] == [raw.domains[domain] for domain in rows.domains]
-    assert [int(text.split()[1]) % 2 for text in rows.texts()] == rows.labels.tolist()
+    assert [text.split()[0] for text in rows.read()] == [raw.domains[domain] for domain in rows.domains]
+    assert [int(text.split()[1]) % 2 for text in rows.read()] == rows.labels.tolist()
     assert [rows.names(row) for row in (0, 5)] == ["dvd.csv row 2", "books.csv row 2"]
     with pytest.raises(TransferError, match="wants the name of a domain"):
         open_raw({**node, "domain": ["dvd", "../books"]}, tmp_path / "cache")

@@ -39,7 +39,7 @@ def test_the_wheel_holds_every_yaml_file_and_module(wheel: Path) -> None:
     assert len(yamls) > 40
     assert len(code) > 100
     page = {f"transfer_cli/serve/page/{name}" for name in ("index.html", "page.js", "page.css")}
-    assert (yamls | code | page | {"transfer_cli/data/digits.npz"}) - names == set()
+    assert (yamls | code | page | {"transfer_cli/data/readers/digits.npz"}) - names == set()
     assert not [name for name in names if name.startswith(("tests", "runs", "conf")) or "__pycache__" in name]
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

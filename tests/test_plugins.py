@@ -70,7 +70,7 @@ FILES = {
 
             def open(self, places: Places) -> Raw:
                 labels = np.arange(self.rows) % 4
-                part = RawPart(labels.astype(np.int64), numbered("stripes", "all"), pixels=lambda: _draw(labels))
+                part = RawPart(labels.astype(np.int64), numbered("stripes", "all"), rows=lambda: _draw(labels))
                 return Raw("stripes", ("a", "b", "c", "d"), {"train": part}, (Path(__file__),), test_fraction=0.2)
 
         def _draw(labels):
@@ -315,7 +315,7 @@ def test_an_edited_forward_pass_gives_other_features(package: str, transfer: Tra
 def test_a_setting_that_changes_pixels_only_is_another_data_set(
     package: str, transfer: Transfer, tmp_path: Path
 ) -> None:
-    family = tmp_path / "site" / package / "data" / "stripes.py"
+    family = tmp_path / "site" / package / "data" / "readers" / "stripes.py"
     text = family.read_text().replace("*, rows: int = 60", "*, rows: int = 60, noise: int = 60")
     text = text.replace("self.rows = rows", "self.rows, self.noise = rows, noise").replace(
         "_draw(labels))", "_draw(labels, self.noise))"

@@ -114,7 +114,7 @@ def test_an_amount_that_cannot_be_is_told(kind: str, amount: float, text: str) -
 
 
 def test_the_keys_name_the_shifts_there_are() -> None:
-    allowed = signature_of(PACKAGE / "data" / "describe.py", "View").params["shift"].choices
+    allowed = signature_of(PACKAGE / "data" / "open.py", "View").params["shift"].choices
     assert set(allowed) == set(SHIFTS) >= set(AMOUNTS)
 
 

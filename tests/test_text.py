@@ -46,7 +46,7 @@ def test_passages_are_the_text_and_end_with_lines(size: int) -> None:
 def test_the_embedded_text_is_this_pythons(tmp_path: Path) -> None:
     data = describe({"family": "text", "name": "topics"}, cache=tmp_path)
     assert data is not None
-    passages = data.raw.parts["train"].texts()  # type: ignore[misc]
+    passages = data.raw.parts["train"].rows()  # type: ignore[misc]
     assert passages[0].startswith(f"Python {platform.python_version()}\n")
     assert sum(map(len, passages)) > 300_000
     assert data.classes == ("text",)
@@ -59,7 +59,7 @@ def test_the_test_part_is_the_end_of_the_text(tmp_path: Path) -> None:
         {"family": "text", "path": str(tmp_path / "a.txt"), "passage": 90, "test_fraction": 0.1}, cache=tmp_path
     )
     assert data is not None
-    train, test = (data.raw.parts[part].texts() for part in ("train", "test"))  # type: ignore[misc]
+    train, test = (data.raw.parts[part].rows() for part in ("train", "test"))  # type: ignore[misc]
     assert "".join([*train, *test]) == (tmp_path / "a.txt").read_text()
     assert len(test) == round(0.1 * (len(train) + len(test)))
 
@@ -71,7 +71,7 @@ def test_text_of_another_encoding_is_read_or_told(tmp_path: Path) -> None:
         describe({"family": "text", "path": str(path)}, cache=tmp_path)
     data = describe({"family": "text", "path": str(path), "encoding": "latin-1"}, cache=tmp_path)
     assert data is not None
-    assert "grün" in data.raw.parts["train"].texts()[0]  # type: ignore[misc]
+    assert "grün" in data.raw.parts["train"].rows()[0]  # type: ignore[misc]
     with pytest.raises(DataError, match="no such encoding"):
         describe({"family": "text", "path": str(path), "encoding": "klingon"}, cache=tmp_path)
     with pytest.raises(DataError, match="no encoding of text"):
@@ -109,7 +109,7 @@ def test_every_layout_gives_the_same_rows(tmp_path: Path, kind: str) -> None:
     data = describe(table(path, **settings), cache=tmp_path)
     assert data is not None
     rows = data.raw.parts["train"]
-    assert list(zip(rows.texts(), rows.labels.tolist(), strict=True)) == [(t, int(c)) for t, c in ROWS]  # type: ignore[misc]
+    assert list(zip(rows.read(), rows.labels.tolist(), strict=True)) == [(t, int(c)) for t, c in ROWS]  # type: ignore[misc]
     assert data.classes == ("0", "1")
 
 

@@ -104,7 +104,7 @@ def test_texts_longer_than_the_window_are_told_once(transfer: Transfer, tmp_path
     )
     data = describe({"family": "text_table", "path": "a.csv", "val_fraction": 0.2}, cache=tmp_path / "cache")
     assert data is not None
-    texts = data.raw.parts["train"].texts()  # type: ignore[misc]
+    texts = data.raw.parts["train"].rows()  # type: ignore[misc]
     assert int(cut.split()[-1]) == sum(len(texts[row]) > 32 for row in data.rows("train").index) > 0
     (log,) = (tmp_path / "runs").glob("*/*/log.txt")
     assert rest in log.read_text()

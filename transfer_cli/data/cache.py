@@ -55,9 +55,8 @@ def _mapped_or_fail(path: Path) -> np.ndarray:
 
 
 def _timed(rows: RawPart, fit: Fit, path: Path, poll: Callable[[], None]) -> np.ndarray:
-    assert rows.pixels is not None, "a part has pixels or files"
     start = time.monotonic()
-    pixels = rows.pixels()
+    pixels = rows.read()
     if len(pixels) != len(rows.labels):
         raise DataError(Fault(rows.names(0), f"{len(pixels):,} pictures and {len(rows.labels):,} labels"))
     array = from_array(pixels, fit, poll)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,42 +33,53 @@ class Finding:
 
 @dataclass(frozen=True)
 class RawPart:
-    """Rows of one part as stored: `labels` int64 [N], and one of `pixels`, a function giving uint8 [N, H, W] or
-    [N, H, W, 3], `files`, one picture a row, `texts`, a function giving N strings, and `vectors`, one giving float32
-    [N, D]. `names(i)` tells row i to a person. `columns` gives all cells of a table, N texts by name of the column,
-    "" where there is none. `domains` int64 [N] numbers the domain that a row is from, None where there is no such
-    axis."""
+    """Rows of one part as stored. `labels` int64 [N]: the class of each row, 0 where rows have no classes. Rows are
+    given by `rows`, a function whose result depends on the kind (pictures: uint8 [N, H, W] or [N, H, W, 3]; texts: N
+    strings; vectors: float32 [N, D]), or by `files`, one file a row, which the kind opens. `names(i)` is what a person
+    calls row i. `columns` gives all cells of a table, N texts by name of the column, "" where there is none. `domains`
+    int64 [N]: the domain of each row, None where the data have no domains. `targets`: what a task other than
+    classification learns of each row, named by Raw.targets: bool [N, L] for several labels, float32 [N, K] for
+    numbers, N arrays of int64 for a tag a word."""
 
     labels: np.ndarray
     names: Callable[[int], str]
-    pixels: Callable[[], np.ndarray] | None = None
+    rows: Callable[[], Any] | None = None
     files: tuple[Path, ...] | None = None
-    texts: Callable[[], Sequence[str]] | None = None
-    vectors: Callable[[], np.ndarray] | None = None
     columns: Callable[[], Mapping[str, Sequence[str]]] | None = None
     domains: np.ndarray | None = None
+    targets: Sequence[Any] | np.ndarray | None = None
+
+    def read(self) -> Any:
+        """What `rows` gives. Only for rows that are no files."""
+        assert self.rows is not None, "the kind opens files itself"
+        return self.rows()
 
     def only(self, rows: np.ndarray) -> "RawPart":
         """The part with these rows [M] alone."""
         index = rows.tolist()
-        pixels, texts, vectors, columns, names = self.pixels, self.texts, self.vectors, self.columns, self.names
+        read, columns, names = self.rows, self.columns, self.names
         return RawPart(
             self.labels[rows],
             lambda row: names(index[row]),
-            pixels and (lambda: pixels()[rows]),
+            read and (lambda: taken(read(), rows)),
             tuple(self.files[row] for row in index) if self.files is not None else None,
-            texts and (lambda: list(map(texts().__getitem__, index))),
-            vectors and (lambda: vectors()[rows]),
             columns and (lambda: {key: [cells[row] for row in index] for key, cells in columns().items()}),
             self.domains[rows] if self.domains is not None else None,
+            taken(self.targets, rows) if self.targets is not None else None,
         )
+
+
+def taken(values: Any, rows: np.ndarray) -> Any:
+    """Rows [M] of an array or of a sequence of N values."""
+    return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows.tolist()]
 
 
 @dataclass(frozen=True)
 class Raw:
     """A data set as found, before any view. `parts` always has "train"; without "test", `test_fraction` of every class
     is cut off as test. `sources` are all files that decide the content. `flip`: may pictures be mirrored?
-    `task` is what there is to learn: "classify" the rows, or "language", the texts themselves.
+    `kind` is what a row is, a file of kinds/; `task` what there is to learn, a file of tasks/. `targets` are the names
+    behind RawPart.targets: labels, numbers or tags; such data have one class, to which all rows belong.
     `faults` stop a run; `note` says what is not as usual ("train 10,000 of 50,000"); `layout`, `ignored` and `read`,
     the columns of a table that a net sees, are for `data check`. `groups` name rows that a cut must not tear apart;
     `domains` are the names behind the numbers of RawPart.domains.
@@ -79,7 +91,9 @@ class Raw:
     sources: tuple[Path, ...]
     note: str = ""
     flip: bool = True
+    kind: str = "pictures"
     task: str = "classify"
+    targets: tuple[str, ...] = ()
     test_fraction: float = 0.1
     layout: str = ""
     ignored: tuple[str, ...] = ()
@@ -89,12 +103,6 @@ class Raw:
     domains: tuple[str, ...] = ()
     fingerprint: str = ""
     digests: Mapping[Path, str] = field(default_factory=dict, repr=False)
-
-    @property
-    def kind(self) -> str:
-        """What a row is: "pictures", "texts" or "vectors"; as models say it (`Backbone.reads`)."""
-        rows = self.parts["train"]
-        return "texts" if rows.texts else "vectors" if rows.vectors else "pictures"
 
 
 @dataclass(frozen=True)

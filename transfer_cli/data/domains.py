@@ -82,12 +82,18 @@ def _joined(part: str, raws: Sequence[Raw], classes: Sequence[str]) -> RawPart:
         which = int(np.searchsorted(starts, row, side="right")) - 1
         return rows[which].names(row - int(starts[which]))
 
-    texts, files = [one.texts for one in rows if one.texts], [one.files for one in rows if one.files is not None]
+    reads, files = [one.rows for one in rows if one.rows], [one.files for one in rows if one.files is not None]
     return RawPart(
         np.concatenate([place[one.labels] for place, one in zip(places, rows, strict=True)]),
         name,
         files=tuple[Path, ...](chain.from_iterable(files)) if files else None,
-        texts=(lambda: [text for read in texts for text in read()]) if texts else None,
+        rows=(lambda: _chained([read() for read in reads])) if reads else None,
         columns=rows[0].columns if len(rows) == 1 else None,
         domains=np.repeat(np.arange(len(raws)), counts),
+        targets=_chained([one.targets for one in rows]) if rows[0].targets is not None else None,
     )
+
+
+def _chained(values: Sequence[Any]) -> Any:
+    """Rows of all, one after the other."""
+    return np.concatenate(values) if isinstance(values[0], np.ndarray) else list(chain.from_iterable(values))

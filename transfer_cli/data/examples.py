@@ -19,14 +19,14 @@ def examples(data: DataSet, names: Collection[str], seed: int = 0) -> dict[str, 
     rows = data.rows("test", seed=seed)
     part = data.raw.parts[rows.part]
     wanted = {name: int(rows.index[at]) for at in range(len(rows.index)) if (name := rows.name(at)) in names}
-    if part.texts is not None:
-        texts = part.texts()
+    if data.raw.kind == "texts":
+        texts = part.read()
         return {name: _beginning(texts[row]) for name, row in wanted.items()}
     if part.files is not None:
         return {name: _small(picture(part.files[row])) for name, row in wanted.items()}
-    if part.pixels is None:
+    if data.raw.kind != "pictures":
         return {}
-    pixels = part.pixels()
+    pixels = part.read()
     return {name: _small(Image.fromarray(pixels[row])) for name, row in wanted.items()}
 
 

@@ -132,8 +132,8 @@ class Predicting:
         """`train_features` float32 [N, D], `train_labels` int64 [N], and so on for the parts there are: all rows, with
         the labels of the data. Raises DataError for vectors of another width."""
         job = Job("predict", self.job.key, self.spec, (), {"target": data}, plugins=self.job.plugins)
-        if read := data.raw.parts["train"].vectors:
-            self._fits(data.title, read().shape[1])
+        if self.reads == "vectors":
+            self._fits(data.title, data.raw.parts["train"].read().shape[1])
         found: dict[str, np.ndarray] = {}
         for part in [part for part in PARTS if data.has(part, labelled=False)]:
             features, labels = self.context.loader(job, "target", part, labelled=False).features(self.net)

@@ -34,8 +34,8 @@ def stored(data: DataSet, part: str, model: Model, cache: Path, device: torch.de
     if raw.kind == "texts":
         tokenizer = load(spec["digest"], cache)
         return tokens_of(raw, part, tokenizer, spec["digest"], cache)
-    if rows.vectors is not None:
-        return placed(np.ascontiguousarray(rows.vectors(), np.float32), device)
+    if raw.kind == "vectors":
+        return placed(np.ascontiguousarray(rows.read(), np.float32), device)
     pixels = converted(raw, part, spec, cache, poll=poll)
     if shift := data.view.shifted:
         pixels = shifted(pixels, shift, f"{raw.fingerprint} {spec}", part, cache)

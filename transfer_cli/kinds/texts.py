@@ -37,9 +37,7 @@ def tokens_of(raw: Raw, part: str, tokenizer: Tokenizer, digest: str, cache: Pat
 
     def made() -> Tokens:
         if not found:
-            texts = raw.parts[part].texts
-            assert texts is not None, "checked by the plan: the data are texts"
-            found.append(flat(tokenizer.encode(texts())))
+            found.append(flat(tokenizer.encode(raw.parts[part].read())))
         return found[0]
 
     starts = remember(cache, f"{key} starts", lambda: made().starts)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from transfer_cli.contracts import Batch, Frozen, Loss, Method, MethodInputs, ParamGroup, Progress, Range, Stream
 from transfer_cli.losses.adversarial import domain_loss
-from transfer_cli.models.domain_discriminator import DomainCritic
+from transfer_cli.models.domain_discriminator import DomainDiscriminator
 
 
 class Adda(Method):
@@ -34,7 +34,7 @@ class Adda(Method):
         self.net: Any = given.net
         self.pace = pace
         self.source_net: Any = Frozen(given.net)
-        self.discriminator = DomainCritic(given.net.width, hidden)
+        self.discriminator = DomainDiscriminator(given.net.width, hidden)
         self.dropouts = [m for m in self.net.modules() if isinstance(m, nn.modules.dropout._DropoutNd)]
         self.net.heads.requires_grad_(False)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from transfer_cli.contracts import Batch, Loss, MethodInputs, ParamGroup, Progress, Range
 from transfer_cli.losses.adversarial import domain_loss, gradient_reversal, ramp_up
 from transfer_cli.methods._aligned import Aligned, Both
-from transfer_cli.models.discriminator import DomainCritic
+from transfer_cli.models.domain_discriminator import DomainDiscriminator
 
 
 class Dann(Aligned):
@@ -28,7 +28,7 @@ class Dann(Aligned):
     ) -> None:
         super().__init__(given)
         self.weight, self.ramp = weight, ramp
-        self.discriminator = DomainCritic(width or given.net.width, hidden)
+        self.discriminator = DomainDiscriminator(width or given.net.width, hidden)
 
     def param_groups(self) -> dict[str, ParamGroup]:
         return {"net": [self.net], "discriminator": [self.discriminator]}

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 
-class DomainCritic(nn.Module):
+class DomainDiscriminator(nn.Module):
     """Two hidden layers with BatchNorm and ReLU, then a score: features [B, D] -> [B], larger is more like source.
     As in Ganin et al. 2016, arXiv:1505.07818, in the width and with the BatchNorm of the Transfer-Learning-Library."""
 

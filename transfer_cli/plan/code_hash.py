@@ -25,7 +25,7 @@ from transfer_cli.store.disk import put
 ENGINE_VERSION = 2
 PACKAGE = Path(__file__).resolve().parents[1]
 # relative to the package; `__init__` files are empty (tested) but the root's version
-ENGINE_FOLDERS = ("cli", "config", "engine", "plan", "report", "rundir", "store")
+ENGINE_FOLDERS = ("analysis", "cli", "config", "engine", "plan", "report", "rundir", "runner", "store")
 # and every file of the package's top level
 ENGINE_FILES = (
     "models/net.py", "models/grafts.py", "models/peft.py", "data/tasks.py", "kinds/pictures.py", "kinds/_items.py",

@@ -49,9 +49,7 @@ def _tokens(spec: Json, target: DataSet, source: DataSet | None, seed: int, cach
 
     def texts() -> list[str]:
         rows = data.rows("train", labelled=labelled, seed=seed)
-        read = data.raw.parts[rows.part].texts
-        assert read is not None, "checked by check_kind"
-        every = read()
+        every = data.raw.parts[rows.part].read()
         return [every[row] for row in rows.index]
 
     content = json.dumps(data.key("train", labelled=labelled, seed=seed), sort_keys=True)
@@ -61,9 +59,7 @@ def _tokens(spec: Json, target: DataSet, source: DataSet | None, seed: int, cach
 def _width(wanted: int | None, target: DataSet, source: DataSet | None) -> int:
     """How many numbers the model reads: those that target and source have."""
     for data in filter(None, (target, source)):
-        read = data.raw.parts["train"].vectors
-        assert read is not None, "checked by check_kind"
-        found = int(read().shape[1])
+        found = int(data.raw.parts["train"].read().shape[1])
         if wanted not in (None, found):
             raise DataError(Fault(data.word, f"has {found:,} numbers a row, the model reads {wanted:,}", data.title))
         wanted = found

@@ -18,7 +18,7 @@ from transfer_cli.plan.plan import Json, Plan, Stage, Stamps, key_of, stamps_of
 from transfer_cli.plan.precision import resolved
 from transfer_cli.selection_rules import LABEL_FREE
 
-AUGMENT = PACKAGE / "data" / "augment.py"
+AUGMENT = PACKAGE / "kinds" / "_augmentation.py"
 VALIDATORS = PACKAGE / "metrics" / "label_free.py"
 # what every stage that reads data runs on, by kind of row: rows, how they reach a net, metrics of validation and test
 READERS = {

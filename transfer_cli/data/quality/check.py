@@ -85,10 +85,9 @@ def _opened(raw: Raw, part: str, bad: list[Finding]) -> np.ndarray:
 
 
 def _of_array(rows: RawPart, bad: list[Finding]) -> np.ndarray:
-    assert rows.pixels is not None, "pictures are files or pixels"
     made = np.zeros((0, SIDE, SIDE, 3), np.uint8)
     try:
-        pixels = rows.pixels()
+        pixels = rows.read()
     except DataError as error:
         bad.append(Finding("FAIL", "unreadable", "", rows.names(0), error.faults[0].line()))
         return made

@@ -63,7 +63,7 @@ def _contents(raw: Raw, part: str) -> Sequence[object] | Iterable[object]:
     rows = raw.parts[part]
     if rows.files is not None:
         return [raw.digests[path] for path in rows.files]
-    if rows.texts is not None:
-        return rows.texts()
-    array = rows.vectors() if rows.vectors is not None else rows.pixels() if rows.pixels is not None else np.zeros(0)
+    array = rows.read() if rows.rows is not None else np.zeros(0)
+    if not isinstance(array, np.ndarray):
+        return list(array)
     return (blake2b(np.ascontiguousarray(row).tobytes(), digest_size=16).digest() for row in array)

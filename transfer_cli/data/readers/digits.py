@@ -16,7 +16,7 @@ class Digits:
     def open(self, places: Places) -> Raw:
         with np.load(FILE, allow_pickle=False) as stored:
             labels = stored["labels"].astype(np.int64)
-        rows = RawPart(labels, numbered("digits", "all"), pixels=_pixels)
+        rows = RawPart(labels, numbered("digits", "all"), rows=_pixels)
         return Raw("digits", digit_names(), {"train": rows}, (FILE,), flip=False, test_fraction=0.2)
 
 

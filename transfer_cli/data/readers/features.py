@@ -55,7 +55,7 @@ class Features:
         width = found["train"].values.shape[1]
         about = (arrays or {}).get("about", np.array(""))
         return Raw(
-            self.path, classes, with_test(parts), (file,), flip=False, test_fraction=self.test_fraction,
+            self.path, classes, with_test(parts), (file,), kind="vectors", flip=False, test_fraction=self.test_fraction,
             layout=f"{width:,} numbers a row, parts {', '.join(parts)}", note=safe(about)[:200],
         )  # fmt: skip
 
@@ -74,7 +74,7 @@ def matrix_of(file: Path) -> np.ndarray:
 
 
 def _rows(title: str, part: str, values: np.ndarray, labels: np.ndarray) -> RawPart:
-    return RawPart(labels, numbered(title, part), vectors=lambda: values)
+    return RawPart(labels, numbered(title, part), rows=lambda: values)
 
 
 def _arrays(file: Path, features: str, labels: str) -> Arrays | None:

@@ -21,7 +21,7 @@ from transfer_cli.errors import DataError, Fault, nearest
 from transfer_cli.extras import extra
 from transfer_cli.ranges import Range
 
-ENGINE_VERSION = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[\w.-]{1,96})?", re.ASCII)
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[\w.-]{1,96})?", re.ASCII)
 TABLES = {".parquet": "parquet", ".csv": "csv"}
 Sets = dict[str, Any]
 
@@ -63,11 +63,12 @@ class Hf:
                 parts[part] = RawPart(labels[part], name, files=tuple(_files(coded[column], places.cache, homes, name)))
             else:
                 texts = [_text(name(row), text) for row, text in enumerate(rows[column])]
-                parts[part] = RawPart(labels[part], name, texts=lambda texts=texts: texts)  # type: ignore[misc]
+                parts[part] = RawPart(labels[part], name, rows=lambda texts=texts: texts)  # type: ignore[misc]
         read = [file for part in PARTS if part in parts for file in parts[part].files or tables or _stored(sets[part])]
         layout = f"{'pictures' if pictures else 'texts'} of {column}, parts {', '.join(parts)}"
         return Raw(
-            self.path, classes, with_test(parts), tuple(dict.fromkeys(read)), flip=pictures,
+            self.path, classes, with_test(parts), tuple(dict.fromkeys(read)),
+            kind="pictures" if pictures else "texts", flip=pictures,
             test_fraction=self.test_fraction, layout=layout, ignored=ignored,
         )  # fmt: skip
 
@@ -79,7 +80,7 @@ class Hf:
         if exists:
             builder, by_split = _local(here)
             wanted = {"path": builder, "data_files": {split: _literal(files) for split, files in by_split.items()}}
-        elif not ENGINE_VERSION.fullmatch(self.path) or here.suffix in TABLES:
+        elif not HUB_NAME.fullmatch(self.path) or here.suffix in TABLES:
             raise DataError(Fault(f"{places.word}.path", "no such file or folder", self.path))
         try:
             found = library.load_dataset(**wanted, cache_dir=str(places.cache / "data" / "hf"))

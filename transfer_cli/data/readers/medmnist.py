@@ -34,7 +34,7 @@ class Medmnist:
         classes, labels = numbered_classes(file, found, self.names or known)
         title = self.path or self.name
         parts = {
-            part: RawPart(rows, numbered(title, part), pixels=partial(_pixels, file, part))
+            part: RawPart(rows, numbered(title, part), rows=partial(_pixels, file, part))
             for part, rows in labels.items()
         }
         layout = f"arrays of pictures, parts {', '.join(parts)}"

@@ -53,7 +53,7 @@ class Text:
         first = len(passages) - max(1, round(self.test_fraction * len(passages)))
         title = self.path or self.name
         parts = {"train": _part(title, "train", passages[:first]), "test": _part(title, "test", passages[first:])}
-        return Raw(title, (CLASS,), parts, (file,), task="language", flip=False, layout="text")
+        return Raw(title, (CLASS,), parts, (file,), kind="texts", task="language", flip=False, layout="text")
 
     def _file(self, places: Places) -> Path:
         if self.path is not None:
@@ -72,7 +72,7 @@ class Text:
 
 def _part(title: str, part: str, passages: list[str]) -> RawPart:
     labels = np.zeros(len(passages), np.int64)
-    return RawPart(labels, lambda row: f"{title}, passage {row + 1} of {part}", texts=lambda: passages)
+    return RawPart(labels, lambda row: f"{title}, passage {row + 1} of {part}", rows=lambda: passages)
 
 
 def read_text(path: Path, encoding: str) -> str:

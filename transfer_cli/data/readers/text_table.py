@@ -77,8 +77,9 @@ class TextTable:
         sources = tuple(dict.fromkeys(files.values()))
         layout = f"table of texts, parts {', '.join(parts)}"
         return Raw(
-            title, classes, with_test(parts), sources, flip=False, layout=layout, test_fraction=self.test_fraction,
-            faults=tuple(faults), read=(self.columns["text"], self.columns["label"]),
+            title, classes, with_test(parts), sources, kind="texts", flip=False, layout=layout,
+            test_fraction=self.test_fraction, faults=tuple(faults),
+            read=(self.columns["text"], self.columns["label"]),
         )  # fmt: skip
 
     def _of(self, domain: str) -> "TextTable":
@@ -149,7 +150,7 @@ class TextTable:
             return {name: [cells.get(name, "") for cells in found] for name in names}
 
         classes = np.array([number[line.label] for line in good], np.int64)
-        return RawPart(classes, lambda row: f"{file.name} row {good[row].row}", texts=lambda: texts, columns=columns)
+        return RawPart(classes, lambda row: f"{file.name} row {good[row].row}", rows=lambda: texts, columns=columns)
 
     def _classes(self, labels: Sequence[str]) -> tuple[str, ...]:
         if self.names is None:

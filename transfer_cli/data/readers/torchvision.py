@@ -91,7 +91,7 @@ def _layouts(name: str, file: str) -> list[str]:
 def _idx(name: str, files: Files, places: Places) -> Raw:
     one = IDX[name]
     parts = {
-        part: RawPart(_labels(labels), numbered(name, part), pixels=partial(_images, images, labels))
+        part: RawPart(_labels(labels), numbered(name, part), rows=partial(_images, images, labels))
         for part, (images, labels) in files.items()
     }
     if "train" not in parts:
@@ -140,7 +140,7 @@ def _svhn(name: str, files: Files, places: Places) -> Raw:
     for part, (path,) in files.items():
         key = f"svhn labels {digests([path], places.cache)[path]}"
         labels = remember(places.cache, key, partial(svhn_labels, path))
-        parts[part] = RawPart(np.asarray(labels), numbered(name, part), pixels=partial(svhn_pixels, path))
+        parts[part] = RawPart(np.asarray(labels), numbered(name, part), rows=partial(svhn_pixels, path))
     return Raw(name, digit_names(), parts, _all(files), flip=False)
 
 
@@ -171,7 +171,7 @@ def _batches(name: str, files: Files, places: Places) -> dict[str, RawPart]:
 def _from_sheets(name: str, files: Files) -> Raw:
     rows = read_labels(files["train"][0])
     parts = {
-        part: RawPart(rows[part], numbered(name, part), pixels=partial(read_sheets, paths))
+        part: RawPart(rows[part], numbered(name, part), rows=partial(read_sheets, paths))
         for part, (_, *paths) in files.items()
     }
     return Raw(name, CIFAR10, parts, _all(files), note=_short(len(rows["train"]), FULL))
@@ -202,7 +202,7 @@ def _remembered(
         return images.transpose(0, 2, 3, 1) if images.ndim == 4 else images
 
     labels = remember(cache, f"{key} labels", lambda: remember(cache, f"{key} table", table)[:, 0].astype(np.int64))
-    return RawPart(np.asarray(labels), numbered(name, part), pixels=pixels)
+    return RawPart(np.asarray(labels), numbered(name, part), rows=pixels)
 
 
 class Known(NamedTuple):
