@@ -9,7 +9,8 @@ from typing import Literal
 
 from transfer_cli.analysis import run_labels, stored_scores
 from transfer_cli.analysis.groups import Group, grouped, metric_of, same_judge, same_test
-from transfer_cli.analysis.results import Run, legacy_measure
+from transfer_cli.analysis.metric import legacy_measure
+from transfer_cli.analysis.results import Run
 from transfer_cli.analysis.statistics import Interval, bootstrap, mean, t_interval
 from transfer_cli.analysis.verdicts import Verdict, judge
 from transfer_cli.errors import ConfigError, Fault, nearest

@@ -40,7 +40,7 @@ def fits(run: Run, key: str, wanted: str) -> bool:
 def fact(run: Run, key: str) -> Any:
     """What a run has under a word, dotted key, metric of its headline's rule, or one of `run state rule cost sweep
     note`; None where it has nothing."""
-    own = {"run": run.id, "state": run.status, "sweep": run.sweep or None, "note": run.note or None}
+    own: dict[str, Any] = {"run": run.id, "state": run.status, "sweep": run.sweep or None, "note": run.note or None}
     own |= {"rule": run.rule or None, "cost": run.cost.get("seconds")}
     if key in own:
         return own[key]

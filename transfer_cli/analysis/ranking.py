@@ -62,9 +62,7 @@ def reached(runs: Iterable[Run], starts: Mapping[str, Start], tested: str, data:
                 metric = head.metric.name
                 measures[metric] = head.metric.measure
                 found.setdefault((_strategy(group), metric), {})[name] = mean(group.values(metric))
-    return [
-        Reached(strategy, metric, measures[metric], values) for (strategy, metric), values in sorted(found.items())
-    ]
+    return [Reached(strategy, metric, measures[metric], values) for (strategy, metric), values in sorted(found.items())]
 
 
 def _strategy(group: Group) -> str:

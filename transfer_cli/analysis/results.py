@@ -1,98 +1,20 @@
-"""Runs and sweeps as values: results.json and sweep.json, read once. Everything downstream sees these types; only this
-file knows how the documents spell a metric (`test/accuracy`, `test/accuracy_ci95`) and what older ones left out."""
+"""Runs as values: results.json, read once. Everything downstream sees these types; only this file and metric.py know
+how a document spells a metric and what older documents leave out."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property
 from math import nan
 from pathlib import Path
 from typing import Any, Self
 
 from transfer_cli import legacy_measures
-from transfer_cli.analysis.statistics import Interval, inside, wilson
+from transfer_cli.analysis.metric import HALF, MARK, PARTS, STEP, Metric, Scores, bare, measure_in, watched_of
+from transfer_cli.analysis.statistics import wilson
 from transfer_cli.measures import Measure
 from transfer_cli.rundir.runs import UNREADABLE, folders, summary
 
 Json = Mapping[str, Any]
-PARTS = ("test/", "val/")  # of the target that an evaluation scores
-SIDES = ("source_val", "target_val", "source", "target", "oracle")  # `target_val/accuracy`: a column of validation
-HALF = "_ci95"  # ends the name of half an interval
-STEP = "step"  # stands among the metrics of a rule: at which step its snapshot was taken
-MARK = "at_"  # begins the name of a net that was handed on at a step
-
-
-def bare(name: str) -> str:
-    """`test/accuracy`, `val/accuracy` -> `accuracy`."""
-    return name.removeprefix("test/").removeprefix("val/")
-
-
-@lru_cache(maxsize=1024)
-def _labelled(measure: Measure, name: str) -> Measure:
-    return replace(measure, label=name)
-
-
-def measure_in(measures: Mapping[str, Measure], name: str, other: Measure = legacy_measures.OTHER) -> Measure:
-    """The measure of a metric by its bare name, its label filled in. `f1/cat` has the measure of its family f1 and
-    `target_val/accuracy` that of accuracy, under their own names. `other`: of one that nobody declared."""
-    if found := measures.get(name):
-        return found if found.label else _labelled(found, name)
-    first, _, rest = name.partition("/")
-    if first in SIDES and rest:
-        return _labelled(measure_in(measures, rest, other), name)
-    return _labelled(measures.get(first, other), name)
-
-
-def watched_of(measures: Mapping[str, Measure]) -> list[str]:
-    """Names of the metrics shown at each validation, the primary first."""
-    watched = [name for name, measure in measures.items() if measure.watched]
-    return sorted(watched, key=lambda name: not measures[name].primary)
-
-
-def legacy_measure(name: str) -> Measure:
-    """The measure of a metric where no run is at hand to declare it."""
-    return measure_in(legacy_measures.MEASURES, bare(name))
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A score of a run. `name`: bare, `accuracy`, of one class `recall/cat`. `lo`, `hi`: ends of its 95 % interval, nan
-    without one. `n`: rows or draws it is of. `grain`: the step in which it moves, 1 / n of a share of right rows, else
-    0."""
-
-    name: str
-    value: float
-    lo: float
-    hi: float
-    n: int
-    measure: Measure
-    grain: float = 0.0
-
-    @property
-    def unit(self) -> str:
-        return self.measure.unit
-
-    @property
-    def lower_is_better(self) -> bool:
-        return self.measure.lower_is_better
-
-    @property
-    def half(self) -> float:
-        """Half of the interval; nan without one."""
-        return (self.hi - self.lo) / 2
-
-    @property
-    def overall(self) -> bool:
-        """Of all classes together, not of one."""
-        return "/" not in self.name
-
-    @property
-    def interval(self) -> Interval:
-        """Value and ends; those of a share are kept in 0..1."""
-        found = Interval(self.value, self.lo, self.hi)
-        return inside(found) if self.measure.is_share else found
-
-
-Scores = Mapping[str, Metric]  # by bare name
 
 
 @dataclass(frozen=True)
@@ -105,7 +27,7 @@ class Headline:
 
     @property
     def over_rows(self) -> bool:
-        return self.over.startswith(("test ", "val "))
+        return self.over.startswith(OVER_ROWS)
 
     @property
     def over_draws(self) -> bool:
@@ -246,8 +168,11 @@ class Run:
         head = self.document.get("headline")
         if not head:
             return None
-        metric = self._metric(head["name"], head["rule"], head["value"])
-        return Headline(metric, head["rule"], head.get("over") or "")
+        rule = head.get("rule") or ""
+        half = head.get("ci95")
+        if half is None:
+            half = self.document["metrics"].get(rule, {}).get(head["name"] + HALF)
+        return Headline(self._metric(head["name"], rule, head["value"], half), rule, head.get("over") or "")
 
     @property
     def rule(self) -> str:
@@ -267,9 +192,10 @@ class Run:
 
     def metric(self, name: str, rule: str = "") -> Metric | None:
         """A metric by its bare name and a rule, its headline's if none is asked for."""
-        found = self.document["metrics"].get(rule or self.rule, {})
+        rule = rule or self.rule
+        found = self.document["metrics"].get(rule, {})
         full = next((full for full in (self.part + name, name) if full in found), None)
-        return None if full is None else self._metric(full, rule or self.rule, found[full])
+        return None if full is None else self._metric(full, rule, found[full], found.get(full + HALF))
 
     def names(self, rule: str = "") -> list[str]:
         """Bare names of the metrics of a rule."""
@@ -302,27 +228,36 @@ class Run:
         metric = Metric(name, row["value"], *ends, row.get("n") or 0, self.measure(name))
         return View(row["net"], row["view"], row.get("task") or "", metric)
 
-    def _metric(self, full: str, rule: str, value: float) -> Metric:
-        """The interval that the run states; else half of one on both sides, or Wilson's of a share of right rows."""
+    def _metric(self, full: str, rule: str, value: float, half: float | None) -> Metric:
+        """`full`: the name that the document spells; `half`: of an interval, used where the run states no ends."""
         head, name = self.document.get("headline") or {}, bare(full)
         n, measure = head.get("n") or 0, self.measure(name)
         ends = (self.document.get("intervals") or {}).get(rule, {}).get(full)
-        half = self.document["metrics"].get(rule, {}).get(full + HALF)
-        if half is None and full == head.get("name") and rule == head["rule"]:
-            half = head.get("ci95")
-        rows = n > 0 and (head.get("over") or "").startswith(PARTS_OVER) and measure.is_share
-        of_right = rows and name in legacy_measures.OF_RIGHT_ROWS
-        whole = rows and abs(value * n - round(value * n)) < 1e-6 * n**0.5
-        if ends:
-            low, high = ends
-        elif half is not None and of_right and 0 <= value <= 1:
-            _, low, high = wilson(value, n)
-        else:
-            low, high = (nan, nan) if half is None else (value - half, value + half)
-        return Metric(name, value, low, high, n, measure, 1 / n if of_right or (ends and whole) else 0.0)
+        rows = n > 0 and measure.is_share and str(head.get("over") or "").startswith(OVER_ROWS)
+        of_right = rows and _counts_right_rows(name, value, n, stated=ends is not None)
+        low, high = ends or _around(value, half, n if of_right else 0)
+        return Metric(name, value, low, high, n, measure, 1 / n if of_right else 0.0)
 
 
-PARTS_OVER = ("test ", "val ")  # how the interval of a share of rows says what it is over
+OVER_ROWS = ("test ", "val ")  # how the text that says what an interval is over begins, where it is over rows
+
+
+def _counts_right_rows(name: str, value: float, n: int, *, stated: bool) -> bool:
+    """Whether a share is of rows that are right: by its name where the run states no interval (`stated`), else where
+    it is a whole number of rows."""
+    if not stated:
+        return name in legacy_measures.OF_RIGHT_ROWS and 0 <= value <= 1
+    return abs(value * n - round(value * n)) < 1e-6 * n**0.5
+
+
+def _around(value: float, half: float | None, rows: int) -> tuple[float, float]:
+    """Ends of an interval known by its half: Wilson's of a share of `rows` right rows, else as far on both sides."""
+    if half is None:
+        return nan, nan
+    if rows:
+        _, low, high = wilson(value, rows)
+        return low, high
+    return value - half, value + half
 
 
 def _stage(found: Json) -> Stage:
@@ -346,71 +281,6 @@ def _measure(entry: Json) -> Measure:
     return Measure(**{name: entry[name] for name in KNOWN if name in entry})
 
 
-@dataclass(frozen=True)
-class SweepRow:
-    """A run of a sweep as the ledger tells it; `path` below the runs folder, empty before it began."""
-
-    words: tuple[str, ...]
-    state: str
-    path: str = ""
-    id: str = ""
-    code: int | None = None
-    fault: str = ""
-    score: Metric | None = None
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """A sweep as its sweep.json tells it; `fault`: why that cannot be read."""
-
-    id: str
-    status: str
-    path: Path
-    code: int | None
-    started: str
-    words: tuple[str, ...]
-    rows: tuple[SweepRow, ...]
-    fault: str = ""
-
-    @classmethod
-    def of(cls, found: Json) -> Self:
-        """Of a document that `rundir.schema` has checked."""
-        return cls(
-            found["id"],
-            found["status"],
-            Path(found["path"]),
-            found.get("code"),
-            found.get("started") or "",
-            tuple(found["words"]),
-            tuple(map(row_of, found.get("runs") or ())),
-            found.get("fault") or "",
-        )
-
-
-def row_of(found: Json) -> SweepRow:
-    """A row of sweep.json."""
-    return SweepRow(
-        tuple(found["words"]),
-        found["state"],
-        found.get("path") or "",
-        found.get("id") or "",
-        found.get("code"),
-        found.get("fault") or "",
-        score_of(found),
-    )
-
-
-def score_of(row: Json) -> Metric | None:
-    """The headline of a row of sweep.json, with the measure it declares."""
-    head = row.get("headline")
-    if not head:
-        return None
-    declared = {"measures": {bare(head["name"]): row["measure"]}} if row.get("measure") else {}
-    lone = {"id": "", "status": "", "words": (), "choices": {}, "config": {}, "stages": (), "cost": {}, **declared}
-    found = Run.of({**lone, "headline": head, "metrics": {}}).headline
-    return found.metric if found else None
-
-
 def read(folder: Path) -> Run:
     """The run in a directory. A document that is not what it should be gives a run with the status `unreadable`."""
     return Run.of(summary(folder))
@@ -419,8 +289,3 @@ def read(folder: Path) -> Run:
 def listing(runs: Path, limit: int | None = None) -> Iterator[Run]:
     """Every run of a runs folder, newest start first; `limit` reads no more than so many."""
     return map(read, folders(runs)[::-1][:limit])
-
-
-def sweeps(runs: Path, limit: int | None = None) -> list[Sweep]:
-    """Every sweep, newest start first."""
-    return [Sweep.of(summary(folder)) for folder in folders(runs, sweeps=True)[::-1][:limit]]

@@ -46,7 +46,7 @@ def _side(run: Run, word: str) -> str:
 
 def evaluation(run: Run) -> str:
     """What the result is stored under: equal in two runs that are one result."""
-    return run.stages[-1].key or run.id
+    return run.stages[-1].key or run.id if run.stages else run.id
 
 
 def tested(run: Run) -> str:

@@ -4,7 +4,6 @@ No torch; a file that is not what it should be counts as none."""
 import json
 from collections.abc import Mapping, Sequence
 from math import log
-from pathlib import Path
 from typing import Any
 
 from transfer_cli.analysis.results import Run

@@ -37,7 +37,7 @@ class Verdict:
     p_holm: float = nan
     negative: bool = False  # the baseline is the same without transfer, so what is worse is negative transfer
     classes: list[ClassChange] = field(default_factory=list)
-    family: Measure = Measure()  # of what was compared a class at a time
+    family: Measure = field(default_factory=Measure)  # of what was compared a class at a time
 
 
 def judge(

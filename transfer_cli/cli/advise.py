@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from transfer_cli.analysis import numbers, run_labels
-from transfer_cli.analysis.statistics import measured
+from transfer_cli.analysis import numbers
+from transfer_cli.analysis.metric import Metric, legacy_measure
+from transfer_cli.analysis.results import Run, read
 from transfer_cli.cli.options import Options
 from transfer_cli.cli.rank import ranked
 from transfer_cli.cli.run import plan_all
@@ -18,11 +19,11 @@ from transfer_cli.config.compose import load
 from transfer_cli.config.loader import search_path
 from transfer_cli.config.words import expand, parse
 from transfer_cli.errors import ConfigError, Fault, Stopped, TransferError
+from transfer_cli.measures import Measure
 from transfer_cli.plan.plan import Plan, Stage
 from transfer_cli.report import advice
 from transfer_cli.report.rank_table import SCORES, Entry, promise
 from transfer_cli.report.screen import Screen
-from transfer_cli.rundir.runs import read_json
 from transfer_cli.rundir.sweepdir import OPEN, Row, SweepDir
 from transfer_cli.runner.candidates import KNOWN, Candidate, candidates
 from transfer_cli.runner.single_run import digest_of, fault_of
@@ -164,7 +165,7 @@ class _Advising:
         self.rows = max(1, len(labels) // FOLDS)
         self.counts = {name: int((labels == n).sum()) for n, name in enumerate(first.target.names)}
         self._plans: dict[int, Plan] = {}
-        self._results: dict[str, dict[str, Any]] = {}
+        self._results: dict[str, Run] = {}
 
     @property
     def gone(self) -> float:
@@ -259,10 +260,10 @@ class _Advising:
     def _overhead(self, rows: Sequence[Row]) -> float:
         """Seconds that a run took so far beside its stages: its process, its figures. The first waits for the processes
         of runs to be made ready, once, and does not count."""
-        done = [self._of(row)["cost"] for row in rows[1:] if self._of(row)]
+        done = [run.cost for row in rows[1:] if (run := self._of(row)) is not None]
         if not done:
             return 1.0
-        beside = self.gone - rows[1]["begun"] - sum(cost["seconds"] - cost["seconds_cached"] for cost in done)
+        beside = self.gone - rows[1]["begun"] - sum(cost["seconds"] - cost.get("seconds_cached", 0.0) for cost in done)
         return max(0.5, float(beside) / len(done))
 
     # what was reached
@@ -270,35 +271,49 @@ class _Advising:
         """Rows as the race sees them; runs that the end of the budget cut off are left out."""
         found = []
         for row in rows:
-            heat, results = Trial(*row["heat"]), self._of(row)
+            heat, run = Trial(*row["heat"]), self._of(row)
             if row["code"] == TIME_UP or (row["state"] == "interrupted"):
                 continue
-            value = results["headline"]["value"] if results.get("headline") else None
-            took = sum(stage["seconds"] for stage in results.get("stages", ()) if stage["name"] != "pretrain")
+            value = run.headline.metric.value if run is not None and run.headline is not None else None
+            took = _seconds(run) if run is not None else 0.0
             found.append(Reached(heat, row["state"] in OPEN, value, took))
         return found
 
-    def _of(self, row: Row) -> dict[str, Any]:
-        """results.json of a row that is done; else nothing."""
+    def _of(self, row: Row) -> Run | None:
+        """The run of a row that is done and can be read; else nothing."""
         path = row["path"]
         if row["state"] != "done" or not path:
-            return {}
+            return None
         if path not in self._results:
-            self._results[path] = read_json(self.options.runs / path / "results.json") or {}
-        return self._results[path]
+            self._results[path] = read(self.options.runs / path)
+        run = self._results[path]
+        return run if run.is_done else None
 
-    def _metric(self) -> str:
-        heads = (self._of(row).get("headline") for row in self.record["runs"])
-        return next((str(head["name"]) for head in heads if head), "val/accuracy")
+    def _metric(self) -> Metric | None:
+        """The headline of the first run that has one: all are judged by the same metric."""
+        runs = (self._of(row) for row in self.record["runs"])
+        return next((run.headline.metric for run in runs if run is not None and run.headline is not None), None)
+
+    def _measure(self) -> Measure:
+        metric = self._metric()
+        return legacy_measure("accuracy") if metric is None else metric.measure
 
     def _lower(self) -> bool:
-        return run_labels.sign(self._metric()) > 0
+        return self._measure().lower_is_better
 
     # the answer
     def answer(self, said: str = "") -> None:
         """The advice, of what there is."""
         entries, rows = self._entries(), self.record["runs"]
-        found = advice.judged(entries, self._metric(), folds=FOLDS, rows=self.rows, counts=self.counts)
+        metric = self._metric()
+        found = advice.judged(
+            entries,
+            self._measure(),
+            folds=FOLDS,
+            rows=self.rows,
+            counts=self.counts,
+            of_right_rows=metric is not None and metric.grain > 0,
+        )
         following = shlex.join(["transfer", "run", *shlex.split(found.take.words)]) if found.take else ""
         notes = [*([said] if said else []), *self._times(rows)]
         table = advice.table(found, title=self._title(), notes=notes)
@@ -314,13 +329,13 @@ class _Advising:
         last = {Trial(*row["heat"]): self._of(row) for row in rows}
         return [replace(self._entry(n, fates[n], last), taken=n == won) for n in order]
 
-    def _entry(self, number: int, fate: Any, results: Mapping[Trial, Mapping[str, Any]]) -> advice.Entry:
+    def _entry(self, number: int, fate: Any, results: Mapping[Trial, Run | None]) -> advice.Entry:
         pair, level = self.found[number], fate.round or 0
-        done = [r for heat, r in results.items() if heat.pair == number and heat.round == level and r.get("stages")]
-        cost = sum(s["seconds"] for s in done[-1]["stages"] if s["name"] != "pretrain") if done else 0.0
+        runs = [run for heat, run in results.items() if heat.pair == number and heat.round == level]
+        done = [run for run in runs if run is not None]
         steps = [s.spec["trainer"]["steps"] // PARTS[level] for s in pair.stepped]
         final = Trial(number, level, None)
-        head = results.get(final, {}).get("headline")
+        tested = results.get(final)
         return advice.Entry(
             pair.source.name,
             pair.strategy,
@@ -329,30 +344,35 @@ class _Advising:
             fate.values,
             fate.score,
             sum(steps) if steps else None,
-            cost,
-            int(done[-1]["cost"]["trained"]) if done else 0,
+            _seconds(done[-1]) if done else 0.0,
+            int(done[-1].cost.get("trained", 0)) if done else 0,
             fate.why,
-            measured(head["value"], head["ci95"], head) if head else None,
+            tested.headline.metric.interval if tested is not None and tested.headline is not None else None,
         )
 
     def _title(self) -> str:
         target, counts = self.found[0].plan.target, sorted(set(self.counts.values()))
         each = f"{counts[0]:,} to {counts[-1]:,} each" if len(counts) > 1 else f"{counts[0]:,} each"
         kind = f"{sum(self.counts.values()):,} labelled {target.raw.kind}, {len(self.counts)} classes, {each}"
-        return f"{target.title}: {kind}; {len(self.found)} pairs, {run_labels.label(self._metric())} on {FOLDS} folds"
+        return f"{target.title}: {kind}; {len(self.found)} pairs, {self._measure().label} on {FOLDS} folds"
 
     def _times(self, rows: Sequence[Row]) -> Iterator[str]:
         """What every round took, and what is left."""
         told = [f"ranking {numbers.duration(self.record['advise'].get('ranked', 0.0))}"]
         for number in (*range(len(PARTS)), None):
             mine = [r for r in rows if (r["heat"][1] if r["heat"][2] is not None else None) == number]
-            took = sum(self._of(row).get("cost", {}).get("seconds_run", 0.0) for row in mine)
+            took = sum(run.cost.get("seconds_run", 0.0) for row in mine if (run := self._of(row)) is not None)
             name = "test" if number is None else "full" if PARTS[number] == 1 else f"1/{PARTS[number]} of the steps"
             told += [f"{len(mine)} runs {name} {numbers.duration(took)}"] if mine else []
         spent = numbers.duration(float(self.record["advise"].get("spent", self.gone)))
         yield f"{' → '.join(told)}; {spent} of {numbers.duration(self.budget)}"
         if all(pair.scratch for pair in self.found):
             yield "no source here: name one, source=mnist or weights=FILE"
+
+
+def _seconds(run: Run) -> float:
+    """What its stages took, without the source model, which the runs share."""
+    return sum(stage.seconds for stage in run.stages if stage.name != "pretrain")
 
 
 def _pair(each: Contender, store: Store) -> Pair:

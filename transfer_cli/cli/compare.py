@@ -2,15 +2,14 @@
 the store only the scores of single test rows, where all runs have one seed."""
 
 from pathlib import Path
-from typing import Any
 
 from transfer_cli.analysis.comparison import Ask, study
+from transfer_cli.analysis.results import Run, listing
 from transfer_cli.cli.options import Options
 from transfer_cli.cli.watch import shown
 from transfer_cli.report.compare_table import compare
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Table, arranged
-from transfer_cli.rundir import rundir
 from transfer_cli.runner.run_selection import chosen
 
 
@@ -23,7 +22,7 @@ def main(options: Options) -> int:
 
 
 def _table(options: Options, screen: Screen) -> Table:
-    found = compare(readable(options, screen), ask(options), lambda: rundir.listing(options.runs))
+    found = compare(readable(options, screen), ask(options), lambda: listing(options.runs))
     return arranged(found, options.sort, options.limit, options.columns)
 
 
@@ -32,15 +31,14 @@ def ask(options: Options) -> Ask:
     return Ask(options.metric or "", options.rule, options.by, options.baseline, options.interval)
 
 
-def readable(options: Options, screen: Screen) -> list[dict[str, Any]]:
+def readable(options: Options, screen: Screen) -> list[Run]:
     """The runs asked for; of one whose results.json cannot be read its name is told."""
-    readable = []
-    for run in chosen(options):
-        if "config" in run and "choices" in run:
-            readable.append(run)
-        else:
-            screen.note(f"run {run['id']}: left out, its results.json cannot be read")
-    return readable
+    runs = chosen(options)
+    for run in runs:
+        if not run.is_readable:
+            why = f": {run.fault}" if run.fault else ""
+            screen.note(f"run {run.id}: left out, its results.json cannot be read{why}")
+    return runs
 
 
 def _draw(options: Options, screen: Screen, path: Path) -> None:

@@ -6,14 +6,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from transfer_cli.analysis import numbers, run_labels
-from transfer_cli.analysis.statistics import Interval, inside, measured
+from transfer_cli.analysis.results import Run, read
+from transfer_cli.analysis.sweeps import Sweep
+from transfer_cli.analysis.sweeps import sweeps as all_sweeps
 from transfer_cli.cli.options import Options
 from transfer_cli.cli.watch import shown as show
 from transfer_cli.config import folders
 from transfer_cli.errors import ConfigError, Fault, nearest
+from transfer_cli.report.labels import value_text
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Column, Table, arranged
 from transfer_cli.rundir import rundir
+from transfer_cli.rundir.runs import UNREADABLE
 from transfer_cli.runner.run_selection import queried
 
 NEWEST = 20
@@ -97,7 +101,7 @@ def runs(options: Options, screen: Screen) -> Table:
     paths = rundir.folders(options.runs)[::-1]
     every = _every(options, screen)
     asked = options.words or options.without
-    found = queried([rundir.summary(path) for path in (paths if every or asked else paths[:NEWEST])], options.words,
+    found = queried([read(path) for path in (paths if every or asked else paths[:NEWEST])], options.words,
                     options.without)  # fmt: skip
     shown = found if every else found[:NEWEST]
     now = datetime.now(UTC)
@@ -112,7 +116,8 @@ def runs(options: Options, screen: Screen) -> Table:
         Column("headline", head="headline", align="right", only="screen"),
         Column("value", interval=True, ends=("lo", "hi"), only="machine"),
         Column("cost", "s"),
-        Column("note", wraps=True, only=None if any(run.get("note") for run in shown) else "machine"),
+        *([Column("why", wraps=True)] if any(run.status == UNREADABLE for run in shown) else []),
+        Column("note", wraps=True, only=None if any(run.note for run in shown) else "machine"),
         Column("path", only="machine"),
         Column("stages", only="json"),
     ]
@@ -120,14 +125,14 @@ def runs(options: Options, screen: Screen) -> Table:
     notes = [f"{left:,} older runs: --all"] if left else []
     if not paths:
         notes = [f"no runs in {options.runs} yet"]
-    last = f"transfer show {shown[0]['id']}" if shown else "transfer run experiment=hello"
+    last = f"transfer show {shown[0].id}" if shown else "transfer run experiment=hello"
     return Table(columns, [_row(run, now) for run in shown], notes=notes, next=last, schema="list/1")
 
 
 def sweeps(options: Options, screen: Screen) -> Table:
     """Newest first; the newest 20 on a terminal."""
     limit = None if _every(options, screen) else NEWEST
-    found, now = rundir.listing(options.runs, sweeps=True, limit=limit), datetime.now(UTC)
+    found, now = all_sweeps(options.runs, limit), datetime.now(UTC)
     columns = [
         Column("sweep"),
         Column("started", only="screen"),
@@ -139,22 +144,21 @@ def sweeps(options: Options, screen: Screen) -> Table:
         Column("path", only="machine"),
     ]
     notes = [] if found else [f"no sweeps in {options.runs} yet"]
-    do = "compare" if found and found[0]["status"] == "done" else "resume"
-    last = f"transfer {do} {found[0]['id']}" if found else ""
+    do = "compare" if found and found[0].status == "done" else "resume"
+    last = f"transfer {do} {found[0].id}" if found else ""
     return Table(columns, [_sweep(sweep, now) for sweep in found], notes=notes, next=last, schema="list/1")
 
 
-def _sweep(sweep: dict[str, Any], now: datetime) -> dict[str, Any]:
-    rows, started = sweep.get("runs") or [], sweep.get("started")
+def _sweep(sweep: Sweep, now: datetime) -> dict[str, Any]:
     return {
-        "sweep": sweep["id"],
-        "started": _when(lambda: numbers.ago(numbers.utc(str(started)), now)),
-        "time": started,
-        "runs": len(rows),
-        "done": sum(row.get("state") == "done" for row in rows),
+        "sweep": sweep.id,
+        "started": _when(lambda: numbers.ago(numbers.utc(sweep.started), now)),
+        "time": sweep.started or None,
+        "runs": len(sweep.rows),
+        "done": sum(row.state == "done" for row in sweep.rows),
         "state": _state(sweep),
-        "words": " ".join(sweep.get("words") or []),
-        "path": sweep["path"],
+        "words": " ".join(sweep.words) or sweep.fault,
+        "path": str(sweep.path),
     }
 
 
@@ -162,33 +166,28 @@ def _every(options: Options, screen: Screen) -> bool:
     return bool(options.all or options.sort or options.limit is not None or screen.format != "table")
 
 
-def _state(record: dict[str, Any]) -> str:
-    return f"{record['status']} [{record['code']}]" if record.get("code") else str(record["status"])
+def _state(record: Run | Sweep) -> str:
+    return f"{record.status} [{record.code}]" if record.code else record.status
 
 
-def _row(run: dict[str, Any], now: datetime) -> dict[str, Any]:
-    choices, started = run.get("choices") or {}, run.get("started")
-    head = run.get("headline") or {}
-    value = measured(head["value"], head.get("ci95"), head) if head else None
+def _row(run: Run, now: datetime) -> dict[str, Any]:
+    metric = run.headline.metric if run.headline is not None else None
     return {
-        "run": run["id"],
-        "started": _when(lambda: numbers.ago(numbers.utc(str(started)), now)),
-        "time": started,
-        "strategy": choices.get("strategy", run["name"]),
-        "data": run_labels.data(run) if choices else "",
+        "run": run.id,
+        "started": _when(lambda: numbers.ago(numbers.utc(run.started), now)),
+        "time": run.started or None,
+        "strategy": run.choices.get("strategy", run.name),
+        "data": run_labels.data(run) if run.choices else "",
         "state": _state(run),
-        "metric": head.get("name"),
-        "headline": f"{run_labels.label(head['name'])} {_shown(value, head['name'])}" if value else "",
-        "value": inside(value) if value and run_labels.is_share(head["name"]) else value,
-        "cost": (run.get("cost") or {}).get("seconds"),
-        "note": run.get("note"),
-        "path": run.get("path"),
-        "stages": {stage["name"]: stage["key"] for stage in run.get("stages") or []},
+        "metric": run.part + metric.name if metric else None,
+        "headline": f"{metric.measure.label} {value_text(metric.interval, metric.measure)}" if metric else "",
+        "value": metric.interval if metric else None,
+        "cost": run.cost.get("seconds"),
+        "why": run.fault if run.status == UNREADABLE else "",
+        "note": run.note,
+        "path": str(run.path),
+        "stages": {stage.name: stage.key or None for stage in run.stages},
     }
-
-
-def _shown(value: Interval, name: str) -> str:
-    return numbers.plus_minus(value, scale=100 if run_labels.is_share(name) else 1)
 
 
 def _when(read: Callable[[], str]) -> str:

@@ -16,6 +16,7 @@ from transfer_cli.data.readers.text_table import texts_of
 from transfer_cli.errors import ConfigError, DataError, Fault, StoreError
 from transfer_cli.report.screen import Screen, terminal
 from transfer_cli.report.tables import Column, Table
+from transfer_cli.rundir.runs import UNREADABLE
 from transfer_cli.runner.run_selection import chosen
 from transfer_cli.runner.single_run import quiet_threads
 from transfer_cli.safe import safe
@@ -60,7 +61,7 @@ def finished(options: Options) -> dict[str, Any]:
     """results.json of the one finished run that references and words mean, the last one without. Raises ConfigError."""
     found = chosen(options)
     if len(found) != 1:
-        ids = ", ".join(run["id"] for run in found[-5:])
+        ids = ", ".join(run.id for run in found[-5:])
         raise ConfigError(
             Fault(
                 " ".join([*options.args, *options.words]),
@@ -68,10 +69,11 @@ def finished(options: Options) -> dict[str, Any]:
             )
         )
     run = found[0]
-    if run["status"] != "done":
-        name = safe(run["id"])
-        raise ConfigError(Fault(f"run {name}", f"is not finished: {run['status']}", do=f"transfer resume {name}"))
-    return run
+    if not run.is_done:
+        name = safe(run.id)
+        why = f"cannot be read: {run.fault}" if run.status == UNREADABLE else f"is not finished: {run.status}"
+        raise ConfigError(Fault(f"run {name}", why, do=f"transfer resume {name}"))
+    return dict(run.document)
 
 
 def _predictions(predicting: Any, place: Path) -> Iterable[dict[str, Any]]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from transfer_cli.analysis import run_labels
 from transfer_cli.analysis.ranking import Reached, Start, reached
+from transfer_cli.analysis.results import listing
 from transfer_cli.cli.options import Options
 from transfer_cli.errors import ConfigError, DataError, Fault, StoreError, nearest
 from transfer_cli.plan.plan import Plan
@@ -14,7 +15,6 @@ from transfer_cli.report.live.run_display import Talk
 from transfer_cli.report.rank_table import NONE, OF_CLASSES, SCORES, Entry, tables
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import arranged
-from transfer_cli.rundir.runs import listing
 from transfer_cli.runner.candidates import Candidate, candidates, probe_of
 from transfer_cli.runner.processes import job_of, join
 from transfer_cli.runner.single_run import quiet_threads, stop_of
@@ -81,9 +81,7 @@ def _reached(found: Sequence[Candidate], options: Options) -> list[Reached]:
     starts = {
         each.name: Start(each.net.get("key", ""), each.net.get("rule", ""), each.plan.values["model"]) for each in found
     }
-    return reached(
-        listing(options.runs), starts, run_labels.tested({"fingerprints": {"test": test}}), made.values["data"]
-    )
+    return reached(listing(options.runs), starts, run_labels.rows_named(test), made.values["data"])
 
 
 def _title(made: Plan) -> str:

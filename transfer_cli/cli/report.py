@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from transfer_cli.analysis import numbers
 from transfer_cli.analysis.comparison import Comparison, study
-from transfer_cli.analysis.groups import Run
+from transfer_cli.analysis.results import Run, listing
 from transfer_cli.cli.compare import ask, readable
 from transfer_cli.cli.options import Options
 from transfer_cli.cli.predict import plugins_of
@@ -20,7 +20,6 @@ from transfer_cli.report.page.mistakes import confused
 from transfer_cli.report.page.page import Page, page
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Column, Table
-from transfer_cli.rundir import rundir
 from transfer_cli.runner.single_run import quiet_threads
 from transfer_cli.safe import safe, shown
 from transfer_cli.store.disk import put
@@ -45,7 +44,7 @@ def main(options: Options) -> int:
     seen = Seeing(options, found, screen)
     material = Material(
         found,
-        table(found, lambda: rundir.listing(options.runs)),
+        table(found, lambda: listing(options.runs)),
         runs,
         _command(options, runs),
         seen.guarded("examples", seen.examples),
@@ -67,7 +66,7 @@ def _command(options: Options, runs: Sequence[Run]) -> str:
 
 def _ids(runs: Sequence[Run]) -> list[str]:
     """Sweeps stand for their runs."""
-    return list(dict.fromkeys(str(run.get("sweep") or run["id"]) for run in runs))
+    return list(dict.fromkeys(run.sweep or run.id for run in runs))
 
 
 def _place(options: Options, runs: Sequence[Run]) -> Path:
@@ -107,7 +106,7 @@ class Seeing:
         if not names:
             return {}
         run = self.groups[0].counted[0]
-        return examples(self._data(run)["target"], names, int(run["config"]["seed"]))
+        return examples(self._data(run)["target"], names, run.seed)
 
     def clouds(self) -> dict[str, Clouds]:
         """Features of the first run of each group."""
@@ -118,18 +117,18 @@ class Seeing:
         found = {}
         for group in self.groups:
             run = group.counted[0]
-            self.screen.note(f"looking through the nets of run {safe(run['id'])}")
+            self.screen.note(f"looking through the nets of run {safe(run.id)}")
 
             def look(run: Run = run) -> dict[str, Any]:
                 data = self._data(run)
                 if any(side.raw.task == "language" for side in data.values()):
                     raise DataError(Fault("features", "a model of text has a feature a letter, not a row"))
-                return {"seen": looking(run["stages"], data, int(run["config"]["seed"]))}
+                return {"seen": looking(run.document["stages"], data, run.seed)}
 
             if made := self.guarded("clouds", look):
                 seen = made["seen"]
                 after = seen.after and _cloud(seen.after, seen.classes)
-                found[run["id"]] = Clouds(_cloud(seen.before, seen.classes), after, f"Run {run['id']}, training rows.")
+                found[run.id] = Clouds(_cloud(seen.before, seen.classes), after, f"Run {run.id}, training rows.")
         return found
 
     @property
@@ -141,13 +140,13 @@ class Seeing:
         from transfer_cli.config.compose import load_stored
         from transfer_cli.data.open import describe_pair
 
-        values = load_stored(run["config"], self.plugins)
+        values = load_stored(dict(run.config), self.plugins)
         key = repr((values["data"], values.get("source")))
         if key not in self._opened:
             target, source = describe_pair(values, self._cache)
             self._opened[key] = {"target": target} | ({"source": source} if source else {})
         for side, data in self._opened[key].items():
-            if data.fingerprint != run["fingerprints"].get(side):
+            if data.fingerprint != run.fingerprints.get(side):
                 raise DataError(Fault(data.title, "is not what it was when the runs were made"))
         return self._opened[key]
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from transfer_cli.analysis.results import Run
 from transfer_cli.cli.options import Options
 from transfer_cli.cli.show import show_plans
 from transfer_cli.config.compose import Config, load_all
@@ -142,7 +143,7 @@ def run_one(made: Plan, options: Options, screen: Screen) -> int:
         return run_watched(made, options, sweep, stop)
     run = open_run(made, options)
     show_run(made, run, options, screen, stop)
-    run_screen.results(run.data, screen, run.path)
+    run_screen.results(Run.of(run.data), screen, run.path)
     return 0
 
 
@@ -157,7 +158,7 @@ def run_watched(made: Plan, options: Options, sweep: str, stop: Stop) -> int:
 def show_run(made: Plan, run: RunDir, options: Options, screen: Screen, stop: Stop) -> None:
     """Computes `made` in `run` with its live display, then its figures."""
     shown = talk(screen)
-    shown.note(run_screen.header(run.data))
+    shown.note(run_screen.header(Run.of(run.data)))
     if run.continued:
         shown.note(f"goes on in {run.path}")
     for stage in made.stages:

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from transfer_cli.analysis import numbers, run_labels
+from transfer_cli.analysis.results import Headline, Run
 from transfer_cli.cli.options import Options
 from transfer_cli.cli.predict import answering, finished
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.extras import extra
-from transfer_cli.report.run_screen import cell
+from transfer_cli.report.labels import cell
 from transfer_cli.report.screen import Screen
 from transfer_cli.safe import safe
 
@@ -32,29 +33,30 @@ def main(options: Options) -> int:
         from transfer_cli.serve.answers import Answers
         from transfer_cli.serve.app import application
 
-        app = application(Answers(predicting), about(run), port, lambda line: print(safe(line), file=sys.stderr))
+        app = application(
+            Answers(predicting), about(Run.of(run)), port, lambda line: print(safe(line), file=sys.stderr)
+        )
         serve(app, made, lambda: _announce(run["id"], port, Screen.of(options)))
     return 0
 
 
-def about(run: dict[str, Any]) -> dict[str, Any]:
+def about(run: Run) -> dict[str, Any]:
     """What the page says of a run: what it is called, its words and its result."""
-    choices, head = run["choices"], run.get("headline")
     return {
-        "id": run["id"],
-        "strategy": choices.get("strategy", ""),
+        "id": run.id,
+        "strategy": run.choices.get("strategy", ""),
         "data": run_labels.data(run),
-        "model": choices.get("model", ""),
-        "headline": head,
-        "result": _result(run, head) if head else "",
+        "model": run.choices.get("model", ""),
+        "headline": run.document["headline"],
+        "result": _result(run.headline) if run.headline is not None else "",
     }
 
 
-def _result(run: dict[str, Any], head: dict[str, Any]) -> str:
+def _result(head: Headline) -> str:
     """`accuracy 93.5 ±4.0 % of 153 test pictures`"""
-    text = cell(run["metrics"][head["rule"]], head["name"], head["rule"])
-    unit = " %" if run_labels.is_share(head["name"]) else ""
-    return f"{run_labels.label(head['name'])} {text}{unit} of {numbers.count(head['n'])} {head['over']}"
+    measure = head.metric.measure
+    text = f"{measure.label} {cell(head.metric, head.rule)}{measure.suffix}"
+    return f"{text} of {numbers.count(head.metric.n)} {head.over}"
 
 
 def _announce(name: str, port: int, screen: Screen) -> None:

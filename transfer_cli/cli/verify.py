@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from transfer_cli.analysis.metric import bare
+from transfer_cli.analysis.results import Run
 from transfer_cli.config.nodes import Expect
 from transfer_cli.errors import ConfigError, Differs, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from transfer_cli.analysis.statistics import Interval
     from transfer_cli.cli.options import Options
     from transfer_cli.config.compose import Config
+    from transfer_cli.measures import Measure
     from transfer_cli.report.screen import Screen
     from transfer_cli.rundir.rundir import RunDir
 
@@ -36,8 +38,9 @@ def _experiment(options: Options, screen: Screen) -> int:
     words = (*options.words, *expect.words)
     configs = [load((*words, f"seed={seed}"), config_dirs=options.config_dirs) for seed in range(expect.n)]
     fetch_missing(configs, options, screen)
-    values = [_reached(run.data, expect) for run in _runs(configs, options, screen)]
-    return _told(expect, values, options, screen)
+    runs = [Run.of(run.data) for run in _runs(configs, options, screen)]
+    values = [_reached(run, expect) for run in runs]
+    return _told(expect, values, runs[0].measure(bare(expect.metric)), options, screen)
 
 
 def expected(config: Config) -> Expect:
@@ -68,15 +71,15 @@ def _runs(configs: Sequence[Config], options: Options, screen: Screen) -> list[R
     return done
 
 
-def _reached(results: dict[str, Any], expect: Expect) -> float:
-    found = results["metrics"].get(expect.rule, {})
-    if expect.metric not in found:
-        known = [f"{rule}: {name}" for rule, metrics in results["metrics"].items() for name in metrics]
+def _reached(run: Run, expect: Expect) -> float:
+    found = run.metric(bare(expect.metric), expect.rule)
+    if found is None:
+        known = [f"{rule}: {run.part}{name}" for rule in run.rules for name in run.names(rule)]
         raise ConfigError(Fault("expect.metric", f"under {expect.rule} there is none", expect.metric, tuple(known)))
-    return float(found[expect.metric])
+    return found.value
 
 
-def _told(expect: Expect, values: list[float], options: Options, screen: Screen) -> int:
+def _told(expect: Expect, values: list[float], measure: Measure, options: Options, screen: Screen) -> int:
     """Prints both numbers side by side. Raises Differs (exit 9) where they are further apart than allowed."""
     from transfer_cli.analysis.statistics import t_interval
     from transfer_cli.report.tables import Column, Table
@@ -86,13 +89,13 @@ def _told(expect: Expect, values: list[float], options: Options, screen: Screen)
     agrees = abs(difference) <= expect.tolerance
     short = f", short version: {' '.join(expect.words)}" if expect.words else ""
     rows = [
-        {"what": "expected", "number": _shown(expect.value, expect.tolerance, expect), "of": expect.source},
+        {"what": "expected", "number": _shown(expect.value, expect.tolerance, measure), "of": expect.source},
         {
             "what": "got",
-            "number": _got(got, expect),
+            "number": _shown(got.value, got.half, measure),
             "of": f"{len(values)} seed{'s' * (len(values) > 1)}, {expect.rule}{short}",
         },
-        {"what": "difference", "number": _shown(difference, None, expect), "of": "AGREES" if agrees else "DIFFERS"},
+        {"what": "difference", "number": _shown(difference, None, measure), "of": "AGREES" if agrees else "DIFFERS"},
     ]
     columns = [Column("what"), Column("number", head=expect.metric, align="right"), Column("of", head="")]
     facts = {"value": got.value, "expected": expect.value, "tolerance": expect.tolerance, "agrees": agrees}
@@ -106,17 +109,12 @@ def _told(expect: Expect, values: list[float], options: Options, screen: Screen)
     raise Differs(Fault(" ".join(options.words), text))
 
 
-def _shown(value: float, half: float | None, expect: Expect) -> str:
-    from transfer_cli.analysis import numbers, run_labels
+def _shown(value: float, half: float | None, measure: Measure) -> str:
     from transfer_cli.analysis.statistics import Interval
+    from transfer_cli.report.labels import value_text
 
     half = float("nan") if half is None else half
-    scale = 100 if run_labels.is_share(expect.metric) else 1
-    return numbers.plus_minus(Interval(value, value - half, value + half), scale=scale)
-
-
-def _got(got: Interval, expect: Expect) -> str:
-    return _shown(got.value, got.half, expect)
+    return value_text(Interval(value, value - half, value + half), measure)
 
 
 def _files(options: Options, screen: Screen) -> int:
@@ -126,12 +124,12 @@ def _files(options: Options, screen: Screen) -> int:
     from transfer_cli.store.store import Store
 
     store, runs = Store(options.runs / ".store", create=False), chosen(options)
-    stages = {str(stage["key"]) for run in runs for stage in run.get("stages", ()) if stage.get("key")}
+    stages = {stage.key for run in runs for stage in run.stages if stage.key}
     keys = sorted(with_needs(store, stages))
     bad = [key for key in keys if not store.verify(key)]
     files = sum(len(store.files(key)) for key in keys if key not in bad)
     if bad:
         text = f"{len(bad)} of {len(keys)} stages are damaged or gone: {', '.join(key[:12] for key in bad)}"
-        raise Differs(Fault(" ".join(run["id"] for run in runs), text, do="run its words again"))
+        raise Differs(Fault(" ".join(run.id for run in runs), text, do="run its words again"))
     screen.write(f"{files} files of {len(keys)} stages are as they were written\n")
     return 0

@@ -249,10 +249,8 @@ def _tested(found: Advice) -> list[str]:
 def _dropped(found: Advice) -> list[str]:
     by_why: dict[str, list[str]] = {}
     for each in found.dropped:
-        score = (
-            "" if each.score is None else f" {value_text(Interval(each.score, float('nan'), float('nan')), found.measure)}"
-        )
-        by_why.setdefault(each.why, []).append(
-            f"{each.source}{score}" if each.why.startswith("round") else each.name + score
-        )
+        name = each.source if each.why.startswith("round") else each.name
+        if each.score is not None:
+            name += f" {value_text(Interval(each.score, float('nan'), float('nan')), found.measure)}"
+        by_why.setdefault(each.why, []).append(name)
     return [f"out, {why}: {', '.join(who)}" for why, who in by_why.items()]

@@ -41,7 +41,7 @@ def table(found: Comparison, history: History = list) -> Table:
 
 
 def _columns(found: Comparison) -> list[Column]:
-    groups, judged = found.groups, any(verdict.base is not None for verdict in found.verdicts)
+    judged = any(verdict.base is not None for verdict in found.verdicts)
     share = found.measure.is_share
     pair = found.single and len(found.done) == 2  # told in a sentence
     tests: Only = None if judged and not pair else "machine"
@@ -118,7 +118,7 @@ def _row(found: Comparison, group: Group, verdict: Verdict, mark: bool) -> dict[
         "stored": _whole(group.cost("bytes")),
         **{name: found.spread(group.values(name)) for name in others - {found.metric}},
         "seeds": [_seed(group, run, found.metric) for run in group.by_unit.values()],
-        "failed": [{"seed": run["config"]["seed"], "run": run["id"], "code": run.get("code")} for run in group.failed],
+        "failed": [{"seed": run.seed, "run": run.id, "code": run.code} for run in group.failed],
     }
 
 

@@ -71,7 +71,9 @@ def _settings(run: Run) -> dict[str, str]:
 def _scores(run: Run) -> dict[str, float]:
     """By name, the headline's first."""
     first = run.headline.metric.name if run.headline is not None else ""
-    return {name: found.value for name, found in sorted(run.scores().items(), key=lambda item: (item[0] != first, item[0]))}
+    return {
+        name: metric.value for name, metric in sorted(run.scores().items(), key=lambda one: (one[0] != first, one[0]))
+    }
 
 
 def _versions(run: Run) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from transfer_cli.analysis import run_labels
-from transfer_cli.analysis.results import legacy_measure, read, watched_of
+from transfer_cli.analysis.metric import legacy_measure, watched_of
+from transfer_cli.analysis.results import read
 from transfer_cli.analysis.stored_scores import unpacked
 from transfer_cli.errors import Fault, TransferError
 from transfer_cli.legacy_measures import MEASURES
@@ -156,9 +157,7 @@ def _smooth(values: Sequence[float], share: float = 0.05) -> list[float]:
     return [sum(window) / len(window) for window in windows]
 
 
-def _watched(
-    ax: Any, rows: Sequence[Row], starts: Mapping[str, int], key: str, number: int, measure: Measure
-) -> None:
+def _watched(ax: Any, rows: Sequence[Row], starts: Mapping[str, int], key: str, number: int, measure: Measure) -> None:
     oracle = key.startswith("oracle")
     color, marker = (GREY, "x") if oracle else STYLES[number % len(STYLES)]
     label = "oracle: test, no result" if oracle else key.partition("/")[0]

@@ -1,7 +1,7 @@
 """What metrics are called on screens, and how their values are written: by their measures, never by their names."""
 
 from transfer_cli.analysis import numbers
-from transfer_cli.analysis.results import Metric
+from transfer_cli.analysis.metric import Metric
 from transfer_cli.analysis.statistics import Interval
 from transfer_cli.measures import Measure
 from transfer_cli.report.tables import Unit

@@ -51,9 +51,7 @@ def _bars(ax: Any, found: Comparison, groups: Sequence[Group]) -> None:
         ax.axvline(scale * mean(base.values(found.metric)), color=GREY, linestyle=":", linewidth=1)
     ax.set_yticks(range(len(groups)), [_label(group, found) for group in groups], fontsize=8, parse_math=False)
     ax.set_ylim(len(groups) - 0.4, -0.6)
-    ax.set_xlabel(
-        f"{found.measure.heading}, {'± 95 %, a dot a seed' if not found.single else 'one seed each'}"
-    )
+    ax.set_xlabel(f"{found.measure.heading}, {'± 95 %, a dot a seed' if not found.single else 'one seed each'}")
     _plain(ax)
 
 

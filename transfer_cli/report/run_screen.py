@@ -50,6 +50,15 @@ def plan(
     screen.show(Table(columns, timed, title, notes, next, "plan/1"))
 
 
+def stage_rows(run: Run) -> list[dict[str, Any]]:
+    """The stages of a run as `plan` shows them."""
+    return [
+        {"stage": stage.name, "what": stage.what, "state": stage.state, "size": stage.size, "seconds": stage.seconds}
+        | {"key": stage.key}
+        for stage in run.stages
+    ]
+
+
 def _time(row: Mapping[str, Any]) -> str:
     """What it took; of work still to do an estimate, or that there is none."""
     seconds = row.get("seconds")
@@ -150,17 +159,14 @@ def _title(run: Run) -> str:
 
 def _notes(run: Run, path: Path | None) -> list[str]:
     head, rules = run.headline, rules_of(run)
+    interval = head is not None and head.metric.half == head.metric.half
     absent = [rule for rule in ("source_val", "target_val") if rule not in rules]
     star = "* the headline" + (f".  {', '.join(absent)}: not kept by the last stage" if absent else "")
-    over = (
-        "these draws; one seed of training"
-        if head is None or head.over_draws
-        else f"these {head.over}; one seed"
-    )
+    over = "these draws; one seed of training" if head is None or head.over_draws else f"these {head.over}; one seed"
     return [
         *([star] if rules else []),
         *(["in brackets: picked on test, no result"] if "oracle" in rules else []),
-        *([f"± 95 % over {over} says nothing about other seeds"] if head is not None and head.metric.lo == head.metric.lo else []),
+        *([f"± 95 % over {over} says nothing about other seeds"] if interval else []),
         *run.notes,
         *_domains(run),
         cost(run.cost),

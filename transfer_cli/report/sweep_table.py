@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from transfer_cli.analysis import numbers
-from transfer_cli.analysis.results import Metric, score_of
+from transfer_cli.analysis.metric import Metric
 from transfer_cli.analysis.statistics import Interval, inside, t_interval
+from transfer_cli.analysis.sweeps import score_of
 from transfer_cli.report.labels import unit_of
 from transfer_cli.report.tables import Column, Look, Table, lines, prose
 

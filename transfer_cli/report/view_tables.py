@@ -38,7 +38,9 @@ def _views(run: Run, views: Sequence[View]) -> Table:
     """A row a view, and where there are several, a task."""
     rows: dict[tuple[str, str], dict[str, object]] = {}
     for view in views:
-        row = rows.setdefault((view.view, view.task), {"view": view.view, "task": view.task, "n": view.metric.n or None})
+        row = rows.setdefault(
+            (view.view, view.task), {"view": view.view, "task": view.task, "n": view.metric.n or None}
+        )
         row[view.metric.name] = view.metric.interval
     tasks = [Column("task")] if len({view.task for view in views}) > 1 else []
     columns = [Column("view"), *tasks, *_columns(views), Column("n", "n")]

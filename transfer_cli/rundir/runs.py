@@ -227,7 +227,10 @@ def _expanded(runs: Path, found: list[Path], ref: str) -> list[Path]:
 
 def _runs_of(runs: Path, folder: Path) -> Iterator[Path]:
     """The runs of a sweep that were started; a run stands for itself."""
-    sweep = read_json(folder / SWEEP)
+    try:
+        sweep = parsed(folder / SWEEP, fault_in_sweep)
+    except Unreadable as why:
+        raise ConfigError(_fault(run_id(folder), f"its sweep.json cannot be read: {why}", do="transfer list")) from None
     if sweep is None:
         yield folder
         return

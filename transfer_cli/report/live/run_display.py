@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from transfer_cli.analysis import numbers
-from transfer_cli.analysis.results import measure_in
+from transfer_cli.analysis.metric import measure_in
 from transfer_cli.legacy_measures import MEASURES
 from transfer_cli.measures import Measure
 from transfer_cli.report.live.progress import Curve, Pace, paced
@@ -188,6 +188,6 @@ def _best(name: str, value: float, measures: Mapping[str, Measure]) -> str:
     side = rule.removesuffix("_val")
     return (
         f"{side} {numbers.percent(value)} %"
-        if measure_in(measures, metric, Measure()).is_share
+        if not metric or measure_in(measures, metric, Measure()).is_share
         else f"{side} {numbers.plain(value)} {metric}"
     )

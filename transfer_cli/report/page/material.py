@@ -13,7 +13,7 @@ SHOWN = 4  # groups with a matrix, mistakes and clouds of their own
 
 
 class Missing(Exception):
-    """Why a section is not there, in a few words."""
+    """Why a section is not there, in a few words; without words the page does not mention it."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from pathlib import PurePath
 
 from transfer_cli.analysis import numbers, run_labels
 from transfer_cli.analysis.groups import Group
-from transfer_cli.analysis.results import Run, bare
+from transfer_cli.analysis.metric import bare
+from transfer_cli.analysis.results import Run
 from transfer_cli.analysis.statistics import Interval
 from transfer_cli.report.difference import difference
 from transfer_cli.report.page.markup import Html, boxed, facts, folded, joined, tag
