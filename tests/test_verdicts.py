@@ -111,7 +111,7 @@ def test_of_a_thousand_null_tables_at_most_six_percent_raise_a_false_alarm(test_
                 if test_rows:
                     hits = share * test_rows + rng.gauss(0, math.sqrt(0.16 * test_rows))
                     share = round(hits) / test_rows
-                scores = one["metrics"]["final"]
+                scores = one.document["metrics"]["final"]
                 scores |= {"test/accuracy": share}
                 scores |= {name: rng.gauss(0.5, 0.1) for name in scores if name.startswith("test/recall/")}
         found = judge(groups, ["strategy", "trainer.steps"], "accuracy", MEASURES["accuracy"])
