@@ -234,7 +234,7 @@ class Run:
         n, measure = head.get("n") or 0, self.measure(name)
         ends = (self.document.get("intervals") or {}).get(rule, {}).get(full)
         rows = n > 0 and measure.is_share and str(head.get("over") or "").startswith(OVER_ROWS)
-        of_right = rows and _counts_right_rows(name, value, n, stated=ends is not None)
+        of_right: bool = rows and _counts_right_rows(name, value, n, stated=ends is not None)
         low, high = ends or _around(value, half, n if of_right else 0)
         return Metric(name, value, low, high, n, measure, 1 / n if of_right else 0.0)
 

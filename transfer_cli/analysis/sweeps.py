@@ -80,3 +80,8 @@ def score_of(row: Json) -> Metric | None:
 def sweeps(runs: Path, limit: int | None = None) -> list[Sweep]:
     """Every sweep, newest start first."""
     return [Sweep.of(summary(folder)) for folder in folders(runs, sweeps=True)[::-1][:limit]]
+
+
+def of_record(found: Json) -> Run | Sweep:
+    """The run or the sweep that a checked document tells of."""
+    return Sweep.of(found) if "runs" in found else Run.of(found)

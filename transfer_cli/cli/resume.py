@@ -4,37 +4,44 @@ a RUN are a query."""
 import shlex
 from dataclasses import replace
 
+from transfer_cli.analysis.sweeps import Sweep, of_record
 from transfer_cli.cli.options import Options
 from transfer_cli.cli.run import compute, plan_all
 from transfer_cli.config.compose import load
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.report.screen import Screen
-from transfer_cli.rundir.runs import started
+from transfer_cli.rundir.runs import UNREADABLE, started
 from transfer_cli.runner.run_selection import one
 from transfer_cli.safe import safe
 
 
 def main(options: Options) -> int:
     """Goes on with one unfinished run or sweep; a finished one has nothing to do. Raises ConfigError for several."""
-    found = started(options.runs, _asked(options))
-    screen = Screen.of(options)
-    rows = found.get("runs") or [found]
-    _only_plugins(options, found["id"], {word for row in rows for word in row["words"]})
-    if found["status"] == "done":
-        screen.note(f"{found['id']} is finished: nothing to do")
+    record = started(options.runs, _asked(options))
+    screen, found = Screen.of(options), of_record(record)
+    name, rows = (
+        f"run {safe(found.id)}",
+        [row.words for row in found.rows] if isinstance(found, Sweep) else [found.words],
+    )
+    if found.status == UNREADABLE or not rows or not all(rows):
+        why = found.fault or "it left no words"
+        raise ConfigError(Fault(name, f"cannot be resumed: {why}", do="transfer run WORDS"))
+    _only_plugins(options, found.id, {word for words in rows for word in words})
+    if found.status == "done":
+        screen.note(f"{found.id} is finished: nothing to do")
         return 0
-    if any("***" in word for row in rows for word in row["words"]):
-        raise ConfigError(Fault(f"run {safe(found['id'])}", "a secret was left out of its words; give them again"))
-    if found.get("search"):
+    if any("***" in word for words in rows for word in words):
+        raise ConfigError(Fault(name, "a secret was left out of its words; give them again"))
+    if record.get("search"):
         from transfer_cli.runner.search import resumed, search
 
-        return search(resumed(options, found), screen)
-    if found.get("advise"):
+        return search(resumed(options, record), screen)
+    if record.get("advise"):
         from transfer_cli.cli import advise
 
-        return advise.main(advise.resumed(options, found))
-    configs = [load(row["words"], config_dirs=options.config_dirs) for row in rows]
-    return compute(plan_all(configs, options), replace(options, multirun="runs" in found), screen)
+        return advise.main(advise.resumed(options, record))
+    configs = [load(words, config_dirs=options.config_dirs) for words in rows]
+    return compute(plan_all(configs, options), replace(options, multirun=isinstance(found, Sweep)), screen)
 
 
 def _asked(options: Options) -> str:

@@ -85,7 +85,7 @@ def _declared(scored: Json) -> Json:
     intervals = {rule: facts["intervals"] for rule, facts in rules.items() if facts.get("intervals")}
     judge = next((facts["judge"] for facts in rules.values() if facts.get("judge")), scored.get("judge"))
     return {
-        "measures": measures or _legacy(rules),
+        "measures": _ordered(measures or _legacy(rules)),
         **({"intervals": intervals} if intervals else {}),
         **({"views": scored["views"]} if scored.get("views") else {}),
         **({"judge": judge} if judge else {}),
@@ -93,12 +93,19 @@ def _declared(scored: Json) -> Json:
 
 
 def _legacy(rules: Json) -> Json:
-    """Measures of the metrics that were scored, in the order of the legacy table; all others are shares."""
+    """Measures of the metrics that were scored by their names; those without an entry are shares."""
     names = dict.fromkeys(name.partition("/")[2] for facts in rules.values() for name in facts["metrics"])
     families = dict.fromkeys(name.partition("/")[0] for name in names)
-    known = {name: measure for name, measure in legacy_measures.MEASURES.items() if name in families}
-    others = {name: legacy_measures.OTHER for name in families if name not in known}
-    return {name: measure.as_json() for name, measure in {**known, **others}.items()}
+    known = {name: legacy_measures.MEASURES.get(name, legacy_measures.OTHER) for name in families}
+    return {name: measure.as_json() for name, measure in known.items()}
+
+
+def _ordered(measures: Json) -> Json:
+    """In the order of tables, which a stage's results do not keep: the primary, those of the legacy table in its order,
+    the others by name."""
+    order = {name: place for place, name in enumerate(legacy_measures.MEASURES)}
+    names = sorted(measures, key=lambda name: (not measures[name].get("primary"), order.get(name, len(order)), name))
+    return {name: measures[name] for name in names}
 
 
 def _headline(scored: Json) -> Json:

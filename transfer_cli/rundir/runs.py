@@ -116,6 +116,8 @@ def summary(folder: Path) -> dict[str, Any]:
     except Unreadable as why:
         found = {"status": UNREADABLE, "fault": str(why)}
     found = {"id": run_id(folder), "name": folder.parent.name, **EMPTY, **found, "path": str(folder)}
+    if DIRECTORY.fullmatch(folder.name):  # what references find counts, whatever a document says
+        found["id"] = run_id(folder)
     if found["status"] == "running" and not is_held(folder / ".lock"):
         found["status"] = "died"
     return found | ({"note": note} if (note := read_note(folder)) else {})
