@@ -84,7 +84,7 @@ def study(runs: Sequence[Run], ask: Ask | None = None) -> Comparison:
     same_test(done)
     metric = metric_of(done, ask.metric, ask.rule)
     _known(ask.by, done)
-    without = {run.id for run in done if run.metric(metric, ask.rule) is None}
+    without = {run.id for run in done if run.value(metric, ask.rule) is None}
     counted = [run for run in done if run.id not in without]
     same_judge(counted, metric)
     measure = counted[0].measure(metric) if counted else legacy_measure(metric or "accuracy")

@@ -45,8 +45,7 @@ class Group:
 
     def score(self, run: Run, metric: str) -> float | None:
         """A metric of one of its runs by the group's rule."""
-        found = run.metric(metric, self.rule_asked)
-        return None if found is None else found.value
+        return run.value(metric, self.rule_asked)
 
     def values(self, metric: str) -> list[float]:
         """One value a result, in order of the seeds."""

@@ -46,8 +46,8 @@ def fact(run: Run, key: str) -> Any:
         return own[key]
     if key in run.choices:
         return run.choices[key]
-    if (score := run.metric(key)) is not None:
-        return score.value
+    if (score := run.value(key)) is not None:
+        return score
     value = run.setting(key)
     return None if isinstance(value, Mapping) else value
 

@@ -192,15 +192,23 @@ class Run:
 
     def metric(self, name: str, rule: str = "") -> Metric | None:
         """A metric by its bare name and a rule, its headline's if none is asked for."""
-        rule = rule or self.rule
-        found = self.document["metrics"].get(rule, {})
-        full = next((full for full in (self.part + name, name) if full in found), None)
-        return None if full is None else self._metric(full, rule, found[full], found.get(full + HALF))
+        rule, value = rule or self.rule, self.value(name, rule)
+        if value is None:
+            return None
+        found = self.document["metrics"][rule]
+        full = self.part + name if self.part + name in found else name
+        return self._metric(full, rule, value, found.get(full + HALF))
+
+    def value(self, name: str, rule: str = "") -> float | None:
+        """The value of a metric alone."""
+        found: Mapping[str, float] = self.document["metrics"].get(rule or self.rule, {})
+        value = found.get(self.part + name)
+        return found.get(name) if value is None else value
 
     def names(self, rule: str = "") -> list[str]:
         """Bare names of the metrics of a rule."""
-        found = self.document["metrics"].get(rule or self.rule, {})
-        return [bare(name) for name in found if name.startswith(PARTS) and not name.endswith(HALF)]
+        found, start = self.document["metrics"].get(rule or self.rule, {}), len(self.part)
+        return [name[start:] for name in found if name.startswith(self.part) and not name.endswith(HALF)]
 
     def scores(self, rule: str = "") -> Scores:
         """All metrics of a rule."""
@@ -211,7 +219,7 @@ class Run:
         step = self.document["metrics"].get(rule, {}).get(STEP)
         return None if step is None else int(step)
 
-    @property
+    @cached_property
     def part(self) -> str:
         """`test/` or `val/`: which part of the target was scored."""
         name = (self.document.get("headline") or {}).get("name", "")
@@ -234,7 +242,7 @@ class Run:
         n, measure = head.get("n") or 0, self.measure(name)
         ends = (self.document.get("intervals") or {}).get(rule, {}).get(full)
         rows = n > 0 and measure.is_share and str(head.get("over") or "").startswith(OVER_ROWS)
-        of_right: bool = rows and _counts_right_rows(name, value, n, stated=ends is not None)
+        of_right = bool(rows) and _counts_right_rows(name, value, n, stated=ends is not None)
         low, high = ends or _around(value, half, n if of_right else 0)
         return Metric(name, value, low, high, n, measure, 1 / n if of_right else 0.0)
 
@@ -247,7 +255,7 @@ def _counts_right_rows(name: str, value: float, n: int, *, stated: bool) -> bool
     it is a whole number of rows."""
     if not stated:
         return name in legacy_measures.OF_RIGHT_ROWS and 0 <= value <= 1
-    return abs(value * n - round(value * n)) < 1e-6 * n**0.5
+    return abs(value * n - round(value * n)) < 1e-3
 
 
 def _around(value: float, half: float | None, rows: int) -> tuple[float, float]:

@@ -61,7 +61,7 @@ def _seeds(
 def _spread(groups: Sequence[Group], metric: str, history: Iterable[Run]) -> tuple[float, int]:
     """How far seeds moved the metric of other runs, with as many labels where there are such, and of how many runs."""
     first = groups[0].counted[0]
-    done = [run for run in history if run.is_done and run.metric(metric) is not None]
+    done = [run for run in history if run.is_done and run.value(metric) is not None]
     same = [run for run in done if run_labels.tested(run) == run_labels.tested(first)]
     labels = {run.cost.get("labels") for group in groups for run in group.counted}
     for kept in ([run for run in same if run.cost.get("labels") in labels], same):

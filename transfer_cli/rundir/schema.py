@@ -11,6 +11,7 @@ from typing import Any
 Json = Any
 Check = Callable[[Json, str], None]
 DEEPEST = 24  # levels of a document
+NUMBERS = (int, float)
 LARGEST = 1 << 62  # of a whole number
 STATES = ("running", "done", "failed", "interrupted", "died", "waiting", "to do")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -42,7 +43,8 @@ def identifier(value: Json, where: str) -> None:
 def number(value: Json, where: str) -> None:
     """A finite number that a float can hold."""
     kind = type(value)
-    _want((kind is float and isfinite(value)) or (kind is int and -LARGEST < value < LARGEST), where, "not a number")
+    if not ((kind is float and isfinite(value)) or (kind is int and -LARGEST < value < LARGEST)):
+        raise Wrong(f"{where[:60]}: not a number")
 
 
 def whole(value: Json, where: str) -> None:
@@ -70,6 +72,14 @@ def optional(check: Check) -> Check:
             check(value, where)
 
     return checked
+
+
+def numbers(value: Json, where: str) -> None:
+    """An object of finite numbers."""
+    _want(isinstance(value, dict), where, "not an object")
+    for item in value.values():
+        if type(item) is not float or not isfinite(item):
+            number(item, where)
 
 
 def mapping(check: Check, *, key: Check | None = None) -> Check:
@@ -109,14 +119,16 @@ def record(entries: Mapping[str, Check], required: tuple[str, ...] = ()) -> Chec
 def tree(value: Json, where: str, depth: int = 0) -> None:
     """Anything JSON holds, not too deep, its numbers finite."""
     _want(depth < DEEPEST, where, "nested too deep")
-    if isinstance(value, dict):
-        for item in value.values():
+    if type(value) is not dict and type(value) is not list:
+        if type(value) in NUMBERS:
+            number(value, where)
+        return
+    for item in value.values() if type(value) is dict else value:
+        kind = type(item)
+        if kind is dict or kind is list:
             tree(item, where, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            tree(item, where, depth + 1)
-    elif type(value) in (int, float):
-        number(value, where)
+        elif kind in NUMBERS:
+            number(item, where)
 
 
 def branch(value: Json, where: str) -> None:
@@ -181,7 +193,7 @@ RESULTS = record(
         "choices": mapping(text),
         "config": branch,
         "stages": sequence(STAGE),
-        "metrics": mapping(mapping(number), key=printable),
+        "metrics": mapping(numbers, key=printable),
         "measures": mapping(MEASURE),
         "intervals": mapping(mapping(pair), key=printable),
         "headline": optional(HEADLINE),
