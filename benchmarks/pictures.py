@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
+from transfer_cli.data.tasks import Classification
 
 from transfer_cli.contracts import MethodInputs
-from transfer_cli.data.tasks import Classification
 from transfer_cli.engine.feature_cache import FeatureCache
 from transfer_cli.engine.timing import pixels
 from transfer_cli.methods.linear_probe import LinearProbe
@@ -115,7 +115,7 @@ def probing(folder: Path) -> Step:
     net, rows = nets.build(RESNET20), loader(RESNET20, "none")
     task = Classification([str(label) for label in range(CLASSES)])
     task.prepare(net)
-    rows._features = FeatureCache(folder, "fp32", {"hub": 0, "features": ""})
+    rows._features = FeatureCache(folder, "fp32", {"versions": [], "features": ""})
     given: Any = MethodInputs(net=net, tasks={"target": task})
     return lambda: LinearProbe(given, l2=1.0).finish({"target": rows})
 

@@ -13,7 +13,7 @@ import pytest
 import transfer_cli
 from transfer_cli.errors import ConfigError
 from transfer_cli.plan import code_hash
-from transfer_cli.plan.code_hash import closure_of, hash_of, is_engine, named
+from transfer_cli.plan.code_hash import closure_of, has_version, hash_of, named
 from transfer_cli.plan.tokens import source_hash
 
 PACKAGE = Path(transfer_cli.__file__).parent
@@ -31,7 +31,7 @@ LEAVES = sorted(
     path
     for folder in ("methods", "losses", "models", "predictors", "metrics", "data")
     for path in (PACKAGE / folder).glob("*.py")
-    if not is_engine(path)
+    if not has_version(path)
 )
 
 SOURCE = '''
@@ -259,7 +259,7 @@ def test_every_module_that_runs_is_in_the_closure_or_the_hub() -> None:
     missed = {}
     for name, path in names.items():
         known = {str(PACKAGE.parent / part) for part in code_parts([path])}
-        missed[name] = [file for file in loaded[name] if file not in known and not is_engine(Path(file))]
+        missed[name] = [file for file in loaded[name] if file not in known and not has_version(Path(file))]
     assert {name: files for name, files in missed.items() if files} == {}
 
 

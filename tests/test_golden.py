@@ -15,7 +15,7 @@ from transfer_cli.cli.main import main
 from transfer_cli.engine import stage
 from transfer_cli.engine.stage_context import Job
 from transfer_cli.plan import code_hash
-from transfer_cli.plan.code_hash import PACKAGE, is_engine
+from transfer_cli.plan.code_hash import PACKAGE, has_version
 
 WORDS = (
     "data=digits", "source=digits", "trainer=tiny", "runtime=cpu", "runtime.threads=1", "model.precision=fp32",
@@ -183,7 +183,7 @@ class Watched:
             sys.setprofile(None)
             threading.setprofile(None)
         ours = {Path(file) for file in files if Path(file).is_relative_to(PACKAGE)}
-        uncovered = {_name(file) for file in ours if not is_engine(file)} - self.covered[job.spec["code"]["files"]]
+        uncovered = {_name(file) for file in ours if not has_version(file)} - self.covered[job.spec["code"]["files"]]
         self.ran[job.name] = {_name(file) for file in ours}
         assert uncovered <= ELSEWHERE.keys(), f"{job.name}: not in its key: {uncovered}"
 

@@ -117,7 +117,11 @@ class Run:
     @property
     def is_readable(self) -> bool:
         """Whether its settings are known: false of a run that is unreadable, or died before it wrote them."""
-        return self.status != UNREADABLE and bool(self.config)
+        return bool(self.config)
+
+    @property
+    def is_unreadable(self) -> bool:
+        return self.status == UNREADABLE
 
     @property
     def is_done(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from transfer_cli.analysis.metric import Metric, bare
 from transfer_cli.analysis.results import Run
-from transfer_cli.rundir.runs import folders, summary
+from transfer_cli.rundir.runs import UNREADABLE, folders, summary
 
 Json = Mapping[str, Any]
 
@@ -37,6 +37,10 @@ class Sweep:
     words: tuple[str, ...]
     rows: tuple[SweepRow, ...]
     fault: str = ""
+
+    @property
+    def is_unreadable(self) -> bool:
+        return self.status == UNREADABLE
 
     @classmethod
     def of(cls, found: Json) -> Self:

@@ -5,12 +5,13 @@ import shlex
 from dataclasses import replace
 
 from transfer_cli.analysis.sweeps import Sweep, of_record
-from transfer_cli.cli.options import Options
-from transfer_cli.cli.run import compute, plan_all
 from transfer_cli.config.compose import load
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.report.screen import Screen
-from transfer_cli.rundir.runs import UNREADABLE, started
+from transfer_cli.rundir.runs import started
+from transfer_cli.runner.compute import compute
+from transfer_cli.runner.options import Options
+from transfer_cli.runner.plan_preview import plans_to_run
 from transfer_cli.runner.run_selection import one
 from transfer_cli.safe import safe
 
@@ -19,29 +20,28 @@ def main(options: Options) -> int:
     """Goes on with one unfinished run or sweep; a finished one has nothing to do. Raises ConfigError for several."""
     record = started(options.runs, _asked(options))
     screen, found = Screen.of(options), of_record(record)
-    name, rows = (
-        f"run {safe(found.id)}",
-        [row.words for row in found.rows] if isinstance(found, Sweep) else [found.words],
-    )
-    if found.status == UNREADABLE or not rows or not all(rows):
+    name = f"run {safe(found.id)}"
+    rows = [row.words for row in found.rows] if isinstance(found, Sweep) else [found.words]
+    if found.is_unreadable or not rows or not all(rows):
         why = found.fault or "it left no words"
         raise ConfigError(Fault(name, f"cannot be resumed: {why}", do="transfer run WORDS"))
-    _only_plugins(options, found.id, {word for words in rows for word in words})
+    _check_plugins(options, found.id, {word for words in rows for word in words})
     if found.status == "done":
         screen.note(f"{found.id} is finished: nothing to do")
         return 0
     if any("***" in word for words in rows for word in words):
         raise ConfigError(Fault(name, "a secret was left out of its words; give them again"))
     if record.get("search"):
-        from transfer_cli.runner.search import resumed, search
+        from transfer_cli.runner import search
 
-        return search(resumed(options, record), screen)
+        return search.search(search.resumed(options, record), screen)
     if record.get("advise"):
-        from transfer_cli.cli import advise
+        from transfer_cli.runner import advise
 
-        return advise.main(advise.resumed(options, record))
+        return advise.advise(advise.resumed(options, record), screen)
     configs = [load(words, config_dirs=options.config_dirs) for words in rows]
-    return compute(plan_all(configs, options), replace(options, multirun=isinstance(found, Sweep)), screen)
+    plans = plans_to_run(configs, options, screen)
+    return compute(plans, replace(options, multirun=isinstance(found, Sweep)), screen) if plans else 0
 
 
 def _asked(options: Options) -> str:
@@ -52,7 +52,7 @@ def _asked(options: Options) -> str:
     return one(options.runs, query) if query else (options.args or ("last",))[0]
 
 
-def _only_plugins(options: Options, name: str, words: set[str]) -> None:
+def _check_plugins(options: Options, name: str, words: set[str]) -> None:
     """The run's own words decide, but a package that a record names is loaded only if the user names it, too."""
     for word in sorted(word for word in words - set(options.words) if word.startswith("plugins=")):
         do = f"say it, too: transfer resume {safe(name)} {shlex.quote(safe(word))}"

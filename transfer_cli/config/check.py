@@ -5,33 +5,30 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from transfer_cli.config import signatures
+from transfer_cli.config.binding import Binder
 from transfer_cli.config.signatures import PACKAGE, Param, Signature, signature_of
-from transfer_cli.config.synonyms import KEYS
-from transfer_cli.config.values import dotted, fit, look, plain, seconds
-from transfer_cli.errors import ConfigError, Fault, nearest
+from transfer_cli.config.values import seconds
+from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.extras import absent
 
 Json = dict[str, Any]
-NODES = ("data", "source", "model", "evaluate", "trainer", "runtime")
+NODES = ("data", "source", "model", "task", "evaluate", "trainer", "runtime")
 INPUTS = {"tokenizer": "Tokens", "width": "Vectors"}  # the key that tells an input of texts or vectors from pictures
-SHOWN = 8  # allowed names in a line; more are left to `nearest`
 
 
 def settings(name: str) -> dict[str, Param]:
     """Parameters of a fixed node: Root, Expect, Stage, Loader, Model, Input, Trainer, Evaluate, Runtime or View."""
     homes = {"Trainer": "engine/settings.py", "Evaluate": "engine/settings.py", "Runtime": "engine/settings.py"}
-    home = homes.get(name, "data/open.py" if name == "View" else "config/nodes.py")
+    home = homes.get(name, "data/view.py" if name == "View" else "config/nodes.py")
     return signature_of(PACKAGE / home, name).params
 
 
-class Checker:
-    """One pass over a configuration. `typed` are the values of the user's words as text, `before` the values without
-    these words, `origin` names the file that set a key."""
+class Checker(Binder):
+    """One pass over a configuration."""
 
     def __init__(self, typed: Mapping[str, str], before: Json, origin: Callable[[str], str | None]) -> None:
-        self.typed, self.before, self.origin = typed, before, origin
+        super().__init__(typed, before, origin)
         self.plugins: tuple[str, ...] = ()
-        self.faults: list[Fault] = []
 
     def config(self, values: Json) -> Json:
         """The whole configuration, filled and coerced; look at `faults` before using it."""
@@ -53,19 +50,21 @@ class Checker:
         if not isinstance(stages, list):
             return
         if not stages or stages[-1] != "evaluate" or len(set(map(str, stages))) < len(stages):
-            self._fault("stages", "wants different names, evaluate last", stages)
+            self.fault("stages", "wants different names, evaluate last", stages)
         for name in stages:
             if name != "evaluate" and not isinstance(values.get(str(name)), dict):
-                self._fault("stages", f"{name} has no method; say {name}=METHOD", stages)
+                self.fault("stages", f"{name} has no method; say {name}=METHOD", stages)
 
     def _node(self, key: str, node: Any) -> Json:
         if not isinstance(node, dict):
-            self._fault(key, "wants settings", node)
+            self.fault(key, "wants settings", node)
             return {}
         if key in ("data", "source"):
             return self._data(key, node)
         if key == "model":
-            return self._model(node)
+            return self.model(node)
+        if key == "task":
+            return self._task(node)
         if key == "trainer":
             return self.bind(settings("Trainer"), node, key, key)
         if key == "runtime":
@@ -81,7 +80,8 @@ class Checker:
             return node
         return {"family": family, **self.bind(own | settings("View"), _without(node, "family"), key, str(family))}
 
-    def _model(self, node: Json) -> Json:
+    def model(self, node: Json) -> Json:
+        """The node of a model."""
         own = self._params("model", "model", "family", node)
         if own is None:
             return node
@@ -97,15 +97,24 @@ class Checker:
         made = self.bind(settings("Input"), node, "model.input", "the input of a model")
         if len(self.faults) == before:
             if made["crop"] > made["size"]:
-                self._fault("model.input.crop", f"allowed 1 to size, {made['size']}", made["crop"])
+                self.fault("model.input.crop", f"allowed 1 to size, {made['size']}", made["crop"])
             for name in ("mean", "std"):
                 if len(made[name]) == 1 and made["channels"] == 3:  # grey's number, said of colour
                     made[name] = made[name] * 3
                 if len(made[name]) != made["channels"]:
-                    self._fault(f"model.input.{name}", f"wants one number a channel, {made['channels']}", made[name])
+                    self.fault(f"model.input.{name}", f"wants one number a channel, {made['channels']}", made[name])
         if made["interpolation"] == "bilinear":  # said only where it is another, which keeps older keys of stages
             del made["interpolation"]
         return made
+
+    def _task(self, node: Json) -> Json:
+        if "task" not in node:
+            self.fault("task", f"settings of a task that is not named; say task=NAME task.{next(iter(node))}=...", None)
+            return node
+        own = self._params("task", "task", "task", node)
+        if own is None:
+            return node
+        return {"task": node["task"], **self.bind(own, _without(node, "task"), "task", str(node["task"]))}
 
     def _evaluate(self, node: Json) -> Json:
         made = self.bind(settings("Evaluate"), _without(node, "predictor"), "evaluate", "evaluate")
@@ -125,7 +134,7 @@ class Checker:
             if isinstance(made["max_time"], str):
                 seconds(made["max_time"])
         except ValueError as error:
-            self._fault("runtime.max_time", str(error), made["max_time"])
+            self.fault("runtime.max_time", str(error), made["max_time"])
         return made
 
     def _stage(self, key: str, node: Json) -> Json:
@@ -141,8 +150,19 @@ class Checker:
         trainer = self.bind(settings("Trainer"), made["trainer"], f"{key}.trainer", "trainer", fill=False)
         feed = {name: Param(name, "dict") for name in streams}
         feeds = self.bind(feed, made["feeds"], f"{key}.feeds", f"{method} (a stream)", fill=False)
-        feeds = {name: self.bind(settings("Loader"), f, f"{key}.feeds.{name}", "a stream") for name, f in feeds.items()}
+        feeds = {name: {} for name, stream in streams.items() if stream["sampler"]} | feeds
+        feeds = {name: self._feed(f"{key}.feeds.{name}", streams.get(name, {}), feed) for name, feed in feeds.items()}
         return {"method": method, **made, "trainer": trainer, "feeds": feeds}
+
+    def _feed(self, key: str, stream: Json, node: Any) -> Json:
+        """Settings of a stream: those of every stream, and beside them those of its sampler."""
+        sampler = node.get("sampler") or stream.get("sampler") if isinstance(node, dict) else None
+        if not sampler:
+            return self.bind(settings("Loader"), node, key, "a stream")
+        own = self._params("sampler", key, "sampler", node | {"sampler": sampler})
+        if own is None:
+            return dict(node)
+        return self.bind(settings("Loader") | own, node | {"sampler": sampler}, key, str(sampler))
 
     def _params(self, group: str, key: str, field: str, node: Json) -> dict[str, Param] | None:
         """Settings of the class that `node[field]` names; None with a fault if there is none."""
@@ -160,70 +180,6 @@ class Checker:
             )
             return None
 
-    def bind(self, params: Mapping[str, Param], node: Any, at: str, owner: str, *, fill: bool = True) -> Json:
-        """Values of one node against its parameters; what is absent gets the default if `fill`."""
-        made: Json = {}
-        if not isinstance(node, dict):
-            self._fault(at, "settings as {key: value}", node)
-            node = {}
-        for name, value in node.items():
-            if param := params.get(str(name)):
-                made[param.name] = self._value(param, value, dotted(at, param.name))
-            else:
-                self._unknown(str(name), params, at, owner)
-        for param in params.values() if fill else ():
-            if param.required and param.name not in node:
-                self._fault(dotted(at, param.name), f"has no value; wants {param.allowed()}", None)
-            if param.name not in made:
-                made[param.name] = _copy(param.default)
-        return made
-
-    def _value(self, param: Param, value: Any, key: str) -> Any:
-        if param.kind == "str" and key in self.typed and isinstance(value, int | float):
-            return self.typed[key]  # 010 or 1e3 after a key that wants text is text
-        try:
-            return fit(param, value)
-        except ValueError:
-            near = nearest(str(value), [str(c) for c in param.choices]) if param.choices else None
-            now = self._now(key)
-            text = param.allowed() if len(param.choices) <= SHOWN else "not one of the names"
-            text += "" if now is None or now == value else f", now {plain(now)}"
-            shown = self.typed.get(key, plain(value))
-            self.faults.append(Fault(key, text, shown, tuple(map(str, param.choices)), near, see=self._where(key)))
-            return value
-
-    def _by_word(self, key: str) -> bool:
-        return any(f"{key}.".startswith(f"{word}.") or word.startswith(f"{key}.") for word in self.typed)
-
-    def _now(self, key: str) -> Any:
-        """The value the key would have without the word; None when no word is to blame."""
-        return look(self.before, key) if self._by_word(key) else None
-
-    def _unknown(self, name: str, params: Mapping[str, Param], at: str, owner: str) -> None:
-        key = dotted(at, name)
-        near = KEYS.get(name) if KEYS.get(name) in params else nearest(name, list(params))
-        hint = None
-        if near:
-            now = look(self.before, dotted(at, near))
-            now = params[near].default if now is None else now
-            hint = f"{near} ({params[near].allowed()}" + (f", now {plain(now)})" if now is not None else ")")
-        see = self._where(key)
-        if not near and params:
-            see = "; ".join(filter(None, [f"keys: {', '.join(params)}", see]))
-        self.faults.append(Fault(key, f"{owner} has no such key", None, tuple(params), hint, see=see))
-
-    def _fault(self, key: str, text: str, value: Any) -> None:
-        shown = None if value is None else self.typed.get(key, plain(value))
-        self.faults.append(Fault(key, text, shown, see=self._where(key)))
-
-    def _where(self, key: str) -> str | None:
-        place = None if self._by_word(key) else self.origin(key)
-        return place and f"in {place}"
-
 
 def _without(node: Json, name: str) -> Json:
     return {key: value for key, value in node.items() if key != name}
-
-
-def _copy(value: Any) -> Any:
-    return type(value)(value) if isinstance(value, dict | list) else value

@@ -110,12 +110,21 @@ def _option(word: str, value: str, search: Sequence[Path], plugins: Sequence[str
         return value, {}
     if group == "data" and (is_path(value) or on_disk(value)):
         return _own_data(word, value)
-    known = options(group, search)
     if group == "model":
-        if settings := families.chosen(word, value, known, search, plugins):
-            return settings.pop("option"), settings
-        known = known + [name for option in known for name in families.bare(option, search, plugins)]
-    raise unknown(word, value, known)
+        return model_option(word, value, search, plugins)
+    raise unknown(word, value, options(group, search))
+
+
+def model_option(word: str, value: str, search: Sequence[Path], plugins: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Option of the group model that `value` names, itself or through its family, and its settings. Raises ConfigError
+    that blames `word`."""
+    if find_option("model", value, search):
+        return value, {}
+    known = options("model", search)
+    if settings := families.chosen(word, value, known, search, plugins):
+        return settings.pop("option"), settings
+    names = known + [name for option in known for name in families.bare(option, search, plugins)]
+    raise ConfigError(Fault(word, "unknown", value, tuple(names), nearest(value, names), see="see transfer list model"))
 
 
 def _own_data(word: str, value: str) -> tuple[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from transfer_cli.errors import ConfigError, Fault
 
 PACKAGE = Path(__file__).parents[1]
 # defaults of contracts.Stream
-STREAM = {"labelled": True, "views": ["train"], "part": "train", "side": "", "optional": False}
+STREAM = {"labelled": True, "views": ["train"], "part": "train", "side": "", "optional": False, "sampler": ""}
 
 
 class Module:

@@ -81,6 +81,26 @@ def load_stored(values: Json, plugins: Sequence[str] = ()) -> Json:
     return values
 
 
+def model_named(
+    name: str, search: Sequence[Path], plugins: Sequence[str], settings: Json | None = None, key: str = "model"
+) -> Json:
+    """The checked node of a model by its name, as after `model=`, with `settings` laid over it; `key` is the setting
+    that names it. Raises ConfigError."""
+    from transfer_cli.config import merge
+    from transfer_cli.config.check import Checker
+    from transfer_cli.config.choices import model_option
+
+    option, own = model_option(key, name, search, plugins)
+    values = merge.composed({"model": option}, search)
+    merge.overlay(values, "model", own | (settings or {}))
+    checker = Checker({}, {}, lambda key: None)
+    checker.plugins = tuple(plugins)
+    model = checker.model(values["model"])
+    if checker.faults:
+        raise ConfigError(*checker.faults)
+    return model
+
+
 def _joined(errors: Sequence[TransferError]) -> TransferError:
     """One error with every fault once; a fault of the words decides the exit code before one of data."""
     kind = next((type(error) for error in errors if error.code == ConfigError.code), type(errors[0]))

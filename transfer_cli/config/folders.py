@@ -10,7 +10,7 @@ from pathlib import Path
 from transfer_cli.errors import ConfigError, Fault
 
 ROOT = "transfer.yaml"  # not config.yaml: a foreign ./conf/config.yaml must not be taken for ours
-GROUPS = ("strategy", "data", "model", "method", "predictor", "trainer", "runtime", "experiment")
+GROUPS = ("strategy", "data", "model", "task", "method", "predictor", "trainer", "runtime", "experiment")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

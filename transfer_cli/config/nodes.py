@@ -1,5 +1,5 @@
 """Settings of the configuration itself, as signatures that check.py reads: the root, a stage's reserved keys, a model's
-input. Trainer, evaluate and runtime stand in engine/settings.py, views of data in data/open.py."""
+input. Trainer, evaluate and runtime stand in engine/settings.py, views of data in data/view.py."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -40,19 +40,23 @@ class Expect:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Reserved keys of every stage. `seed` null and `same`: the run's. `trainer` and `feeds` change this stage only."""
+    """Reserved keys of every stage. `seed` null and `same`: the run's. `trainer` and `feeds` change this stage only.
+    `marks` T: so many evenly spaced snapshots are handed on and scored, the last of them the final one."""
 
     seed: Annotated[int, Range(0)] | Literal["same"] | None = None
     rule: Rule = "final"
     trainer: dict[str, Any] = field(default_factory=dict)
     feeds: dict[str, Any] = field(default_factory=dict)
+    marks: Annotated[int, Range(1)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loader:
-    """Settings of one stream of a method. `batch` null: the trainer's."""
+    """Settings of one stream of a method. `batch` null: the trainer's. `sampler` decides which rows make a batch, null:
+    every row once an epoch, in random order; its own settings stand beside it."""
 
     batch: Annotated[int, Range(1)] | None = None
+    sampler: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,14 +16,17 @@ from transfer_cli.config.syntax import Param as Param
 from transfer_cli.errors import ConfigError, Fault, nearest
 from transfer_cli.plugins import camel
 
-FOLDERS = {"method": "methods", "data": "data/readers", "model": "models", "predictor": "predictors"}
+FOLDERS = {
+    "method": "methods", "data": "data/readers", "model": "models", "predictor": "predictors", "task": "tasks",
+    "scoring": "scoring", "head": "heads", "kind": "kinds", "sampler": "samplers",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Signature:
     """What a class takes and says of itself. `streams` {name: {labelled, views, part, ...}}; `steps`, `coupled`,
-    `tasks`, `classes`, `extra` as in contracts.Method; `flags` are its other literal class attributes; `doc` the first
-    line of its docstring."""
+    `needs`, `classes`, `extra`, `parents` as in contracts.Method; `flags` are its other literal class attributes; `doc`
+    the first line of its docstring."""
 
     path: Path
     name: str
@@ -32,9 +35,10 @@ class Signature:
     streams: dict[str, dict[str, Any]] = field(default_factory=dict)
     steps: bool = True
     coupled: bool = False
-    tasks: tuple[str, ...] = ("classify", "language")
+    needs: tuple[str, ...] = ("loss",)
     extra: str = ""
     classes: str = "same"
+    parents: tuple[str, ...] = ()
     flags: dict[str, Any] = field(default_factory=dict)
 
 
@@ -53,22 +57,36 @@ def signature(group: str, stem: str, plugins: Sequence[str] = ()) -> Signature:
     return _signature(group, stem, tuple(plugins))
 
 
+def find_signature(group: str, stem: str, plugins: Sequence[str] = ()) -> Signature | None:
+    """The same, None where no file has that name."""
+    path = _file(group, stem, tuple(plugins))
+    return signature_of(path, camel(stem)) if path else None
+
+
 @cache
 def _signature(group: str, stem: str, plugins: tuple[str, ...]) -> Signature:
-    folders = [PACKAGE / FOLDERS[group]]
-    for place in map(package_dir, plugins):
-        folders += [place / FOLDERS[group], place]
+    if path := _file(group, stem, plugins):
+        return signature_of(path, camel(stem))
+    known = stems(group, plugins)
+    raise ConfigError(Fault(group, "no such file", stem, tuple(known), nearest(stem, known)))
+
+
+def stems(group: str, plugins: Sequence[str] = ()) -> list[str]:
+    """Names of the files of a group that hold a class of their name, ours first."""
+    files = [path for folder in _folders(group, plugins) for path in sorted(folder.glob("[!_]*.py"))]
+    return [path.stem for path in files if f"class {camel(path.stem)}" in path.read_text()]
+
+
+def _file(group: str, stem: str, plugins: Sequence[str]) -> Path | None:
     # a name is an identifier, so it cannot leave its folder
-    for path in [folder / f"{stem}.py" for folder in folders if stem.isidentifier()]:
-        if path.is_file():
-            return signature_of(path, camel(stem))
-    stems = [
-        p.stem
-        for folder in folders
-        for p in sorted(folder.glob("[!_]*.py"))
-        if f"class {camel(p.stem)}" in p.read_text()
-    ]
-    raise ConfigError(Fault(group, "no such file", stem, tuple(stems), nearest(stem, stems)))
+    files = [folder / f"{stem}.py" for folder in _folders(group, plugins)] if stem.isidentifier() else []
+    return next((path for path in files if path.is_file()), None)
+
+
+def _folders(group: str, plugins: Sequence[str]) -> list[Path]:
+    """Where files of a group lie: in our folder, in that of each plugin package, and in the package itself."""
+    beside = [folder for place in map(package_dir, plugins) for folder in (place / FOLDERS[group], place)]
+    return [PACKAGE / FOLDERS[group], *beside]
 
 
 @cache
@@ -87,7 +105,7 @@ def signature_of(path: Path, class_name: str) -> Signature:
     flags = merged["flags"]
     doc = (ast.get_docstring(node) or "").partition("\n")[0]
     steps, coupled = bool(flags.pop("steps", True)), bool(flags.pop("coupled", False))
-    tasks = tuple(flags.pop("tasks", Signature.tasks))
+    needs, parents = tuple(flags.pop("needs", Signature.needs)), tuple(flags.pop("parents", ()))
     extra, classes = str(flags.pop("extra", "")), str(flags.pop("classes", "same"))
     params, streams = merged["params"], merged["streams"]
-    return Signature(path, class_name, params, doc, streams, steps, coupled, tasks, extra, classes, flags)
+    return Signature(path, class_name, params, doc, streams, steps, coupled, needs, extra, classes, parents, flags)

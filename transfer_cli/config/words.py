@@ -14,7 +14,7 @@ from transfer_cli.config.synonyms import SYNONYMS
 from transfer_cli.errors import ConfigError, Fault, nearest
 
 STAGES = ("pretrain", "align", "fine_tune")
-CHOICES = ("data", "strategy", "source", "model", *STAGES, "predictor", "trainer", "runtime", "experiment")
+CHOICES = ("data", "strategy", "source", "model", "task", *STAGES, "predictor", "trainer", "runtime", "experiment")
 VALUES = ("weights", "seed", "stages", "oracle", "plugins", "expect", "evaluate")
 LITERAL = ("data", "source", "weights")  # values that may be paths
 KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_-]+)*")

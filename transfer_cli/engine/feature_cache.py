@@ -21,7 +21,7 @@ class FeatureCache:
 
     def __init__(self, folder: Path, precision: str, code: dict[str, Any]) -> None:
         self.folder, self.precision = folder, precision
-        self.code = [code["hub"], code["features"]]
+        self.code = [code["versions"], code["features"]]
 
     def __call__(self, loader: StepLoader, net: Any) -> tuple[Tensor, Tensor]:
         device = loader.items.labels.device

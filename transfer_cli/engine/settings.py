@@ -1,7 +1,7 @@
 """Trainer, evaluation and runtime settings: the keys, types, ranges and defaults of their YAML groups. No torch."""
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
 from transfer_cli.ranges import Range
 
@@ -27,13 +27,15 @@ class Trainer:
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
     """Which part of the target is scored, and how: `part` val is for what chooses by it. `way` null: every class at
-    once; else episodes of `way` classes."""
+    once; else episodes of `way` classes. `views`: what is scored besides all rows of the part: domains, classes, or
+    {classes: [[0, 1], [2, 3]]}, fgsm, pgd or {attack: pgd, eps: 0.1, steps: 10}."""
 
     part: Literal["test", "val"] = "test"
     way: Annotated[int, Range(2)] | None = None
     shots: Annotated[int, Range(1)] = 5
     queries: Annotated[int, Range(1)] = 15
     draws: Annotated[int, Range(1)] = 600
+    views: list[str | dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

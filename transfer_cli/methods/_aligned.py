@@ -39,7 +39,7 @@ class Aligned(Method):
         "few": Stream(side="target", optional=True),
     }
     coupled = True
-    tasks = ("classify",)
+    needs = ("classes",)
 
     def __init__(self, given: MethodInputs) -> None:
         super().__init__()

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 
 from transfer_cli.contracts import Batch, Inputs, Method, MethodInputs, joined
 from transfer_cli.errors import ConfigError, Fault
-from transfer_cli.models.backbone import InputSpec
+from transfer_cli.kinds.pictures import InputSpec
 
 
 class Pretext(Method):
     """The net learns from the rows of both sides, which pass through it together; of the target alone where there is no
     source. Heads made for this stay with the method: the backbone is what is handed on."""
 
-    tasks = ("classify",)
+    needs = ("classes",)
 
     def __init__(self, given: MethodInputs) -> None:
         super().__init__()

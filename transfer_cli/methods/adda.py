@@ -20,7 +20,7 @@ class Adda(Method):
 
     streams = {"source": Stream(), "target": Stream(labelled=False)}
     coupled = True
-    tasks = ("classify",)
+    needs = ("classes",)
     taught = True
 
     def __init__(

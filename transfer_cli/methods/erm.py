@@ -16,7 +16,7 @@ class Erm(Method):
     et al. 2022, arXiv:2202.10054: behind a random head the first steps spoil what the net knows of other domains."""
 
     streams = {"source": Stream()}
-    tasks = ("classify",)
+    needs = ("classes",)
 
     def __init__(self, given: MethodInputs) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Erm(Method):
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         rows = batch["source"]
-        yield Loss("net", self.task.loss(self.net(rows.inputs, self.task.head), rows), weight=self.task.weight(rows))
+        yield Loss("net", self.task.loss(self.task.forward(self.net, rows.inputs), rows), weight=self.task.weight(rows))
 
 
 def unseen(net: nn.Module) -> bool:

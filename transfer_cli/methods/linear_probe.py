@@ -18,7 +18,7 @@ class LinearProbe(Method):
 
     streams = {"target": Stream(views=("none",))}
     steps = False
-    tasks = ("classify",)
+    needs = ("classes",)
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ class Shot(Method):
 
     streams = {"target": Stream(labelled=False)}
     coupled = True
-    tasks = ("classify",)
+    needs = ("classes",)
     taught = True
 
     labels: Tensor  # pseudo-labels [N], 0 before the first renewal

@@ -16,7 +16,7 @@ class Tent(Adabn):
 
     streams = {"target": Stream(labelled=False, views=("none",))}
     steps = True
-    tasks = ("classify",)
+    needs = ("classes",)
     name = "tent"
     taught = True
 

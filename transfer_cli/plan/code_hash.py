@@ -1,8 +1,9 @@
 """The code part of a stage key: a hash of the files that decide its numbers, by what they say, not how they look.
 
-Counted: the given files and our files they import, at any depth. Ours: this package and the packages of the given
-files. Not counted: the hub (engine, contracts, net, tasks ...), which one number stands for. ENGINE_VERSION is raised
-when a golden test shows that a hub edit changed numbers; edits that change none keep every stored result."""
+Counted: the given files and our files they import, at any depth, but not what is imported for types only. Ours: this
+package and the packages of the given files. Not counted: files that every stage runs, of engine, data and nets; one
+number stands for each of these groups. The number is raised when a golden test shows that an edit changed numbers;
+edits that change none keep every stored result."""
 
 import ast
 import json
@@ -22,31 +23,36 @@ from transfer_cli.plan.tokens import source_hash
 from transfer_cli.safe import shown
 from transfer_cli.store.disk import put
 
-ENGINE_VERSION = 2
+ENGINE_VERSION = 2  # of engine, configuration, store and the files of the package's top level
+DATA_VERSION = 1  # of opening, cutting, drawing and keeping rows: files directly in data/, and fetch/, quality/
+NET_VERSION = 1  # of what a net is, whatever its family
 PACKAGE = Path(__file__).resolve().parents[1]
 # relative to the package; `__init__` files are empty (tested) but the root's version
 ENGINE_FOLDERS = ("analysis", "cli", "config", "engine", "plan", "report", "rundir", "runner", "store")
-# and every file of the package's top level
-ENGINE_FILES = (
-    "models/net.py", "models/grafts.py", "models/peft.py", "data/tasks.py", "kinds/pictures.py", "kinds/_items.py",
-    "data/placement.py",
-)  # fmt: skip
-TOKENS = 1  # raise when tokens.py changes: cached hashes are then made anew
+DATA_FOLDERS = ("data/fetch", "data/quality")
+NET_FILES = ("models/backbone.py", "models/grafts.py", "models/net.py", "models/peft.py")
+TOKENS = 2  # raise when tokens.py or what counts as an import changes: cached hashes are then made anew
 _RECENT_S = 2.0
 CACHE_FILE = "closure.json"
 Cache = dict[str, list[Any]]  # file -> [mtime_ns, size, hash, imports]
+Asked = tuple[tuple[Path, ...], frozenset[Path]]
 # closures found by this process: many runs of a sweep have the same, and a look at the files is cheaper than a search
-_FOUND: dict[tuple[Path, ...], tuple[dict[Path, str], list[tuple[int, int]]]] = {}
+_FOUND: dict[Asked, tuple[dict[Path, str], list[tuple[int, int]]]] = {}
+
+
+def versions() -> list[int]:
+    """The numbers that stand for engine, data and nets."""
+    return [ENGINE_VERSION, DATA_VERSION, NET_VERSION]
 
 
 def hash_of(closure: Mapping[Path, str]) -> str:
-    """Hash of a closure by the names and contents of its files, wherever they lie."""
-    return _hash(ENGINE_VERSION, tuple(closure.items()))
+    """Hash of a closure by the names and contents of its files, wherever they lie, and of the version numbers."""
+    return _hash(tuple(versions()), tuple(closure.items()))
 
 
 @lru_cache
-def _hash(hub: int, files: tuple[tuple[Path, str], ...]) -> str:
-    return sha256(json.dumps([hub, sorted(named(dict(files)).items())]).encode()).hexdigest()
+def _hash(numbers: tuple[int, ...], files: tuple[tuple[Path, str], ...]) -> str:
+    return sha256(json.dumps([numbers, sorted(named(dict(files)).items())]).encode()).hexdigest()
 
 
 def named(closure: Mapping[Path, str]) -> dict[str, str]:
@@ -54,13 +60,16 @@ def named(closure: Mapping[Path, str]) -> dict[str, str]:
     return {file.relative_to(import_root(file)).as_posix(): digest for file, digest in closure.items()}
 
 
-def closure_of(files: Sequence[Path], cache: Path | None = None) -> dict[Path, str]:
-    """The given files and ours that they import, at any depth, but the hub: hash by file. `cache` is a folder that
-    saves reading what did not change. Raises ConfigError if a file does not parse."""
-    asked = tuple(sorted(files))
+def closure_of(
+    files: Sequence[Path], cache: Path | None = None, *, without: frozenset[Path] = frozenset()
+) -> dict[Path, str]:
+    """The given files and ours that they import, at any depth, but those that a version number stands for: hash by
+    file. `without` are files that do not count here, though they are imported. `cache` is a folder that saves reading
+    what did not change. Raises ConfigError if a file does not parse."""
+    asked = tuple(sorted(files)), without
     if asked in _FOUND and _stamps(_FOUND[asked][0]) == _FOUND[asked][1]:
         return dict(_FOUND[asked][0])
-    found = _search(asked, cache)
+    found = _search(*asked, cache)
     stamps = _stamps(found)
     if all(abs(time.time() - changed / 1e9) > _RECENT_S for changed, _ in stamps):
         _FOUND[asked] = dict(found), stamps
@@ -77,7 +86,7 @@ def _stamps(files: Mapping[Path, str]) -> list[tuple[int, int]]:
     return found
 
 
-def _search(files: Sequence[Path], cache: Path | None) -> dict[Path, str]:
+def _search(files: Sequence[Path], without: frozenset[Path], cache: Path | None) -> dict[Path, str]:
     known = _load(cache)
     fresh = dict(known)
     found: dict[Path, str] = {}
@@ -87,7 +96,7 @@ def _search(files: Sequence[Path], cache: Path | None) -> dict[Path, str]:
     packages = {file.relative_to(import_root(file)).parts[0] for file in todo} | {PACKAGE.name}
     while todo:
         file = todo.pop()
-        if file in found or is_engine(file):
+        if file in found or file in without or has_version(file):
             continue
         found[file], imports = _facts(file, fresh)
         mine = {name for name in imports if name.partition(".")[0] in packages} - seen
@@ -98,13 +107,14 @@ def _search(files: Sequence[Path], cache: Path | None) -> dict[Path, str]:
     return found
 
 
-def is_engine(file: Path) -> bool:
-    """Whether ENGINE_VERSION stands for the file instead of its hash."""
+def has_version(file: Path) -> bool:
+    """Whether a version number stands for the file instead of its hash."""
     if not file.is_relative_to(PACKAGE):
         return False
     name = file.relative_to(PACKAGE)
-    top = len(name.parts) == 1 or name.name == "__init__.py"
-    return top or name.parts[0] in ENGINE_FOLDERS or name.as_posix() in ENGINE_FILES
+    folder = name.parent.as_posix()
+    engine = folder == "." or name.name == "__init__.py" or name.parts[0] in ENGINE_FOLDERS
+    return engine or folder in ("data", *DATA_FOLDERS) or name.as_posix() in NET_FILES
 
 
 def import_root(file: Path) -> Path:
@@ -146,15 +156,26 @@ def _facts(file: Path, cache: Cache) -> tuple[str, list[str]]:
 
 
 def _imports(tree: ast.AST, file: Path) -> Iterator[str]:
-    """Dotted names of everything imported anywhere in the file; `from a import b` may mean a file a/b."""
+    """Dotted names of everything that the file imports when it runs, anywhere in it; `from a import b` may mean a file
+    a/b."""
     package = file.relative_to(import_root(file)).with_suffix("").parts[:-1]
-    for node in ast.walk(tree):
+    for node in _running(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) - node.level + 1] if node.level else ()
             base = ".".join([*above, *([node.module] if node.module else [])])
             yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _running(tree: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a tree without what stands under `if TYPE_CHECKING:`."""
+    todo = [tree]
+    while todo:
+        node = todo.pop()
+        yield node
+        for_types = isinstance(node, ast.If) and ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING"
+        todo += node.orelse if isinstance(node, ast.If) and for_types else ast.iter_child_nodes(node)
 
 
 def _load(cache: Path | None) -> Cache:

@@ -1,24 +1,44 @@
-"""What a method asks of the stage it fills, beyond its streams: told before anything is trained."""
+"""What a method asks of the slot it fills: data, tasks, a taught net, whole batches. Checked before training."""
 
-from collections.abc import Mapping
-
-from transfer_cli.config.signatures import Signature
-from transfer_cli.errors import ConfigError, Fault
-
-
-def batches_fit(name: str, chosen: Signature, batches: Mapping[str, int], rows: Mapping[str, tuple[int, str]]) -> None:
-    """A method that compares the sides of a batch wants whole batches of both: ConfigError where `batches` of a stream
-    are larger than its `rows`, (how many, whose). Other methods, and streams of a few labels, take what is there."""
-    if not chosen.coupled:
-        return
-    for stream, (count, title) in rows.items():
-        if batches[stream] > count and not chosen.streams[stream]["optional"]:
-            text = f"{title} has {count:,} rows for {name}; allowed: 1 to {count:,}"
-            raise ConfigError(Fault("trainer.batch", text, str(batches[stream]), do=f"trainer.batch={count}"))
+from transfer_cli.errors import ConfigError, DataError, Fault
+from transfer_cli.plan.context import Context, State
+from transfer_cli.plan.plan import Json
+from transfer_cli.plan.slot import Slot
+from transfer_cli.plan.tasks import task_of
 
 
-def is_taught(name: str, method: str, chosen: Signature, *, taught: bool) -> None:
+def needs_source(context: Context, slot: Slot) -> None:
+    """Raises DataError where the method reads a source and there is none."""
+    if "source" in slot.sides.values() and context.source is None:
+        do = "source=NAME, weights=..., or strategy=scratch"
+        raise DataError(Fault(f"{slot.name}={slot.called}", "needs a source, and source is none", do=do))
+
+
+def can_learn(context: Context, slot: Slot) -> None:
+    """Raises ConfigError where the task of the data does not offer what the method needs."""
+    for side in slot.sides.values():
+        task = task_of(context.values, slot.data(context, side))
+        if not set(slot.method.needs) <= set(task.offers):
+            text = f"cannot learn {task.name}, and that is the task of {slot.data(context, side).title}"
+            raise ConfigError(Fault(slot.name, text, slot.called, do="fine_tune=full or partial"))
+
+
+def is_taught(context: Context, state: State, slot: Slot) -> None:
     """Raises ConfigError where the method adapts a net that knows the classes, and no stage before has taught it."""
-    if chosen.flags.get("taught") and not taught:
+    taught = state.classes is not None or context.inherited is not None
+    if slot.method.flags.get("taught") and not taught:
         text = "adapts a net that knows the classes, and no stage before it learns them"
-        raise ConfigError(Fault(name, text, method, do="pretrain=supervised, or weights=RUN"))
+        raise ConfigError(Fault(slot.name, text, slot.called, do="pretrain=supervised, or weights=RUN"))
+
+
+def batches_fit(context: Context, slot: Slot, streams: Json, trainer: Json) -> None:
+    """A method that compares the sides of a batch wants whole batches of both. Raises ConfigError where a stream has
+    fewer rows than its batch. Other methods, and streams of a few labels, take what is there."""
+    if not slot.method.coupled:
+        return
+    for name, stream in streams.items():
+        data, batch = slot.data(context, stream["side"]), stream.get("batch", trainer["batch"])
+        count = len(data.rows(stream["part"], labelled=stream["labelled"], seed=slot.seed(context)).index)
+        if batch > count and not slot.method.streams[name]["optional"]:
+            text = f"{data.title} has {count:,} rows for {slot.name}; allowed: 1 to {count:,}"
+            raise ConfigError(Fault("trainer.batch", text, str(batch), do=f"trainer.batch={count}"))

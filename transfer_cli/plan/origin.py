@@ -7,15 +7,12 @@ from typing import Any
 
 from transfer_cli.config import timm
 from transfer_cli.config.pretrained import HUB, folder_of, hub_file, is_folder_of_weights
-from transfer_cli.config.signatures import PACKAGE
 from transfer_cli.data.fetch.datasets import imagenet_file
 from transfer_cli.data.tokenizers import LEARNED, restore
 from transfer_cli.errors import ConfigError, Fault, StoreError
 from transfer_cli.rundir.runs import find, summary
 from transfer_cli.safe import safe
 from transfer_cli.store.store import Damaged, Store
-
-READERS = (PACKAGE / "models" / "weights.py",)  # the code that decides how a file becomes a net
 
 
 def weights_file(word: str, model: dict[str, Any], cache: Path) -> Path | None:

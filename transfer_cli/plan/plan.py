@@ -61,8 +61,10 @@ class Plan:
 
 
 def key_of(spec: Mapping[str, Any]) -> str:
-    """First 32 hex digits of sha256 over canonical JSON."""
-    return sha256(json.dumps(spec, sort_keys=True, allow_nan=False).encode()).hexdigest()[:32]
+    """First 32 hex digits of sha256 over canonical JSON. Where a parent's file lies is not in it, its content is."""
+    parents = {name: {k: v for k, v in ref.items() if k != "file"} for name, ref in spec.get("parents", {}).items()}
+    hashed = {**spec, "parents": parents} if parents else spec
+    return sha256(json.dumps(hashed, sort_keys=True, allow_nan=False).encode()).hexdigest()[:32]
 
 
 def stamp_of(path: Path) -> tuple[int, int]:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from transfer_cli.analysis.query import select
 from transfer_cli.analysis.results import Run, listing, read
-from transfer_cli.cli.options import Options
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.rundir.rundir import find, folders
+from transfer_cli.runner.options import Options
 
 
 def asked(options: Options) -> list[Path]:

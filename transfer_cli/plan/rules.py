@@ -1,0 +1,65 @@
+"""Selection rules of a stage: by which validation rows a snapshot could be chosen, and which one is handed on."""
+
+from collections.abc import Sequence
+
+from transfer_cli.errors import ConfigError, Fault
+from transfer_cli.plan.context import Context, State
+from transfer_cli.plan.plan import Json
+from transfer_cli.plan.slot import Slot
+from transfer_cli.plan.tasks import task_of
+from transfer_cli.selection_rules import LABEL_FREE
+
+
+def rules_of(context: Context, state: State, slot: Slot) -> list[str]:
+    """Rules that could choose a snapshot, but `final`: validation labels count as used only where training labels are,
+    and target rows without labels where training reads such."""
+    labelled = set(slot.labelled)
+    found = [f"{side}_val" for side in ("source", "target") if side in labelled and slot.data(context, side).has("val")]
+    if "target" not in slot.unlabelled or not context.target.has("val", labelled=False):
+        return found
+    if not _predicts_classes(context, state, slot):
+        return found
+    return [*found, *(rule for rule, source in LABEL_FREE.items() if not source or "source_val" in found)]
+
+
+def _predicts_classes(context: Context, state: State, slot: Slot) -> bool:
+    """Whether the net predicts classes in this stage: it learns them, or an earlier stage taught them."""
+    offers = task_of(context.values, context.target).offers
+    return "classes" in offers and (bool(slot.labelled) or state.classes is not None)
+
+
+def held_out(context: Context, slot: Slot, rule: str) -> Json:
+    """What a rule reads, as it stands in a key."""
+    seed = slot.seed(context)
+    if rule not in LABEL_FREE:
+        return slot.data(context, rule.removesuffix("_val")).key("val", labelled=True, seed=seed)
+    target = {"target": context.target.key("val", labelled=False, seed=seed)}
+    if not LABEL_FREE[rule]:
+        return target
+    return target | {"source": slot.data(context, "source").key("val", labelled=True, seed=seed)}
+
+
+def chosen_rule(slot: Slot, rules: Sequence[str]) -> str:
+    """The rule whose snapshot is handed on. Raises ConfigError if the stage keeps no such snapshot."""
+    rule = str(slot.node["rule"])
+    if rule in rules:
+        return rule
+    if slot.name == "pretrain" and rule == "source_val":  # the default, where nothing can be chosen by validation
+        return "final"
+    fault = "this stage keeps no such snapshot"
+    raise ConfigError(Fault(f"{slot.name}.rule", fault, rule, tuple(rules), rules[0]))
+
+
+def marks_of(slot: Slot, steps: int) -> tuple[str, ...]:
+    """Names of the evenly spaced snapshots at_1 .. at_T that `marks: T` asks for. Raises ConfigError where the stage
+    has no steps or fewer than T."""
+    marks = slot.node.get("marks")
+    if marks is None:
+        return ()
+    key = f"{slot.name}.marks"
+    if not slot.method.steps:
+        raise ConfigError(Fault(key, f"{slot.called} has no steps to take snapshots between", str(marks)))
+    if marks > steps:
+        text = f"the stage has {steps:,} steps; allowed: 1 to {steps:,}"
+        raise ConfigError(Fault(key, text, str(marks), do=f"{key}={steps}"))
+    return tuple(f"at_{number}" for number in range(1, marks + 1))

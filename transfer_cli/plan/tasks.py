@@ -1,0 +1,79 @@
+"""Which task a stage has, and what the plan must know of it: read from `tasks/<name>.py` without importing it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transfer_cli.config.signatures import PACKAGE, Signature, find_signature
+from transfer_cli.data.dataset import DataSet
+from transfer_cli.errors import ConfigError, Fault
+from transfer_cli.plan.plan import Json
+
+Values = Json  # a configuration
+
+
+@dataclass(frozen=True)
+class PlannedTask:
+    """A task by name. `head`: the name of its head in the net. `offers`: what methods may ask of it. `spec`: what of
+    it enters a key, empty where it is the data's own with the usual settings. `code`, `scoring`: files that learning
+    and judging it run."""
+
+    name: str
+    head: str
+    offers: tuple[str, ...]
+    labels: str = "human"
+    reads: tuple[str, ...] = ()
+    causal: bool = False
+    spec: Json = field(default_factory=dict)
+    code: tuple[Path, ...] = ()
+    scoring: tuple[Path, ...] = ()
+
+
+def task_of(values: Values, data: DataSet) -> PlannedTask:
+    """The task of a data set in a run: the word `task=`, else the data's own. Raises ConfigError where the data have
+    nothing to learn it from."""
+    plugins, own = tuple(values["plugins"]), data.raw.task
+    node = values.get("task") or {"task": own}
+    task = _described(str(node["task"]), node, own, plugins)
+    if task.name != own and task.labels == "human":
+        text = f"learns from labels that {data.title} does not have; its task is {own}"
+        raise ConfigError(Fault("task", text, task.name, do="leave task out"))
+    if task.reads and data.raw.kind not in task.reads:
+        text = f"reads {', '.join(task.reads)}, and {data.title} are {data.raw.kind}"
+        raise ConfigError(Fault("task", text, task.name, do="leave task out, or another data set"))
+    return task
+
+
+def _described(name: str, node: Json, own: str, plugins: Sequence[str]) -> PlannedTask:
+    found = find_signature("task", name, plugins)
+    if found is None:
+        return PlannedTask(name, name, _OFFERS.get(name, ("loss",)), causal=name == "language", scoring=_metrics(name))
+    settings = {key: value for key, value in node.items() if key != "task"}
+    usual = {param.name: param.default for param in found.params.values()}
+    changed = name != own or any(usual.get(key) != value for key, value in settings.items())
+    judge = find_signature("scoring", name, plugins)
+    return PlannedTask(
+        name,
+        head=str(_literal(found, "head", name)),
+        offers=tuple(_literal(found, "offers", ())),
+        labels=str(_literal(found, "labels", "human")),
+        reads=tuple(_literal(found, "reads", ())),
+        causal=bool(_literal(found, "causal", name == "language")),
+        spec={"task": name, **usual, **settings} if changed else {},
+        code=(found.path,),
+        scoring=(judge.path,) if judge else _metrics(name),
+    )
+
+
+def _literal(found: Signature, name: str, otherwise: Any) -> Any:
+    return found.flags.get(name, otherwise)
+
+
+# for tasks without files of their own
+_OFFERS = {"classify": ("classes", "loss")}
+_METRICS = {"language": "language.py"}
+
+
+def _metrics(name: str) -> tuple[Path, ...]:
+    return (PACKAGE / "metrics" / _METRICS.get(name, "classification.py"),)
