@@ -7,7 +7,8 @@ import torch
 
 from transfer_cli.cli.main import main
 from transfer_cli.contracts import Batch, MethodInputs, Progress
-from transfer_cli.data.tasks import Classification
+from transfer_cli.task_contracts import TaskContext
+from transfer_cli.tasks.classify import Classify
 from transfer_cli.engine.param_groups import param_groups, set_modes
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.models.net import build
@@ -27,7 +28,7 @@ def net(family="conv4", classes=CLASSES):
 
 
 def given(family="conv4", classes=CLASSES):
-    task = Classification(classes)
+    task = Classify(TaskContext(classes))
     return MethodInputs(net(family, classes), {"target": task, "source": task}, rows={"target": 30, "source": 30})
 
 

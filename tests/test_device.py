@@ -59,8 +59,8 @@ def training(items: Images, **trainer: Any) -> Training:
     method = Supervised(MethodInputs(net=net, tasks={"target": task}), mixup=0.2, ema=0.9).to(GPU)
     settings = Trainer(**{"steps": 12, "batch": 7, "lr": 0.1, **trainer})
     made = Training(method, {"target": loader(items)}, settings, seed32=1, precision="fp32", device=GPU)
-    made.waits_not = True
-    for group in made.cast.values():  # the fused kernels know no `meta`; that they read found_inf: test_loop.py
+    made.updates.runs_ahead = True
+    for group in made.groups.values():  # the fused kernels know no `meta`; that they read found_inf: test_loop.py
         group.optimizer.step = lambda: None  # type: ignore[method-assign,misc,assignment]
     return made
 
