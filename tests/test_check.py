@@ -231,7 +231,7 @@ def test_defaults_are_filled_and_a_second_check_changes_nothing() -> None:
     values, faults = checked()
     assert faults == []
     assert values["trainer"] == {f.name: f.default for f in fields(Trainer)}
-    reserved = {"seed": None, "rule": "final", "trainer": {}, "feeds": {}}
+    reserved = {"seed": None, "rule": "final", "trainer": {}, "feeds": {}, "marks": None}
     assert values["pretrain"].items() >= {"method": "supervised", "mixup": 0.0, **reserved}.items()
     assert values["source"]["family"] == "base"
     assert values["model"]["precision"] == Model(input={}).precision
@@ -241,8 +241,9 @@ def test_defaults_are_filled_and_a_second_check_changes_nothing() -> None:
 
 def test_empty_slots_have_only_reserved_keys() -> None:
     values, faults = checked(pretrain={"method": "given", "mixup": 1.0})
-    assert values["pretrain"] == {"method": "given", "seed": None, "rule": "final", "trainer": {}, "feeds": {}}
-    assert faults == ["pretrain.mixup: given has no such key; keys: seed, rule, trainer, feeds; in x.yaml"]
+    reserved = {"seed": None, "rule": "final", "trainer": {}, "feeds": {}, "marks": None}
+    assert values["pretrain"] == {"method": "given", **reserved}
+    assert faults == ["pretrain.mixup: given has no such key; keys: seed, rule, trainer, feeds, marks; in x.yaml"]
 
 
 @pytest.mark.parametrize(
