@@ -1,8 +1,9 @@
 """Runs killed with SIGKILL at random moments and started again with the same words: do they end with the bytes of a
-run that nobody disturbed?   python benchmarks/kills.py [KILLS]
+run that nobody disturbed?   python benchmarks/kills.py [KILLS [FILE]]
 
-A moment is uniform over the time the run takes undisturbed, so most kills hit a stage at work. Children are forked
-from a server that has imported torch but run no op, which makes fifty kills a matter of minutes."""
+FILE is where the results go, benchmarks/results/kills.json without it. A moment is uniform over the time the run takes
+undisturbed, so most kills hit a stage at work. Children are forked from a server that has imported torch but run no op,
+which makes fifty kills a matter of minutes. Fewer kills than strategies leave the last strategies out."""
 
 import json
 import multiprocessing
@@ -23,23 +24,27 @@ STRATEGIES = {
     "coral": ("strategy=coral", "source=digits", "model=mlp"),
     "linear_probe": ("strategy=linear_probe", "model=mlp", "fine_tune.folds=2"),
 }
-PRELOADED = ["torch._dynamo", "transfer_cli.engine.stage", "transfer_cli.cli.run", "transfer_cli.report.figures"]
+PRELOADED = [
+    "torch._dynamo",
+    "transfer_cli.engine.stage",
+    "transfer_cli.cli.run",
+    "transfer_cli.runner.single_run",
+    "transfer_cli.report.figures",
+]
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(PRELOADED)
 RESULTS = Path(__file__).parent / "results" / "kills.json"
 
 
-def main(kills: int) -> int:
+def main(kills: int, file: Path = RESULTS) -> int:
     rng = random.Random(0)
     home = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=home) as folder:
-        rows = [
-            survey(name, Path(folder) / str(number), share(kills, number), rng)
-            for number, name in enumerate(STRATEGIES)
-        ]
+        shares = {name: share(kills, number) for number, name in enumerate(STRATEGIES)}
+        rows = [survey(name, Path(folder) / name, count, rng) for name, count in shares.items() if count]
     total = {key: sum(row[key] for row in rows) for key in ("kills", "runs", "stages", "files", "differing")}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"schema": "kills/1", "strategies": rows, "total": total}, indent=1) + "\n")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps({"schema": "kills/1", "strategies": rows, "total": total}, indent=1) + "\n")
     for row in [*rows, {"strategy": "all", **total}]:
         print(
             "{strategy}: {kills} kills, {runs} runs, {stages} stages, {differing} of {files} files differ".format(**row)
@@ -54,7 +59,7 @@ def share(kills: int, number: int) -> int:
 
 def survey(name: str, folder: Path, kills: int, rng: random.Random) -> dict[str, Any]:
     """Kills runs of one strategy until `kills` have died, each run started again until it is done."""
-    assert lived(name, folder / "warm", None) == 0  # starts the server
+    assert lived(name, folder / "warm", None) == 0  # starts the server, so that the next run is timed without it
     start = time.monotonic()
     assert lived(name, folder / "whole", None) == 0
     seconds = time.monotonic() - start
@@ -83,10 +88,10 @@ def lived(name: str, runs: Path, seconds: float | None) -> int:
 
 def live(argv: list[str]) -> None:
     """In the child. Figures are left out: they are drawn from what is safe by then, and take longer than the stages."""
-    from transfer_cli.cli import run
     from transfer_cli.cli.main import main
+    from transfer_cli.runner import single_run
 
-    run.leave = lambda made: None  # type: ignore[attr-defined]
+    single_run.leave = lambda *_: None
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os._exit(main(argv))
 
@@ -117,4 +122,4 @@ def compared(row: dict[str, Any], found: dict[str, dict[str, Any]], expected: di
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 50))
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 50, *map(Path, sys.argv[2:3])))

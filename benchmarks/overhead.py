@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from transfer_cli.engine.device import autocast
+from transfer_cli.kinds.pictures import InputSpec
 from transfer_cli.models import net as nets
-from transfer_cli.models.backbone import Backbone, InputSpec
+from transfer_cli.models.backbone import Backbone
 
 HIDDEN = 64
 LINEAR = model("linear", 28, channels=1, precision="fp32")

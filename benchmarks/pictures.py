@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
+from transfer_cli.data.tasks import Classification
 
 from transfer_cli.contracts import MethodInputs
-from transfer_cli.data.tasks import Classification
 from transfer_cli.engine.feature_cache import FeatureCache
 from transfer_cli.engine.timing import pixels
 from transfer_cli.methods.linear_probe import LinearProbe

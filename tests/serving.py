@@ -14,8 +14,8 @@ from pictures import write_pictures
 
 from transfer_cli.cli.main import main
 from transfer_cli.cli.options import read
-from transfer_cli.cli.predict import answering, finished
-from transfer_cli.cli.serve import about
+from transfer_cli.runner.loaded import finished_run, load_net
+from transfer_cli.serve.about import about
 from transfer_cli.serve.answers import Answers
 from transfer_cli.serve.app import application
 from transfer_cli.serve.server import Server, listening
@@ -68,8 +68,8 @@ def a_run_of_vectors(root: Path) -> str:
 def app_of(root: Path, name: str, port: int, tell: Callable[[str], None] = print) -> Any:
     """The application for a run, as the command makes it."""
     options = read(["serve", name, "--runs", str(root / "runs")])
-    run = finished(options)
-    return application(Answers(answering(run, options)), about(run), port, tell)
+    run = finished_run(options, options.args, options.words)
+    return application(Answers(load_net(run, options, "serve")), about(run), port, tell)
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def test_the_near_source_is_taken_and_test_is_read_by_two_runs_at_the_end(
     assert found["next"] == f"transfer run {found['take']}"
     (ledger,) = Path("runs/sweeps").glob("*/sweep.json")
     rows = json.loads(ledger.read_text())["runs"]
-    tested = [row["heat"][2] is None for row in rows]
+    tested = [row["trial"][2] is None for row in rows]
     assert tested == [False] * (len(rows) - 2) + [True] * 2
     for row in rows[:-2]:
         plans = (Path("runs") / row["path"] / "plan.json").read_text()

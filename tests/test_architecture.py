@@ -1,116 +1,223 @@
-"""The arrows of ARCHITECTURE.md: who may import whom, what commands may load, how long a file may be."""
+"""The architecture of ARCHITECTURE.md: which layer may import which, no circles, what commands may load, how long
+files, classes and functions may be."""
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "transfer_cli"
 FILES = sorted(PACKAGE.rglob("*.py"))
-FREE = {
-    "errors",
-    "extras",
-    "ranges",
-    "seeds",
-    "safe",
-    "signals",
-    "plugins",
-    "rules",
-}  # stdlib only; anyone may import them
-MAY_IMPORT = {
-    **{name: set() for name in FREE},
-    "contracts": set(), "losses": {"contracts"}, "metrics": {"contracts", "losses"}, "predictors": {"contracts"},
-    "models": {"contracts"},
-    "scores": {"contracts", "losses", "predictors"},
-    "data": {"contracts", "losses", "metrics"},
-    "methods": {"contracts", "losses", "models"},
-    "config": set(),
-    "store": set(),
-    "rundir": {"store", "__init__"},
-    "plan": {"config", "data", "store", "rundir"},
-    "engine": {"contracts", "data", "losses", "models", "methods", "predictors", "metrics", "scores", "store"},
-    "explain": {"contracts", "data"},
-    "export": {"contracts", "data", "models", "store"},
-    "serve": {"data", "engine", "explain"},
-    "report": {"rundir", "store"},
-    "launch": set(),
-    "cli": {"config", "data", "engine", "explain", "export", "launch", "plan", "report", "rundir", "serve", "store",
-            "__init__"},
-    "__init__": set(), "__main__": {"cli"},
-}  # fmt: skip
-TORCH_FREE = {"config", "plan", "store", "rundir", "report", "launch", "cli"}
-WITH_TORCH = {f"data/{name}.py" for name in ("augment", "images", "items", "placed", "tasks", "texts", "vectors")}
+# From top to bottom: a file imports files of its own layer or of those below it. A name is a folder or a top-level
+# file; folders that do not exist yet are named too, so that they find their place when they come.
+LAYERS = (
+    ("__main__",),
+    ("cli",),
+    ("api",),
+    ("runner",),
+    ("serve",),
+    ("explain", "export", "report"),
+    ("analysis",),
+    ("plan",),
+    ("engine", "launch"),
+    ("methods", "scoring", "tasks", "transferability"),
+    ("data", "heads", "kinds", "models", "predictors", "samplers"),
+    ("rundir",),
+    ("store",),
+    ("config",),
+    ("metrics",),
+    ("contracts", "losses"),
+    ("__init__", "errors", "extras", "measures", "plugins", "ranges", "safe", "seeds", "selection_rules", "signals"),
+)
+DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
+TORCH = {"torch", "torchvision", "transformers"}
+TORCH_FREE = {"analysis", "cli", "config", "launch", "plan", "report", "rundir", "runner", "store", *LAYERS[-1]}
+
+LONGEST = {"function": 40, "class": 200, "file": 300}
+# Written on 1 December 2026, while the house is rebuilt: what is longer than it may be. A test fails for an entry that
+# is no longer too long, so this list can only be emptied.
+TOO_LONG = {
+    "engine/training_step.py: Training",
+    "plan/planner.py",
+    "plan/planner.py: Planner",
+    "plan/planner.py: _evaluate",
+    "store/store.py: Store",
+}
+# The same for imports that point up ("a.py -> b.py") and for circles (their files, in order).
+UPWARD: set[str] = set()
+CIRCLES: set[tuple[str, ...]] = set()
 
 
-def unit(path: Path) -> str:
-    parts = path.relative_to(PACKAGE).parts
-    return parts[0].removesuffix(".py")
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
 
 
-def imported(path: Path) -> set[str]:
-    """Modules a file imports anywhere, also inside functions; those under TYPE_CHECKING are types only."""
-    tree = ast.parse(path.read_text())
-    typed = [n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)]
-    skipped = {id(inner) for node in typed for inner in ast.walk(node)}
+BY_MODULE = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): name_of(path) for path in FILES}
+BY_MODULE |= {module.removesuffix(".__init__"): name for module, name in BY_MODULE.items() if "__init__" in module}
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def unit(name: str) -> str:
+    """The folder of a file, or the file itself where it is on top."""
+    return name.split("/")[0].removesuffix(".py")
+
+
+def nodes(path: Path, *, lazy: bool) -> Iterator[ast.AST]:
+    """All nodes of a file; without `lazy` those that run on import: none inside functions or under TYPE_CHECKING."""
+    todo: list[ast.AST] = [tree(path)]
+    while todo:
+        node = todo.pop()
+        yield node
+        skipped = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or (
+            isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        )
+        if lazy or not skipped:
+            todo += ast.iter_child_nodes(node)
+
+
+def modules(path: Path, *, lazy: bool = True) -> set[str]:
+    """Full names that a file imports; `from a import b` gives a.b where that is a file of ours, else a."""
     found = set()
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
+    for node in nodes(path, lazy=lazy):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        if isinstance(node, ast.ImportFrom) and node.module:
-            whole = node.module == "transfer_cli"
-            found |= {f"transfer_cli.{a.name}" for a in node.names} if whole else {node.module}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in BY_MODULE else node.module for name in names}
     return found
 
 
-def ours(path: Path) -> set[str]:
-    names = {name.split(".")[1] for name in imported(path) if name.startswith("transfer_cli.")}
-    return {"__init__" if name.startswith("__") else name for name in names}
+def graph(*, lazy: bool = True) -> dict[str, set[str]]:
+    """File -> files of ours that it imports. Imports inside functions and under TYPE_CHECKING count, too, if `lazy`."""
+    return {
+        name_of(path): {BY_MODULE[module] for module in modules(path, lazy=lazy) if module in BY_MODULE}
+        - {name_of(path)}
+        for path in FILES
+    }
 
 
-def test_the_walk_reaches_every_unit():
-    assert {unit(path) for path in FILES} <= set(MAY_IMPORT)
+def reachable(edges: Mapping[str, set[str]], start: str) -> set[str]:
+    """Everything that `start` imports, at any depth."""
+    found: set[str] = set()
+    todo = list(edges[start])
+    while todo:
+        if (name := todo.pop()) not in found:
+            found.add(name)
+            todo += edges[name]
+    return found
+
+
+def circles(edges: Mapping[str, set[str]]) -> set[tuple[str, ...]]:
+    """Groups of files each of which imports, at some depth, every other one."""
+    below = {name: reachable(edges, name) for name in edges}
+    return {
+        tuple(sorted(other for other in below[name] if name in below[other])) for name in edges if name in below[name]
+    }
+
+
+def is_upward(importer: str, imported: str) -> bool:
+    return DEPTH[unit(imported)] < DEPTH[unit(importer)]
+
+
+# layers
+def test_every_file_has_a_layer() -> None:
+    assert {unit(name_of(path)) for path in FILES} <= set(DEPTH)
     assert len(FILES) > 80
+    assert sum(map(len, LAYERS)) == len(DEPTH), "a name stands in two layers"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
-def test_imports_point_one_way(path):
-    own = unit(path)
-    assert ours(path) - FREE - {own} - MAY_IMPORT[own] == set()
+def test_imports_point_down() -> None:
+    edges = graph()
+    assert sum(map(len, edges.values())) > 500
+    assert {f"{a} -> {b}" for a in edges for b in edges[a] if is_upward(a, b)} == UPWARD
 
 
-def test_torch_stays_where_it_belongs():
-    def imports_torch(path):
-        return any(name.split(".")[0] in ("torch", "torchvision", "transformers") for name in imported(path))
-
-    loose = [p for p in FILES if unit(p) in TORCH_FREE | FREE and imports_torch(p)]
-    data = {p.relative_to(PACKAGE).as_posix() for p in FILES if unit(p) == "data" and imports_torch(p)}
-    assert [p.name for p in loose] == ["doctor.py"]  # only with -v
-    assert data == WITH_TORCH
+def test_there_are_no_circles() -> None:
+    assert circles(graph()) == CIRCLES
 
 
-def test_pure_functions_import_torch_only():
-    for path in FILES:
-        if unit(path) in ("losses", "metrics", "predictors", "scores", "contracts"):
-            allowed = {"torch", "transfer_cli", "collections", "typing", "dataclasses", "copy", "math"}
-            assert {name.split(".")[0] for name in imported(path)} <= allowed, path
+def test_an_upward_import_and_a_circle_are_seen() -> None:
+    assert is_upward("runner/sweep.py", "cli/main.py")
+    assert is_upward("errors.py", "config/words.py")
+    assert not is_upward("runner/sweep.py", "runner/child.py")
+    assert not is_upward("cli/run.py", "errors.py")
+    edges = {"a": {"b"}, "b": {"c", "d"}, "c": {"a"}, "d": set(), "e": {"a"}}
+    assert circles(edges) == {("a", "b", "c")}
+    assert circles({"a": {"b"}, "b": {"a"}}) == {("a", "b")}
 
 
-def test_package_markers_are_empty():
+def test_an_import_for_types_and_one_inside_a_function_count() -> None:
+    edges = graph()
+    assert "data/dataset.py" in edges["runner/page_material.py"]  # under TYPE_CHECKING
+    assert "engine/stage_context.py" in edges["runner/rank.py"]  # inside a function
+    assert not {"data/dataset.py", "engine/stage_context.py"} & graph(lazy=False)["runner/page_material.py"]
+
+
+# torch
+def imports_torch(path: Path, *, lazy: bool) -> bool:
+    return any(module.split(".")[0] in TORCH for module in modules(path, lazy=lazy))
+
+
+def test_files_without_torch_load_none_by_what_they_import() -> None:
+    edges = graph(lazy=False)
+    heavy = {name_of(path) for path in FILES if imports_torch(path, lazy=False)}
+    assert {"engine/trainer.py", "models/net.py"} <= heavy
+    free = [name for name in edges if unit(name) in TORCH_FREE]
+    assert {name: sorted(found) for name in free if (found := ({name} | reachable(edges, name)) & heavy)} == {}
+
+
+def test_torch_is_asked_for_by_doctor_alone() -> None:
+    asking = {name_of(p) for p in FILES if unit(name_of(p)) in TORCH_FREE and imports_torch(p, lazy=True)}
+    assert asking == {"runner/doctor.py"}  # only with -v
+
+
+def test_pure_functions_import_torch_only() -> None:
+    allowed = {"torch", "transfer_cli", "collections", "typing", "dataclasses", "copy", "math"}
+    pure = [path for path in FILES if unit(name_of(path)) in ("losses", "metrics", "predictors", "transferability")]
+    assert len(pure) > 20
+    for path in [*pure, PACKAGE / "contracts.py"]:
+        assert {module.split(".")[0] for module in modules(path)} <= allowed, path
+
+
+def test_package_markers_are_empty() -> None:
     """What stands in an __init__ would be in every stage's key, or in none."""
     for path in FILES:
         if path.name == "__init__.py" and path.parent != PACKAGE:
             assert path.read_text().strip() == "", path
 
 
-def test_no_file_is_long():
-    long = {p.name: n for p in FILES if (n := len(p.read_text().splitlines())) > 400}
-    assert long == {}
+# sizes
+def sizes(path: Path) -> Iterator[tuple[str, str, int]]:
+    """(kind, name, lines) of a file, its classes and its functions; docstrings count."""
+    yield "file", name_of(path), len(path.read_text().splitlines())
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            kind = "class" if isinstance(node, ast.ClassDef) else "function"
+            yield kind, f"{name_of(path)}: {node.name}", (node.end_lineno or 0) - node.lineno + 1
 
 
+def test_functions_classes_and_files_are_short() -> None:
+    long = {name for path in FILES for kind, name, lines in sizes(path) if lines > LONGEST[kind]}
+    assert long == TOO_LONG
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "cli").glob("*.py")), ids=lambda path: path.stem)
+def test_a_command_parses_calls_and_shows(path: Path) -> None:
+    from transfer_cli.cli.table import COMMANDS
+
+    if path.stem in COMMANDS and path.stem != "completion":  # its scripts are long
+        assert len(path.read_text().splitlines()) <= 66
+
+
+# what commands load
 def loaded(*argv: str) -> set[str]:
     """Top-level modules in memory after a command."""
     code = f"import sys; from transfer_cli.cli.main import main; main({list(argv)!r}); print('|', *sys.modules)"

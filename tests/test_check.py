@@ -103,7 +103,7 @@ NO_FILE = {"none", "given", "base"}
 
 
 def test_every_yaml_names_a_file_that_can_be_read_and_sets_only_its_keys() -> None:
-    view = list(signature_of(PACKAGE / "data" / "open.py", "View").params)
+    view = list(signature_of(PACKAGE / "data" / "view.py", "View").params)
     beside = {"data": view, "model": [f.name for f in fields(Model)], "method": [], "predictor": []}
     seen = set()
     for group, key in FILE_KEY.items():

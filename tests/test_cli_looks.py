@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from transfer_cli.cli import doctor, first
+from transfer_cli.cli import first
 from transfer_cli.cli.list import groups
 from transfer_cli.cli.main import main
 from transfer_cli.cli.table import COMMANDS
-from transfer_cli.runner import local_inventory
+from transfer_cli.runner import doctor, local_inventory
 
 HEAVY = ("torch", "pandas", "numpy", "hydra", "omegaconf", "yaml", "transformers", "matplotlib", "rich")
 Cli = Callable[..., tuple[int, str, str]]

@@ -13,7 +13,7 @@ import pytest
 import transfer_cli
 from transfer_cli.errors import ConfigError
 from transfer_cli.plan import code_hash
-from transfer_cli.plan.code_hash import closure_of, hash_of, has_version, named
+from transfer_cli.plan.code_hash import closure_of, has_version, hash_of, named
 from transfer_cli.plan.tokens import source_hash
 
 PACKAGE = Path(transfer_cli.__file__).parent

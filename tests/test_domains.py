@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transfer_cli.kinds._items import items, stored
 
 from transfer_cli.cli.main import main
 from transfer_cli.contracts import Batch
@@ -15,7 +16,6 @@ from transfer_cli.data.open import describe_pair, open_raw
 from transfer_cli.engine.loader import Address, StepLoader
 from transfer_cli.engine.training_step import _slice
 from transfer_cli.errors import DataError, TransferError
-from transfer_cli.kinds._items import items, stored
 from transfer_cli.kinds.pictures import evenly
 
 INPUT = {"channels": 3, "size": 8, "crop": 8, "mean": [0.0] * 3, "std": [1.0] * 3}

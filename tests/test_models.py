@@ -11,8 +11,9 @@ import yaml
 from torch import nn
 
 from transfer_cli.errors import ConfigError
+from transfer_cli.kinds.pictures import InputSpec
 from transfer_cli.models import torchvision as family_file
-from transfer_cli.models.backbone import Backbone, InputSpec
+from transfer_cli.models.backbone import Backbone
 from transfer_cli.models.net import Net, build, family, rebuild
 
 CONF = Path(__file__).parents[1] / "conf" / "model"

@@ -41,7 +41,8 @@ FILES = {
     "models/flat.py": '''
         """One linear layer."""
         from torch import nn
-        from transfer_cli.models.backbone import Backbone, InputSpec
+        from transfer_cli.kinds.pictures import InputSpec
+        from transfer_cli.models.backbone import Backbone
 
         class Flat(Backbone):
             """Pixels through one linear layer."""

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from transfer_cli.cli import run
+from transfer_cli.cli import table
 from transfer_cli.cli.main import main
 from transfer_cli.cli.options import read
 from transfer_cli.engine import launch
 from transfer_cli.errors import ConfigError, ResourceError
 from transfer_cli.report.live import progress_file
-from transfer_cli.runner import processes, sweep
+from transfer_cli.runner import processes, single_run, sweep
 from transfer_cli.signals import TIME_UP
 
 ALONE = ("data=digits", "model=mlp", "trainer=tiny", "runtime=cpu", "runtime.threads=1")
@@ -54,6 +54,20 @@ def test_the_command_line_of_a_process_means_the_same() -> None:
     assert not again.multirun
     assert again.seeds is None
     assert again.config_dirs == options.config_dirs
+
+
+def test_every_option_of_run_is_passed_on_or_belongs_to_the_first_process() -> None:
+    passed = processes.SWITCHES | processes.VALUES
+    named = {option.name: option.field for option in table.options_of("run")}
+    assert passed.items() <= named.items()
+    first = {"multirun", "seeds", "dry_run", "cfg", "help", "jobs", "search", "metric", "fail_fast"}
+    assert set(named.values()) - set(passed.values()) == first
+    assert {name for name in passed if not table_value(name)} == set(processes.SWITCHES)
+
+
+def table_value(name: str) -> str:
+    """What follows an option on the command line; "" for a switch."""
+    return next(option.value for option in table.OPTIONS if option.name == name)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +109,7 @@ def test_the_first_process_of_a_run_of_a_sweep_tells_how_far_it_is(
             told.append(progress_file.told(self._path.parent))
 
     monkeypatch.setattr(progress_file, "PAUSE_S", 0.0)
-    monkeypatch.setattr(run, "Relay", Watched)
+    monkeypatch.setattr(single_run, "Relay", Watched)
     monkeypatch.setenv(processes.SWEEP, "sabc12 0.0")
     assert main(["run", *ALONE, "strategy=scratch", "--runs", str(tmp_path)]) == 0
     assert told[0] == "fine_tune"

@@ -15,13 +15,13 @@ QUALITY = [0.5, *(0.6 + 0.02 * n for n in range(6)), *(0.55 + 0.02 * n for n in 
 Values = Callable[[Trial], float | None]
 
 
-def value(heat: Trial) -> float:
+def value(trial: Trial) -> float:
     """More steps are better, a fold is harder than the one before; pairs differ by QUALITY."""
-    return QUALITY[heat.pair] + (0.1 * heat.round if PAIRS[heat.pair].work else 0.2) - 0.01 * (heat.fold or 0)
+    return QUALITY[trial.pair] + (0.1 * trial.round if PAIRS[trial.pair].work else 0.2) - 0.01 * (trial.fold or 0)
 
 
-def took(pairs: Sequence[Pair], heat: Trial, second: float) -> float:
-    return second * (9 / PARTS[heat.round] if pairs[heat.pair].work else 0.2)
+def took(pairs: Sequence[Pair], trial: Trial, second: float) -> float:
+    return second * (9 / PARTS[trial.round] if pairs[trial.pair].work else 0.2)
 
 
 def run(
@@ -30,40 +30,40 @@ def run(
     """All runs of a race, one after the other: a ninth of the steps takes `second`."""
     race, found, gone = Race(PAIRS, range(len(PAIRS)), rows, budget), [], 0.0
     race.overhead = 0.0
-    while len(found) < most and (heat := race.next(found, gone)) is not None:
-        spent = took(PAIRS, heat, second)
+    while len(found) < most and (trial := race.next(found, gone)) is not None:
+        spent = took(PAIRS, trial, second)
         gone += spent
-        found.append(Reached(heat, False, values(heat), spent))
+        found.append(Reached(trial, False, values(trial), spent))
     return race, found, gone
 
 
 def test_the_best_of_each_strategy_goes_on_and_the_best_of_all_is_told_on_test() -> None:
     race, found, _ = run(10_000)
-    heats = [each.heat for each in found]
+    trials = [each.trial for each in found]
     for number, stay in enumerate((range(1, 7), (5, 6), (6,))):
-        trained = {heat.pair for heat in heats if heat.round == number and heat.pair in range(1, 7)}
+        trained = {trial.pair for trial in trials if trial.round == number and trial.pair in range(1, 7)}
         assert trained == set(stay)
-    assert {heat.fold for heat in heats if heat[:2] == (6, 2)} == {*range(FOLDS), None}
-    assert all(heat.round == 0 for heat in heats if heat.pair > 6)  # nothing to them is a matter of steps
-    assert {heat.fold for heat in heats if heat.pair == 12} == set(range(FOLDS))
-    assert [heat for heat in heats if heat.fold is None] == heats[-2:] == [Trial(6, 2, None), Trial(0, 2, None)]
-    assert len(set(heats)) == len(heats)
-    fates = race.fates(found)
-    assert [n for n, fate in enumerate(fates) if not fate.why] == [0, 6, 12]
-    assert fates[1].why == "round 1: below others of fine_tune"
-    assert fates[5].why == "round 2: below others of fine_tune"
+    assert {trial.fold for trial in trials if trial[:2] == (6, 2)} == {*range(FOLDS), None}
+    assert all(trial.round == 0 for trial in trials if trial.pair > 6)  # nothing to them is a matter of steps
+    assert {trial.fold for trial in trials if trial.pair == 12} == set(range(FOLDS))
+    assert [trial for trial in trials if trial.fold is None] == trials[-2:] == [Trial(6, 2, None), Trial(0, 2, None)]
+    assert len(set(trials)) == len(trials)
+    outcomes = race.outcomes(found)
+    assert [n for n, outcome in enumerate(outcomes) if not outcome.why] == [0, 6, 12]
+    assert outcomes[1].why == "round 1: below others of fine_tune"
+    assert outcomes[5].why == "round 2: below others of fine_tune"
 
 
 def test_a_small_budget_tries_every_strategy_before_more_of_scratch() -> None:
     _, found, gone = run(6.0, second=2.0)
-    assert {PAIRS[each.heat.pair].strategy for each in found[:8]} == {"scratch", "fine_tune", "linear_probe"}
+    assert {PAIRS[each.trial.pair].strategy for each in found[:8]} == {"scratch", "fine_tune", "linear_probe"}
     assert gone <= 6.0
 
 
 def test_scratch_stays_whatever_it_reaches_and_is_taken_where_it_is_best() -> None:
-    race, found, _ = run(10_000, lambda heat: 0.0 if heat.pair == 0 else value(heat))
-    assert not race.fates(found)[0].why
-    race, found, _ = run(10_000, lambda heat: 2.0 if heat.pair == 0 else value(heat))
+    race, found, _ = run(10_000, lambda trial: 0.0 if trial.pair == 0 else value(trial))
+    assert not race.outcomes(found)[0].why
+    race, found, _ = run(10_000, lambda trial: 2.0 if trial.pair == 0 else value(trial))
     assert race.finals(found) == [Trial(0, 2, None)]
 
 
@@ -74,36 +74,36 @@ def test_the_budget_is_kept_and_what_does_not_fit_is_not_begun() -> None:
         assert gone <= budget + 1.0, budget
         assert found
     race, found, gone = run(5.0)
-    assert any(fate.why == "not begun: budget" for fate in race.fates(found))
+    assert any(outcome.why == "not begun: budget" for outcome in race.outcomes(found))
     assert len(run(120.0)[1]) > len(run(60.0)[1]) > len(found)
 
 
 def test_where_more_steps_do_not_fit_a_pair_stays_with_those_it_had() -> None:
     race, found, gone = run(45.0, second=3.0)
-    fates = race.fates(found)
+    outcomes = race.outcomes(found)
     assert gone <= 45.0 + 3.0
-    assert any(fates[n].round == 0 and not fates[n].why for n in range(7))
+    assert any(outcomes[n].round == 0 and not outcomes[n].why for n in range(7))
 
 
 def test_the_same_folds_are_compared() -> None:
     race, found, _ = run(10_000)
-    fates = race.fates(found)
+    outcomes = race.outcomes(found)
     for n in (0, 6, 12):
-        shared = [fates[n].values[fold] for fold in fates[6].values]
-        assert fates[n].score == pytest.approx(mean(shared))
+        shared = [outcomes[n].values[fold] for fold in outcomes[6].values]
+        assert outcomes[n].score == pytest.approx(mean(shared))
 
 
 def test_who_failed_is_out_and_who_is_still_running_is_waited_for() -> None:
-    race, found, _ = run(10_000, lambda heat: None if heat.pair == 6 else value(heat))
-    assert race.fates(found)[6].why == "failed"
+    race, found, _ = run(10_000, lambda trial: None if trial.pair == 6 else value(trial))
+    assert race.outcomes(found)[6].why == "failed"
     assert race.finals(found)[0].pair == 5
     race, found, _ = run(10_000, most=13)
-    running = [*found[:-1], Reached(found[-1].heat, open=True)]
+    running = [*found[:-1], Reached(found[-1].trial, open=True)]
     later = [*running]
-    while (heat := race.next(later, 13.0)) is not None:
-        assert heat.round == 0 or not PAIRS[heat.pair].work
-        later.append(Reached(heat, False, value(heat), 1.0))
-    assert all(each.heat.round == 0 for each in later)
+    while (trial := race.next(later, 13.0)) is not None:
+        assert trial.round == 0 or not PAIRS[trial.pair].work
+        later.append(Reached(trial, False, value(trial), 1.0))
+    assert all(each.trial.round == 0 for each in later)
 
 
 def test_an_interrupted_race_goes_on_as_one_that_never_was() -> None:
@@ -112,17 +112,17 @@ def test_an_interrupted_race_goes_on_as_one_that_never_was() -> None:
         _, found, gone = run(100.0, most=most)
         again = Race(PAIRS, range(len(PAIRS)), 60, 100.0)
         again.overhead = 0.0
-        while (heat := again.next(found, gone)) is not None:
-            spent = took(PAIRS, heat, 1.0)
+        while (trial := again.next(found, gone)) is not None:
+            spent = took(PAIRS, trial, 1.0)
             gone += spent
-            found.append(Reached(heat, False, value(heat), spent))
-        assert [each.heat for each in found] == [each.heat for each in whole]
+            found.append(Reached(trial, False, value(trial), spent))
+        assert [each.trial for each in found] == [each.trial for each in whole]
 
 
 def test_smaller_values_can_be_better() -> None:
     race, found, gone = Race(PAIRS, range(len(PAIRS)), 60, 10_000), [], 0.0
-    while (heat := race.next(found, gone, lower=True)) is not None:
-        found.append(Reached(heat, False, -value(heat), 1.0))
+    while (trial := race.next(found, gone, lower=True)) is not None:
+        found.append(Reached(trial, False, -value(trial), 1.0))
     assert race.finals(found, lower=True)[0] == Trial(6, 2, None)
 
 

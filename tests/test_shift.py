@@ -8,13 +8,13 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
+from transfer_cli.kinds._items import stored
 
 from transfer_cli.cli.main import main
 from transfer_cli.config.signatures import PACKAGE, signature_of
 from transfer_cli.data.open import describe
 from transfer_cli.data.shift import AMOUNTS, SHIFTS, Shift
 from transfer_cli.errors import ConfigError, DataError
-from transfer_cli.kinds._items import stored
 
 KINDS = tuple(SHIFTS)
 
@@ -114,7 +114,7 @@ def test_an_amount_that_cannot_be_is_told(kind: str, amount: float, text: str) -
 
 
 def test_the_keys_name_the_shifts_there_are() -> None:
-    allowed = signature_of(PACKAGE / "data" / "open.py", "View").params["shift"].choices
+    allowed = signature_of(PACKAGE / "data" / "view.py", "View").params["shift"].choices
     assert set(allowed) == set(SHIFTS) >= set(AMOUNTS)
 
 

@@ -188,7 +188,7 @@ BESIDE: dict[str, tuple[str, ...]] = {
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_yaml_of_a_files_name_has_its_keys_and_defaults(group: str) -> None:
-    view = tuple(signature_of(PACKAGE / "data" / "open.py", "View").params)
+    view = tuple(signature_of(PACKAGE / "data" / "view.py", "View").params)
     seen = 0
     for name in options(group):
         path = find_option(group, name)

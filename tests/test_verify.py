@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from transfer_cli.cli.main import main
-from transfer_cli.cli.verify import expected
 from transfer_cli.config.compose import load
 from transfer_cli.config.folders import options
+from transfer_cli.runner.verify import expectation
 
 TINY = ("verify", "experiment=hello", "trainer=tiny", "model=mlp", "align=none")
 
@@ -26,7 +26,7 @@ def transfer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
 
 @pytest.mark.parametrize("name", sorted(options("experiment")))
 def test_every_experiment_says_what_it_should_reach(name: str) -> None:
-    expect = expected(load([f"experiment={name}"]))
+    expect = expectation(load([f"experiment={name}"]))
     assert expect.metric.startswith("test/")
     assert expect.source
 

@@ -19,7 +19,7 @@ PRELOADED = [
     "torch._dynamo",
     "transfer_cli.engine.stage",
     "transfer_cli.config.compose",
-    "transfer_cli.cli.run",
+    "transfer_cli.runner.single_run",
     "transfer_cli.report.figures",
     "hydra.core.override_parser.overrides_parser",
     "matplotlib.backends.backend_agg",
@@ -81,10 +81,10 @@ def _live(argv: list[str], out: str, at: Place | None, act: Act, environment: di
     _hook(at, lambda: _do(*act))
     if "FORGET" in environment:
         _forget()
-    from transfer_cli.cli import run as command
     from transfer_cli.cli.main import main
+    from transfer_cli.runner import single_run
 
-    command.leave = lambda *_: None  # type: ignore[attr-defined]  # figures would take most of the time
+    single_run.leave = lambda *_: None  # type: ignore[attr-defined]  # figures would take most of the time
     code = main(argv)
     sys.stdout.flush()
     sys.stderr.flush()

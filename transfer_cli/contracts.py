@@ -1,20 +1,23 @@
-"""What engine, methods, models, data and predictors promise each other. Imports torch only.
+"""What engine, methods, tasks, models, data and predictors promise each other. Imports torch only.
 
-A method yields losses, the engine does the rest (backward, clipping, optimisers, precision, saving).
-A batch is opaque to a method: images and text look the same. Letters of shapes stand in DESIGN's order:
-B rows, D features, C classes, E draws (episodes), M support rows, Q query rows."""
+A method yields losses, the engine does the rest (backward, clipping, optimisers, precision, saving). What tasks promise
+is in task_contracts.py. A batch is opaque to a method: pictures and texts look the same.
+Letters of shapes: B rows, D features, C classes, E draws (episodes), M support rows, Q query rows."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from transfer_cli.ranges import Range as Range
 
 Inputs = dict[str, Tensor]
+Targets = Tensor | dict[str, Tensor]
+Rows = dict[str, Tensor]  # what metrics need of each row, first axis N
 
 
 def joined(first: Inputs, second: Inputs) -> Inputs:
@@ -73,25 +76,71 @@ class Progress(NamedTuple):
 
 @dataclass
 class Batch:
-    """`inputs` {"pixels": [B, C, H, W]}, {"ids": [B, T], "mask": [B, T]} or {"vectors": [B, D]}; `labels` [B] integers,
-    [B, T] the next tokens of a text, or None; `index` [B] rows of the view; `views` one dict of inputs a policy,
-    `inputs` is the first; `domains` [B] integers, which of the data set's domains each row is from, None where it has
-    no such axis."""
+    """`inputs`: tensors by name, as the kind of row has them: {"pixels": [B, C, H, W]}, {"ids": [B, T], "mask": [B,
+    T]}, {"vectors": [B, D]}. `labels` [B]: classes; `targets`: what a task other than classification learns, a tensor
+    or several by name, first axis B; both None where the stream has no labels. `index` [B]: rows of the view. `views`:
+    one dict of inputs an augmentation policy, `inputs` is the first. `domains` [B]: the domain of each row, None where
+    the data have none."""
 
     inputs: Inputs
     labels: Tensor | None
     index: Tensor
     views: tuple[Inputs, ...] = ()
     domains: Tensor | None = None
+    targets: Targets | None = None
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def target(self) -> Tensor:
-        """Labels of a labelled stream. Raises TypeError on an unlabelled one: a method must not peek."""
-        if self.labels is None:
+    def target(self) -> Any:
+        """What is learned from a labelled stream: `targets` where there are some, else `labels`. Raises TypeError on an
+        unlabelled stream: a method must not look."""
+        learned = self.labels if self.targets is None else self.targets
+        if learned is None:
             raise TypeError("this stream has no labels; the method's `streams` says labelled=False")
-        return self.labels
+        return learned
+
+    def rows(self, chosen: Tensor | slice) -> "Batch":
+        """The batch of some of its rows."""
+        views = tuple(_picked(view, chosen) for view in self.views)
+        return Batch(
+            views[0] if views else _picked(self.inputs, chosen),
+            _picked(self.labels, chosen),
+            self.index[chosen],
+            views,
+            _picked(self.domains, chosen),
+            _picked(self.targets, chosen),
+        )
+
+
+def _picked(x: Any, chosen: Tensor | slice) -> Any:
+    if isinstance(x, dict):
+        return {name: part[chosen] for name, part in x.items()}
+    return None if x is None else x[chosen]
+
+
+class DeviceDataset(Protocol):
+    """Rows of one view, gathered by position. `labels` [N, ...]: what is learned of whole rows, on the device that
+    computes; `targeted`: it is not a class. Positions are expected at `home`."""
+
+    labels: Tensor
+    targeted: bool
+    domains: Tensor | None  # [N], the domain of each row, beside the labels; None where the data have none
+    home: torch.device
+    noun: str  # what people call rows
+    chunk: int  # rows that pass through a net together when nothing is learned
+    cut: int  # rows longer than the net's window
+
+    def __len__(self) -> int: ...
+
+    def gather(self, index: Tensor, policy: str, rng: Callable[[], np.random.Generator]) -> tuple[Inputs, Targets]:
+        """Inputs of a net, and what is learned from them; first axis B."""
+
+    def arranged(self, order: np.ndarray, batch: int, rng: np.random.Generator) -> np.ndarray:
+        """An epoch's order of rows, changed so that rows of a batch go well together."""
+
+    def in_order(self) -> Tensor:
+        """All rows in the order in which a pass without learning takes them."""
 
 
 class Loader(Protocol):
@@ -111,7 +160,7 @@ class Loader(Protocol):
 
 
 class Net(Protocol):
-    """Backbone (inputs -> features [B, D]) and named heads. The class is models/net.py."""
+    """Backbone (inputs -> features [B, D]) and named heads. The class is in models/net.py."""
 
     heads: nn.ModuleDict
     width: int
@@ -126,47 +175,13 @@ class Net(Protocol):
     def modules(self) -> Iterator[nn.Module]: ...
 
 
-class Task(Protocol):
-    """What labels mean: head, loss, metrics. Stateless. `primary` is the metric that counts most, better where it is
-    smaller if `lower`; `watched` are those told at each validation."""
-
-    head: str
-    primary: str
-    lower: bool
-    watched: tuple[str, ...]
-
-    def prepare(self, net: Any) -> None:
-        """Give `net` the head this task needs; what it already knows of it is kept."""
-
-    def settle(self, net: Any, title: str) -> None:
-        """Before scoring: make sure the head the net has speaks of this task. Raises DataError if it cannot."""
-
-    def loss(self, out: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
-        """Mean loss () of outputs [B, C], or [B, T, C] for tokens."""
-
-    def weight(self, batch: Batch) -> float | Tensor:
-        """How much the batch counts when losses are averaged; a tensor () where only the device can count."""
-
-    def rows(self, out: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """What metrics need of each row; tensors whose first axis is B, to be put together over batches."""
-
-    def metrics(self, rows: dict[str, Tensor]) -> dict[str, float]:
-        """Metrics of all rows."""
-
-    def better(self, metrics: dict[str, float]) -> tuple[float, float]:
-        """What a snapshot is chosen by: larger is better, the second number decides ties."""
-
-    def half_width(self, rows: dict[str, Tensor], metrics: dict[str, float]) -> float:
-        """Half the 95 % interval of the primary metric over these rows."""
-
-
 @dataclass
 class MethodInputs:
     """What the engine hands a method: the net, a task a stream, rows a stream, names of its domains a stream (none
     where the data have no such axis)."""
 
     net: Any
-    tasks: dict[str, Task] = field(default_factory=dict)
+    tasks: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     domains: dict[str, tuple[str, ...]] = field(default_factory=dict)
 

@@ -2,7 +2,9 @@
 Standard library only. Who may name a package in `plugins` is decided by config/."""
 
 import importlib
+import importlib.util
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from transfer_cli.errors import ConfigError, Fault
@@ -36,3 +38,14 @@ def _module(name: str) -> Any:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         return None
+
+
+def stems(folder: str, plugins: Sequence[str] = ()) -> list[str]:
+    """File names of a folder without ending, ours first, then each plugin package's; those that begin with _ are
+    helpers."""
+    found: dict[str, None] = {}
+    for name in ("transfer_cli", *plugins):
+        spec = importlib.util.find_spec(name)
+        for place in (spec and spec.submodule_search_locations) or ():
+            found |= dict.fromkeys(sorted(path.stem for path in Path(place, folder).glob("[!_]*.py")))
+    return list(found)

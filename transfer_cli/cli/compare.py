@@ -2,16 +2,15 @@
 the store only the scores of single test rows, where all runs have one seed."""
 
 from pathlib import Path
-from typing import Any
 
-from transfer_cli.analysis.comparison import Ask, study
-from transfer_cli.cli.options import Options
+from transfer_cli.analysis.comparison import study
 from transfer_cli.cli.watch import shown
 from transfer_cli.report.compare_table import compare
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Table, arranged
 from transfer_cli.rundir import rundir
-from transfer_cli.runner.run_selection import chosen
+from transfer_cli.runner.comparing import ask, comparable_runs
+from transfer_cli.runner.options import Options
 
 
 def main(options: Options) -> int:
@@ -23,28 +22,12 @@ def main(options: Options) -> int:
 
 
 def _table(options: Options, screen: Screen) -> Table:
-    found = compare(readable(options, screen), ask(options), lambda: rundir.listing(options.runs))
-    return arranged(found, options.sort, options.limit, options.columns)
-
-
-def ask(options: Options) -> Ask:
-    """What the options want of a comparison."""
-    return Ask(options.metric or "", options.rule, options.by, options.baseline, options.interval)
-
-
-def readable(options: Options, screen: Screen) -> list[dict[str, Any]]:
-    """The runs asked for; of one whose results.json cannot be read its name is told."""
-    readable = []
-    for run in chosen(options):
-        if "config" in run and "choices" in run:
-            readable.append(run)
-        else:
-            screen.note(f"run {run['id']}: left out, its results.json cannot be read")
-    return readable
+    table = compare(comparable_runs(options, screen), ask(options), lambda: rundir.listing(options.runs))
+    return arranged(table, options.sort, options.limit, options.columns)
 
 
 def _draw(options: Options, screen: Screen, path: Path) -> None:
     from transfer_cli.report.plots import draw
 
-    draw(study(readable(options, screen), ask(options)), path)
+    draw(study(comparable_runs(options, screen), ask(options)), path)
     screen.note(f"written: {path}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from transfer_cli.cli.table import COMMANDS, OPTIONS, options_of
 
 if TYPE_CHECKING:
-    from transfer_cli.cli.options import Options
+    from transfer_cli.runner.options import Options
 
 BASH = r"""# bash completion of transfer
 _transfer() {

@@ -1,10 +1,10 @@
 """The screen of `transfer` alone: goals, not options. Names only commands that exist; imports nothing heavy."""
 
-from transfer_cli.cli.options import Options
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Column, Table
 from transfer_cli.rundir import rundir
 from transfer_cli.runner import local_inventory
+from transfer_cli.runner.options import Options
 
 QUESTION = "transfer: which source model, which strategy, and is the difference real?"
 GOALS = (

@@ -1,5 +1,9 @@
-"""What `--help` prints. Names only what exists; made from table.py, so that no option is without help."""
+"""What `--help` and `transfer help` print. The text of a command is built from table.py, so that no option is without
+help; that of a word comes from glossary.py."""
 
+from collections.abc import Sequence
+
+from transfer_cli.cli import glossary
 from transfer_cli.cli.table import COMMANDS, HELP, OPTIONS, Option, options_of
 
 EVERYWHERE = "everywhere: --json --format -o -q -v --debug --color --plain --runs -h"
@@ -13,6 +17,27 @@ usage: transfer run [WORD ...] [options]     * default; all: transfer list GROUP
   trainer= runtime= experiment=             training; device; a whole recipe
   GROUP.key=value                           any setting: transfer show WORDS -v
   a,b   0..4                                several values: a sweep, with -m"""
+
+
+def asked(argv: Sequence[str]) -> str:
+    """The text for a command line that asks for help: of a command, of a word of the glossary, or of the program.
+    Raises ConfigError for a word that is neither."""
+    command = next((text for text in argv if text in COMMANDS), "")
+    bare = [text for text in argv[1:] if not text.startswith("-")] if argv[:1] == ["help"] else []
+    if command or not bare:
+        return text(command)
+    if bare == ["words"]:
+        return glossary.listing()
+    return _word(" ".join(bare))
+
+
+def _word(word: str) -> str:
+    if (known := glossary.find(word)) is not None:
+        return glossary.entry(known)
+    from transfer_cli.errors import ConfigError, Fault, nearest
+
+    near = nearest(word, [*glossary.WORDS, *COMMANDS])
+    raise ConfigError(Fault(f"help {word}", "no such word or command", nearest=near, see="all: transfer help words"))
 
 
 def text(command: str) -> str:
@@ -31,8 +56,9 @@ def program() -> str:
     head = "usage: transfer COMMAND [WORD or RUN ...] [options]"
     words = "a word (key=value) says what is computed, an option how the command behaves:"
     last = "one command: transfer run --help      first try: transfer run experiment=hello"
+    glossary_line = "a word on a screen: transfer help WORD      all of them: transfer help words"
     everywhere = _columns([option for option in OPTIONS if not option.commands])
-    return "\n".join([head, *lines, words, *everywhere, last])
+    return "\n".join([head, *lines, words, *everywhere, glossary_line, last])
 
 
 def _columns(options: list[Option]) -> list[str]:

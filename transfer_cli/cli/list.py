@@ -1,40 +1,40 @@
-"""transfer list: runs, or the options of a group. Reads YAML files as text and results.json; imports nothing heavy."""
+"""transfer list: runs, sweeps, or the options of a group. Imports nothing heavy."""
 
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
 
-from transfer_cli.analysis import numbers, run_labels
-from transfer_cli.analysis.statistics import Interval, inside, measured
-from transfer_cli.cli.options import Options
-from transfer_cli.cli.watch import shown as show
+from transfer_cli.cli.watch import shown
 from transfer_cli.config import folders
 from transfer_cli.errors import ConfigError, Fault, nearest
+from transfer_cli.report.list_tables import runs_table, sweeps_table
+from transfer_cli.report.option_tables import options_of_group, strategies
 from transfer_cli.report.screen import Screen
-from transfer_cli.report.tables import Column, Table, arranged
+from transfer_cli.report.tables import Table, arranged
 from transfer_cli.rundir import rundir
+from transfer_cli.runner.options import Options
 from transfer_cli.runner.run_selection import queried
 
 NEWEST = 20
 PLURALS = {"strategies": "strategy", "data": "data"} | {
     f"{group}s": group for group in folders.GROUPS if group not in ("strategy", "data")
 }
-OVERRIDE = re.compile(r"^\s*-\s*(?:override\s+)?/?(?:method@(\w+)|(predictor)@\S+):\s*(\S+)", re.MULTILINE)
-EXAMPLE = Column("example", only="machine")
-SLOTS = ("pretrain", "align", "fine_tune", "predictor")
 
 
 def main(options: Options) -> int:
     """Example: transfer list strategies"""
     screen, group = Screen.of(options), _group(options)
-    made: dict[str, Callable[[], Table]] = {
-        "runs": lambda: runs(options, screen),
-        "sweeps": lambda: sweeps(options, screen),
-        "strategy": lambda: strategies(options),
+    every = bool(options.all or options.sort or options.limit is not None or screen.format != "table")
+    tables: dict[str, Callable[[], Table]] = {
+        "runs": lambda: _runs(options, every),
+        "sweeps": lambda: _sweeps(options, every),
+        "strategy": lambda: strategies(options.config_dirs),
     }
-    make = made.get(group, lambda: plain(group, options))
-    return show(options, screen, lambda: arranged(make(), options.sort, options.limit, options.columns))
+    table = tables.get(group, lambda: options_of_group(group, options.config_dirs))
+    return shown(options, screen, lambda: arranged(table(), options.sort, options.limit, options.columns))
+
+
+def groups() -> list[str]:
+    """What may stand after `transfer list`."""
+    return ["runs", "sweeps", *sorted(PLURALS)]
 
 
 def _group(options: Options) -> str:
@@ -49,151 +49,18 @@ def _group(options: Options) -> str:
     return group
 
 
-def groups() -> list[str]:
-    """What may stand after `transfer list`."""
-    return ["runs", "sweeps", *sorted(PLURALS)]
-
-
-def plain(group: str, options: Options) -> Table:
-    """Names and first comment lines of a group's options."""
-    rows = [{group: name, **_described(group, name, options)} for name in folders.options(group, options.config_dirs)]
-    word = "fine_tune" if group == "method" else group
-    return Table(
-        [Column(group), EXAMPLE, Column("what", head="", wraps=True)],
-        rows,
-        next=_example(rows, f"{word}="),
-        schema="list/1",
-    )
-
-
-def strategies(options: Options) -> Table:
-    """Strategies as what they choose, so that mixing them is obvious."""
-    root = _slots((folders.conf_dir() / folders.ROOT).read_text(encoding="utf-8"))
-    rows = []
-    for name in folders.options("strategy", options.config_dirs):
-        path = folders.find_option("strategy", name, options.config_dirs)
-        chosen = _slots(path.read_text(encoding="utf-8")) if path else {}
-        rows.append({"strategy": name, **root, **chosen, **_described("strategy", name, options)})
-    columns = [Column("strategy"), *(Column(slot) for slot in SLOTS), EXAMPLE, Column("what", head="", wraps=True)]
-    return Table(columns, rows, next=_example(rows, "strategy="), schema="list/1")
-
-
-def _slots(text: str) -> dict[str, str]:
-    return {method or predictor: name for method, predictor, name in OVERRIDE.findall(text)}
-
-
-def _described(group: str, name: str, options: Options) -> dict[str, str]:
-    """The comment line of a YAML: what it is, then, after wide space, a command."""
-    what, _, example = folders.describe_option(group, name, options.config_dirs).partition("   ")
-    return {"what": what, "example": example.strip()}
-
-
-def _example(rows: list[dict[str, Any]], word: str) -> str:
-    return next((row["example"] for row in rows if word in row["example"]), "")
-
-
-def runs(options: Options, screen: Screen) -> Table:
-    """Newest first; the newest 20 on a terminal, all of them for machines and with --all. Words choose among them."""
+def _runs(options: Options, every: bool) -> Table:
+    """The newest 20 on a terminal, all of them for machines and with --all. Words choose among them."""
     paths = rundir.folders(options.runs)[::-1]
-    every = _every(options, screen)
     asked = options.words or options.without
-    found = queried([rundir.summary(path) for path in (paths if every or asked else paths[:NEWEST])], options.words,
-                    options.without)  # fmt: skip
-    shown = found if every else found[:NEWEST]
-    now = datetime.now(UTC)
-    columns = [
-        Column("run"),
-        Column("started", only="screen"),
-        Column("time", only="machine"),
-        Column("strategy"),
-        Column("data"),
-        Column("state", state=True),
-        Column("metric", only="machine"),
-        Column("headline", head="headline", align="right", only="screen"),
-        Column("value", interval=True, ends=("lo", "hi"), only="machine"),
-        Column("cost", "s"),
-        Column("note", wraps=True, only=None if any(run.get("note") for run in shown) else "machine"),
-        Column("path", only="machine"),
-        Column("stages", only="json"),
-    ]
-    left = len(found if asked else paths) - len(shown)
+    summaries = [rundir.summary(path) for path in (paths if every or asked else paths[:NEWEST])]
+    found = queried(summaries, options.words, options.without)
+    chosen = found if every else found[:NEWEST]
+    left = len(found if asked else paths) - len(chosen)
     notes = [f"{left:,} older runs: --all"] if left else []
-    if not paths:
-        notes = [f"no runs in {options.runs} yet"]
-    last = f"transfer show {shown[0]['id']}" if shown else "transfer run experiment=hello"
-    return Table(columns, [_row(run, now) for run in shown], notes=notes, next=last, schema="list/1")
+    return runs_table(chosen, notes if paths else [f"no runs in {options.runs} yet"])
 
 
-def sweeps(options: Options, screen: Screen) -> Table:
-    """Newest first; the newest 20 on a terminal."""
-    limit = None if _every(options, screen) else NEWEST
-    found, now = rundir.listing(options.runs, sweeps=True, limit=limit), datetime.now(UTC)
-    columns = [
-        Column("sweep"),
-        Column("started", only="screen"),
-        Column("time", only="machine"),
-        Column("runs", "n"),
-        Column("done", "n"),
-        Column("state", state=True),
-        Column("words", wraps=True),
-        Column("path", only="machine"),
-    ]
-    notes = [] if found else [f"no sweeps in {options.runs} yet"]
-    do = "compare" if found and found[0]["status"] == "done" else "resume"
-    last = f"transfer {do} {found[0]['id']}" if found else ""
-    return Table(columns, [_sweep(sweep, now) for sweep in found], notes=notes, next=last, schema="list/1")
-
-
-def _sweep(sweep: dict[str, Any], now: datetime) -> dict[str, Any]:
-    rows, started = sweep.get("runs") or [], sweep.get("started")
-    return {
-        "sweep": sweep["id"],
-        "started": _when(lambda: numbers.ago(numbers.utc(str(started)), now)),
-        "time": started,
-        "runs": len(rows),
-        "done": sum(row.get("state") == "done" for row in rows),
-        "state": _state(sweep),
-        "words": " ".join(sweep.get("words") or []),
-        "path": sweep["path"],
-    }
-
-
-def _every(options: Options, screen: Screen) -> bool:
-    return bool(options.all or options.sort or options.limit is not None or screen.format != "table")
-
-
-def _state(record: dict[str, Any]) -> str:
-    return f"{record['status']} [{record['code']}]" if record.get("code") else str(record["status"])
-
-
-def _row(run: dict[str, Any], now: datetime) -> dict[str, Any]:
-    choices, started = run.get("choices") or {}, run.get("started")
-    head = run.get("headline") or {}
-    value = measured(head["value"], head.get("ci95"), head) if head else None
-    return {
-        "run": run["id"],
-        "started": _when(lambda: numbers.ago(numbers.utc(str(started)), now)),
-        "time": started,
-        "strategy": choices.get("strategy", run["name"]),
-        "data": run_labels.data(run) if choices else "",
-        "state": _state(run),
-        "metric": head.get("name"),
-        "headline": f"{run_labels.label(head['name'])} {_shown(value, head['name'])}" if value else "",
-        "value": inside(value) if value and run_labels.is_share(head["name"]) else value,
-        "cost": (run.get("cost") or {}).get("seconds"),
-        "note": run.get("note"),
-        "path": run.get("path"),
-        "stages": {stage["name"]: stage["key"] for stage in run.get("stages") or []},
-    }
-
-
-def _shown(value: Interval, name: str) -> str:
-    return numbers.plus_minus(value, scale=100 if run_labels.is_share(name) else 1)
-
-
-def _when(read: Callable[[], str]) -> str:
-    """A run whose clock stamp cannot be read is still listed."""
-    try:
-        return read()
-    except ValueError:
-        return ""
+def _sweeps(options: Options, every: bool) -> Table:
+    found = rundir.listing(options.runs, sweeps=True, limit=None if every else NEWEST)
+    return sweeps_table(found, [] if found else [f"no sweeps in {options.runs} yet"])

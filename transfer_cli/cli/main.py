@@ -5,11 +5,10 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from transfer_cli.runner.guarded import guarded
 
-    from transfer_cli.cli.options import Options
-    from transfer_cli.errors import TransferError
+if TYPE_CHECKING:
+    from transfer_cli.runner.options import Options
 
 
 def entry() -> None:
@@ -23,7 +22,7 @@ def entry() -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Runs one command line; returns the exit code (RELIABILITY 4)."""
+    """Runs one command line; returns the exit code (ARCHITECTURE.md lists them)."""
     try:
         code = _main(argv)
         sys.stdout.flush()
@@ -36,40 +35,26 @@ def _main(argv: list[str]) -> int:
     if argv[:1] == ["__complete"]:
         from transfer_cli.cli.completion import candidates
 
-        print("\n".join(candidates(argv[1:])))
-        return 0
-    before = argv[: argv.index("--")] if "--" in argv else argv
-    if argv[:1] == ["help"] or {"-h", "--help"} & set(before):
-        from transfer_cli.cli import help, table
-
-        print(help.text(next((word for word in argv if word in table.COMMANDS), "")))
-        return 0
+        return _print("\n".join(candidates(argv[1:])))
     if argv == ["--version"]:
         from transfer_cli import __version__
 
-        print(f"transfer {__version__}")
-        return 0
-    return guarded(lambda: _command(argv), debug="--debug" in argv, as_json="--json" in argv)
+        return _print(f"transfer {__version__}")
+    before = argv[: argv.index("--")] if "--" in argv else argv
+    asks_for_help = argv[:1] == ["help"] or {"-h", "--help"} & set(before)
+    work = _help if asks_for_help else _command
+    return guarded(lambda: work(argv), debug="--debug" in argv, as_json="--json" in argv)
 
 
-def guarded(work: "Callable[[], int]", *, debug: bool, as_json: bool) -> int:
-    """Exit code of `work`, with everything that can go wrong turned into lines."""
-    from transfer_cli.errors import TransferError
+def _help(argv: list[str]) -> int:
+    from transfer_cli.cli.help import asked
 
-    try:
-        return work()
-    except BrokenPipeError:
-        raise
-    except TransferError as error:
-        if debug:
-            _traceback()
-        _print(error, as_json)
-        return error.code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except Exception as error:
-        return _internal(error, debug)
+    return _print(asked(argv))
+
+
+def _print(text: str) -> int:
+    print(text)
+    return 0
 
 
 def _command(argv: list[str]) -> int:
@@ -84,7 +69,8 @@ def _command(argv: list[str]) -> int:
 
 
 def _options(argv: list[str]) -> "Options":
-    """The options; if they are wrong, the faults of the words are told too, so that the user mends all in one go."""
+    """The options. If they are wrong, the faults of the words are raised with them, so that the user mends all at
+    once."""
     from transfer_cli.cli.options import read
     from transfer_cli.errors import ConfigError, TransferError
 
@@ -100,40 +86,6 @@ def _options(argv: list[str]) -> "Options":
             except TransferError as more:
                 raise ConfigError(*error.faults, *more.faults) from None
         raise
-
-
-def _print(error: "TransferError", as_json: bool) -> None:
-    from transfer_cli.errors import Stopped
-    from transfer_cli.safe import safe
-
-    if as_json:
-        import json
-
-        document = error.as_json() if error.faults else {"error": {"code": error.code}}
-        print(json.dumps(document, ensure_ascii=True), file=sys.stderr)
-        return
-    head = "" if isinstance(error, Stopped) else "error: "  # who interrupts made no error
-    for fault in error.faults:
-        print(f"{head}{safe(fault.line())}", file=sys.stderr)
-        if fault.do:
-            print(f"  do: {safe(fault.do)}", file=sys.stderr)
-
-
-def _internal(error: Exception, debug: bool) -> int:
-    """A bug of ours: one line, the traceback only if asked for."""
-    if debug:
-        _traceback()
-    from transfer_cli.safe import safe
-
-    where = "" if debug else "; see it with --debug"
-    print(f"internal error: {type(error).__name__}: {safe(' '.join(str(error).split()))}{where}", file=sys.stderr)
-    return 1
-
-
-def _traceback() -> None:
-    import traceback
-
-    traceback.print_exc()
 
 
 def _closed() -> int:

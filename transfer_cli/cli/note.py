@@ -1,11 +1,11 @@
 """transfer note RUN TEXT: a line about a run, kept in its directory and shown wherever the run is."""
 
-from transfer_cli.cli.options import Options
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Column, Table
 from transfer_cli.rundir.note import read_note, write_note
 from transfer_cli.rundir.runs import find, run_id
+from transfer_cli.runner.options import Options
 
 
 def main(options: Options) -> int:

@@ -5,13 +5,13 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from transfer_cli.cli.table import COMMANDS, OPTIONS, Option, options_of
 from transfer_cli.config.values import seconds
 from transfer_cli.errors import ConfigError, Fault, nearest
+from transfer_cli.runner.options import Options as Options
 from transfer_cli.selection_rules import RULES
 
 FORMATS = ("table", "tsv", "csv", "md", "latex", "json")
@@ -25,58 +25,6 @@ ONE_OF = {
 }
 MANY = ("config_dirs", "without", "candidates")  # fields of options that may be repeated
 WORD = re.compile(r"[~+]{0,2}[A-Za-z_][\w.@/+-]*=", re.ASCII)  # `./a=b.png` is a path
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """A command line, read. `words` contain `=`; `args` are the bare arguments after the command; the rest are options.
-    `config_dirs` are those given and ./conf; `wait` is in seconds, None without end."""
-
-    command: str
-    words: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
-    json: bool = False
-    format: str | None = None
-    out: Path | None = None
-    quiet: bool = False
-    verbose: bool = False
-    debug: bool = False
-    color: str = "auto"
-    plain: bool = False
-    runs: Path = Path("runs")
-    multirun: bool = False
-    seeds: int | None = None
-    dry_run: bool = False
-    cfg: bool = False
-    jobs: int = 1
-    search: int | None = None
-    budget: float | None = None
-    metric: str | None = None
-    fail_fast: bool = False
-    retry_failed: bool = False
-    no_cache: bool = False
-    wait: float | None = None
-    strict_identity: bool = False
-    offline: bool = False
-    config_dirs: tuple[Path, ...] = ()
-    from_file: Path | None = None
-    features: bool = False
-    candidates: tuple[tuple[str, ...], ...] = ()
-    to: str = ""
-    quantize: str = ""
-    yes: bool = False
-    rule: str = ""
-    by: tuple[str, ...] = ()
-    baseline: tuple[str, ...] = ()
-    interval: Literal["t", "bootstrap"] = "t"
-    without: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    plot: Path | None = None
-    watch: bool = False
-    sort: str | None = None
-    limit: int | None = None
-    port: int = 8000
-    all: bool = False
 
 
 def read(argv: Sequence[str]) -> Options:

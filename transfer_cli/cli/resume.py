@@ -4,37 +4,39 @@ a RUN are a query."""
 import shlex
 from dataclasses import replace
 
-from transfer_cli.cli.options import Options
-from transfer_cli.cli.run import compute, plan_all
 from transfer_cli.config.compose import load
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.report.screen import Screen
 from transfer_cli.rundir.runs import started
+from transfer_cli.runner.compute import compute
+from transfer_cli.runner.options import Options
+from transfer_cli.runner.plan_preview import plans_to_run
 from transfer_cli.runner.run_selection import one
 from transfer_cli.safe import safe
 
 
 def main(options: Options) -> int:
     """Goes on with one unfinished run or sweep; a finished one has nothing to do. Raises ConfigError for several."""
-    found = started(options.runs, _asked(options))
+    record = started(options.runs, _asked(options))
     screen = Screen.of(options)
-    rows = found.get("runs") or [found]
-    _only_plugins(options, found["id"], {word for row in rows for word in row["words"]})
-    if found["status"] == "done":
-        screen.note(f"{found['id']} is finished: nothing to do")
+    rows = record.get("runs") or [record]
+    _check_plugins(options, record["id"], {word for row in rows for word in row["words"]})
+    if record["status"] == "done":
+        screen.note(f"{record['id']} is finished: nothing to do")
         return 0
     if any("***" in word for row in rows for word in row["words"]):
-        raise ConfigError(Fault(f"run {safe(found['id'])}", "a secret was left out of its words; give them again"))
-    if found.get("search"):
-        from transfer_cli.runner.search import resumed, search
+        raise ConfigError(Fault(f"run {safe(record['id'])}", "a secret was left out of its words; give them again"))
+    if record.get("search"):
+        from transfer_cli.runner import search
 
-        return search(resumed(options, found), screen)
-    if found.get("advise"):
-        from transfer_cli.cli import advise
+        return search.search(search.resumed(options, record), screen)
+    if record.get("advise"):
+        from transfer_cli.runner import advise
 
-        return advise.main(advise.resumed(options, found))
+        return advise.advise(advise.resumed(options, record), screen)
     configs = [load(row["words"], config_dirs=options.config_dirs) for row in rows]
-    return compute(plan_all(configs, options), replace(options, multirun="runs" in found), screen)
+    plans = plans_to_run(configs, options, screen)
+    return compute(plans, replace(options, multirun="runs" in record), screen) if plans else 0
 
 
 def _asked(options: Options) -> str:
@@ -45,7 +47,7 @@ def _asked(options: Options) -> str:
     return one(options.runs, query) if query else (options.args or ("last",))[0]
 
 
-def _only_plugins(options: Options, name: str, words: set[str]) -> None:
+def _check_plugins(options: Options, name: str, words: set[str]) -> None:
     """The run's own words decide, but a package that a record names is loaded only if the user names it, too."""
     for word in sorted(word for word in words - set(options.words) if word.startswith("plugins=")):
         do = f"say it, too: transfer resume {safe(name)} {shlex.quote(safe(word))}"

@@ -1,60 +1,36 @@
-"""transfer serve RUN: a page on this machine for a finished run, which says class and reasons of a picture that is
-dropped on it or a text that is typed."""
+"""transfer serve RUN: a page on this machine for a finished run, which gives class and reasons of a picture that is
+dropped on it or of a text that is typed."""
 
 import json
 import sys
-from dataclasses import replace
-from typing import Any
 
-from transfer_cli.analysis import numbers, run_labels
-from transfer_cli.cli.options import Options
-from transfer_cli.cli.predict import answering, finished
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.extras import extra
-from transfer_cli.report.run_screen import cell
 from transfer_cli.report.screen import Screen
+from transfer_cli.runner.loaded import finished_run, load_net
+from transfer_cli.runner.options import Options
 from transfer_cli.safe import safe
 
 
 def main(options: Options) -> int:
-    """Example: transfer serve last --port 8000. Ends with Ctrl-C, and then well."""
+    """Example: transfer serve last --port 8000. Ctrl-C ends it with exit code 0."""
     for library in ("starlette", "uvicorn"):
         extra(library, "serve", "serve")
     if len(options.args) > 1:
         raise ConfigError(Fault(" ".join(options.args), "serve takes one run", do="transfer serve last"))
-    words = tuple(word for word in options.words if not word.startswith("plugins="))
-    run = finished(replace(options, words=words))
+    run = finished_run(options, options.args, options.words)
     from transfer_cli.serve.server import listening, serve
 
-    with listening(options.port) as made:
-        port = made.getsockname()[1]
-        predicting = answering(run, options)
+    with listening(options.port) as socket:  # a port that is taken is an error before the net is loaded
+        port = socket.getsockname()[1]
+        net = load_net(run, options, "serve")
+        from transfer_cli.serve.about import about
         from transfer_cli.serve.answers import Answers
         from transfer_cli.serve.app import application
 
-        app = application(Answers(predicting), about(run), port, lambda line: print(safe(line), file=sys.stderr))
-        serve(app, made, lambda: _announce(run["id"], port, Screen.of(options)))
+        app = application(Answers(net), about(run), port, lambda line: print(safe(line), file=sys.stderr))
+        serve(app, socket, lambda: _announce(run["id"], port, Screen.of(options)))
     return 0
-
-
-def about(run: dict[str, Any]) -> dict[str, Any]:
-    """What the page says of a run: what it is called, its words and its result."""
-    choices, head = run["choices"], run.get("headline")
-    return {
-        "id": run["id"],
-        "strategy": choices.get("strategy", ""),
-        "data": run_labels.data(run),
-        "model": choices.get("model", ""),
-        "headline": head,
-        "result": _result(run, head) if head else "",
-    }
-
-
-def _result(run: dict[str, Any], head: dict[str, Any]) -> str:
-    """`accuracy 93.5 ±4.0 % of 153 test pictures`"""
-    text = cell(run["metrics"][head["rule"]], head["name"], head["rule"])
-    unit = " %" if run_labels.is_share(head["name"]) else ""
-    return f"{run_labels.label(head['name'])} {text}{unit} of {numbers.count(head['n'])} {head['over']}"
 
 
 def _announce(name: str, port: int, screen: Screen) -> None:

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable
 
-from transfer_cli.cli.options import Options
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.report.renderers import render
 from transfer_cli.report.screen import Screen, terminal
 from transfer_cli.report.tables import Table
+from transfer_cli.runner.options import Options
 
 EVERY_S = 2.0
 CLEARED = "\x1b[H\x1b[2J\x1b[3J"

@@ -19,7 +19,7 @@ INPUTS = {"tokenizer": "Tokens", "width": "Vectors"}  # the key that tells an in
 def settings(name: str) -> dict[str, Param]:
     """Parameters of a fixed node: Root, Expect, Stage, Loader, Model, Input, Trainer, Evaluate, Runtime or View."""
     homes = {"Trainer": "engine/settings.py", "Evaluate": "engine/settings.py", "Runtime": "engine/settings.py"}
-    home = homes.get(name, "data/open.py" if name == "View" else "config/nodes.py")
+    home = homes.get(name, "data/view.py" if name == "View" else "config/nodes.py")
     return signature_of(PACKAGE / home, name).params
 
 

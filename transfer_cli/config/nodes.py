@@ -1,5 +1,5 @@
 """Settings of the configuration itself, as signatures that check.py reads: the root, a stage's reserved keys, a model's
-input. Trainer, evaluate and runtime stand in engine/settings.py, views of data in data/open.py."""
+input. Trainer, evaluate and runtime stand in engine/settings.py, views of data in data/view.py."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal

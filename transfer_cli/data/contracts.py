@@ -80,6 +80,7 @@ class Raw:
     is cut off as test. `sources` are all files that decide the content. `flip`: may pictures be mirrored?
     `kind` is what a row is, a file of kinds/; `task` what there is to learn, a file of tasks/. `targets` are the names
     behind RawPart.targets: labels, numbers or tags; such data have one class, to which all rows belong.
+    `classified`: whether the classes mean anything; see `has_classes`.
     `faults` stop a run; `note` says what is not as usual ("train 10,000 of 50,000"); `layout`, `ignored` and `read`,
     the columns of a table that a net sees, are for `data check`. `groups` name rows that a cut must not tear apart;
     `domains` are the names behind the numbers of RawPart.domains.
@@ -94,6 +95,7 @@ class Raw:
     kind: str = "pictures"
     task: str = "classify"
     targets: tuple[str, ...] = ()
+    classified: bool = True
     test_fraction: float = 0.1
     layout: str = ""
     ignored: tuple[str, ...] = ()
@@ -103,6 +105,11 @@ class Raw:
     domains: tuple[str, ...] = ()
     fingerprint: str = ""
     digests: Mapping[Path, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether rows have classes of their own, and not one that stands for all of them."""
+        return self.classified and not self.targets
 
 
 @dataclass(frozen=True)

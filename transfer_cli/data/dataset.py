@@ -4,18 +4,16 @@ Test rows are handed out under their own name only; what is drawn is drawn here,
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from transfer_cli.data.cache import digests
-from transfer_cli.data.contracts import Raw
+from transfer_cli.data.contracts import Raw, taken
 from transfer_cli.data.groups import copies
 from transfer_cli.data.splits import draw, folds, noisy
+from transfer_cli.data.view import View
 from transfer_cli.errors import DataError, Fault
-
-if TYPE_CHECKING:
-    from transfer_cli.data.open import View
 
 Part = Literal["train", "val", "test"]
 UNKNOWN = "unknown"  # the class of all rows whose own class a net does not know
@@ -37,6 +35,15 @@ class Rows:
         every = self.raw.parts[self.part].domains
         return None if every is None else every[self.index]
 
+    @property
+    def targets(self) -> Any:
+        """What a task other than classification learns of each row, as RawPart.targets has it. Raises DataError where
+        the data have no such thing."""
+        every = self.raw.parts[self.part].targets
+        if every is None:
+            raise DataError(Fault("task", f"{self.raw.name} has classes, and no numbers, labels or tags to learn"))
+        return taken(every, self.index)
+
     def name(self, row: int) -> str:
         """What a person calls row 0..N-1."""
         return self.raw.parts[self.part].names(int(self.index[row]))
@@ -51,15 +58,15 @@ class DataSet:
     title: str
     classes: tuple[str, ...]
     raw: Raw = field(repr=False)
-    view: "View"
+    view: View
     parts: Mapping[str, tuple[str, np.ndarray]] = field(repr=False)
     word: str = "data"
     known: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the numbers of labels stand for."""
-        return self.known or self.classes
+        """What a net answers with: classes (`known` ones before the data's own), or the targets of the data."""
+        return self.known or self.raw.targets or self.classes
 
     def seen_as(self, names: Sequence[str]) -> "DataSet":
         """The same rows with labels numbered as in `names`, by name; a class that is not there is UNKNOWN, which must
@@ -173,6 +180,13 @@ class DataSet:
         """Rows a part, labels or not."""
         return {part: len(index) for part, (_, index) in self.parts.items()}
 
+    def statistics(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation, float32 [K], of the numbers of the labelled training rows; a deviation of 0
+        counts as 1."""
+        numbers = np.asarray(self.rows("train", seed=seed).targets, np.float64)
+        deviation = numbers.std(0)
+        return numbers.mean(0).astype(np.float32), np.where(deviation > 0, deviation, 1.0).astype(np.float32)
+
     def counts(self, part: Part) -> dict[str, int]:
         """Rows a class of one part, labels or not."""
         raw_part, index = self.parts[part]
@@ -217,12 +231,12 @@ class DataSet:
         return shares(self.raw, self.view, self.word)
 
 
-def held_out(view: "View", word: str) -> bool:
+def held_out(view: View, word: str) -> bool:
     """Whether all rows are test: a whole target. Of a whole source all are to learn from."""
     return view.whole and word != "source"
 
 
-def shares(raw: Raw, view: "View", word: str) -> list[float]:
+def shares(raw: Raw, view: View, word: str) -> list[float]:
     """What is cut from the raw training part: [test, val], 0 for a part the data bring themselves."""
     if held_out(view, word):
         return [1.0, 0.0]

@@ -4,9 +4,9 @@ What pixels look like is cache.py's business, what files look like the family's,
 import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -21,50 +21,9 @@ from transfer_cli.data.domains import listed
 from transfer_cli.data.groups import copies
 from transfer_cli.data.shift import Shift
 from transfer_cli.data.splits import cut
+from transfer_cli.data.view import View
 from transfer_cli.errors import DataError, Fault
 from transfer_cli.plugins import load_class
-from transfer_cli.ranges import Range
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """How a data set is looked at: keys of every data node beside the family's own. `default_model` and
-    `default_source` are taken where no word names another. `val_fraction` is cut from train
-    (of the whole, where the family has no test part) by `split_seed`; `shots` a class or a `fraction` are the labels
-    to learn from, `val_shots` those to validate on; with `fold` these labels are cut into `folds` parts, of which that
-    one (from 0) is to validate on and the others are to learn from; `classes` are names or positions; `augment` null is
-    none, and of source=base what the target has: pictures of one data set are alike. `rename`, `skip` and `groups` are
-    for curate.py. `label_noise` of the labels to learn from (of every class) are made wrong, drawn by `noise_seed`:
-    symmetric, any other class; asymmetric, the next class. Labels of validation and test stay as they are.
-    `whole` keeps a domain in one piece: every row of the target is test, and its training rows are the same ones, for
-    methods that read no labels; every row of a source is to learn from, but for validation. `shift` makes another
-    domain of the pictures, see shift.py; `shift_amount` is degrees (rotated) or a standard deviation (noisy)."""
-
-    default_model: str = "resnet18"
-    default_source: str = "base"
-    val_fraction: Annotated[float, Range(0, 0.9)] = 0.1
-    split_seed: int = 0
-    shots: Annotated[int, Range(1)] | None = None
-    val_shots: Annotated[int, Range(1)] | None = None
-    fraction: Annotated[float, Range(0, 1, above=True)] | None = None
-    fold: Annotated[int, Range(0)] | None = None
-    folds: Annotated[int, Range(2)] = 5
-    classes: list | None = None  # type: ignore[type-arg]  # names or positions
-    rename: dict[str, str] | None = None
-    skip: list[str] | None = None
-    groups: list[list[str]] | None = None
-    augment: Literal["none", "weak", "strong"] | None = None
-    label_noise: Annotated[float, Range(0, 1)] = 0.0
-    noise_kind: Literal["symmetric", "asymmetric"] = "symmetric"
-    noise_seed: int = 0
-    whole: bool = False
-    shift: Literal["rotated", "coloured", "blended", "noisy", "inverted"] | None = None
-    shift_amount: float | None = None
-
-    @property
-    def shifted(self) -> Shift | None:
-        """The shift with its amount."""
-        return Shift.of(self.shift, self.shift_amount, "data") if self.shift else None
 
 
 def describe_pair(values: Mapping[str, Any], cache: Path) -> tuple[DataSet, DataSet | None]:
@@ -167,7 +126,7 @@ def _viewed(raw: Raw, view: View, word: str) -> DataSet:
     if view.whole and set(raw.parts) != {"train"}:
         text = f"{raw.name} comes cut into {', '.join(raw.parts)}; only data in one piece can be whole"
         raise DataError(Fault(f"{word}.whole", text, "true"))
-    picked = [0] if raw.task == "language" else chosen(raw.classes, view.classes, word, raw.name)
+    picked = chosen(raw.classes, view.classes, word, raw.name) if raw.has_classes else [0]
     names = tuple(raw.classes[place] for place in picked)
     parts = {
         part: (source, _of_classes(raw, source, index, picked))
@@ -213,8 +172,8 @@ def _few(data: DataSet) -> list[Fault]:
     if data.view.fold is not None and data.view.fold >= data.view.folds:
         allowed = f"allowed 0 to {data.view.folds - 1}"
         faults.append(Fault(f"{data.word}.fold", allowed, str(data.view.fold)))
-    if data.view.label_noise and data.raw.task == "language":
-        faults.append(Fault(f"{data.word}.label_noise", "a text has no labels", str(data.view.label_noise)))
+    if data.view.label_noise and not data.raw.has_classes:
+        faults.append(Fault(f"{data.word}.label_noise", "the rows have no classes", str(data.view.label_noise)))
     return [fault for fault in faults if fault]
 
 

@@ -9,22 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transfer_cli.contracts import Task
+from transfer_cli.contracts import Batch, Rows
 from transfer_cli.data.dataset import Part
 from transfer_cli.engine import inference
-from transfer_cli.engine.device import reseed
 from transfer_cli.engine.domains import domains
-from transfer_cli.engine.loader import Address, StepLoader
+from transfer_cli.engine.episodes import episodes
+from transfer_cli.engine.loader import StepLoader
 from transfer_cli.engine.stage_context import Job, StageContext, model_file
-from transfer_cli.metrics.classification import confusion
 from transfer_cli.models.tensors import pack
 from transfer_cli.plugins import load_class
 from transfer_cli.predictors.support import as_logits
 from transfer_cli.seeds import seed_for
 from transfer_cli.store.commit import read_manifest
+from transfer_cli.task_contracts import Scoring, Task
 
-EPISODE_FLOATS = 30_000_000  # episodes are scored in chunks of about this many numbers
-Z95 = 1.959964
+DRAWS = 200  # resamplings behind an interval that has no closed form
 
 
 def evaluate(job: Job, context: StageContext, claim: Any) -> None:
@@ -38,7 +37,7 @@ def evaluate(job: Job, context: StageContext, claim: Any) -> None:
         same = seen.setdefault(_content(ref, context), rule)
         # `scores` names the rule whose file holds them: two rules may have kept the same weights
         found[rule] = found[same] if same != rule else _one(job, context, claim, rule, ref, test) | {"scores": rule}
-    results = {"rules": found, "headline": spec["headline"]}
+    results = {"rules": found, "headline": spec["headline"], "task": context.task_settings(job, "target")}
     if "domains" in spec:
         results["domains"] = domains(job, context, claim)
     claim.put_json("results.json", results)
@@ -62,48 +61,88 @@ def _one(
 ) -> dict[str, Any]:
     net = context.net(job, ref).eval()
     if "episodes" in job.spec:
-        return _episodes(job, context, claim, rule, net, test)
-    task = context.task(job, "target")
-    rows = _rows(job, context, task, net, test)
-    claim.put(f"scores-{rule}.safetensors", pack({name: value.cpu() for name, value in rows.items()}, {}))
-    metrics, part = task.metrics(rows), part_of(job)
-    return {
-        "metrics": {f"{part}/{name}": value for name, value in metrics.items()},
-        "primary": f"{part}/{task.primary}",
-        "lower": task.lower,
+        return episodes(job, context, claim, rule, net, test)
+    scoring = context.scoring(job, "target")
+    rows = _rows(job, context, scoring, net, test)
+    single = {f"row.{name}": value for name, value in scoring.per_row(rows).items()}
+    claim.put(
+        f"scores-{rule}.safetensors", pack({name: x.cpu().contiguous() for name, x in (rows | single).items()}, {})
+    )
+    return judged(scoring, rows, part_of(job)) | {
         "n": test.rows,
-        "over": f"{part} {test.items.noun}",
-        "ci95": task.half_width(rows, metrics),
+        "over": f"{part_of(job)} {test.items.noun}",
         "parameters": sum(p.numel() for p in net.parameters()),
-        **(_mistakes(job, rows["scores"], rows["labels"]) if "scores" in rows else {}),
+        **_mistakes(job, scoring, rows),
     }
 
 
-def _rows(job: Job, context: StageContext, task: Task, net: Any, test: StepLoader) -> dict[str, Tensor]:
+def judged(scoring: Scoring, rows: Rows, part: str) -> dict[str, Any]:
+    """Metrics of rows by their full names, what each metric is, and 95 % intervals: `ci95` is half of the primary
+    one's."""
+    metrics = scoring.metrics(rows)
+    intervals = {name: ends for name in metrics if (ends := scoring.interval(rows, name)) is not None}
+    if scoring.primary not in intervals:
+        intervals[scoring.primary] = resampled(scoring, rows, scoring.primary)
+    low, high = intervals[scoring.primary]
+    return {
+        "metrics": {f"{part}/{name}": value for name, value in metrics.items()},
+        "primary": f"{part}/{scoring.primary}",
+        "lower": scoring.lower,
+        "ci95": (high - low) / 2,
+        "intervals": {f"{part}/{name}": list(ends) for name, ends in intervals.items()},
+        "measures": {name: measure.as_json() for name, measure in scoring.measures.items()},
+    }
+
+
+def resampled(scoring: Scoring, rows: Rows, metric: str, draws: int = DRAWS) -> tuple[float, float]:
+    """The 95 % percentile interval of a metric over rows drawn with replacement (Efron & Tibshirani 1993, 13.3), the
+    same draws for every net. Draws without the metric (no positive row of any label) are left out."""
+    count = len(next(iter(rows.values())))
+    rng = np.random.Generator(np.random.Philox(key=seed_for(0, "bootstrap", count)))
+    found = []
+    for _ in range(draws):
+        index = torch.from_numpy(rng.integers(0, count, count))
+        value = scoring.metrics({name: x[index.to(x.device)] for name, x in rows.items()}).get(metric)
+        found += [] if value is None else [value]
+    if not found:
+        return float("nan"), float("nan")
+    low, high = np.quantile(found, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def _rows(job: Job, context: StageContext, scoring: Scoring, net: Any, test: StepLoader) -> Rows:
     settings = dict(job.spec["predictor"])
     stem = settings.pop("predictor")
     if stem == "none":
-        settle_head(net, task, job.data["target"].title)
-        return inference.rows(net, task, test, context.precision(job))
+        scoring.task.settle(net, job.data["target"].title)
+        return inference.rows(net, scoring, test, context.precision(job))
     predictor = load_class("predictors", stem, job.plugins)(**settings)
-    support, labels = context.loader(job, "target", "train", seed=job.seed).features(net)
+    support, learned = context.loader(job, "target", "train", seed=job.seed).features(net)
     query, truth = test.features(net)
-    with torch.no_grad():
-        scores: Tensor = predictor.scores(support[None], labels[None], query[None], len(job.spec["classes"]))
-    return {"scores": as_logits(predictor, scores[0]), "labels": truth}
+    answers = answered(predictor, scoring.task, support, learned, query)
+    batch = Batch(
+        {},
+        None if test.items.targeted else truth,
+        torch.arange(len(truth)),
+        targets=truth if test.items.targeted else None,
+    )
+    return scoring.rows(answers, batch)
 
 
-def settle_head(net: Any, task: Task, title: str) -> None:
-    """Makes sure the net has a head that speaks of the task; one without head gets a fresh one. Raises DataError where
-    the head is of another task."""
-    if task.head not in net.heads:
-        reseed(seed_for(0, "evaluate", task.head, bits=32))  # predict must draw the same one
-        task.prepare(net)
-    task.settle(net, title)
+@torch.no_grad()
+def answered(predictor: Any, task: Task, support: Tensor, learned: Tensor, query: Tensor) -> Tensor:
+    """What a predictor answers to features query [Q, D] after labelled features support [M, D], in the form in which
+    the task's head would: logits [Q, C] of classes, numbers [Q, K]."""
+    if "classes" in task.offers:
+        return as_logits(predictor, predictor.scores(support[None], learned[None], query[None], len(task.names))[0])
+    numbers: Tensor = predictor.numbers(support[None], learned[None], query[None])[0]
+    return numbers
 
 
-def _mistakes(job: Job, scores: Tensor, labels: Tensor) -> dict[str, Any]:
-    return {"confusion": confusion(scores, labels).tolist(), "confused": _confused(job, scores, labels)}
+def _mistakes(job: Job, scoring: Scoring, rows: Rows) -> dict[str, Any]:
+    """What the scoring has to show of the rows, and of classes the pairs confused most often."""
+    details = scoring.details(rows)
+    return details | ({"confused": _confused(job, rows["scores"], rows["labels"])} if "confusion" in details else {})
 
 
 def _confused(job: Job, scores: Tensor, labels: Tensor, most: int = 10) -> list[dict[str, Any]]:
@@ -124,64 +163,3 @@ def _confused(job: Job, scores: Tensor, labels: Tensor, most: int = 10) -> list[
         }
         for (true, wrong), found in worst
     ]
-
-
-def _episodes(job: Job, context: StageContext, claim: Any, rule: str, net: Any, test: StepLoader) -> dict[str, Any]:
-    settings = dict(job.spec["predictor"])
-    predictor = load_class("predictors", settings.pop("predictor"), job.plugins)(**settings)
-    support, support_labels = context.loader(job, "target", "train", seed=job.seed).features(net)
-    query, query_labels = test.features(net)
-    wants = job.spec["episodes"]
-    rng = Address(job.seed, "evaluate", "episodes").rng("draws", 0)
-    drawn = draw_episodes(support_labels.cpu().numpy(), query_labels.cpu().numpy(), rng=rng, **wants)
-    shares = _episode_accuracy(predictor, support, query, drawn, wants, context)
-    claim.put(f"scores-{rule}.safetensors", pack({"accuracy": shares}, {}))
-    half = Z95 * float(shares.std()) / len(shares) ** 0.5 if len(shares) > 1 else 0.0
-    return {
-        "metrics": {f"{part_of(job)}/accuracy": float(shares.double().mean())},
-        "primary": f"{part_of(job)}/accuracy",
-        "lower": False,
-        "n": len(shares),
-        "over": f"draws of {wants['way']}-way {wants['shots']}-shot",
-        "ci95": half,
-        "parameters": sum(p.numel() for p in net.parameters()),
-    }
-
-
-def draw_episodes(
-    support: np.ndarray, query: np.ndarray, *, way: int, shots: int, queries: int, draws: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of `draws` episodes: classes without replacement, then rows of each. Depends on the labels' positions and
-    on rng only, so every net is asked the same. Returns support rows [E, way * shots], query rows [E, way * queries],
-    ordered by class within an episode."""
-    classes = int(max(support.max(), query.max())) + 1
-    of = [(np.flatnonzero(support == c), np.flatnonzero(query == c)) for c in range(classes)]
-    chosen_support, chosen_query = np.empty((draws, way, shots), np.int64), np.empty((draws, way, queries), np.int64)
-    for episode in range(draws):
-        for place, c in enumerate(rng.permutation(classes)[:way]):
-            chosen_support[episode, place] = rng.permutation(of[c][0])[:shots]
-            chosen_query[episode, place] = rng.permutation(of[c][1])[:queries]
-    return chosen_support.reshape(draws, -1), chosen_query.reshape(draws, -1)
-
-
-@torch.no_grad()
-def _episode_accuracy(
-    predictor: Any,
-    support: Tensor,
-    query: Tensor,
-    drawn: tuple[np.ndarray, np.ndarray],
-    wants: dict[str, int],
-    context: StageContext,
-) -> Tensor:
-    """Accuracy [E] fp32 of every episode."""
-    ways = torch.arange(wants["way"], device=support.device)
-    support_labels, truth = ways.repeat_interleave(wants["shots"]), ways.repeat_interleave(wants["queries"])
-    rows, asked = (torch.from_numpy(part).to(support.device) for part in drawn)
-    chunk = max(1, EPISODE_FLOATS // ((rows.shape[1] + asked.shape[1]) * support.shape[1]))
-    shares = []
-    for near, far in zip(torch.split(rows, chunk), torch.split(asked, chunk), strict=True):
-        context.stop()
-        labels = support_labels.expand(len(near), -1)
-        scores = predictor.scores(support[near], labels, query[far], wants["way"])
-        shares.append((scores.argmax(-1) == truth).float().mean(1))
-    return torch.cat(shares).cpu()

@@ -16,7 +16,7 @@ from transfer_cli.data.dataset import DataSet
 from transfer_cli.engine import inference
 from transfer_cli.engine.loader import Address, StepLoader
 from transfer_cli.engine.stage_context import Job, StageContext
-from transfer_cli.kinds._items import items, stored
+from transfer_cli.kinds._kind import kind_named
 from transfer_cli.metrics.domains import domain_accuracy, principal_axes, proxy_a_distance
 from transfer_cli.signals import Stop
 from transfer_cli.store.store import Store
@@ -80,8 +80,9 @@ class FeatureViews:
         name = json.dumps([data.fingerprint, data.classes, model, ref], default=str, sort_keys=True)
         if name not in self._seen:
             rows = _drawn(data)
-            made = stored(data, rows.part, model, context.cache, context.device, lambda: None)
-            shown = items(made, data, rows, model, context.device)
+            kind = kind_named(data.raw.kind, self.plugins)
+            stored = kind.store(data, rows.part, model, context.cache, context.device, lambda: None)
+            shown = kind.rows(stored, data, rows, model, context.device)
             loader: Loader = StepLoader(shown, Address(0, "look", side), batch=shown.chunk, views=("none",))
             self._seen[name] = inference.features(context.net(job, ref), loader, context.precision(job)).cpu()
         return self._seen[name]

@@ -3,37 +3,15 @@ position in the data is ever saved. What a row looks like is the business of `it
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from transfer_cli.contracts import Batch, Inputs
+from transfer_cli.contracts import Batch, DeviceDataset, Inputs, Targets
 from transfer_cli.data.placement import sent
 from transfer_cli.seeds import seed_for
-
-
-class DeviceDataset(Protocol):
-    """Rows of one view, gathered by position. `labels` [N] are those of whole rows, on the device that computes;
-    positions are wanted at `home`."""
-
-    labels: Tensor
-    domains: Tensor | None  # [N], which domain a row is from, beside the labels; None where data have no such axis
-    home: torch.device
-    noun: str  # what a row is called
-    chunk: int  # rows that pass through a net together when nothing is learnt
-
-    def __len__(self) -> int: ...
-
-    def gather(self, index: Tensor, policy: str, rng: Callable[[], np.random.Generator]) -> tuple[Inputs, Tensor]:
-        """Inputs of a net, and what there is to learn from them: [B] or [B, T]."""
-
-    def arranged(self, order: np.ndarray, batch: int, rng: np.random.Generator) -> np.ndarray:
-        """An epoch's order of rows, changed so that rows of a batch go well together."""
-
-    def in_order(self) -> Tensor:
-        """All rows in the order in which a pass without learning takes them."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +61,13 @@ class StepLoader:
         views = tuple(inputs for inputs, _ in made)
         return self._batch(views, made[0][1], index)
 
-    def _batch(self, views: tuple[Inputs, ...], labels: Tensor, index: Tensor) -> Batch:
+    def _batch(self, views: tuple[Inputs, ...], learned: Targets, index: Tensor) -> Batch:
         place = sent(index, self.items.labels.device)
         domains = None if self.items.domains is None else self.items.domains.index_select(0, place)
-        return Batch(views[0], labels if self.labelled else None, place, views, domains)
+        labels, targets = (None, learned) if self.items.targeted else (learned, None)
+        if not self.labelled:
+            return Batch(views[0], None, place, views, domains)
+        return Batch(views[0], labels, place, views, domains, targets)  # type: ignore[arg-type]
 
     def _rng(self, t: int, view: int) -> Callable[[], np.random.Generator]:
         purpose = f"view {view} of rank {self.rank}" if self.rank else f"view {view}"

@@ -1,37 +1,30 @@
-"""Predictions of a finished run for new pictures, texts or vectors: the net, head or predictor its evaluate stage
-scored. And the features its net has of a data set."""
+"""A finished net that answers for new rows: the net of a run, asked as its evaluation asked it, by a head or by a
+few-label predictor. What a row is, its kind says; what an answer is, the scoring of its task."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from transfer_cli.contracts import Inputs
+from transfer_cli.contracts import Batch, Inputs
 from transfer_cli.data.dataset import DataSet, Part
-from transfer_cli.data.formats.decode import Fit, fitted, picture
-from transfer_cli.data.placement import placed
-from transfer_cli.data.tasks import Classification
-from transfer_cli.engine import inference
-from transfer_cli.engine.evaluation import settle_head
+from transfer_cli.engine.device import autocast
+from transfer_cli.engine.evaluation import answered
 from transfer_cli.engine.loader import Address, StepLoader
-from transfer_cli.engine.stage_context import Job, StageContext
+from transfer_cli.engine.stage_context import Job, StageContext, scoring_of
 from transfer_cli.errors import ConfigError, DataError, Fault
-from transfer_cli.kinds._items import DeviceDataset, tokenizer_of
-from transfer_cli.kinds.pictures import Images
-from transfer_cli.kinds.texts import Texts, flat
-from transfer_cli.kinds.vectors import Vectors
+from transfer_cli.kinds._kind import Named, inputs_of, kind_reading
+from transfer_cli.kinds.texts import tokenizer_of
 from transfer_cli.models.tensors import unpack
 from transfer_cli.plugins import load_class
-from transfer_cli.predictors.support import as_logits
 from transfer_cli.signals import Stop
 from transfer_cli.store.store import Store
+from transfer_cli.task_contracts import AnswerColumn, Task, TaskContext
 
 Row = dict[str, Any]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
@@ -39,9 +32,9 @@ CHUNK = 64
 
 
 class Predicting:
-    """Built from the evaluate stage `key` in the store; `target` is opened only for a predictor, which needs its
-    labelled rows, drawn by the run's `seed`. Called with files of pictures, with texts by name or with a matrix, gives
-    a row each: path, class, probabilities [C], error. `reads` says which."""
+    """Built from the evaluate stage `key` in the store. `target` is opened only for a predictor, which needs its
+    labelled rows, drawn by the run's `seed`. `classes` are the names that the task learned, `reads` the kind of row,
+    `task.verbs` what the net can be asked."""
 
     def __init__(
         self,
@@ -57,58 +50,98 @@ class Predicting:
         self.classes: list[str] = self.spec["classes"]
         self.target = target
         self.context = StageContext(store, torch.device("cpu"), cache, None, Stop(), lambda: None)
-        given = self.spec["model"]["input"]
-        self.reads = "texts" if "tokenizer" in given else "vectors" if "width" in given else "pictures"
+        self.model = self.spec["model"]
+        self.reads, self.kind = kind_reading(self.model["input"], plugins)
         self.job = Job("predict", key, self.spec, (), {}, plugins=plugins, seed=seed)
+        self.task_name, self.task = self._task()
+        self.scoring = scoring_of(self.task, plugins)
         self.net = self.context.net(self.job, self.spec["nets"][self.spec["headline"]]).eval()
-        self.task = Classification(self.classes)
         self.differentiable = self.spec["predictor"]["predictor"] == "none"
         self.judge = self._head() if self.differentiable else self._predictor()
 
-    def pictures(self, paths: Sequence[Path]) -> Iterator[Row]:
-        for start in range(0, len(paths), CHUNK):
-            yield from self._chunk(paths[start : start + CHUNK])
+    def _task(self) -> tuple[str, Task]:
+        settings = dict(json.loads(self.context.store.read(self.job.key, "results.json"))["task"])
+        name = settings.pop("task")
+        context = TaskContext(tuple(self.classes), "the run", tokenizer_of(self.model, self.context.cache))
+        task: Task = load_class("tasks", name, self.job.plugins)(context, **settings)
+        return name, task
 
-    def picture(self, image: Image.Image, name: str) -> Row:
-        """Row of one decoded picture."""
-        row = _row(name)
-        self._score([row], self._images([self.fitted(image)]))
-        return row
+    @property
+    def columns(self) -> list[AnswerColumn]:
+        return self.scoring.columns()
 
-    def texts(self, named: Sequence[tuple[str, str]]) -> Iterator[Row]:
-        """Rows of (name, text)."""
-        tokenizer = tokenizer_of(self.spec["model"], self.context.cache)
-        assert tokenizer is not None, "asked only of a net that reads texts"
-        length = int(self.spec["model"]["input"]["length"])
+    def at(self, place: Path) -> list[Named]:
+        """The new rows that a path means. Raises DataError if there are none."""
+        return self.kind.at(place)
+
+    def answers(self, named: Sequence[Named]) -> Iterator[Row]:
+        """A row each, in order: `path`, the columns of the scoring, and `error`, which is empty unless the row could
+        not be read."""
         for start in range(0, len(named), CHUNK):
-            part = named[start : start + CHUNK]
-            rows: list[Row] = [_row(name) for name, _ in part]
-            found = flat(tokenizer.encode([text for _, text in part]))
-            items = Texts(found, _unlabelled(len(part)), length=length, policy="none", device=self.context.device)
-            self._score(rows, items)
-            yield from rows
+            yield from self._chunk(named[start : start + CHUNK])
 
-    def vectors(self, name: str, matrix: np.ndarray) -> Iterator[Row]:
-        """Rows of a matrix [N, D]; `name` is where they come from. Raises DataError for another width."""
-        self._fits(name, matrix.shape[1])
-        for start in range(0, len(matrix), CHUNK):
-            values = torch.from_numpy(matrix[start : start + CHUNK]).to(self.context.device)
-            rows = [_row(f"{name} row {start + i + 1}") for i in range(len(values))]
-            self._score(rows, Vectors(values, _unlabelled(len(rows)), policy="none", device=self.context.device))
-            yield from rows
+    def answer(self, value: Any, name: str) -> Row:
+        """The answer to one row. Raises DataError if it cannot be read."""
+        opened = self.kind.opened(value, self.model)
+        return {"path": name, "error": "", **self._answers([opened])[0]}
 
-    def _fits(self, name: str, width: int) -> None:
-        if width != (wanted := self.spec["model"]["input"]["width"]):
-            raise DataError(Fault(name, f"has {width:,} numbers a row, the net of the run reads {wanted:,}"))
+    def _chunk(self, named: Sequence[Named]) -> list[Row]:
+        rows: list[Row] = [{"path": name, "error": ""} for name, _ in named]
+        good: list[tuple[Row, Any]] = []
+        for row, (_, value) in zip(rows, named, strict=True):
+            try:
+                good.append((row, self.kind.opened(value, self.model)))
+            except DataError as error:
+                row["error"] = error.faults[0].text
+        if good:
+            for (row, _), answer in zip(good, self._answers([value for _, value in good]), strict=True):
+                row |= answer
+        return rows
+
+    def _answers(self, opened: Sequence[Any]) -> list[Row]:
+        loader = self._loader(opened)
+        out: list[Row] = [{} for _ in opened]
+        for batch in loader.whole():
+            answers = self.scoring.answers(self.ask(batch), batch.inputs)
+            for place, answer in zip(batch.index.tolist(), answers, strict=True):
+                out[place] = answer
+        return out
+
+    def _loader(self, opened: Sequence[Any]) -> StepLoader:
+        items = self.kind.batch(opened, self.model, self.context.cache, self.context.device)
+        return StepLoader(items, Address(0, "predict", "files"), batch=len(items), views=("none",))
+
+    @torch.no_grad()
+    def ask(self, batch: Batch) -> Any:
+        """What the net or the predictor answers to a batch, computed in the precision of the run."""
+        with autocast(self.context.device, self.precision):
+            answer = self.scoring.ask(self.net, batch) if self.differentiable else self.net.features(batch.inputs)
+        return answer if self.differentiable else self.judge(answer.float())
 
     @property
     def precision(self) -> str:
         """In which the run's net computes."""
         return self.context.precision(self.job)
 
+    def opened(self, value: Any) -> Any:
+        """One row as the model takes it."""
+        return self.kind.opened(value, self.model)
+
+    def inputs(self, opened: Sequence[Any]) -> Inputs:
+        """What the net reads of opened rows."""
+        items = self.kind.batch(opened, self.model, self.context.cache, self.context.device)
+        return inputs_of(items, torch.arange(len(opened)))
+
+    def scores(self, inputs: Inputs) -> Tensor:
+        """Scores [B, C] float32 of a batch, with their gradient where the answer is `differentiable`: a head's."""
+        if self.differentiable:
+            found: Tensor = self.task.forward(self.net, inputs)
+            return found.float()
+        return self.judge(self.net.features(inputs).float())
+
     def told(self, most: int) -> Iterator[tuple[Inputs, Tensor]]:
         """Inputs of at most `most` test rows, spread over them all, with the scores [B, C] that the run's evaluation
-        stored for them. Raises DataError if the data are no longer those; ConfigError for a run without classes."""
+        stored for them. Raises DataError if the data are no longer those; ConfigError for a run without such scores."""
         found = json.loads(self.context.store.read(self.job.key, "results.json"))["rules"][self.spec["headline"]]
         scores = unpack(self.context.store.read(self.job.key, f"scores-{found['scores']}.safetensors"))[0].get("scores")
         if scores is None:
@@ -130,84 +163,24 @@ class Predicting:
 
     def features(self, data: DataSet) -> dict[str, np.ndarray]:
         """`train_features` float32 [N, D], `train_labels` int64 [N], and so on for the parts there are: all rows, with
-        the labels of the data. Raises DataError for vectors of another width."""
+        the labels of the data. Raises DataError for rows that do not fit the model."""
         job = Job("predict", self.job.key, self.spec, (), {"target": data}, plugins=self.job.plugins)
-        if self.reads == "vectors":
-            self._fits(data.title, data.raw.parts["train"].read().shape[1])
+        self.kind.fit(self.model["input"], data, None, 0, self.context.cache)
         found: dict[str, np.ndarray] = {}
         for part in [part for part in PARTS if data.has(part, labelled=False)]:
             features, labels = self.context.loader(job, "target", part, labelled=False).features(self.net)
             found |= {f"{part}_features": features.cpu().numpy(), f"{part}_labels": labels.cpu().numpy()}
         return found
 
-    def _chunk(self, paths: Sequence[Path]) -> list[Row]:
-        rows = [_row(str(path)) for path in paths]
-        good: list[tuple[Row, np.ndarray]] = []
-        for row, path in zip(rows, paths, strict=True):
-            try:
-                good.append((row, self.fitted(picture(path))))
-            except DataError as error:
-                row["error"] = error.faults[0].text
-        if good:
-            self._score([row for row, _ in good], self._images([pixels for _, pixels in good]))
-        return rows
-
-    def fitted(self, image: Image.Image) -> np.ndarray:
-        """uint8 [C, H, W]: what the net sees of a picture."""
-        return fitted(image, Fit.of(self.spec["model"]["input"]))
-
-    def inputs(self, pictures: Sequence[np.ndarray]) -> Inputs:
-        """What the net reads, of pictures that are `fitted`."""
-        return self._images(pictures).gather(torch.arange(len(pictures)), "none", np.random.default_rng)[0]
-
-    def _images(self, pictures: Sequence[np.ndarray]) -> Images:
-        # a picture's channels may lie last in memory, and numpy would keep that order
-        pixels = placed(np.ascontiguousarray(np.stack(pictures)), self.context.device)
-        view = _unlabelled(len(pictures))
-        return Images(pixels, view, self.spec["model"], policy="none", flip=False, device=self.context.device)
-
-    def _score(self, rows: Sequence[Row], items: DeviceDataset) -> None:
-        loader = StepLoader(items, Address(0, "predict", "files"), batch=len(items), views=("none",))
-        for row, chances in zip(rows, self.score(loader).softmax(1).tolist(), strict=True):
-            row |= {"class": self.classes[int(np.argmax(chances))], "probabilities": chances}
-
-    def scores(self, inputs: Inputs) -> Tensor:
-        """Scores [B, C] float32 of a batch, with their gradient where the answer is `differentiable`: a head's."""
-        if self.differentiable:
-            found: Tensor = self.net(inputs, self.task.head)
-            return found.float()
-        return self.judge(self.net.features(inputs).float())
-
-    def score(self, loader: StepLoader) -> Tensor:
-        """Scores [N, C] of every row."""
-        precision = self.context.precision(self.job)
-        if self.differentiable:
-            return inference.rows(self.net, self.task, loader, precision)["scores"]
-        return self.judge(inference.features(self.net, loader, precision))
-
     def _head(self) -> Callable[[Tensor], Tensor]:
-        settle_head(self.net, self.task, "the run")
-        return self.net.head(self.task.head)
+        self.task.settle(self.net, "the run")
+        head: Callable[[Tensor], Tensor] = self.net.heads[self.task.head]
+        return head
 
     def _predictor(self) -> Callable[[Tensor], Tensor]:
-        settings: Mapping[str, Any] = self.spec["predictor"]
-        kind = load_class("predictors", settings["predictor"], self.job.plugins)
-        predictor = kind(**{name: value for name, value in settings.items() if name != "predictor"})
+        settings = dict(self.spec["predictor"])
+        predictor = load_class("predictors", settings.pop("predictor"), self.job.plugins)(**settings)
         data = self._unchanged("train", self.spec["support"], "this predictor reads it")
         job = replace(self.job, data={"target": data})
-        support, labels = self.context.loader(job, "target", "train", seed=job.seed).features(self.net)
-
-        def judge(query: Tensor) -> Tensor:
-            scores: Tensor = predictor.scores(support[None], labels[None], query[None], len(self.classes))
-            return as_logits(predictor, scores[0])
-
-        return judge
-
-
-def _row(name: str) -> Row:
-    return {"path": name, "class": "", "probabilities": [], "error": ""}
-
-
-def _unlabelled(count: int) -> Any:
-    """All of `count` rows, in order."""
-    return SimpleNamespace(index=np.arange(count), labels=np.zeros(count, np.int64))
+        support, learned = self.context.loader(job, "target", "train", seed=job.seed).features(self.net)
+        return lambda query: answered(predictor, self.task, support, learned, query)

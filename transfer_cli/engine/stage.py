@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from transfer_cli.contracts import Loader, Method, MethodInputs, Task
+from transfer_cli.contracts import Loader, Method, MethodInputs
 from transfer_cli.data.tokenizers import text_of
 from transfer_cli.engine.device import peak_bytes, reseed
 from transfer_cli.engine.evaluation import evaluate, part_of
@@ -25,6 +25,7 @@ from transfer_cli.seeds import seed_for
 from transfer_cli.store.claim import Claim
 from transfer_cli.store.commit import canonical
 from transfer_cli.store.store import NEEDS
+from transfer_cli.task_contracts import Task
 
 
 def run_stage(job: Job, context: StageContext, claim: Claim) -> None:

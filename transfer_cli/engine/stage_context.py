@@ -1,6 +1,6 @@
 """What every stage of a run works with: nets out of the store, loaders out of the data, methods by name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -8,21 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transfer_cli.contracts import Method, MethodInputs, Task
+from transfer_cli.contracts import DeviceDataset, Method, MethodInputs
 from transfer_cli.data.open import DataSet
-from transfer_cli.data.tasks import task_of
 from transfer_cli.engine.device import identity, reseed
 from transfer_cli.engine.feature_cache import FeatureCache
 from transfer_cli.engine.loader import Address, Features, StepLoader
 from transfer_cli.engine.ranks import Ranks
 from transfer_cli.errors import ConfigError, Fault
-from transfer_cli.kinds._items import DeviceDataset, items, stored, tokenizer_of
+from transfer_cli.kinds._kind import kind_named
+from transfer_cli.kinds.texts import tokenizer_of
 from transfer_cli.models import net as nets
 from transfer_cli.models.tensors import unpack
 from transfer_cli.plugins import load_class
 from transfer_cli.seeds import seed_for
 from transfer_cli.signals import Stop
 from transfer_cli.store.store import Store, quiet
+from transfer_cli.task_contracts import Scoring, Task, TaskContext
 
 Json = dict[str, Any]
 
@@ -70,14 +71,18 @@ class StageContext:
         """Rows of a part of source or target, in the shape the model takes."""
         data, model = job.data[side], job.spec["model"]
         rows = data.rows(part, labelled=labelled, seed=seed)
+        kind = kind_named(data.raw.kind, job.plugins)
         name = (data.fingerprint, rows.part, str(model["input"]))
         if name not in self._stored:
             poll = self._poll(len(data.raw.parts[rows.part].labels))
-            self._stored[name] = stored(data, rows.part, model, self.cache, self.device, poll)
-        made = items(self._stored[name], data, rows, model, self.device)
-        if made.cut:
-            self._tell_cut(made, data, part, int(model["input"]["length"]))
-        return made
+            self._stored[name] = kind.store(data, rows.part, model, self.cache, self.device, poll)
+        items = kind.rows(self._stored[name], data, rows, model, self.device)
+        if rows.domains is not None:
+            items.domains = torch.from_numpy(rows.domains).to(self.device)
+        items = self.task(job, side).wrap(items, rows)
+        if items.cut:
+            self._tell_cut(items, data, part, int(model["input"]["length"]))
+        return items
 
     def _tell_cut(self, made: DeviceDataset, data: DataSet, part: str, length: int) -> None:
         """Says once a data set that texts are longer than the net's window."""
@@ -148,7 +153,20 @@ class StageContext:
         return str(trainer.get("precision") or job.spec["model"]["precision"])
 
     def task(self, job: Job, side: str) -> Task:
-        return task_of(job.data[side], tokenizer_of(job.spec["model"], self.cache))
+        """What is learned from a side: what the run says, else what the data are for."""
+        data, settings = job.data[side], self.task_settings(job, side)
+        tokenizer = tokenizer_of(job.spec["model"], self.cache)
+        context = TaskContext(data.names, data.title, tokenizer, lambda: data.statistics(job.seed))
+        made: Task = load_class("tasks", settings.pop("task"), job.plugins)(context, **settings)
+        return made
+
+    def task_settings(self, job: Job, side: str) -> Json:
+        """Name and settings of the task of a side."""
+        return dict(job.spec.get("task") or {"task": job.data[side].raw.task})
+
+    def scoring(self, job: Job, side: str) -> Scoring:
+        """How what is learned from a side is judged."""
+        return scoring_of(self.task(job, side), job.plugins)
 
     def net(self, job: Job, ref: Json) -> nets.Net:
         """The net of a stage (key, rule), or a fresh one drawn from `init`."""
@@ -176,3 +194,9 @@ class StageContext:
         settings = dict(job.spec["method"])
         kind: type[Method] = load_class("methods", settings.pop("method"), job.plugins)
         return kind(given, **settings).to(self.device)
+
+
+def scoring_of(task: Task, plugins: Sequence[str] = ()) -> Scoring:
+    """The scoring of a task: the file of scoring/ that has the name of the task's file."""
+    made: Scoring = load_class("scoring", type(task).__module__.rpartition(".")[2], plugins)(task)
+    return made

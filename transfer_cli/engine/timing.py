@@ -9,20 +9,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from transfer_cli.contracts import Loader, MethodInputs, Task
-from transfer_cli.data.tasks import Classification, Language
+from transfer_cli.contracts import Loader, MethodInputs
 from transfer_cli.engine import inference
 from transfer_cli.engine.interleaved_timing import Contestants
 from transfer_cli.engine.loader import Address, StepLoader
 from transfer_cli.engine.settings import Trainer
+from transfer_cli.engine.stage_context import scoring_of
 from transfer_cli.engine.training_step import Training
-from transfer_cli.kinds.pictures import Images
-from transfer_cli.kinds.texts import Blocks, Texts, flat
+from transfer_cli.kinds.pictures import PictureRows
+from transfer_cli.kinds.texts import TextRows, flat
 from transfer_cli.methods.supervised import Supervised
 from transfer_cli.models import net as nets
 from transfer_cli.models.net import Net
+from transfer_cli.task_contracts import Task, TaskContext
+from transfer_cli.tasks.classify import Classify
+from transfer_cli.tasks.language import Language
 
 CLASSES = 10
+NAMES = tuple(map(str, range(CLASSES)))
 ROWS = 1024
 Json = dict[str, Any]
 
@@ -39,13 +43,13 @@ def loader(node: Json, policy: str, batch: int, *, rows: int = ROWS, device: str
     made, labels = pixels(node, rows)
     view: Any = SimpleNamespace(index=np.arange(rows), labels=labels)
     where = torch.device(device)
-    items = Images(torch.from_numpy(made).to(where), view, node, policy=policy, flip=True, device=where)
+    items = PictureRows(torch.from_numpy(made).to(where), view, node, policy=policy, flip=True, device=where)
     return StepLoader(items, Address(0, "fine_tune", "target"), batch=batch)
 
 
 def training(node: Json, net: Net, batches: Loader, trainer: Trainer, task: Task | None = None) -> Training:
     """Supervised training of `net`, for `CLASSES` classes unless there is another task."""
-    task = task or Classification([str(c) for c in range(CLASSES)])
+    task = task or Classify(TaskContext(NAMES))
     task.prepare(net)
     device = next(net.parameters()).device
     method = Supervised(MethodInputs(net=net, tasks={"target": task})).to(device)
@@ -80,13 +84,13 @@ def contestants(node: Json, trainer: Trainer, device: torch.device) -> tuple[Con
 
 
 def _looked(net: Net, task: Task, batches: Any, precision: str) -> None:
-    for part in inference.rows(net, task, batches, precision).values():
+    for part in inference.rows(net, scoring_of(task), batches, precision).values():
         part.cpu()
 
 
 def _rows(node: Json, net: Net, batch: int, device: torch.device) -> tuple[StepLoader, Task]:
     """One batch of random rows, without augmentation, and what is learned from them."""
-    task: Task = Classification([str(c) for c in range(CLASSES)])
+    task: Task = Classify(TaskContext(NAMES))
     if "crop" in node["input"]:
         return loader(node, "none", batch, rows=batch, device=str(device)), task
     length, size = node["input"]["length"], node["input"]["size"]
@@ -96,9 +100,9 @@ def _rows(node: Json, net: Net, batch: int, device: torch.device) -> tuple[StepL
     view: Any = SimpleNamespace(index=np.arange(len(tokens.starts) - 1), labels=rng.integers(0, CLASSES, batch))
     if causal:
         known: Any = SimpleNamespace(size=size, chars=np.ones(size, np.int64))
-        task = Language(known)
-    kind: Any = Blocks if causal else Texts
-    items = kind(tokens, view, length=length, policy="none", device=device)
+        task = Language(TaskContext((), tokenizer=known))
+    texts = TextRows(tokens, view, length=length, policy="none", device=device)
+    items = task.wrap(texts, view)
     return StepLoader(items, Address(0, "fine_tune", "target"), batch=batch), task
 
 

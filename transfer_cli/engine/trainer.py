@@ -5,7 +5,6 @@ from typing import Any
 
 from torch import Tensor
 
-from transfer_cli.contracts import Task
 from transfer_cli.engine import inference
 from transfer_cli.engine.label_free import LabelFree
 from transfer_cli.engine.ranks import agreed
@@ -17,6 +16,7 @@ from transfer_cli.models.tensors import pack, unpack
 from transfer_cli.selection_rules import LABELLED
 from transfer_cli.store.claim import Claim, identity_change, other_class
 from transfer_cli.store.commit import canonical
+from transfer_cli.task_contracts import Scoring
 
 LOGGED_ROWS = 500  # a stage's loss curve has at most this many points; fixed, for rows are part of the result
 
@@ -51,7 +51,7 @@ class Steps:
         self.stride = -(-self.steps // LOGGED_ROWS)
         self.held_out = {rule: self._feed(rule) for rule in job.rules if rule in LABELLED}
         self.label_free = LabelFree(job, context)
-        self.goes_by = {rule: context.task(job, rule.removesuffix("_val")).primary for rule in self.held_out}
+        self.goes_by = {rule: context.scoring(job, rule.removesuffix("_val")).primary for rule in self.held_out}
         self.oracle = context.loader(job, "target", "test", seed=job.seed) if "oracle" in job.spec else None
         self.looks = looks_of(job, training.trainer)
         self.saved, self.cost = time.monotonic(), 0.0
@@ -87,22 +87,22 @@ class Steps:
         self.training.check(step)
         self.training.gather()
         found = {rule: self._metrics(rule, loader) for rule, loader in self.held_out.items()}
-        row = {f"{rule}/{name}": m[name] for rule, (task, m) in found.items() for name in task.watched}
+        row = {f"{rule}/{name}": m[name] for rule, (scoring, m) in found.items() for name in scoring.watched}
         if self.oracle is not None:
-            task, metrics = self._metrics("target_val", self.oracle)
-            row[f"oracle/{task.primary}"] = metrics[task.primary]
+            scoring, metrics = self._metrics("target_val", self.oracle)
+            row[f"oracle/{scoring.primary}"] = metrics[scoring.primary]
         guesses = self.label_free(self.training.whole.result()["net"])
         row |= {f"{rule}/score": value for rule, value in guesses.items()}
         self._row({"step": step, **row})
         for rule, value in guesses.items():
             self.kept.keep(rule, step, (value, 0.0), row, self.training.whole)
-        for rule, (task, metrics) in found.items():
-            self.kept.keep(rule, step, task.better(metrics), row, self.training.whole)
+        for rule, (scoring, metrics) in found.items():
+            self.kept.keep(rule, step, scoring.better(metrics), row, self.training.whole)
 
-    def _metrics(self, rule: str, loader: Any) -> tuple[Task, dict[str, float]]:
-        task = self.context.task(self.job, rule.removesuffix("_val"))
+    def _metrics(self, rule: str, loader: Any) -> tuple[Scoring, dict[str, float]]:
+        scoring = self.context.scoring(self.job, rule.removesuffix("_val"))
         net = self.training.whole.result()["net"]
-        return task, task.metrics(inference.rows(net, task, loader, self.context.precision(self.job)))
+        return scoring, scoring.metrics(inference.rows(net, scoring, loader, self.context.precision(self.job)))
 
     def _tell(self, step: int, first: int, begun: float, logs: dict[str, Tensor]) -> None:
         """The screen; it throttles itself."""

@@ -271,8 +271,4 @@ def _split(batch: dict[str, Batch], parts: int) -> Iterator[dict[str, Batch]]:
 
 
 def _slice(rows: Batch, i: int, parts: int) -> Batch:
-    part = slice(len(rows) * i // parts, len(rows) * (i + 1) // parts)
-    views = tuple({name: x[part] for name, x in view.items()} for view in rows.views)
-    labels = None if rows.labels is None else rows.labels[part]
-    inputs = views[0] if views else {n: x[part] for n, x in rows.inputs.items()}
-    return Batch(inputs, labels, rows.index[part], views, None if rows.domains is None else rows.domains[part])
+    return rows.rows(slice(len(rows) * i // parts, len(rows) * (i + 1) // parts))

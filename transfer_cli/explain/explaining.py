@@ -19,7 +19,7 @@ from transfer_cli.explain.gradcam import feature_maps, gradcam
 from transfer_cli.explain.occlusion import occlusion
 from transfer_cli.explain.overlay import overlay
 from transfer_cli.explain.rollout import Attention, rollout
-from transfer_cli.kinds._items import tokenizer_of
+from transfer_cli.kinds.texts import tokenizer_of
 
 LIKELY = 0.2  # classes at least as probable are explained, the first in any case
 MOST = 3
@@ -52,17 +52,23 @@ class Explaining:
 
     def __init__(self, predicting: Any, by: str = "") -> None:
         self.predicting, self.by = predicting, by
-        if predicting.reads == "vectors":
-            raise ConfigError(Fault("explain", "takes pictures and texts, and the net of the run reads numbers"))
-        if predicting.reads == "texts" and not predicting.differentiable:
+        self.shows = predicting.kind.explained
+        if not self.shows:
+            text = f"the net of the run reads {predicting.kind.noun}, which cannot be shown"
+            raise ConfigError(Fault("explain", text))
+        if self.shows == "tokens" and not predicting.differentiable:
             text = "the answers of the run come from a predictor on stored rows, not from its words"
             raise ConfigError(Fault("explain", text, do="strategy=linear_probe or fine_tune gives the net a head"))
-        if predicting.reads == "texts":
+        if self.shows == "tokens":
             self._only(("gradients",))
 
-    def picture(self, image: Image.Image) -> Answer:
-        """Of a decoded picture."""
-        shown = self.predicting.fitted(image)
+    def row(self, row: Any) -> Answer:
+        """Of a new row: a picture or its path, or a text. Raises DataError if it cannot be read."""
+        return self.text(row) if self.shows == "tokens" else self.picture(row)
+
+    def picture(self, image: Any) -> Answer:
+        """Of a decoded picture, or of the file at a path."""
+        shown = self.predicting.opened(image)
         pixels = self.predicting.inputs([shown])["pixels"]
         chances = self._chances(self._scores(pixels))
         by = self._method(pixels)

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from transfer_cli.contracts import Inputs
-from transfer_cli.data.tasks import Classification
 from transfer_cli.errors import ConfigError, Fault
 
 
@@ -58,4 +57,4 @@ def program_of(predicting: Any) -> Program:
     if predictor != "none":
         text = f"its classes come from predictor={predictor} on stored rows, and a file holds nets only"
         raise ConfigError(Fault("export", text, do="strategy=linear_probe or fine_tune gives the net a head"))
-    return Program(predicting.net, Classification.head)
+    return Program(predicting.net, predicting.task.head)

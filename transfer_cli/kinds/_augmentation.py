@@ -3,11 +3,18 @@ weak: shift by up to an eighth of the side (borders reflected), mirror where tha
 strong: weak, then brightness, contrast and saturation, then one grey square (cutout, DeVries & Taylor 2017,
 arXiv:1708.04552). All numbers of a batch are drawn in one call, so a picture's draws do not depend on its content."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
 
 from transfer_cli.data.placement import sent
+from transfer_cli.lazy import Lazy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = Lazy("torch")
 
 POLICIES = ("none", "weak", "strong")
 JITTER = 0.4  # factors lie in 1 - JITTER .. 1 + JITTER, as in torchvision's usual recipe
@@ -15,7 +22,7 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 DRAWS = 8
 
 
-def augment(pixels: Tensor, policy: str, rng: np.random.Generator, *, flip: bool = True) -> Tensor:
+def augment(pixels: "Tensor", policy: str, rng: np.random.Generator, *, flip: bool = True) -> "Tensor":
     """pixels [B, C, H, W], uint8 or float in 0..255 -> the same shape and scale; `none` and `weak` keep the type,
     `strong` gives float32. `flip=False` never mirrors (a mirrored 2 is no 2). Same rng state, same result."""
     if policy not in POLICIES:
@@ -29,7 +36,7 @@ def augment(pixels: Tensor, policy: str, rng: np.random.Generator, *, flip: bool
     return pixels if policy == "weak" else _cutout(*_jitter(pixels, draws[3:6]), draws[6], draws[7])
 
 
-def _shift(pixels: Tensor, down: Tensor, right: Tensor, mirror: Tensor) -> Tensor:
+def _shift(pixels: "Tensor", down: "Tensor", right: "Tensor", mirror: "Tensor") -> "Tensor":
     """Each picture moved by -H//8..H//8 rows and -W//8..W//8 columns, mirrored where `mirror` [B]."""
     batch, channels, height, width = pixels.shape
     rows, columns = _reflected(height, down), _reflected(width, right)
@@ -40,7 +47,7 @@ def _shift(pixels: Tensor, down: Tensor, right: Tensor, mirror: Tensor) -> Tenso
     return moved.view(pixels.shape).gather(3, columns[:, None, None].expand(pixels.shape))
 
 
-def _reflected(size: int, draw: Tensor) -> Tensor:
+def _reflected(size: int, draw: "Tensor") -> "Tensor":
     """[B, size] source positions of a shift in -(size//8)..size//8; beyond the border they run back inwards."""
     reach = size // 8
     start = (draw * (2 * reach + 1)).long().clamp_(max=2 * reach) - reach
@@ -48,7 +55,7 @@ def _reflected(size: int, draw: Tensor) -> Tensor:
     return torch.minimum(places, 2 * (size - 1) - places)
 
 
-def _jitter(pixels: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
+def _jitter(pixels: "Tensor", draws: "Tensor") -> "tuple[Tensor, Tensor]":
     """Brightness b, contrast c, saturation s, each about its own centre, as one map a picture:
     s (c b x + (1 - c) b m) + (1 - s) (c b l + (1 - c) b m) = s c b x + (1 - s) c b l + (1 - c) b m
     with luma l and its mean m. Clamped to 0..255 once, at the end. Also returns the mean grey [B, 1, 1, 1]."""
@@ -61,7 +68,7 @@ def _jitter(pixels: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
     return torch.addcmul(base, pixels, colour * contrast * bright).clamp_(0, 255), mean
 
 
-def _luma(pixels: Tensor) -> Tensor:
+def _luma(pixels: "Tensor") -> "Tensor":
     """[B, 1, H, W]"""
     if pixels.shape[1] != 3:
         return pixels.mean(1, keepdim=True)
@@ -69,7 +76,7 @@ def _luma(pixels: Tensor) -> Tensor:
     return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
 
 
-def _cutout(pixels: Tensor, fill: Tensor, down: Tensor, right: Tensor) -> Tensor:
+def _cutout(pixels: "Tensor", fill: "Tensor", down: "Tensor", right: "Tensor") -> "Tensor":
     """A square of half the side, its centre anywhere, becomes the picture's mean grey."""
     height, width = pixels.shape[2:]
     rows = _inside(height, down)[:, None, :, None]
@@ -77,7 +84,7 @@ def _cutout(pixels: Tensor, fill: Tensor, down: Tensor, right: Tensor) -> Tensor
     return torch.where(rows & columns, fill.clamp(0, 255), pixels)
 
 
-def _inside(size: int, draw: Tensor) -> Tensor:
+def _inside(size: int, draw: "Tensor") -> "Tensor":
     """[B, size] which positions lie within a quarter of the side of the drawn centre."""
     centre = (draw * size).long()[:, None]
     distance = torch.arange(size, device=draw.device) - centre

@@ -1,28 +1,144 @@
-"""Pictures as items: gathered from one uint8 array, augmented as a batch, normalised as the model wants them."""
+"""Pictures: the input that models read, their rows on a device, and how a new picture is opened."""
 
-from collections.abc import Callable
-from typing import Any
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from PIL import Image
 
-from transfer_cli.contracts import Inputs
-from transfer_cli.data.open import Rows
-from transfer_cli.data.placement import sent
+from transfer_cli.data.cache import converted
+from transfer_cli.data.formats.decode import SUFFIXES, Fit, fitted, picture
+from transfer_cli.data.placement import placed, sent
+from transfer_cli.data.shift import shifted
+from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.kinds._augmentation import augment
+from transfer_cli.kinds._kind import Json, Kind, Named, unlabelled
+from transfer_cli.kinds._specs import input_fault, spec_of
+from transfer_cli.lazy import Lazy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from transfer_cli.contracts import DeviceDataset, Inputs
+    from transfer_cli.data.dataset import DataSet, Rows
+else:
+    torch = Lazy("torch")
+
+MOST_PIXELS = 4096
+INTERPOLATIONS = ("bilinear", "bicubic")
+MOST_CHANNELS = 64
 
 
-class Images:
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """The pictures a model reads: shorter side scaled to `size` by `interpolation`, centre cut to `crop` x `crop`,
+    `channels` values a pixel in [0, 1], then (x - mean) / std. Raises ConfigError when these cannot be."""
+
+    channels: int
+    size: int
+    crop: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        if faults := list(self._faults()):
+            raise ConfigError(*faults)
+
+    def _faults(self) -> Iterator[Fault]:
+        for name, value, most in (("channels", self.channels, MOST_CHANNELS), ("size", self.size, MOST_PIXELS)):
+            if not 1 <= value <= most:
+                yield input_fault(name, value, f"allowed 1 to {most}")
+        if not 1 <= self.crop <= self.size:
+            yield input_fault("crop", self.crop, f"allowed 1 to size, {self.size}")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != self.channels:
+                yield input_fault(name, list(values), f"wants one number a channel, {self.channels}")
+        if self.interpolation not in INTERPOLATIONS:
+            yield input_fault("interpolation", self.interpolation, f"one of {', '.join(INTERPOLATIONS)}")
+        if any(value <= 0 for value in self.std):
+            yield input_fault("std", list(self.std), "numbers > 0 only")
+
+    def at_least(self, crop: int, who: str) -> None:
+        """Raises ConfigError when the pictures are smaller than `who` can take."""
+        if self.crop < crop:
+            raise ConfigError(input_fault("crop", self.crop, f"{who} needs {crop} pixels or more"))
+
+    def blank(self, rows: int = 1, device: str = "cpu") -> "Tensor":
+        """Zeros [rows, C, crop, crop]."""
+        return torch.zeros(rows, self.channels, self.crop, self.crop, device=device)
+
+    def example(self, rows: int = 1) -> "dict[str, Tensor]":
+        """Inputs of a net, all zeros."""
+        return {"pixels": self.blank(rows)}
+
+
+class Pictures(Kind):
+    """uint8 pixels [N, C, crop, crop] of every row lie in one array; a batch is augmented and normalised as a whole."""
+
+    input = ("crop", "size", "channels", "mean", "std", "interpolation")
+    usual = "resnet18"
+    noun = "pictures"
+    one = "file"
+    code = ("data/cache.py", "data/formats/decode.py")
+    augmentation = "kinds/_augmentation.py"
+    explained = "maps"
+
+    def spec(self, given: Mapping[str, Any]) -> InputSpec:
+        return spec_of(InputSpec, given)
+
+    def store(
+        self, data: "DataSet", part: str, model: Json, cache: Path, device: "torch.device", poll: Callable[[], None]
+    ) -> "Tensor":
+
+        pixels = converted(data.raw, part, model["input"], cache, poll=poll)
+        if shift := data.view.shifted:
+            pixels = shifted(pixels, shift, f"{data.raw.fingerprint} {model['input']}", part, cache)
+        return placed(pixels, device)
+
+    def rows(self, stored: Any, data: "DataSet", rows: "Rows", model: Json, device: "torch.device") -> "DeviceDataset":
+        return PictureRows(stored, rows, model, policy=data.augment, flip=data.flip, device=device)
+
+    def at(self, place: Path) -> list[Named]:
+        """A picture, all pictures of a folder, or those that the column `path` of a CSV names."""
+        if not place.exists():
+            raise DataError(Fault(str(place), "no such file or folder"))
+        paths = [place]
+        if place.is_dir():
+            paths = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        elif place.suffix.lower() == ".csv":
+            paths = _listed(place)
+        if not paths:
+            raise DataError(Fault(str(place), "no pictures there", do=f"pictures end in {', '.join(SUFFIXES)}"))
+        return [(str(path), path) for path in paths]
+
+    def opened(self, row: Any, model: Json) -> np.ndarray:
+        """uint8 [C, crop, crop] of a path or a decoded picture: what the net sees of it."""
+        image = row if isinstance(row, Image.Image) else picture(row)
+        return fitted(image, Fit.of(model["input"]))
+
+    def batch(self, rows: Sequence[np.ndarray], model: Json, cache: Path, device: "torch.device") -> "DeviceDataset":
+
+        # a picture's channels may lie last in memory, and numpy would keep that order
+        pixels = placed(np.ascontiguousarray(np.stack(rows)), device)
+        return PictureRows(pixels, unlabelled(len(rows)), model, policy="none", flip=False, device=device)
+
+
+class PictureRows:
     """Rows of `placed` pixels [N, C, H, W]. `policy` "train" is the data set's own augmentation.
     Gives {"pixels": float32 [B, C, H, W]}, (x / 255 - mean) / std, on `device`, channels last where the model asks."""
 
     noun = "pictures"
-    domains: Tensor | None = None
+    targeted = False
+    domains: "Tensor | None" = None
     cut = 0  # rows longer than the net's window
 
     def __init__(
-        self, pixels: Tensor, rows: Rows, model: dict[str, Any], *, policy: str, flip: bool, device: torch.device
+        self, pixels: "Tensor", rows: "Rows", model: dict[str, Any], *, policy: str, flip: bool, device: "torch.device"
     ) -> None:
         self.pixels, self.device = pixels, device
         self.flat = pixels.view(len(pixels), -1)
@@ -44,10 +160,10 @@ class Images:
     def arranged(self, order: np.ndarray, batch: int, rng: np.random.Generator) -> np.ndarray:
         return order if self.domains is None else evenly(order, self.domains.cpu().numpy())
 
-    def in_order(self) -> Tensor:
+    def in_order(self) -> "Tensor":
         return torch.arange(len(self), device=self.home)
 
-    def gather(self, index: Tensor, policy: str, rng: Callable[[], np.random.Generator]) -> tuple[Inputs, Tensor]:
+    def gather(self, index: "Tensor", policy: str, rng: Callable[[], np.random.Generator]) -> "tuple[Inputs, Tensor]":
         chosen = self.flat.index_select(0, self.rows.index_select(0, index))
         pixels = sent(chosen, self.device).view(len(index), *self.pixels.shape[1:])
         policy = self.policy if policy == "train" else policy
@@ -56,6 +172,15 @@ class Images:
         pixels = pixels.to(torch.float32, memory_format=self.layout)
         labels = self.labels.index_select(0, sent(index, self.device))
         return {"pixels": pixels.sub_(self.mean).mul_(self.scale)}, labels
+
+
+def _listed(table: Path) -> list[Path]:
+    """Column `path` of a CSV, relative to its folder."""
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "path" not in rows[0]:
+        raise DataError(Fault(str(table), "has no rows with a column path"))
+    return [table.parent / row["path"] for row in rows]
 
 
 def evenly(order: np.ndarray, domains: np.ndarray) -> np.ndarray:
@@ -69,5 +194,5 @@ def evenly(order: np.ndarray, domains: np.ndarray) -> np.ndarray:
     return np.asarray(order[np.argsort(place, kind="stable")])
 
 
-def _per_channel(values: list[float], shape: tuple[int, ...], device: torch.device) -> Tensor:
+def _per_channel(values: list[float], shape: tuple[int, ...], device: "torch.device") -> "Tensor":
     return torch.tensor(values, dtype=torch.float32, device=device).view(1, -1, 1, 1).expand(shape)

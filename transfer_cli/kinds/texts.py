@@ -1,32 +1,124 @@
-"""Texts as items: rows of tokens from one long array, padded a batch at a time; and the blocks of a language model."""
+"""Texts: the input that models read, their rows on a device, and how new texts are read."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from transfer_cli.contracts import Inputs
 from transfer_cli.data.array_cache import remember
 from transfer_cli.data.contracts import Raw
-from transfer_cli.data.dataset import Rows
-from transfer_cli.data.placement import placed, sent
-from transfer_cli.data.tokenizers import Tokenizer
+from transfer_cli.data.placement import sent
+from transfer_cli.data.readers.text import read_text
+from transfer_cli.data.readers.text_table import texts_of
+from transfer_cli.data.tokenizers import Tokenizer, fitted, load
+from transfer_cli.errors import ConfigError, DataError, Fault
+from transfer_cli.kinds._kind import Json, Kind, Named, unlabelled
+from transfer_cli.kinds._specs import input_fault, spec_of
+from transfer_cli.lazy import Lazy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from transfer_cli.contracts import DeviceDataset, Inputs
+    from transfer_cli.data.dataset import DataSet, Rows
+else:
+    torch = Lazy("torch")
 
 DROPPED = {"weak": 0.1, "strong": 0.3}  # share of tokens left out by augmentation (word dropout, arXiv:1602.07572 3.3)
 POOL = 50  # batches whose rows are sorted by length together
-PADDING = -100  # a place with nothing to predict: cross_entropy's own mark
 LAYOUT = 1  # raise when the same texts would give other arrays
+MOST_TOKENS = 2**20
 
 Rng = Callable[[], np.random.Generator]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenSpec:
+    """The texts a model reads: at most `length` tokens of `tokenizer`, which knows `size` of them; `digest` is the
+    content of the tokenizer. Raises ConfigError when these cannot be."""
+
+    tokenizer: str
+    length: int
+    size: int
+    digest: str
+
+    def __post_init__(self) -> None:
+        for name, value in (("length", self.length), ("size", self.size)):
+            if not 1 <= value <= MOST_TOKENS:
+                raise ConfigError(input_fault(name, value, f"allowed 1 to {MOST_TOKENS:,}"))
+
+    def example(self, rows: int = 1) -> "dict[str, Tensor]":
+        """Inputs of a net: token 0 everywhere, nothing masked."""
+        ids = torch.zeros(rows, self.length, dtype=torch.int64)
+        return {"ids": ids, "mask": torch.ones_like(ids, dtype=torch.bool)}
+
+
+class Texts(Kind):
+    """All tokens of a part lie in one array; a batch is as wide as its longest text."""
+
+    input = ("tokenizer", "length", "size", "digest")
+    usual = "embedding_bag"
+    noun = "texts"
+    one = "text"
+    code = ("data/tokenizers.py",)
+    field = "text"
+    explained = "tokens"
+
+    def spec(self, given: Mapping[str, Any]) -> TokenSpec:
+        return spec_of(TokenSpec, given)
+
+    def fit(self, spec: Json, target: "DataSet", source: "DataSet | None", seed: int, cache: Path) -> Json:
+        """The tokenizer, learned from the source's training texts, else from those of the target that may be read."""
+        data = source or target
+        labelled = data is target
+
+        def texts() -> list[str]:
+            rows = data.rows("train", labelled=labelled, seed=seed)
+            every = data.raw.parts[rows.part].read()
+            return [every[row] for row in rows.index]
+
+        content = json.dumps(data.key("train", labelled=labelled, seed=seed), sort_keys=True)
+        return fitted(spec, texts, content, cache)
+
+    def store(
+        self, data: "DataSet", part: str, model: Json, cache: Path, device: "torch.device", poll: Callable[[], None]
+    ) -> "Tokens":
+        digest = model["input"]["digest"]
+        return tokens_of(data.raw, part, load(digest, cache), digest, cache)
+
+    def rows(self, stored: Any, data: "DataSet", rows: "Rows", model: Json, device: "torch.device") -> "DeviceDataset":
+        return TextRows(stored, rows, length=int(model["input"]["length"]), policy=data.augment, device=device)
+
+    def at(self, place: Path) -> list[Named]:
+        """A text a line of a .txt, or the column `text` of a .csv, .tsv or .jsonl."""
+        if not place.is_file():
+            text = "a .txt with a text a line, or a table with a column text"
+            raise DataError(Fault(str(place), "no such file", do=text))
+        if place.suffix == ".txt":
+            lines = enumerate(read_text(place, "utf-8").splitlines(), 1)
+            return [(f"{place.name} row {row}", line) for row, line in lines if line.strip()]
+        return [(f"{place.name} row {line.row}", line.text) for line in texts_of(place)]
+
+    def batch(self, rows: Sequence[str], model: Json, cache: Path, device: "torch.device") -> "DeviceDataset":
+        spec = model["input"]
+        tokens = flat(load(spec["digest"], cache).encode(list(rows)))
+        return TextRows(tokens, unlabelled(len(rows)), length=int(spec["length"]), policy="none", device=device)
+
+
+def tokenizer_of(model: Json, cache: Path) -> Tokenizer | None:
+    """The tokenizer of a model that reads texts."""
+    spec = model["input"]
+    return load(spec["digest"], cache) if "tokenizer" in spec else None
 
 
 class Tokens(NamedTuple):
     """All tokens of a raw part, one row after the other: `ids` [total] int32, row i is ids[starts[i]:starts[i + 1]]."""
 
-    ids: Tensor
+    ids: "Tensor"
     starts: np.ndarray
 
 
@@ -51,16 +143,17 @@ def flat(rows: Sequence[Sequence[int]]) -> Tokens:
     return Tokens(torch.from_numpy(ids), starts)
 
 
-class Texts:
+class TextRows:
     """Rows of texts with a label each. Gives {"ids": int64 [B, T], "mask": bool [B, T]}, T the longest of the batch;
     what is longer than `length` is cut at its end. Policies "weak" and "strong" leave out some tokens."""
 
     noun = "texts"
-    domains: Tensor | None = None
+    targeted = False
+    domains: "Tensor | None" = None
     chunk = 64
 
-    def __init__(self, tokens: Tokens, rows: Rows, *, length: int, policy: str, device: torch.device) -> None:
-        self.ids, self.device, self.policy = tokens.ids, device, policy
+    def __init__(self, tokens: Tokens, rows: "Rows", *, length: int, policy: str, device: "torch.device") -> None:
+        self.tokens, self.ids, self.device, self.policy, self.length = tokens, tokens.ids, device, policy, length
         self.home = (
             tokens.ids.device
         )  # with the host: a batch is as wide as its longest text, which only the host knows
@@ -83,11 +176,12 @@ class Texts:
         rest = [rows for rows in batches if len(rows) < batch]
         return np.concatenate([*(full[i] for i in rng.permutation(len(full))), *rest])
 
-    def in_order(self) -> Tensor:
+    def in_order(self) -> "Tensor":
         """Short rows first: padding costs as much as tokens."""
         return torch.argsort(self.lengths, stable=True)
 
-    def gather(self, index: Tensor, policy: str, rng: Rng) -> tuple[Inputs, Tensor]:
+    def gather(self, index: "Tensor", policy: str, rng: Rng) -> "tuple[Inputs, Tensor]":
+
         lengths, starts = self.lengths[index], self.starts[index]
         places = torch.arange(max(1, int(lengths.max())))
         mask = places < lengths[:, None]
@@ -99,52 +193,10 @@ class Texts:
         return inputs, self.labels.index_select(0, sent(index, self.device))
 
 
-def _thinned(ids: Tensor, mask: Tensor, share: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def _thinned(ids: "Tensor", mask: "Tensor", share: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Rows without a random share of their tokens, the others moved up; the first token always stays."""
     keep = torch.from_numpy(rng.random(ids.shape) >= share) & mask
     keep[:, 0] = mask[:, 0]
     order = torch.argsort(~keep, dim=1, stable=True)
     keep = keep.gather(1, order)
     return ids.gather(1, order).masked_fill_(~keep, 0), keep
-
-
-class Blocks:
-    """Blocks of `length` tokens for a language model, out of all rows one after the other; the labels [B, T] are the
-    tokens one place on. Policy "none" gives the blocks end to end, so that every token is predicted once; "weak" and
-    "strong" begin each block up to `length` tokens later, as a random crop of a picture does."""
-
-    domains: Tensor | None = None
-
-    def __init__(self, tokens: Tokens, rows: Rows, *, length: int, policy: str, device: torch.device) -> None:
-        self.device, self.policy, self.length = device, policy, length
-        spans = [tokens.ids[tokens.starts[i] : tokens.starts[i + 1]] for i in rows.index]
-        self.ids = placed(torch.cat(spans).long().numpy(), device)
-        self.home = self.ids.device
-        count = max(1, -(-(len(self.ids) - 1) // length))
-        self.noun = f"blocks of {length} tokens"
-        self.labels = torch.zeros(count, dtype=torch.int64, device=device)
-        self.chunk = max(1, 4096 // length)
-        self.places = torch.arange(length, device=self.home)
-        self.cut = 0
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def arranged(self, order: np.ndarray, batch: int, rng: np.random.Generator) -> np.ndarray:
-        return order
-
-    def in_order(self) -> Tensor:
-        return torch.arange(len(self), device=self.home)
-
-    def gather(self, index: Tensor, policy: str, rng: Rng) -> tuple[Inputs, Tensor]:
-        starts = index * self.length
-        last = len(self.ids) - 1
-        if (self.policy if policy == "train" else policy) != "none" and last > self.length:
-            shift = sent(torch.from_numpy(rng().integers(0, self.length, len(index))), self.home)
-            starts = (starts + shift) % (last - self.length + 1)
-        places = starts[:, None] + self.places
-        mask = places < last
-        ids = self.ids[places.clamp(max=last)]
-        labels = self.ids[(places + 1).clamp(max=last)].masked_fill(~mask, PADDING)
-        inputs = {"ids": sent(ids, self.device), "mask": sent(mask, self.device)}
-        return inputs, sent(labels, self.device)

@@ -1,26 +1,107 @@
-"""Vectors as items: rows of a matrix, standardised by nobody but the method that asks for it."""
+"""Vectors: the input that models read, their rows on a device, and how new rows of numbers are read. Nothing is
+standardised here; a model that wants it does it itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from transfer_cli.contracts import Inputs
-from transfer_cli.data.dataset import Rows
-from transfer_cli.data.placement import sent
+from transfer_cli.data.placement import placed, sent
+from transfer_cli.data.readers.features import matrix_of
+from transfer_cli.errors import ConfigError, DataError, Fault
+from transfer_cli.kinds._kind import Json, Kind, Named, unlabelled
+from transfer_cli.kinds._specs import input_fault, spec_of
+from transfer_cli.lazy import Lazy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from transfer_cli.contracts import DeviceDataset, Inputs
+    from transfer_cli.data.dataset import DataSet, Rows
+else:
+    torch = Lazy("torch")
 
 NOISE = {"weak": 0.05, "strong": 0.2}  # standard deviation of added noise, in units of a column's own
+MOST_WIDTH = 2**20
 
 
-class Vectors:
+@dataclass(frozen=True, kw_only=True)
+class VectorSpec:
+    """The vectors a model reads: `width` numbers a row. Raises ConfigError when there are none."""
+
+    width: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.width <= MOST_WIDTH:
+            raise ConfigError(input_fault("width", self.width, f"allowed 1 to {MOST_WIDTH:,}"))
+
+    def example(self, rows: int = 1) -> "dict[str, Tensor]":
+        """Inputs of a net, all zeros."""
+        return {"vectors": torch.zeros(rows, self.width)}
+
+
+class Vectors(Kind):
+    """All rows of a part are one float32 matrix."""
+
+    input = ("width",)
+    usual = "mlp_vectors"
+    noun = "vectors"
+    one = "row"
+    field = "vector"
+
+    def spec(self, given: Mapping[str, Any]) -> VectorSpec:
+        return spec_of(VectorSpec, given)
+
+    def fit(self, spec: Json, target: "DataSet", source: "DataSet | None", seed: int, cache: Path) -> Json:
+        """The width of the rows. DataError where target and source have rows of different widths."""
+        wanted = spec["width"]
+        for data in filter(None, (target, source)):
+            width = int(data.raw.parts["train"].read().shape[1])
+            if wanted not in (None, width):
+                raise DataError(
+                    Fault(data.word, f"has {width:,} numbers a row, the model reads {wanted:,}", data.title)
+                )
+            wanted = width
+        return {"width": wanted}
+
+    def store(
+        self, data: "DataSet", part: str, model: Json, cache: Path, device: "torch.device", poll: Callable[[], None]
+    ) -> "Tensor":
+
+        return placed(np.ascontiguousarray(data.raw.parts[part].read(), np.float32), device)
+
+    def rows(self, stored: Any, data: "DataSet", rows: "Rows", model: Json, device: "torch.device") -> "DeviceDataset":
+        return VectorRows(stored, rows, policy=data.augment, device=device)
+
+    def at(self, place: Path) -> list[Named]:
+        """The rows of a table of numbers, a .npz or a .mat."""
+        matrix = matrix_of(place)
+        return [(f"{place.name} row {row + 1}", values) for row, values in enumerate(matrix)]
+
+    def opened(self, row: Any, model: Json) -> np.ndarray:
+        """float32 [D]. Raises DataError for a row of another width."""
+        width = model["input"]["width"]
+        if len(row) != width:
+            raise DataError(Fault("row", f"has {len(row):,} numbers a row, the net of the run reads {width:,}"))
+        return np.asarray(row, np.float32)
+
+    def batch(self, rows: Sequence[np.ndarray], model: Json, cache: Path, device: "torch.device") -> "DeviceDataset":
+        values = torch.from_numpy(np.stack(rows)).to(device)
+        return VectorRows(values, unlabelled(len(rows)), policy="none", device=device)
+
+
+class VectorRows:
     """Rows of `matrix` [N, D]. Gives {"vectors": float32 [B, D]}; policies "weak" and "strong" add normal noise."""
 
     noun = "rows"
-    domains: Tensor | None = None
+    targeted = False
+    domains: "Tensor | None" = None
     chunk = 4096
 
-    def __init__(self, matrix: Tensor, rows: Rows, *, policy: str, device: torch.device) -> None:
+    def __init__(self, matrix: "Tensor", rows: "Rows", *, policy: str, device: "torch.device") -> None:
         self.matrix = matrix.index_select(0, torch.from_numpy(rows.index.astype(np.int64)).to(matrix.device))
         self.labels = torch.from_numpy(rows.labels.astype(np.int64)).to(device)
         self.policy, self.device, self.home = policy, device, self.matrix.device
@@ -33,10 +114,11 @@ class Vectors:
     def arranged(self, order: np.ndarray, batch: int, rng: np.random.Generator) -> np.ndarray:
         return order
 
-    def in_order(self) -> Tensor:
+    def in_order(self) -> "Tensor":
         return torch.arange(len(self), device=self.home)
 
-    def gather(self, index: Tensor, policy: str, rng: Callable[[], np.random.Generator]) -> tuple[Inputs, Tensor]:
+    def gather(self, index: "Tensor", policy: str, rng: Callable[[], np.random.Generator]) -> "tuple[Inputs, Tensor]":
+
         rows = sent(self.matrix.index_select(0, index), self.device)
         policy = self.policy if policy == "train" else policy
         if policy != "none":

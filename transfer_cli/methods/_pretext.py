@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from transfer_cli.contracts import Batch, Inputs, Method, MethodInputs, joined
 from transfer_cli.errors import ConfigError, Fault
-from transfer_cli.models.backbone import InputSpec
+from transfer_cli.kinds.pictures import InputSpec
 
 
 class Pretext(Method):

@@ -31,7 +31,7 @@ class Erm(Method):
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         rows = batch["source"]
-        yield Loss("net", self.task.loss(self.net(rows.inputs, self.task.head), rows), weight=self.task.weight(rows))
+        yield Loss("net", self.task.loss(self.task.forward(self.net, rows.inputs), rows), weight=self.task.weight(rows))
 
 
 def unseen(net: nn.Module) -> bool:

@@ -24,7 +24,7 @@ class Groupdro(Erm):
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         rows = batch["source"]
-        scores = self.net(rows.inputs, self.task.head)
+        scores = self.task.forward(self.net, rows.inputs)
         losses = scores.new_zeros(self.domains, dtype=torch.float32)
         for domain, places in by_domain(rows, self.domains):
             losses[domain] = self.task.loss(scores[places], only(rows, places))

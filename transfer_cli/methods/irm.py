@@ -27,7 +27,7 @@ class Irm(Erm):
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         rows = batch["source"]
-        scores = self.net(rows.inputs, self.task.head)
+        scores = self.task.forward(self.net, rows.inputs)
         found = [(scores[places], only(rows, places)) for _, places in by_domain(rows, self.domains)]
         risk = mean([self.task.loss(mine, domain) for mine, domain in found])
         penalty = mean([irm_penalty(mine, domain.target()) for mine, domain in found])

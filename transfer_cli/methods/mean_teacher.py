@@ -40,7 +40,7 @@ class MeanTeacher(Aligned):
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         weak, strong = batch["target"].views
         with torch.no_grad():
-            wanted = self.teacher.module(weak, self.task.head)
+            wanted = self.task.forward(self.teacher.module, weak)
         both = self.both({**batch, "target": replace(batch["target"], inputs=strong)})
         gap, share = consistency(both.target_scores, wanted, self.threshold)
         value = both.label_loss + self.weight * gap + self.balance * share * imbalance(both.target_scores)

@@ -45,7 +45,7 @@ class Mixstyle(Erm):
         with ExitStack() as stack:
             for block in self._styled():
                 stack.enter_context(block.register_forward_hook(mix))
-            scores = self.net(rows.inputs, self.task.head)
+            scores = self.task.forward(self.net, rows.inputs)
         if not met:
             text = f"none of the first {self.blocks} blocks gives maps of pictures"
             raise ConfigError(Fault("align", text, "mixstyle", do="a convolutional net"))

@@ -85,7 +85,7 @@ class Supervised(Method):
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         rows = batch["target"]
         inputs, other, share = self._mixed(rows)
-        out = self.net(inputs, self.task.head)
+        out = self.task.forward(self.net, inputs)
         value = self._loss(out, rows)
         if other is not None:
             swapped = Batch(rows.inputs, rows.target()[other], rows.index)

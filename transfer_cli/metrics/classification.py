@@ -97,6 +97,18 @@ def _checked(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return scores.detach().cpu().double(), labels.detach().cpu().long()
 
 
+def right_rows(scores: Tensor, labels: Tensor) -> Tensor:
+    """1 for each row whose label has the highest score, else 0: float64 [N]."""
+    scores, labels = _checked(scores, labels)
+    return (_ranks(scores, labels) < 1).double()
+
+
+def nll_rows(scores: Tensor, labels: Tensor) -> Tensor:
+    """Negative log-likelihood of each label in nats: float64 [N]."""
+    scores, labels = _checked(scores, labels)
+    return torch.nn.functional.cross_entropy(scores, labels, reduction="none")
+
+
 def half_width(share: float, n: int) -> float:
     """Half the width of the 95 % Wilson interval of a share of n rows. The interval lies around another centre than
     the share; its ends are in analysis/statistics.py."""

@@ -5,7 +5,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transfer_cli.models.backbone import Backbone, InputSpec
+from transfer_cli.kinds.pictures import InputSpec
+from transfer_cli.models.backbone import Backbone
 
 Name = Literal["resnet20", "resnet32", "resnet44", "resnet56", "resnet110"]
 

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
-from transfer_cli.models.backbone import Backbone, TokenSpec
+from transfer_cli.kinds.texts import TokenSpec
+from transfer_cli.models.backbone import Backbone
 from transfer_cli.ranges import Range
 
 PRIME = 1_000_003
@@ -15,6 +16,7 @@ class EmbeddingBag(Backbone):
     tokens and, with `pairs`, of its pairs of neighbours, hashed into that many embeddings."""
 
     reads = "texts"
+    gives = "states"
     masked = ("embedding_bag",)
 
     def __init__(

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from transfer_cli.errors import ConfigError, Fault
-from transfer_cli.models.backbone import InputSpec
+from transfer_cli.kinds.pictures import InputSpec
 
 UNFIT = (AssertionError, RuntimeError, ValueError, IndexError)  # what a net raises at pictures it cannot take
 

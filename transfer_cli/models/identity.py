@@ -1,10 +1,13 @@
 """No backbone at all: vectors are their own features, for probes and neighbours on features worked out before."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from transfer_cli.errors import ConfigError, Fault
-from transfer_cli.models.backbone import Backbone, Spec, VectorSpec
+from transfer_cli.kinds.vectors import VectorSpec
+from transfer_cli.models.backbone import Backbone
 
 
 class Identity(Backbone):
@@ -12,7 +15,7 @@ class Identity(Backbone):
 
     reads = "vectors"
 
-    def __init__(self, input: Spec) -> None:
+    def __init__(self, input: Any) -> None:
         if not isinstance(input, VectorSpec):
             raise ConfigError(Fault("model.input", "identity reads vectors; wants a width"))
         super().__init__(input.width)

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
-from transfer_cli.models.backbone import Backbone, InputSpec
+from transfer_cli.kinds.pictures import InputSpec
+from transfer_cli.models.backbone import Backbone
 from transfer_cli.ranges import Range
 
 

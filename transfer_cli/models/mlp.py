@@ -5,7 +5,9 @@ import itertools
 from torch import Tensor, nn
 
 from transfer_cli.errors import ConfigError, Fault
-from transfer_cli.models.backbone import Backbone, InputSpec, VectorSpec
+from transfer_cli.kinds.pictures import InputSpec
+from transfer_cli.kinds.vectors import VectorSpec
+from transfer_cli.models.backbone import Backbone
 
 
 class Mlp(Backbone):

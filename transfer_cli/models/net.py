@@ -1,4 +1,4 @@
-"""The net: a backbone with named linear heads, built from a model node and rebuilt from its description."""
+"""The net: a backbone with named heads, built from a model node and rebuilt from its description."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -10,44 +10,48 @@ import torch
 from torch import Tensor, nn
 
 from transfer_cli.errors import ConfigError, Fault
+from transfer_cli.kinds._kind import kind_reading
 from transfer_cli.models import grafts, peft
-from transfer_cli.models.backbone import Backbone, input_spec
+from transfer_cli.models.backbone import Backbone
 from transfer_cli.plugins import load_class
 
 Node = Mapping[str, Any]
 Family = Callable[..., Backbone]  # (input spec, *, keys of the YAML)
 RESERVED = ("family", "input", "precision", "channels_last")
-MOST_CLASSES = 1_000_000
+MOST_OUTPUTS = 1_000_000
+Description = dict[str, Any]
 
 
 class Net(nn.Module):
-    """Backbone (inputs -> features [B, D]) and linear heads by name. `classes[head]` names the outputs of a head;
-    None: a head of someone else's weights, whose classes are not known. Heads in `tokens` score every token of a text,
-    the others the row. `recipe` is the model node; `grafts` describes what was put on layers of the backbone since."""
+    """Backbone (inputs -> features [B, D]) and heads by name, each of a kind of heads/. `classes[head]` names the
+    outputs of a head; None: a head of someone else's weights, whose classes are not known. `recipe` is the model node;
+    `grafts` describes what was put on layers of the backbone since."""
 
-    def __init__(self, backbone: Backbone, recipe: Node) -> None:
+    def __init__(self, backbone: Backbone, recipe: Node, plugins: Sequence[str] = ()) -> None:
         super().__init__()
         self.backbone = backbone
         self.heads = nn.ModuleDict()
         self.classes: dict[str, list[str] | None] = {}
-        self.tokens: set[str] = set()
+        self.head_kinds: dict[str, Description] = {}
         self.grafts: list[grafts.Entry] = []
         self.recipe = dict(recipe)
         self.width = backbone.width
-        self.input = input_spec(recipe)
+        self.input = input_spec(recipe, plugins)
+        self.plugins = tuple(plugins)
         self.precision: str = recipe.get("precision", "fp32")
         self.channels_last: bool = recipe.get("channels_last", False)
 
     def features(self, inputs: dict[str, Tensor]) -> Tensor:
-        """inputs {"pixels": [B, C, H, W]}, {"ids": [B, T], "mask": [B, T]} or {"vectors": [B, D]} -> [B, D]."""
-        features: Tensor = self.backbone(**inputs)
-        return self.backbone.pool(features, inputs["mask"]) if self.backbone.reads == "texts" else features
+        """Inputs of the kind that the backbone reads -> [B, D]."""
+        found: Tensor = self.backbone(**inputs)
+        return self.backbone.pool(found, inputs["mask"]) if self.backbone.gives == "states" else found
 
     def forward(self, inputs: dict[str, Tensor], head: str | None = None) -> Tensor:
-        """Scores [B, classes] of `head`, the newest one unless named; of a head of tokens [B, T, outputs]."""
-        name = head or list(self.heads)[-1]
-        scores: Tensor = self.heads[name](self.backbone(**inputs) if name in self.tokens else self.features(inputs))
-        return scores
+        """What `head` makes of the inputs, the newest head unless one is named: [B, outputs], a token [B, T,
+        outputs]."""
+        chosen = self.heads[head or list(self.heads)[-1]]
+        answer: Tensor = chosen(self.features(inputs) if chosen.wants == "row" else self.backbone(**inputs))
+        return answer
 
     def blocks(self) -> list[nn.Module]:
         """Modules from input to output: the backbone's, then the heads. They hold every parameter, each once."""
@@ -56,7 +60,7 @@ class Net(nn.Module):
     def head(self, name: str) -> nn.Linear:
         """The head of that name."""
         found = self.heads[name]
-        assert isinstance(found, nn.Linear)  # add_head makes no others
+        assert isinstance(found, nn.Linear), f"head {name} is no linear layer"
         return found
 
     def set_head(self, name: str, classes: Sequence[str]) -> None:
@@ -65,27 +69,18 @@ class Net(nn.Module):
         known = self.classes.get(name)
         if known == list(classes):
             return
-        self.add_head(name, len(classes), classes, kept=self._rows(name, known, classes))
-
-    def set_token_head(self, name: str, outputs: int) -> None:
-        """Gives the net a head that scores every token; one with as many outputs, or more, stays as it is."""
-        if name not in self.heads or self.head(name).out_features < outputs:
-            self.add_head(name, outputs, None)
-        self.tokens.add(name)
-
-    def add_head(
-        self,
-        name: str,
-        outputs: int,
-        classes: Sequence[str] | None,
-        kept: dict[int, tuple[Tensor, Tensor]] | None = None,
-    ) -> nn.Linear:
-        """A fresh head in place of any of that name; `kept` are rows (weight, bias) to start from."""
-        head = nn.Linear(self.width, outputs).to(self._device())
+        kept = self._rows(name, known, classes)
+        head = self.add_head(name, "linear", classes, outputs=len(classes))
         with torch.no_grad():
-            for i, (weight, bias) in (kept or {}).items():
+            for i, (weight, bias) in kept.items():
                 head.weight[i], head.bias[i] = weight, bias
+
+    def add_head(self, name: str, kind: str, classes: Sequence[str] | None = None, **settings: Any) -> Any:
+        """A fresh head of a kind of heads/ in place of any of that name. `classes` name its outputs. Raises ConfigError
+        for a kind that is not there, or settings that it does not take."""
+        head = _head(kind, self.width, settings, self.plugins).to(self._device())
         self.heads[name] = head
+        self.head_kinds[name] = {"kind": kind, "settings": dict(settings)}
         self.classes[name] = None if classes is None else list(classes)
         return head
 
@@ -133,10 +128,9 @@ class Net(nn.Module):
 
     def describe(self) -> dict[str, Any]:
         """JSON from which `rebuild` makes a net of the same shape."""
-        heads = {name: {"classes": self.classes[name], "n": self.head(name).out_features} for name in self.heads}
-        tokens = {"tokens": sorted(self.tokens)} if self.tokens else {}
+        heads = {name: {"classes": self.classes[name], **self.head_kinds[name]} for name in self.heads}
         grown = {"grafts": self.grafts} if self.grafts else {}
-        return {"model": self.recipe, "heads": heads, **tokens, **grown}
+        return {"model": self.recipe, "heads": heads, **grown}
 
 
 def build(node: Node, plugins: Sequence[str] = ()) -> Net:
@@ -147,7 +141,7 @@ def build(node: Node, plugins: Sequence[str] = ()) -> Net:
     allowed = [p.name for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
     if unknown := sorted(options.keys() - set(allowed)):
         raise ConfigError(*(Fault(f"model.{key}", f"{node['family']} has no such key") for key in unknown))
-    net = Net(cls(input_spec(node), **options), node)
+    net = Net(cls(input_spec(node, plugins), **options), node, plugins)
     return net.to(memory_format=torch.channels_last) if net.channels_last else net
 
 
@@ -159,15 +153,42 @@ def rebuild(description: Mapping[str, Any], plugins: Sequence[str] = ()) -> Net:
         raise ConfigError(Fault("model", "the description of the net is damaged"))
     net = build(description["model"], plugins)
     for name, head in heads.items():
-        classes, n = head.get("classes"), head.get("n")
-        if type(n) is not int or not 1 <= n <= MOST_CLASSES or (classes is not None and len(classes) != n):
-            raise ConfigError(Fault("model", f"the description of head {name} is damaged"))
-        net.add_head(name, n, classes)
-    net.tokens = {name for name in net.heads if name in (description.get("tokens") or ())}
+        kind, settings, classes = _described(name, head, description.get("tokens") or ())
+        net.add_head(name, kind, classes, **settings)
     for entry in grafts.listed(description.get("grafts", [])):
         _maker(entry.get("kind") if isinstance(entry, Mapping) else None).apply(net.backbone, entry)
         net.grafts.append(dict(entry))
     return net
+
+
+def input_spec(node: Node, plugins: Sequence[str] = ()) -> Any:
+    """The `input` of a model node, checked by the kind of row it describes. Raises ConfigError for missing or unknown
+    keys."""
+    given = node.get("input")
+    if not isinstance(given, Mapping):
+        raise ConfigError(Fault("model.input", "is missing"))
+    return kind_reading(given, plugins)[1].spec(given)
+
+
+def _head(kind: str, width: int, settings: Node, plugins: Sequence[str]) -> nn.Module:
+    cls = load_class("heads", kind, plugins)
+    try:
+        made: nn.Module = cls(width, **settings)
+    except TypeError:
+        raise ConfigError(Fault("model", f"a head {kind} has no such settings", str(dict(settings)))) from None
+    return made
+
+
+def _described(name: str, head: Mapping[str, Any], tokens: Sequence[str]) -> tuple[str, Description, list[str] | None]:
+    """Kind, settings and classes of a described head; descriptions of version 0.1 say the outputs as `n` and list the
+    heads of tokens beside. Raises ConfigError for a damaged one."""
+    classes, settings = head.get("classes"), head.get("settings", {"outputs": head.get("n")})
+    kind = head.get("kind", "tokens" if name in tokens else "linear")
+    sizes = [value for value in settings.values() if type(value) is int] if isinstance(settings, Mapping) else []
+    sound = isinstance(kind, str) and bool(sizes) and all(1 <= size <= MOST_OUTPUTS for size in sizes)
+    if not sound or (classes is not None and len(classes) != settings.get("outputs", len(classes))):
+        raise ConfigError(Fault("model", f"the description of head {name} is damaged"))
+    return kind, dict(settings), classes
 
 
 def _maker(kind: Any) -> Any:

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from transfer_cli.errors import ConfigError, Fault, nearest
 from transfer_cli.extras import extra
-from transfer_cli.models.backbone import Backbone, InputSpec
+from transfer_cli.kinds.pictures import InputSpec
+from transfer_cli.models.backbone import Backbone
 from transfer_cli.models.foreign import UNFIT, opened, too_odd, width_of
 
 

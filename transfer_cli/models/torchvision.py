@@ -5,7 +5,8 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from transfer_cli.errors import ConfigError, Fault
-from transfer_cli.models.backbone import Backbone, InputSpec
+from transfer_cli.kinds.pictures import InputSpec
+from transfer_cli.models.backbone import Backbone
 from transfer_cli.models.foreign import UNFIT, loose, too_odd, width_of, with_parameters
 
 # fmt: off

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from transfer_cli.errors import ConfigError, Fault, StoreError
-from transfer_cli.models.backbone import Backbone, TokenSpec
+from transfer_cli.kinds.texts import TokenSpec
+from transfer_cli.models.backbone import Backbone
 from transfer_cli.models.foreign import stacked
 from transfer_cli.ranges import Range
 
@@ -29,6 +30,7 @@ class Transformers(Backbone):
     text. Raises ConfigError for what the library does not know."""
 
     reads = "texts"
+    gives = "states"
     inner = "net"
     masked = ("bert", "distilbert", "electra")
     dropped = HEADS

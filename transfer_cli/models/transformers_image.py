@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from transfer_cli.errors import ConfigError, Fault, StoreError
-from transfer_cli.models.backbone import Backbone, InputSpec
+from transfer_cli.kinds.pictures import InputSpec
+from transfer_cli.models.backbone import Backbone
 from transfer_cli.models.foreign import stacked, width_of
 
 MOST = 2**17  # of any whole number in a config.json: widths, depths, pixels

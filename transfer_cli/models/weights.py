@@ -156,7 +156,7 @@ def _take_head(net: Net, tensors: Mapping[str, Tensor]) -> int | None:
     bias = tensors.get(_named(net, "bias"), torch.zeros(len(weight)))
     if bias.shape != weight.shape[:1]:
         return None
-    head = net.add_head(HEAD, len(weight), None)
+    head = net.add_head(HEAD, "linear", outputs=len(weight))
     with torch.no_grad():
         head.weight.copy_(weight)
         head.bias.copy_(bias)
@@ -168,7 +168,7 @@ def _take_language(net: Net, tensors: Mapping[str, Tensor]) -> int | None:
     weight = net.backbone.language_head(tensors)
     if weight is None or weight.ndim != 2 or weight.shape[1] != net.width:
         return None
-    net.set_token_head(LANGUAGE, len(weight))
+    net.add_head(LANGUAGE, "tokens", outputs=len(weight))
     with torch.no_grad():
         net.head(LANGUAGE).weight.copy_(weight)
         net.head(LANGUAGE).bias.zero_()

@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from transfer_cli.cli.options import Options
-from transfer_cli.cli.run import fetch_hub, fetch_missing, plan_all
 from transfer_cli.config.compose import Config, load
 from transfer_cli.config.loader import search_path
 from transfer_cli.config.words import expand, parse
@@ -16,6 +14,8 @@ from transfer_cli.plan.origin import run_of
 from transfer_cli.plan.plan import Plan, Stage
 from transfer_cli.report.screen import Screen
 from transfer_cli.runner.local_inventory import data_sets
+from transfer_cli.runner.options import Options
+from transfer_cli.runner.planning import fetch_hub, fetch_missing, plan_all, plan_one
 from transfer_cli.safe import safe
 from transfer_cli.store.store import Store
 
@@ -67,7 +67,7 @@ def candidates(options: Options, screen: Screen) -> list[Candidate]:
     shared, own = [w for w in words if parse(w).key not in NAMES], [w for w in words if parse(w).key in NAMES]
     offered = not own and not options.candidates
     spoken = list(_spoken(shared, [own] * bool(own or offered) + [list(each) for each in options.candidates], options))
-    fetch_hub(replace(options, words=tuple(word for each in spoken for word in each)), screen)
+    fetch_hub([word for each in spoken for word in each], options, screen)
     configs = [_config(each, options) for each in spoken]
     fetch_missing(configs, options, screen)
     made = dict(zip(spoken, plan_all(configs, options), strict=True))
@@ -128,7 +128,7 @@ def _offered(words: tuple[str, ...], options: Options) -> dict[tuple[str, ...], 
     for name in data_sets(options.runs):
         spoken = (*words, f"source={name}")
         try:
-            (plan,) = plan_all([_config(spoken, options)], options)
+            plan = plan_one(_config(spoken, options), options)
         except TransferError:  # of another kind, or not whole: nobody asked for it
             continue
         if plan.source and plan.source.fingerprint != plan.target.fingerprint and _here(plan, options.runs):

@@ -8,12 +8,12 @@ import sys
 import time
 from pathlib import Path
 
-from transfer_cli.cli.main import guarded
-from transfer_cli.cli.options import Options
-from transfer_cli.cli.run import plan_all, run_watched
 from transfer_cli.config.compose import load
+from transfer_cli.runner.guarded import guarded
+from transfer_cli.runner.options import Options
+from transfer_cli.runner.planning import plan_one
 from transfer_cli.runner.processes import launch, to_start
-from transfer_cli.runner.single_run import stop_of
+from transfer_cli.runner.single_run import run_of_sweep, stop_of
 from transfer_cli.signals import Stop
 
 
@@ -25,13 +25,13 @@ def child(words: tuple[str, ...], options: Options, sweep: str, home: Path, bega
     _leave_interrupts()
 
     def run() -> int:
-        made = plan_all([load(words, config_dirs=options.config_dirs)], options)[0]
+        plan = plan_one(load(words, config_dirs=options.config_dirs), options)
         since = time.monotonic() if began is None else began
-        if to_start(made):
-            return launch(made, options, sweep, since)
-        stop = stop_of(made, since)
+        if to_start(plan):
+            return launch(plan, options, sweep, since)
+        stop = stop_of(plan, since)
         _leave_interrupts()
-        return run_watched(made, options, sweep, stop)
+        return run_of_sweep(plan, options, sweep, stop)
 
     try:
         return guarded(run, debug=options.debug, as_json=False)

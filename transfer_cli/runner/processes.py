@@ -7,11 +7,10 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from transfer_cli.cli.options import Options
-from transfer_cli.cli.table import options_of
 from transfer_cli.errors import ConfigError, Fault, ResourceError
 from transfer_cli.plan.plan import Plan, Stage
 from transfer_cli.report.live.run_display import Talk
+from transfer_cli.runner.options import Options
 from transfer_cli.signals import RELAY, Stop
 from transfer_cli.store.store import Store
 
@@ -20,7 +19,26 @@ if TYPE_CHECKING:
 
 SWEEP = "TRANSFER_SWEEP"  # tells rank 0 the sweep its run belongs to
 PACKAGE = Path(__file__).resolve().parents[2]
-NOT_PASSED_ON = ("multirun", "seeds", "dry_run", "cfg", "help", "jobs", "search", "metric", "fail_fast")
+# options of `transfer run` that the processes of one run need as well, with their fields in Options
+SWITCHES = {
+    "--retry-failed": "retry_failed",
+    "--no-cache": "no_cache",
+    "--strict-identity": "strict_identity",
+    "--offline": "offline",
+    "--json": "json",
+    "--quiet": "quiet",
+    "--verbose": "verbose",
+    "--debug": "debug",
+    "--plain": "plain",
+}
+VALUES = {
+    "--wait": "wait",
+    "--config-dir": "config_dirs",
+    "--format": "format",
+    "--out": "out",
+    "--color": "color",
+    "--runs": "runs",
+}
 
 
 class Place(NamedTuple):
@@ -83,17 +101,18 @@ def _environment(at_once: int) -> None:
 
 
 def _argv(made: Plan, options: Options) -> list[str]:
-    """The command line that is this run."""
-    given = []
-    for option in options_of("run"):
-        value = getattr(options, option.field, None)
-        if option.field not in NOT_PASSED_ON and value not in (None, False, (), ""):
-            values = value if isinstance(value, tuple) else (value,)
-            given += [f"{option.name}={_typed(v)}" for v in values] if option.value else [option.name]
-    return ["run", *made.config.words, *given]
+    """The command line of each process of this run."""
+    switches = [name for name, field in SWITCHES.items() if getattr(options, field)]
+    values = []
+    for name, field in VALUES.items():
+        value = getattr(options, field)
+        values += [
+            f"{name}={_text(one)}" for one in (value if isinstance(value, tuple) else (value,)) if one is not None
+        ]
+    return ["run", *made.config.words, *switches, *values]
 
 
-def _typed(value: Any) -> str:
+def _text(value: Any) -> str:
     return f"{value:.0f}" if isinstance(value, float) else str(value)
 
 

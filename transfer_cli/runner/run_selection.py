@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transfer_cli.cli.options import Options
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.rundir.query import select
 from transfer_cli.rundir.rundir import find, folders, listing, summary
+from transfer_cli.runner.options import Options
 
 
 def asked(options: Options) -> list[Path]:

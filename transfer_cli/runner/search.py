@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from transfer_cli.analysis import run_labels
-from transfer_cli.cli.options import Options
-from transfer_cli.cli.run import fetch_hub, looked_at, plan_all
 from transfer_cli.config.compose import load
 from transfer_cli.config.loader import search_path
 from transfer_cli.config.space import Interval, Space, Value, space
@@ -23,6 +21,9 @@ from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Column, Table
 from transfer_cli.rundir.runs import read_json
 from transfer_cli.rundir.sweepdir import Row, SweepDir
+from transfer_cli.runner.options import Options
+from transfer_cli.runner.plan_preview import plans_to_run
+from transfer_cli.runner.planning import fetch_hub, plan_one
 from transfer_cli.runner.single_run import digest_of, fault_of
 from transfer_cli.runner.sweep import SweepRunner, finish, refuse_torchrun
 from transfer_cli.safe import hide_secrets
@@ -34,11 +35,11 @@ EXTRA = "optuna"
 def search(options: Options, screen: Screen) -> int:
     """Runs `options.search` runs, one after the other chosen; shows them best first. Returns the exit code."""
     refuse_torchrun()
-    fetch_hub(options, screen)
+    fetch_hub(options.words, options, screen)
     spanned = space(options.words, search_path(options.words, options.config_dirs))
     _check(options)
     corners = [load(words, config_dirs=options.config_dirs) for words in spanned.corners()]
-    if not looked_at(corners, options, screen):
+    if not plans_to_run(corners, options, screen):
         return 0
     wanted = {"runs": options.search, "metric": options.metric}
     ledger = SweepDir.open(
@@ -81,7 +82,7 @@ class Asker:
         return self._plans[number]
 
     def _planned(self, words: Sequence[str]) -> Plan:
-        return plan_all([load(words, config_dirs=self.options.config_dirs)], self.options)[0]
+        return plan_one(load(words, config_dirs=self.options.config_dirs), self.options)
 
     def more(self) -> bool:
         """Adds a row, unless there are enough. Raises ConfigError if a run that is done has no such metric."""

@@ -1,4 +1,4 @@
-"""One run of a command: opens its directory, computes, writes what it leaves for people and for compare."""
+"""One run: opens its directory, computes its stages, writes what people and `compare` read."""
 
 import json
 import os
@@ -9,18 +9,62 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from transfer_cli.cli.options import Options
 from transfer_cli.config.values import seconds
 from transfer_cli.errors import Fault, ResourceError, Stopped, TransferError
 from transfer_cli.plan.plan import Plan
-from transfer_cli.report.live.run_display import Talk
+from transfer_cli.report import run_screen
+from transfer_cli.report.live.progress_file import Relay
+from transfer_cli.report.live.run_display import Talk, talk
+from transfer_cli.report.screen import Screen
 from transfer_cli.rundir.rundir import RunDir
+from transfer_cli.runner import processes
+from transfer_cli.runner.artifacts import leave
 from transfer_cli.runner.executor import Execution, Wishes
+from transfer_cli.runner.options import Options
 from transfer_cli.safe import hide_places, safe, scrub
 from transfer_cli.signals import Stop
 from transfer_cli.store.store import Store
 
 BUSY_SHARE = 0.6  # of the cores: above it, other programs are using them
+
+
+def run_one(plan: Plan, options: Options, screen: Screen) -> int:
+    """One run in this process, with its live display and its results; or this process's part of a run that several
+    processes compute. Returns the exit code."""
+    if not is_cached(plan, options.runs):
+        quiet_threads()
+        if processes.to_start(plan):
+            return processes.launch(plan, options)
+    if processes.rank():
+        return processes.follow(plan, options)
+    sweep, began = processes.of_sweep()
+    stop = stop_of(plan, began)
+    if sweep:
+        return run_of_sweep(plan, options, sweep, stop)
+    run = run_on_screen(plan, options, screen, stop)
+    run_screen.results(run.data, screen, run.path)
+    return 0
+
+
+def run_of_sweep(plan: Plan, options: Options, sweep: str, stop: Stop) -> int:
+    """One run of a sweep; the sweep's terminal reads its progress from a file. Returns the exit code."""
+    run = open_run(plan, options, sweep=sweep)
+    work(plan, run, options, Relay(run.path), stop)
+    leave(run)
+    return 0
+
+
+def run_on_screen(plan: Plan, options: Options, screen: Screen, stop: Stop) -> RunDir:
+    """Computes `plan` with its live display, then draws its figures; returns the finished run."""
+    run, display = open_run(plan, options), talk(screen)
+    display.note(run_screen.header(run.data))
+    if run.continued:
+        display.note(f"goes on in {run.path}")
+    for stage in plan.stages:
+        display.stage(stage.name, "to do" if stage.key else "none", stage.what)
+    work(plan, run, options, display, stop)
+    leave(run, screen.note)
+    return run
 
 
 def stop_of(made: Plan, began: float | None = None) -> Stop:

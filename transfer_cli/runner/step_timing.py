@@ -3,18 +3,18 @@
 from statistics import median
 from typing import Any
 
-from transfer_cli.cli.options import Options
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.plan.precision import resolved
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Column, Table
+from transfer_cli.runner.options import Options
 
 SECONDS = 20.0  # of measuring, for training and for evaluation each
 Row = dict[str, Any]
 
 
-def main(options: Options) -> int:
-    """Times the variants of the net that the words of a run would take."""
+def show_step_times(options: Options, screen: Screen) -> None:
+    """Times the variants of the net that the words of a run would take, and shows them with the one to take."""
     from transfer_cli.config.compose import load
     from transfer_cli.engine.device import setup
     from transfer_cli.engine.settings import Runtime, Trainer
@@ -23,21 +23,18 @@ def main(options: Options) -> int:
     precision = resolved(values["model"]["precision"], values["runtime"]["device"])
     node = _sized(values["model"] | {"precision": precision}, options)
     trainer = Trainer(**{**values["trainer"], "steps": 10**6})
-    screen, device = Screen.of(options), setup(Runtime(**values["runtime"]))
+    device = setup(Runtime(**values["runtime"]))
     screen.note(f"random rows, {trainer.batch} at a time; about a minute")
     rows = _timed(node, trainer, device)
     take = next(row["words"] for row in rows if row["take"])
     now = next((row["words"] for row in rows if row["now"]), "")
-    told = f"take {take}" + (", as it is" if take == now else f"; now {now}")
+    advice = f"take {take}" + (", as it is" if take == now else f"; now {now}")
     word = " ".join(word for word in options.words if not word.startswith(("model.precision", "model.channels_last")))
+    notes = [advice, *_notes(trainer.batch)]
+    extra = {"take": take}
     screen.show(
-        Table(_columns(), rows, notes=[told, *_notes(trainer.batch)], next=f"transfer run {word} {take}", **_more(take))
+        Table(_columns(), rows, notes=notes, next=f"transfer run {word} {take}", schema="doctor_model/1", extra=extra)
     )
-    return 0
-
-
-def _more(take: str) -> dict[str, Any]:
-    return {"schema": "doctor_model/1", "extra": {"take": take}}
 
 
 def _notes(batch: int) -> list[str]:

@@ -45,9 +45,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class Reached:
-    """What a heat came to: `value` None before its end, or if it failed; `seconds` of its stages but pretraining."""
+    """What a trial came to: `value` None before its end, or if it failed; `seconds` of its stages but pretraining."""
 
-    heat: Trial
+    trial: Trial
     open: bool = False
     value: float | None = None
     seconds: float = 0.0
@@ -74,63 +74,65 @@ class Race:
 
     def next(self, found: Sequence[Reached], gone: float, *, lower: bool = False) -> Trial | None:
         """The run to begin when `gone` seconds are over; None: wait for those that are open, or the end."""
-        rounds = [each.heat.round if each.heat.fold is not None else len(PARTS) for each in found]
+        rounds = [each.trial.round if each.trial.fold is not None else len(PARTS) for each in found]
         begun, alive = max((n for n, each in zip(rounds, found) if self._stepped(each)), default=0), self.order
         for number in range(len(PARTS)):
             if number >= begun:
-                for heat in self._heats(number, alive, found, self._share(number, found) * self.budget - gone):
-                    return heat
+                for trial in self._trials(number, alive, found, self._share(number, found) * self.budget - gone):
+                    return trial
                 if any(each.open for each in found):
                     return None
             alive = self._kept(number, alive, found, lower)
-        for heat in self.finals(found, lower=lower):
-            if heat not in {each.heat for each in found} and gone + self.seconds(heat, found) <= self.budget:
-                return heat
+        for trial in self.finals(found, lower=lower):
+            if trial not in {each.trial for each in found} and gone + self.seconds(trial, found) <= self.budget:
+                return trial
         return None
 
     def _share(self, number: int, found: Sequence[Reached]) -> float:
         """Of the budget, for the rounds up to this one. The first goes on until every strategy was tried: else a small
         budget would go to folds of scratch, and no source be judged."""
-        tried = {self.pairs[each.heat.pair].strategy for each in found}
+        tried = {self.pairs[each.trial.pair].strategy for each in found}
         every = {pair.strategy for pair in self.pairs}
         return SHARES[-1] if number == 0 and tried != every else SHARES[number]
 
     def _stepped(self, each: Reached) -> bool:
         """Whether a result says how far the race is."""
-        return each.heat.fold is None or bool(self.pairs[each.heat.pair].work)
+        return each.trial.fold is None or bool(self.pairs[each.trial.pair].work)
 
     def finals(self, found: Sequence[Reached], *, lower: bool = False) -> list[Trial]:
         """The runs that read test: the winner, and the best scratch beside it."""
-        fates, won = self.fates(found, lower=lower), self.winner(found, lower=lower)
-        scratch = [n for n in self._alive(fates, lower) if self.pairs[n].scratch and n != won]
-        return [Trial(n, fates[n].round or 0, None) for n in (won, *scratch[:1]) if n is not None]
+        outcomes, won = self.outcomes(found, lower=lower), self.winner(found, lower=lower)
+        scratch = [n for n in self._alive(outcomes, lower) if self.pairs[n].scratch and n != won]
+        return [Trial(n, outcomes[n].round or 0, None) for n in (won, *scratch[:1]) if n is not None]
 
     def winner(self, found: Sequence[Reached], *, lower: bool = False) -> int | None:
         """The pair to take, None before any result: the best; or of those which are within one standard error of it
         (Breiman et al. 1984, Classification and Regression Trees, 3.4.3) the cheapest, if that costs half as much or
         less. Whether transfer helps at all is another question, so scratch neither gives way nor is given way to."""
-        fates = self.fates(found, lower=lower)
-        alive = self._alive(fates, lower)
+        outcomes = self.outcomes(found, lower=lower)
+        alive = self._alive(outcomes, lower)
         if not alive or self.pairs[alive[0]].scratch:
             return alive[0] if alive else None
-        best, cost = alive[0], {n: self._cost(n, fates[n], found) for n in alive}
-        alike = [n for n in alive[1:] if not self.pairs[n].scratch and _alike(fates[best].values, fates[n].values)]
+        best, cost = alive[0], {n: self._cost(n, outcomes[n], found) for n in alive}
+        alike = [
+            n for n in alive[1:] if not self.pairs[n].scratch and _alike(outcomes[best].values, outcomes[n].values)
+        ]
         return min((n for n in alike if 2 * cost[n] <= cost[best]), key=lambda n: cost[n], default=best)
 
-    def _alive(self, fates: Sequence[Outcome], lower: bool) -> list[int]:
+    def _alive(self, outcomes: Sequence[Outcome], lower: bool) -> list[int]:
         """Pairs that were not dropped, the best first."""
-        return sorted((n for n in self.order if not fates[n].why), key=lambda n: _rank(fates[n].score, lower))
+        return sorted((n for n in self.order if not outcomes[n].why), key=lambda n: _rank(outcomes[n].score, lower))
 
     @staticmethod
-    def _cost(pair: int, fate: Outcome, found: Sequence[Reached]) -> float:
+    def _cost(pair: int, outcome: Outcome, found: Sequence[Reached]) -> float:
         """Seconds of a run, on average."""
-        own = [each for each in found if each.heat.pair == pair and each.heat.round == fate.round]
-        return mean([each.seconds for each in own if each.heat.fold is not None and each.value is not None])
+        own = [each for each in found if each.trial.pair == pair and each.trial.round == outcome.round]
+        return mean([each.seconds for each in own if each.trial.fold is not None and each.value is not None])
 
-    def fates(self, found: Sequence[Reached], *, lower: bool = False) -> list[Outcome]:
+    def outcomes(self, found: Sequence[Reached], *, lower: bool = False) -> list[Outcome]:
         """How every pair stands."""
-        alive, fates = self.order, [Outcome(None, why="not begun: budget") for _ in self.pairs]
-        tried = {each.heat.round for each in found if each.heat.fold is not None and self._stepped(each)}
+        alive, outcomes = self.order, [Outcome(None, why="not begun: budget") for _ in self.pairs]
+        tried = {each.trial.round for each in found if each.trial.fold is not None and self._stepped(each)}
         for number in range(max(tried, default=0) + 1):
             scores = self._scores(number, alive, found)
             kept = alive if number == len(PARTS) - 1 else self._kept(number, alive, found, lower)
@@ -138,49 +140,49 @@ class Race:
             for n in alive:
                 level, values = self._level(n, number, found)
                 why = "" if n in kept or (last and n in scores) else self._why(n, number, found, scores, lower)
-                fates[n] = Outcome(level if values else None, values, scores.get(n), why)
+                outcomes[n] = Outcome(level if values else None, values, scores.get(n), why)
             alive = [n for n in (alive if last else kept) if n in scores]
-        return fates
+        return outcomes
 
     def _why(self, pair: int, number: int, found: Sequence[Reached], scores: Mapping[int, float], lower: bool) -> str:
         if pair not in scores:
-            failed = any(each.heat.pair == pair and not each.open for each in found)
+            failed = any(each.trial.pair == pair and not each.open for each in found)
             return "failed" if failed else "not begun: budget"
         return f"round {number + 1}: below others of {self.pairs[pair].strategy}"
 
     # what a round runs
-    def _heats(self, number: int, alive: Sequence[int], found: Sequence[Reached], left: float) -> Iterator[Trial]:
+    def _trials(self, number: int, alive: Sequence[int], found: Sequence[Reached], left: float) -> Iterator[Trial]:
         """What is yet to run in a round and fits, a fold of all pairs before the next. Where more steps do not fit, a
         pair goes on with those that it had."""
-        asked = {each.heat for each in found}
-        lost = {each.heat.pair for each in found if not each.open and each.value is None}
+        asked = {each.trial for each in found}
+        lost = {each.trial.pair for each in found if not each.open and each.value is None}
         for fold in range(self.folds[number]):
             for pair in alive:
                 for level in self._levels(pair, number, found):
-                    heat = Trial(pair, level, fold)
-                    if heat in asked or pair in lost:
+                    trial = Trial(pair, level, fold)
+                    if trial in asked or pair in lost:
                         break
-                    if self.seconds(heat, found) <= left:
-                        yield heat
+                    if self.seconds(trial, found) <= left:
+                        yield trial
                         break
 
     def _levels(self, pair: int, number: int, found: Sequence[Reached]) -> list[int]:
         wanted = self.pairs[pair].rounds(number)
         before, _ = self._level(pair, number, found)
-        begun = any(each.heat.pair == pair and each.heat.round == wanted for each in found)
+        begun = any(each.trial.pair == pair and each.trial.round == wanted for each in found)
         return [wanted] if begun or before is None else [wanted, before]
 
     def _level(self, pair: int, number: int, found: Sequence[Reached]) -> tuple[int | None, dict[int, float]]:
         """The most steps that a pair has results of, up to a round, and these results by fold."""
-        own = [each for each in found if each.heat.pair == pair and each.heat.round <= number]
-        done = [(e.heat.round, e.heat.fold, e.value) for e in own if e.heat.fold is not None and e.value is not None]
+        own = [each for each in found if each.trial.pair == pair and each.trial.round <= number]
+        done = [(e.trial.round, e.trial.fold, e.value) for e in own if e.trial.fold is not None and e.value is not None]
         level = max((level for level, _, _ in done), default=None)
         return level, {fold: value for at, fold, value in done if at == level}
 
     # who goes on
     def _scores(self, number: int, alive: Sequence[int], found: Sequence[Reached]) -> dict[int, float]:
         """Means over the folds that all pairs have; of pairs that share none, over their own."""
-        lost = {each.heat.pair for each in found if not each.open and each.value is None}
+        lost = {each.trial.pair for each in found if not each.open and each.value is None}
         values = {n: self._level(n, number, found)[1] for n in alive if n not in lost}
         values = {n: own for n, own in values.items() if own}
         common = set.intersection(*map(set, values.values())) if values else set()
@@ -197,20 +199,20 @@ class Race:
         return [n for n in alive if n in kept]
 
     # how long a run takes
-    def seconds(self, heat: Trial, found: Sequence[Reached]) -> float:
+    def seconds(self, trial: Trial, found: Sequence[Reached]) -> float:
         """An estimate: from the pair's own runs, else from those of its model; the first of a model costs nothing."""
-        pair = self.pairs[heat.pair]
+        pair = self.pairs[trial.pair]
         done = [each for each in found if each.value is not None]
-        if own := [each for each in done if each.heat.pair == heat.pair]:
-            last = max(own, key=lambda each: (each.heat.round, each.heat.fold or 0))
-            return last.seconds * (PARTS[last.heat.round] / PARTS[heat.round] if pair.work else 1.0) + self.overhead
+        if own := [each for each in done if each.trial.pair == trial.pair]:
+            last = max(own, key=lambda each: (each.trial.round, each.trial.fold or 0))
+            return last.seconds * (PARTS[last.trial.round] / PARTS[trial.round] if pair.work else 1.0) + self.overhead
         rates = [
-            each.seconds * PARTS[each.heat.round] / other.work
+            each.seconds * PARTS[each.trial.round] / other.work
             for each in done
-            if (other := self.pairs[each.heat.pair]).model == pair.model and other.work
+            if (other := self.pairs[each.trial.pair]).model == pair.model and other.work
         ]
         rate = mean(rates) if rates else 0.0
-        return rate * (pair.work / PARTS[heat.round] + pair.to_learn) + self.overhead
+        return rate * (pair.work / PARTS[trial.round] + pair.to_learn) + self.overhead
 
 
 def _rank(score: float | None, lower: bool) -> tuple[bool, float]:

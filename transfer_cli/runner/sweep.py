@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from transfer_cli.analysis.groups import by_test
-from transfer_cli.cli.main import guarded
-from transfer_cli.cli.options import Options
 from transfer_cli.errors import ConfigError, Fault, ResourceError, Stopped, StoreError, SweepError, TransferError
 from transfer_cli.launch.launcher import Job, Launcher, launcher
 from transfer_cli.plan.plan import Plan
@@ -26,6 +24,8 @@ from transfer_cli.rundir.runs import read_json, summary
 from transfer_cli.rundir.sweepdir import OPEN, Row, SweepDir
 from transfer_cli.runner.artifacts import leave
 from transfer_cli.runner.child import child
+from transfer_cli.runner.guarded import guarded
+from transfer_cli.runner.options import Options
 from transfer_cli.runner.processes import world
 from transfer_cli.runner.single_run import digest_of, is_cached, open_run, quiet_threads, work
 from transfer_cli.safe import hide_secrets, shown

@@ -6,13 +6,12 @@ from base64 import b64encode
 from threading import Lock
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from transfer_cli.data.formats.decode import decoded
 from transfer_cli.engine.predict import Predicting
 from transfer_cli.errors import ConfigError
-from transfer_cli.explain.explaining import Answer, Explaining, Reason
+from transfer_cli.explain.explaining import Explaining, Reason
 from transfer_cli.serve.asked import Asked, Refused
 
 Json = dict[str, Any]
@@ -23,7 +22,7 @@ class Answers:
     or TransferError, unless we have a bug."""
 
     def __init__(self, predicting: Predicting) -> None:
-        self._predicting, self.reads = predicting, predicting.reads
+        self._predicting, self.kind = predicting, predicting.kind
         self._lock = Lock()
         self._explaining: Explaining | None = None
         self._why_not = ""
@@ -36,39 +35,38 @@ class Answers:
     def about(self) -> Json:
         explains = self._explaining is not None
         return {
-            "reads": self.reads,
+            "reads": self._predicting.reads,
+            "task": self._predicting.task_name,
             "classes": self._predicting.classes,
             "explains": explains,
             "why_not": self._why_not,
         }
 
     def predict(self, asked: Asked) -> Json:
-        """Class and probabilities, as `transfer predict` has them."""
+        """The answer that `transfer predict` gives, by column; of classes the class and its probabilities."""
         with self._lock:
-            row = self._row(asked)
-        return _chances(dict(zip(self._predicting.classes, row["probabilities"], strict=True)))
+            row = self._predicting.answer(_decoded(asked), self.kind.field or self.kind.one)
+        chances = {name[2:]: value for name, value in row.items() if name.startswith("p_")}
+        if "class" in row:
+            return _chances(chances)
+        return {name: _plain(value) for name, value in row.items() if name not in ("path", "error")}
 
     def explain(self, asked: Asked) -> Json:
         """Class, probabilities and the reasons of the likely classes, as `transfer explain` has them."""
         if self._explaining is None:
             raise Refused(422, self._why_not)
         with self._lock:
-            answer = self._answer(self._explaining, asked)
+            answer = self._explaining.row(_decoded(asked))
         return {**_chances(answer.chances), "reasons": [_reason(reason) for reason in answer.reasons]}
 
-    def _row(self, asked: Asked) -> Json:
-        if isinstance(asked, bytes):
-            return self._predicting.picture(_picture(asked), "picture")
-        if isinstance(asked, str):
-            return next(self._predicting.texts([("text", asked)]))
-        return next(self._predicting.vectors("vector", np.array([asked], np.float32)))
 
-    @staticmethod
-    def _answer(explaining: Explaining, asked: Asked) -> Answer:
-        if isinstance(asked, bytes):
-            return explaining.picture(_picture(asked))
-        assert isinstance(asked, str), "rows of numbers have no Explaining"
-        return explaining.text(asked)
+def _decoded(asked: Asked) -> Any:
+    """A picture decoded, anything else as it is."""
+    return _picture(asked) if isinstance(asked, bytes) else asked
+
+
+def _plain(value: Any) -> Any:
+    return _number(value) if isinstance(value, float) else value
 
 
 def _picture(data: bytes) -> Image.Image:

@@ -35,10 +35,10 @@ def application(answers: Answers, about: Mapping[str, Any], port: int, tell: Cal
         return told
 
     async def predict(request: Request) -> Json:
-        return await run_in_threadpool(answers.predict, await asked(request, answers.reads))
+        return await run_in_threadpool(answers.predict, await asked(request, answers.kind.field, answers.kind.noun))
 
     async def explain(request: Request) -> Json:
-        return await run_in_threadpool(answers.explain, await asked(request, answers.reads))
+        return await run_in_threadpool(answers.explain, await asked(request, answers.kind.field, answers.kind.noun))
 
     routes = [
         *(Route(path, _file(*file)) for path, file in FILES.items()),

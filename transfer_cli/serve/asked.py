@@ -4,6 +4,7 @@ is read, whatever its headers promise. No torch."""
 import asyncio
 import json
 import math
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from starlette.requests import ClientDisconnect, Request
@@ -12,7 +13,6 @@ MOST_BYTES = 32_000_000
 MOST_CHARACTERS = 100_000  # of a text; nets read far fewer
 READ_ON = 4  # times MOST_BYTES: who sends too much hears why only where all of it is taken from the wire
 SECONDS = 60.0  # to send a body
-FIELDS = {"texts": "text", "vectors": "vector"}
 Asked = bytes | str | list[float]
 
 
@@ -24,19 +24,18 @@ class Refused(Exception):
         self.status, self.text = status, text
 
 
-async def asked(request: Request, reads: str) -> Asked:
-    """What a run that `reads` pictures, texts or vectors is asked. Raises Refused."""
+async def asked(request: Request, field: str, noun: str) -> Asked:
+    """What a run is asked that reads `noun`, in the body itself or in the `field` of a JSON object. Raises Refused."""
     data = await _body(request)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if reads == "pictures":
-        if kind.startswith("image/") or kind == "application/octet-stream":
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not field:
+        if media.startswith("image/") or media == "application/octet-stream":
             return data
-        raise Refused(415, "the run reads pictures: send the file itself, with its content-type (image/png ...)")
-    field = FIELDS[reads]
-    if kind != "application/json":
-        raise Refused(415, f'the run reads {reads}: send {{"{field}": ...}} with content-type application/json')
+        raise Refused(415, f"the run reads {noun}: send the file itself, with its content-type (image/png ...)")
+    if media != "application/json":
+        raise Refused(415, f'the run reads {noun}: send {{"{field}": ...}} with content-type application/json')
     value = _field(data, field)
-    return _text(value) if reads == "texts" else _vector(value)
+    return FIELDS[field](value)
 
 
 async def _body(request: Request) -> bytes:
@@ -96,3 +95,6 @@ def _vector(value: Any) -> list[float]:
     if not all(abs(number) < 3e38 for number in numbers):
         raise Refused(422, "vector: holds a number that is too large")
     return numbers
+
+
+FIELDS: dict[str, Callable[[Any], Asked]] = {"text": _text, "vector": _vector}

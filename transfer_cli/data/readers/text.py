@@ -53,7 +53,9 @@ class Text:
         first = len(passages) - max(1, round(self.test_fraction * len(passages)))
         title = self.path or self.name
         parts = {"train": _part(title, "train", passages[:first]), "test": _part(title, "test", passages[first:])}
-        return Raw(title, (CLASS,), parts, (file,), kind="texts", task="language", flip=False, layout="text")
+        return Raw(
+            title, (CLASS,), parts, (file,), kind="texts", task="language", classified=False, flip=False, layout="text"
+        )
 
     def _file(self, places: Places) -> Path:
         if self.path is not None:

@@ -1,0 +1,25 @@
+"""Predictions as a table: columns that the scoring of the task names, some for people, some for machines."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from transfer_cli.report.tables import Column, Table
+
+
+class Named(Protocol):
+    """A column of answers: `only` "screen" or "machine", empty for both; `head` as people read it, None for the
+    name."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def only(self) -> str: ...
+    @property
+    def head(self) -> str | None: ...
+
+
+def prediction_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Named]) -> Table:
+    """A row an input, which has `path`, the columns that are named, and `error`."""
+    shown = [Column(one.name, only=one.only or None, head=one.head) for one in columns]  # type: ignore[arg-type]
+    blank = {one.name: "" for one in columns}
+    return Table([Column("path"), *shown, Column("error")], [blank | dict(row) for row in rows], schema="predict/1")

@@ -1,0 +1,57 @@
+"""Options: what a command line said, as values. Reading the command line is the business of cli/options.py."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """A command line, read. `words` contain `=`; `args` are the bare arguments after the command; the rest are options.
+    `config_dirs` are those given and ./conf; `wait` is in seconds, None without end."""
+
+    command: str
+    words: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    json: bool = False
+    format: str | None = None
+    out: Path | None = None
+    quiet: bool = False
+    verbose: bool = False
+    debug: bool = False
+    color: str = "auto"
+    plain: bool = False
+    runs: Path = Path("runs")
+    multirun: bool = False
+    seeds: int | None = None
+    dry_run: bool = False
+    cfg: bool = False
+    jobs: int = 1
+    search: int | None = None
+    budget: float | None = None
+    metric: str | None = None
+    fail_fast: bool = False
+    retry_failed: bool = False
+    no_cache: bool = False
+    wait: float | None = None
+    strict_identity: bool = False
+    offline: bool = False
+    config_dirs: tuple[Path, ...] = ()
+    from_file: Path | None = None
+    features: bool = False
+    candidates: tuple[tuple[str, ...], ...] = ()
+    to: str = ""
+    quantize: str = ""
+    yes: bool = False
+    rule: str = ""
+    by: tuple[str, ...] = ()
+    baseline: tuple[str, ...] = ()
+    interval: Literal["t", "bootstrap"] = "t"
+    without: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    plot: Path | None = None
+    watch: bool = False
+    sort: str | None = None
+    limit: int | None = None
+    port: int = 8000
+    all: bool = False

@@ -1,0 +1,124 @@
+"""What only the data and the nets of the best groups can add to a page: rows behind mistakes, and features. The page
+is complete without them, so what is missing is noted with its reason."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transfer_cli.analysis.comparison import Comparison, study
+from transfer_cli.analysis.groups import Run
+from transfer_cli.errors import DataError, Fault, TransferError
+from transfer_cli.report.compare_table import table
+from transfer_cli.report.page.material import SHOWN, Cloud, Clouds, Material
+from transfer_cli.report.page.mistakes import confused
+from transfer_cli.report.screen import Screen
+from transfer_cli.rundir.runs import listing
+from transfer_cli.runner.comparing import ask
+from transfer_cli.runner.loaded import named_plugins
+from transfer_cli.runner.options import Options
+from transfer_cli.runner.single_run import quiet_threads
+from transfer_cli.safe import safe
+from transfer_cli.store.store import Store
+
+if TYPE_CHECKING:
+    from transfer_cli.data.dataset import DataSet
+    from transfer_cli.engine.feature_views import FeatureViews, Seen
+
+POINTS = 200  # of a side, drawn
+Sides = Mapping[str, "DataSet"]
+
+
+def page_material(runs: Sequence[Run], command: str, options: Options, screen: Screen) -> Material:
+    """All that a page is made of; `command` is the one that makes this page."""
+    found = study(runs, ask(options))
+    extras = _Extras(found, options, screen)
+    return Material(
+        found,
+        table(found, lambda: listing(options.runs)),
+        runs,
+        command,
+        extras.attempt("examples", extras.examples),
+        extras.attempt("clouds", extras.clouds),
+        extras.absent,
+    )
+
+
+class _Extras:
+    """Examples and features of the best groups; `absent` says why something is not there."""
+
+    def __init__(self, found: Comparison, options: Options, screen: Screen) -> None:
+        self.options, self.screen = options, screen
+        self.groups = found.done[:SHOWN]
+        self.plugins = named_plugins(options.words)
+        self.absent: dict[str, str] = {}
+        self._opened: dict[str, Sides] = {}
+
+    def attempt(self, what: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What `work` returns; empty, with the reason noted, where data, stages or packages are not what they were."""
+        try:
+            return work()
+        except TransferError as error:
+            self.absent[what] = error.faults[0].line()
+        except Exception as error:  # the page is complete without it
+            self.absent[what] = f"{type(error).__name__}: {error}"
+        return {}
+
+    def examples(self) -> dict[str, bytes | str]:
+        """Rows that the worst mistakes name."""
+        from transfer_cli.data.examples import examples
+
+        names = {name for group in self.groups for pair in confused(group) for name in pair["rows"]}
+        if not names:
+            return {}
+        run = self.groups[0].counted[0]
+        return examples(self._data(run)["target"], names, int(run["config"]["seed"]))
+
+    def clouds(self) -> dict[str, Clouds]:
+        """Features of the first run of each group."""
+        quiet_threads()
+        from transfer_cli.engine.feature_views import FeatureViews
+
+        views = FeatureViews(Store(self.options.runs / ".store", create=False), self._cache, plugins=self.plugins)
+        clouds: dict[str, Clouds] = {}
+        for group in self.groups:
+            run = group.counted[0]
+            self.screen.note(f"looking through the nets of run {safe(run['id'])}")
+            clouds |= self.attempt("clouds", partial(self._clouds_of, run, views))
+        return clouds
+
+    def _clouds_of(self, run: Run, views: "FeatureViews") -> dict[str, Clouds]:
+        data = self._data(run)
+        if not all(side.raw.has_classes for side in data.values()):
+            raise DataError(Fault("features", "a model of text has a feature a letter, not a row"))
+        seen = views(run["stages"], data, int(run["config"]["seed"]))
+        after = _cloud(seen.after, seen.classes) if seen.after else None
+        return {run["id"]: Clouds(_cloud(seen.before, seen.classes), after, f"Run {run['id']}, training rows.")}
+
+    @property
+    def _cache(self) -> Path:
+        return self.options.runs / ".cache"
+
+    def _data(self, run: Run) -> Sides:
+        """Target and source of a run as they were. Raises DataError where their content has changed."""
+        from transfer_cli.config.compose import load_stored
+        from transfer_cli.data.open import describe_pair
+
+        values = load_stored(run["config"], self.plugins)
+        key = repr((values["data"], values.get("source")))
+        if key not in self._opened:
+            target, source = describe_pair(values, self._cache)
+            self._opened[key] = {"target": target} | ({"source": source} if source else {})
+        for side, data in self._opened[key].items():
+            if data.fingerprint != run["fingerprints"].get(side):
+                raise DataError(Fault(data.title, "is not what it was when the runs were made"))
+        return self._opened[key]
+
+
+def _cloud(seen: "Seen", classes: Mapping[str, Sequence[str]]) -> Cloud:
+    points = {
+        side: [(x, y, name) for (x, y), name in zip(plane[:POINTS].tolist(), classes[side])]
+        for side, plane in seen.plane.items()
+    }
+    held = sum(len(part[1::2]) for part in seen.features.values())
+    return Cloud(points, seen.explained, seen.accuracy, seen.distance, held)

@@ -1,0 +1,82 @@
+"""Scoring of classification: accuracy and its kin, a confusion matrix, the probability of each class."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from transfer_cli.contracts import Batch, Inputs, Rows
+from transfer_cli.data.dataset import UNKNOWN
+from transfer_cli.measures import Measure
+from transfer_cli.metrics.classification import classification, confusion, half_width, nll_rows, open_set, right_rows
+from transfer_cli.task_contracts import AnswerColumn, Scoring
+
+
+class Classify(Scoring):
+    """Rows: `scores` [N, C], larger is likelier, and `labels` [N]."""
+
+    measures = {
+        "accuracy": Measure(unit="share", primary=True, watched=True, perfect=1.0),
+        "top5": Measure(unit="share", label="top-5", perfect=1.0),
+        "nll": Measure(unit="nats", lower_is_better=True, label="NLL", watched=True, perfect=0.0),
+        "ece": Measure(unit="share", lower_is_better=True, label="ECE", perfect=0.0),
+        "precision": Measure(unit="share", label="macro precision", perfect=1.0),
+        "recall": Measure(unit="share", label="macro recall", perfect=1.0),
+        "f1": Measure(unit="share", label="macro F1", perfect=1.0),
+        "precision_weighted": Measure(unit="share", perfect=1.0),
+        "recall_weighted": Measure(unit="share", perfect=1.0),
+        "f1_weighted": Measure(unit="share", perfect=1.0),
+        "os_star": Measure(unit="share", label="OS*", perfect=1.0),
+        "unknown": Measure(unit="share", label="unknown recall", perfect=1.0),
+        "hos": Measure(unit="share", label="HOS", perfect=1.0),
+    }
+
+    def rows(self, out: Tensor, batch: Batch) -> Rows:
+        return {"scores": out.float(), "labels": batch.target()}
+
+    def metrics(self, rows: Rows) -> dict[str, float]:
+        """Metrics of scores [N, C] against labels [N]; those of one class are named `f1/<class>`."""
+        found = classification(rows["scores"], rows["labels"])
+        if self.task.names[-1] == UNKNOWN:
+            found |= open_set(rows["scores"], rows["labels"])
+        return {_renamed(name, self.task.names): value for name, value in found.items()}
+
+    def better(self, metrics: Mapping[str, float]) -> tuple[float, float]:
+        """By accuracy; ties by the lower negative log-likelihood."""
+        return metrics["accuracy"], -metrics["nll"]
+
+    def interval(self, rows: Rows, metric: str) -> tuple[float, float] | None:
+        """Of the accuracy: value and half width of Wilson's interval."""
+        if metric != "accuracy":
+            return None
+        value = float(right_rows(rows["scores"], rows["labels"]).mean())
+        half = half_width(value, len(rows["labels"]))
+        return value - half, value + half
+
+    def per_row(self, rows: Rows) -> dict[str, Tensor]:
+        scores, labels = rows["scores"], rows["labels"]
+        return {"accuracy": right_rows(scores, labels), "nll": nll_rows(scores, labels)}
+
+    def details(self, rows: Rows) -> dict[str, Any]:
+        return {"confusion": confusion(rows["scores"], rows["labels"]).tolist()}
+
+    def columns(self) -> list[AnswerColumn]:
+        chances = [AnswerColumn(f"p_{name}", "machine") for name in self.task.names]
+        return [AnswerColumn("class"), AnswerColumn("likely", "screen", ""), *chances]
+
+    def answers(self, out: Tensor, inputs: Inputs) -> list[dict[str, Any]]:
+        """The likeliest class, the three likeliest in words, and the probability of each class."""
+        names = self.task.names
+        return [_answer(names, chances) for chances in out.float().softmax(1).tolist()]
+
+
+def _answer(names: Sequence[str], chances: Sequence[float]) -> dict[str, Any]:
+    ranked = sorted(zip(names, chances, strict=True), key=lambda pair: -pair[1])
+    likely = "   ".join(f"{name} {100 * chance:.0f} %" for name, chance in ranked[:3])
+    best = names[max(range(len(chances)), key=chances.__getitem__)]
+    return {"class": best, "likely": likely, **{f"p_{name}": chance for name, chance in zip(names, chances)}}
+
+
+def _renamed(name: str, classes: Sequence[str]) -> str:
+    metric, slash, number = name.partition("/")
+    return f"{metric}/{classes[int(number)]}" if slash else metric
