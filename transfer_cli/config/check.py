@@ -148,11 +148,11 @@ class Checker(Binder):
             self.faults.append(Fault(key, "aligns source and target", str(method), see=f"say align={method}"))
         made = self.bind(own | settings("Stage"), _without(node, "method"), key, str(method))
         trainer = self.bind(settings("Trainer"), made["trainer"], f"{key}.trainer", "trainer", fill=False)
-        feed = {name: Param(name, "dict") for name in streams}
-        feeds = self.bind(feed, made["feeds"], f"{key}.feeds", f"{method} (a stream)", fill=False)
-        feeds = {name: {} for name, stream in streams.items() if stream["sampler"]} | feeds
-        feeds = {name: self._feed(f"{key}.feeds.{name}", streams.get(name, {}), feed) for name, feed in feeds.items()}
-        return {"method": method, **made, "trainer": trainer, "feeds": feeds}
+        known = {name: Param(name, "dict") for name in streams}
+        feeds = self.bind(known, made["feeds"], f"{key}.feeds", f"{method} (a stream)", fill=False)
+        sampled: Json = {name: {} for name, stream in streams.items() if stream["sampler"]}
+        nodes = {name: self._feed(f"{key}.feeds.{name}", streams[name], f) for name, f in (sampled | feeds).items()}
+        return {"method": method, **made, "trainer": trainer, "feeds": nodes}
 
     def _feed(self, key: str, stream: Json, node: Any) -> Json:
         """Settings of a stream: those of every stream, and beside them those of its sampler."""
