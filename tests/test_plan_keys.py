@@ -75,9 +75,7 @@ ALL = ["pretrain", "align", "evaluate"]
         ("predictors/knn.py", []),
     ],
 )
-def test_an_edit_computes_anew_what_it_can_change(
-    tmp_path: Path, edit: Edit, name: str, stages: list[str]
-) -> None:
+def test_an_edit_computes_anew_what_it_can_change(tmp_path: Path, edit: Edit, name: str, stages: list[str]) -> None:
     assert changed(tmp_path, edit, name, "strategy=coral", *UNJUDGED) == stages
 
 
