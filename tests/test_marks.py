@@ -17,7 +17,11 @@ COMMON = ("data=digits", "trainer=tiny", "trainer.steps=7", "runtime=cpu", "runt
 MARKS = "fine_tune.marks=3"  # of 7 steps: after 2, 5 and 7
 STRATEGIES = {
     "scratch": ("strategy=scratch", "model=conv4", "model.filters=8"),
-    "unfreeze": ("strategy=fine_tune", "fine_tune.unfreeze=true", "model=mlp"),  # at_1 rests on the start, final does not
+    "unfreeze": (
+        "strategy=fine_tune",
+        "fine_tune.unfreeze=true",
+        "model=mlp",
+    ),  # at_1 rests on the start, final does not
 }
 
 
@@ -76,7 +80,9 @@ def test_a_mark_is_what_a_training_of_so_many_steps_holds(here: Path) -> None:
     constant = ("trainer.schedule=constant", "trainer.warmup=0.0")
     code, text = run(words(here / "marked", "scratch", *constant), here / "out")
     assert code == 0, text
-    short_words = [word.replace("steps=7", "steps=5") for word in words(here / "short", "scratch", *constant, marks=False)]
+    short_words = [
+        word.replace("steps=7", "steps=5") for word in words(here / "short", "scratch", *constant, marks=False)
+    ]
     code, text = run(short_words, here / "out")
     assert code == 0, text
     short = trained(here / "short") / "model-final.safetensors"

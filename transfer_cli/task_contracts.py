@@ -38,7 +38,8 @@ class Task:
     linear layer), "loss", "sample". `reads`: kinds of row. `wants`: what the
     head is given, features of the "row" or "states" of its parts. `labels`: "human" are counted as labels used, "free"
     are made from the row itself. `verbs`: what a finished net can be asked. `coupled`: its loss is no mean over rows.
-    `parents`: settings that name runs or files which shape training."""
+    `parents`: settings that name runs or files which shape training. `code`: files of the package, beside its own, that
+    it runs on without importing them: its head."""
 
     head: ClassVar[str]
     offers: ClassVar[tuple[str, ...]] = ("loss",)
@@ -49,6 +50,7 @@ class Task:
     coupled: ClassVar[bool] = False
     validates: ClassVar[bool] = True
     parents: ClassVar[tuple[str, ...]] = ()
+    code: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, context: TaskContext) -> None:
         self.context, self.names = context, context.names

@@ -41,6 +41,11 @@ class Signature:
     parents: tuple[str, ...] = ()
     flags: dict[str, Any] = field(default_factory=dict)
 
+    def beside(self, files: Sequence[str]) -> tuple[Path, ...]:
+        """Files that the class names relative to a package: those of its own package, else ours."""
+        own = [self.path.parents[1] / name for name in files]
+        return tuple(path if path.is_file() else PACKAGE / name for path, name in zip(own, files, strict=True))
+
 
 def package_dir(name: str) -> Path:
     """Folder of an installed package, without importing it. Raises ConfigError if there is none."""

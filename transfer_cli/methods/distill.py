@@ -58,7 +58,9 @@ class Distill(Method):
 def _places(classes: list[str], teacher: torch.nn.Module, head: str) -> list[int]:
     """Which output of the teacher stands for each class."""
     if head not in teacher.heads:
-        raise ConfigError(Fault("fine_tune.teacher", "its net has no head for classes", do="choose a run that classifies"))
+        raise ConfigError(
+            Fault("fine_tune.teacher", "its net has no head for classes", do="choose a run that classifies")
+        )
     known, outputs = teacher.classes[head], teacher.heads[head].out_features
     if known is None and outputs != len(classes):
         text = f"its weights do not name their {outputs:,} classes, and the data have {len(classes):,}"

@@ -15,6 +15,7 @@ class Classify(Task):
     """One of the classes `names` a row. Head: a linear layer named "classify"."""
 
     head = "classify"
+    code = ("heads/linear.py",)
     offers = ("classes", "row", "loss")
     verbs = ("predict", "explain", "export", "serve")
 
