@@ -7,11 +7,11 @@ import torch
 
 from transfer_cli.cli.main import main
 from transfer_cli.contracts import Batch, MethodInputs, Progress
-from transfer_cli.task_contracts import TaskContext
-from transfer_cli.tasks.classify import Classify
 from transfer_cli.engine.param_groups import param_groups, set_modes
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.models.net import build
+from transfer_cli.task_contracts import TaskContext
+from transfer_cli.tasks.classify import Classify
 
 CLASSES = ("a", "b", "c")
 INPUT = {"channels": 1, "size": 16, "crop": 16, "mean": [0.5], "std": [0.5]}

@@ -93,10 +93,10 @@ SHARDED = ("sharded", "sharded clip", "sharded batchnorm")
 def net(kind: str) -> Any:
     """A small net of ours on pictures of 16 x 16; conv4 has BatchNorm."""
     from transfer_cli.contracts import MethodInputs
-    from transfer_cli.task_contracts import TaskContext
-    from transfer_cli.tasks.classify import Classify
     from transfer_cli.methods.supervised import Supervised
     from transfer_cli.models import net as nets
+    from transfer_cli.task_contracts import TaskContext
+    from transfer_cli.tasks.classify import Classify
 
     spec = {"channels": 1, "size": 16, "crop": 16, "mean": [0.5], "std": [0.5]}
     family = {"family": "conv4", "filters": 6} if "batchnorm" in kind else {"family": "mlp"}

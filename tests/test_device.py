@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from transfer_cli.data.tasks import Classification, Language
 
 from transfer_cli.contracts import Batch, MethodInputs
 from transfer_cli.data.placement import placed, sent
-from transfer_cli.data.tasks import Classification, Language
 from transfer_cli.engine.loader import Address, StepLoader
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.engine.training_step import Training
