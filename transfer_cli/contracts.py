@@ -178,8 +178,8 @@ class Loader(Protocol):
 
 
 class Sampler(Protocol):
-    """Chooses which rows make batch t. Numpy only; a pure function of t. The class has the name of its file of samplers/
-    in CamelCase and is made as Name(labels, batch, *, settings): `labels` int64 [N] are those of the stream's rows,
+    """Chooses the rows of batch t. Numpy only; a pure function of t. The class has the name of its file in samplers/
+    as CamelCase and is made as Name(labels, batch, *, settings): `labels` int64 [N] are those of the stream's rows,
     `batch` is the batch size that was asked for.
 
     `shape`: leading axes of a batch, such as (episodes, way, shots + queries); its product is the number of rows. Units

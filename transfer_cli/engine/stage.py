@@ -158,7 +158,8 @@ def _put_tokenizer(job: Job, context: StageContext, claim: Claim) -> None:
 
 
 def _method(job: Job, context: StageContext, loaders: dict[str, Loader], *, heads: bool = False) -> Method:
-    """The method of a stage. `heads`: the net also gets heads of streams without labels, which an earlier stage makes."""
+    """The method of a stage. `heads`: the net also gets heads for streams without labels, which come from an earlier
+    stage."""
     net = context.net(job, job.spec["net"])
     parts = {name: parent(job, context, name) for name in job.spec.get("parents", {})}
     reseed(seed_for(job.seed, job.spec["role"], "method", bits=32))

@@ -205,7 +205,7 @@ class StageContext:
         return load_class("methods", job.spec["method"]["method"], job.plugins)
 
     def method(self, job: Job, given: MethodInputs) -> Method:
-        """The method of a stage. A setting that names a parent is given as its own name: what it names is in the inputs."""
+        """The method of a stage. A setting that names a parent has its own name as value; the net is in `given`."""
         settings = {name: value for name, value in job.spec["method"].items() if name != "method"}
         settings |= {name: name for name in job.spec.get("parents", {})}
         return self.method_class(job)(given, **settings).to(self.device)

@@ -14,9 +14,9 @@ from transfer_cli.errors import Diverged, Fault
 
 
 class Updates:
-    """Moves the parameters of `groups` by the losses of a method. `ranks`: the processes that share the rows, if several;
-    `sharded`: and the parameters. `runs_ahead`: the host does not wait for the device, so a non-finite loss is noticed
-    late."""
+    """Moves the parameters of `groups` by the losses of a method. `ranks`: the processes that share the rows, if
+    several; `sharded`: and the parameters. `runs_ahead`: the host does not wait for the device, so a non-finite loss is
+    noticed late."""
 
     def __init__(
         self, groups: dict[str, ParamGroup], device: torch.device, ranks: Ranks | None = None, sharded: bool = False

@@ -1,5 +1,5 @@
-"""Views: what a net is scored on besides all rows of the part: the rows of a domain, those of a group of classes, or all
-rows under attack.
+"""Views: what a net is scored on besides all rows of the part: the rows of a domain, those of a group of classes, or
+all rows under attack.
 
 A group of classes decides which rows count, not which answers are possible: its rows are still scored over all classes,
 as class-incremental learning asks (van de Ven & Tolias 2019, arXiv:1904.07734)."""
@@ -44,8 +44,8 @@ def check(job: Job, device: torch.device) -> None:
 def rows_by_view(
     job: Job, context: StageContext, net: Any, scoring: Scoring, rows: Rows, test: StepLoader
 ) -> Iterator[tuple[str, Rows]]:
-    """The name of each view with what metrics need of its rows; `rows` are those of the whole part. Raises DataError for
-    a view without rows."""
+    """The name of each view with what metrics need of its rows; `rows` are those of the whole part. Raises DataError
+    for a view without rows."""
     for view in job.spec.get("views", ()):
         context.stop()
         if "attack" in view:
@@ -59,8 +59,8 @@ def rows_by_view(
 
 
 def long_rows(view: str, task: str, judged: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
-    """A row a metric, {view, task, metric, value, lo, hi, n}, of `judged`, what evaluation says of `count` rows. `lo` and
-    `hi` bound the 95 % interval, None where there is none. Metrics of one class are left out."""
+    """A row a metric, {view, task, metric, value, lo, hi, n}, of `judged`, what evaluation says of `count` rows. `lo`
+    and `hi` bound the 95 % interval, None where there is none. Metrics of one class are left out."""
     found = []
     for name, value in judged["metrics"].items():
         metric = name.partition("/")[2]
@@ -85,9 +85,9 @@ def _chosen(job: Job, view: View, test: StepLoader) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Attack:
-    """Every row of `test` once, its pixels moved so that the loss of `net` grows. `view` says how: "fgsm" or "pgd", `eps`
-    and `rate` in units of pixels in 0..1 as the net reads them, `steps`. A row's random start is drawn from its place, so
-    batches change nothing."""
+    """Every row of `test` once, its pixels moved so that the loss of `net` grows. `view` says how: `attack` "fgsm" or
+    "pgd", `eps` and `rate` in units of pixels from 0 to 1, `steps`. Pixels are those that the net reads, after scaling
+    and cutting. A row's random start is drawn from its place, so batches change nothing."""
 
     net: Any
     task: Task
