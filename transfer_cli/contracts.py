@@ -50,9 +50,8 @@ class Stream:
 
 
 class Draw(NamedTuple):
-    """What a method chooses for one stream of one step (`Method.draw`). `rows` [M]: rows of the stream from which the
-    batch is drawn; none at all leaves the stream out of the step. `views`: augmentation policies in place of those of
-    the stream. None: as usual."""
+    """What a method chooses for one stream of one step: `rows` [M] from which the batch is drawn, no row to leave the
+    stream out; `views`, augmentation policies in place of the stream's. None: as usual."""
 
     rows: Tensor | None = None
     views: tuple[str, ...] | None = None
@@ -170,28 +169,23 @@ class Loader(Protocol):
     def whole(self, batch: int | None = None) -> Iterator[Batch]:
         """Every row once, without augmentation; `index` says which row stands where."""
 
-    def groups(self) -> Tensor | None:
-        """The group of each row [N], where the stream's sampler has groups."""
-
     def features(self, net: Any) -> tuple[Tensor, Tensor]:
         """Features [N, D] (fp32) and labels [N] of every row, in order; computed once for a given net and kept."""
 
 
 class Sampler(Protocol):
-    """Chooses the rows of batch t. Numpy only; a pure function of t. The class has the name of its file in samplers/
-    as CamelCase and is made as Name(labels, batch, *, settings): `labels` int64 [N] are those of the stream's rows,
-    `batch` is the batch size that was asked for.
+    """Chooses the rows of batch t: numpy only, a pure function of t. Made as Name(labels, batch, *, settings): `labels`
+    int64 [N] are those of the stream's rows, `batch` is the size that was asked for.
 
-    `shape`: leading axes of a batch, such as (episodes, way, shots + queries); its product is the number of rows. Units
-    along the first axis are what processes and micro-batches share out: rows of one unit stay together. `groups` [N]:
-    the task or client of each row, where there are such; the method gets them as `given.groups[stream]`."""
+    `shape`: leading axes of a batch, such as (episodes, way, shots + queries); its product is the number of rows.
+    Processes and micro-batches share out units of the first axis: rows of one unit stay together. `groups` [N]: the
+    task or client of each row, if any."""
 
     shape: tuple[int, ...]
     groups: np.ndarray | None
 
     def index(self, t: int, rng: Callable[[str, int], np.random.Generator]) -> np.ndarray:
-        """Rows [prod(shape)] of batch t. `rng(purpose, number)` is a fresh generator, the same for the same words, run
-        seed, role and stream: draws that must not change from batch to batch (an epoch's order) take an own number."""
+        """Rows [prod(shape)]. `rng(purpose, number)` is a new generator, the same for the same words in one stream."""
 
 
 class Net(Protocol):
@@ -264,8 +258,7 @@ class Method(nn.Module):
         """Before a step: whole-data passes, freezing by `at.fraction`."""
 
     def draw(self, at: Progress) -> dict[str, Draw]:
-        """After `refresh`: what this step chooses for some of the streams. Reads buffers only, so that a resumed run
-        chooses alike."""
+        """After `refresh`: what this step chooses for some streams. Reads buffers only: a resumed run chooses alike."""
         return {}
 
     def after(self, batch: dict[str, Batch], at: Progress, logs: dict[str, Tensor]) -> None:

@@ -35,7 +35,7 @@ Features = Callable[["StepLoader", Any], tuple[Tensor, Tensor]]
 class StepLoader:
     """A Loader over items: each row once an epoch, in an order drawn per epoch; a batch may span two epochs. With a
     `sampler` the rows of a batch are those that it chooses.
-    `share` (rank, world): this process takes rows rank::world of every batch, or such units of the sampler, and augments
+    `share` (rank, world): this process takes rows rank::world of every batch, or units of the sampler, and augments
     them with draws of its own. `batch` is the whole."""
 
     def __init__(

@@ -25,7 +25,7 @@ class Marks:
         self._files: dict[str, tuple[int, str]] = {}
 
     def reached(self, step: int, method: Method) -> bool:
-        """Writes the snapshots due after `step` steps; True if there were any. `method` is left with the tensors that it
+        """Writes the snapshots due after `step` steps; True if there were any. `method` is left with the tensors it
         had, its modules in eval mode."""
         names = [name for name, at in self.steps.items() if at == step]
         if not names:

@@ -12,6 +12,7 @@ from transfer_cli.engine import views
 from transfer_cli.engine.device import peak_bytes, reseed
 from transfer_cli.engine.evaluation import evaluate, part_of
 from transfer_cli.engine.handed_on import HandedOn, named
+from transfer_cli.engine.loader import StepLoader
 from transfer_cli.engine.parents import parent
 from transfer_cli.engine.ranks import Lost, agreed
 from transfer_cli.engine.settings import Trainer
@@ -132,12 +133,12 @@ def _followed(job: Job, context: StageContext, first: int) -> None:
     training.gather()
 
 
-def _loaders(job: Job, context: StageContext) -> dict[str, Loader]:
+def _loaders(job: Job, context: StageContext) -> dict[str, StepLoader]:
     batch = job.spec.get("trainer", {}).get("batch", 128)
     return {name: context.stream(job, name, batch) for name in job.spec["streams"]}
 
 
-def _training(job: Job, context: StageContext, method: Method, loaders: dict[str, Loader]) -> Training:
+def _training(job: Job, context: StageContext, method: Method, loaders: Mapping[str, Loader]) -> Training:
     trainer, precision = Trainer(**job.spec["trainer"]), context.precision(job)
     return Training(
         method,
@@ -157,7 +158,7 @@ def _put_tokenizer(job: Job, context: StageContext, claim: Claim) -> None:
         claim.put("tokenizer.json", text_of(digest, context.cache))
 
 
-def _method(job: Job, context: StageContext, loaders: dict[str, Loader], *, heads: bool = False) -> Method:
+def _method(job: Job, context: StageContext, loaders: Mapping[str, StepLoader], *, heads: bool = False) -> Method:
     """The method of a stage. `heads`: the net also gets heads for streams without labels, which come from an earlier
     stage."""
     net = context.net(job, job.spec["net"])
