@@ -106,19 +106,19 @@ def _train(job: Job, context: StageContext, claim: Claim) -> None:
 def follow(jobs: Mapping[str, Job], context: StageContext) -> None:
     """The work of every rank but the first: its share of each step of the stages that rank 0 names, to the end."""
     assert context.ranks is not None, "called by ranks only"
-    while word := context.ranks.hear():
-        job = jobs[word["stage"]]
-        if job.key != word["key"]:
+    while message := context.ranks.receive():
+        job = jobs[message["stage"]]
+        if job.key != message["key"]:
             raise DataError(Fault(job.name, "data or code changed while the run began", do="the same command again"))
         with suppress(Diverged):  # found by all at the same step; rank 0 tells
-            _followed(job, context, word["step"])
+            _followed(job, context, message["step"])
 
 
 def _followed(job: Job, context: StageContext, first: int) -> None:
     assert context.ranks is not None, "called by ranks only"
     loaders = _loaders(job, context)
     training = _training(job, context, _method(job, context, loaders), loaders)
-    if data := context.ranks.share(b""):
+    if data := context.ranks.broadcast(b""):
         training.load_state(unpack(data)[0])
     gathers = gathers_of(job, training.trainer)
     for t in range(first, training.trainer.steps):

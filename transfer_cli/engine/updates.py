@@ -54,7 +54,7 @@ class Updates:
         if self.ranks:
             like = loss.value.detach()
             numbers = torch.stack([*(x.to(like) for x in sums.values()), torch.as_tensor(total).to(like)])
-            self.ranks.add([numbers] if self.sharded else [*gradients, numbers])
+            self.ranks.sum([numbers] if self.sharded else [*gradients, numbers])
             sums, total = dict(zip(sums, numbers, strict=False)), numbers[-1]
         if gradients:
             torch._foreach_mul_(gradients, 1 / total)
