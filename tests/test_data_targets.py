@@ -158,6 +158,26 @@ def test_a_table_without_a_header_names_positions(tmp_path: Path) -> None:
     assert data.raw.parts["train"].targets[3].tolist() == [-3]
 
 
+def test_domains_with_other_labels_are_no_one_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, labels in (("a", "x|y"), ("b", "y|x"), ("c", "x|z")):
+        (tmp_path / f"{name}.tsv").write_text("text\tlabel\n" + "".join(f"{name} {n}\t{labels}\n" for n in range(20)))
+    monkeypatch.setenv("TRANSFER_DATA", str(tmp_path))
+    node = {"family": "text_table", "name": "mine", "train": "{domain}.tsv", "label_separator": "|"}
+    data = describe({**node, "domain": ["a", "b"]}, cache=tmp_path / "cache")
+    assert data is not None
+    assert np.shape(data.raw.parts["train"].targets) == (40, 2)
+    with pytest.raises(DataError, match="a and c have different targets: only one of them has y"):
+        describe({**node, "domain": ["a", "c"]}, cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rows_are_left_out_with_their_targets(family: str, tmp_path: Path) -> None:
+    path = table(tmp_path / "t.csv", family, ["age"], [[n] for n in range(20)])
+    names = opened(family, path, numbers="age").raw.parts["train"].names
+    data = opened(family, path, numbers="age", skip=[names(3), names(0)])
+    assert np.asarray(data.raw.parts["train"].targets)[:3, 0].tolist() == [1, 2, 4]
+
+
 def test_names_of_classes_do_not_fit_several_labels(tmp_path: Path) -> None:
     path = table(tmp_path / "t.csv", "text_table", ["a"], [[0], [1]])
     with pytest.raises(ConfigError, match=r"data\.names=.*names classes, and data\.labels leaves none"):
