@@ -17,7 +17,16 @@ from transfer_cli.config.words import Word, group_of, is_path, on_disk
 from transfer_cli.config.yamls import MAX_DATA_BYTES, chosen, read
 from transfer_cli.errors import ConfigError, DataError, Fault, StoreError, TransferError, nearest
 
-OWN = ("folder", "csv", "text_table", "text", "conll", "features", "medmnist", "hf")  # a user's own data, if they have a path
+OWN = (
+    "folder",
+    "csv",
+    "text_table",
+    "text",
+    "conll",
+    "features",
+    "medmnist",
+    "hf",
+)  # a user's own data, if they have a path
 ENDINGS = {
     ".tsv": "text_table", ".jsonl": "text_table", ".txt": "text", ".md": "text", ".conll": "conll", ".mat": "features",
     ".parquet": "hf",
