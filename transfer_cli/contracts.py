@@ -191,7 +191,7 @@ class Sampler(Protocol):
     shape: tuple[int, ...]
     groups: "np.ndarray | None"
 
-    def index(self, t: int, rng: Callable[[str, int], np.random.Generator]) -> "np.ndarray":
+    def index(self, t: int, rng: "Callable[[str, int], np.random.Generator]") -> "np.ndarray":
         """Rows [prod(shape)] of batch t. `rng(purpose, number)` is a fresh generator, the same for the same words, run
         seed, role and stream: draws that must not change from batch to batch (an epoch's order) take an own number."""
 
