@@ -7,29 +7,19 @@ Letters of shapes: B rows, D features, C classes, E draws (episodes), M support 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from transfer_cli.ranges import Range as Range
 
+if TYPE_CHECKING:
+    import numpy as np
+
 Inputs = dict[str, Tensor]
 Targets = Tensor | dict[str, Tensor]
 Rows = dict[str, Tensor]  # what metrics need of each row, first axis N
-
-
-def joined(first: Inputs, second: Inputs) -> Inputs:
-    """Rows of both, to pass through a net together. Texts are padded on the right to the longer of the two."""
-    return {name: torch.cat(_even(x, second[name])) for name, x in first.items()}
-
-
-def _even(x: Tensor, y: Tensor) -> list[Tensor]:
-    if x.ndim != 2 or x.shape[1] == y.shape[1]:
-        return [x, y]
-    width = max(x.shape[1], y.shape[1])
-    return [nn.functional.pad(part, (0, width - part.shape[1])) for part in (x, y)]
 
 
 @dataclass(frozen=True)
@@ -144,10 +134,10 @@ class DeviceDataset(Protocol):
 
     def __len__(self) -> int: ...
 
-    def gather(self, index: Tensor, policy: str, rng: Callable[[], np.random.Generator]) -> tuple[Inputs, Targets]:
+    def gather(self, index: Tensor, policy: str, rng: "Callable[[], np.random.Generator]") -> tuple[Inputs, Targets]:
         """Inputs of a net, and what is learned from them; first axis B."""
 
-    def arranged(self, order: np.ndarray, batch: int, rng: np.random.Generator) -> np.ndarray:
+    def arranged(self, order: "np.ndarray", batch: int, rng: "np.random.Generator") -> "np.ndarray":
         """An epoch's order of rows, changed so that rows of a batch go well together."""
 
     def in_order(self) -> Tensor:
@@ -182,10 +172,12 @@ class Sampler(Protocol):
     task or client of each row, if any."""
 
     shape: tuple[int, ...]
-    groups: np.ndarray | None
+    groups: "np.ndarray | None"
 
-    def index(self, t: int, rng: Callable[[str, int], np.random.Generator]) -> np.ndarray:
-        """Rows [prod(shape)]. `rng(purpose, number)` is a new generator, the same for the same words in one stream."""
+    def index(self, t: int, rng: "Callable[[str, int], np.random.Generator]") -> "np.ndarray":
+        """Rows [prod(shape)] of batch t. `rng(purpose, number)` is a new generator, the same for the same purpose and
+        number in one stream of a run: what several batches share, such as an epoch's order, takes a number of its own
+        in place of t."""
 
 
 class Net(Protocol):
