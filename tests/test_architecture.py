@@ -30,8 +30,21 @@ LAYERS = (
     ("store",),
     ("config",),
     ("metrics",),
+    ("task_contracts",),
     ("contracts", "losses"),
-    ("__init__", "errors", "extras", "measures", "plugins", "ranges", "safe", "seeds", "selection_rules", "signals"),
+    (
+        "__init__",
+        "errors",
+        "extras",
+        "lazy",
+        "measures",
+        "plugins",
+        "ranges",
+        "safe",
+        "seeds",
+        "selection_rules",
+        "signals",
+    ),
 )
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 TORCH = {"torch", "torchvision", "transformers"}
@@ -42,9 +55,6 @@ LONGEST = {"function": 40, "class": 200, "file": 300}
 # is no longer too long, so this list can only be emptied.
 TOO_LONG = {
     "engine/training_step.py: Training",
-    "plan/planner.py",
-    "plan/planner.py: Planner",
-    "plan/planner.py: _evaluate",
     "store/store.py: Store",
 }
 # The same for imports that point up ("a.py -> b.py") and for circles (their files, in order).
@@ -183,8 +193,10 @@ def test_pure_functions_import_torch_only() -> None:
     allowed = {"torch", "transfer_cli", "collections", "typing", "dataclasses", "copy", "math"}
     pure = [path for path in FILES if unit(name_of(path)) in ("losses", "metrics", "predictors", "transferability")]
     assert len(pure) > 20
-    for path in [*pure, PACKAGE / "contracts.py"]:
+    for path in pure:
         assert {module.split(".")[0] for module in modules(path)} <= allowed, path
+    contracts = {module.split(".")[0] for module in modules(PACKAGE / "contracts.py")}
+    assert contracts <= allowed | {"numpy"}  # rows of the data are arrays
 
 
 def test_package_markers_are_empty() -> None:
