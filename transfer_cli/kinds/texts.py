@@ -193,7 +193,7 @@ class TextRows:
         return inputs, self.labels.index_select(0, sent(index, self.device))
 
 
-def _thinned(ids: "Tensor", mask: "Tensor", share: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def _thinned(ids: "Tensor", mask: "Tensor", share: float, rng: np.random.Generator) -> "tuple[Tensor, Tensor]":
     """Rows without a random share of their tokens, the others moved up; the first token always stays."""
     keep = torch.from_numpy(rng.random(ids.shape) >= share) & mask
     keep[:, 0] = mask[:, 0]

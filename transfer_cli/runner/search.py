@@ -25,7 +25,8 @@ from transfer_cli.runner.options import Options
 from transfer_cli.runner.plan_preview import plans_to_run
 from transfer_cli.runner.planning import fetch_hub, plan_one
 from transfer_cli.runner.single_run import digest_of, fault_of
-from transfer_cli.runner.sweep import SweepRunner, finish, refuse_torchrun
+from transfer_cli.runner.sweep import SweepRunner, refuse_torchrun
+from transfer_cli.runner.sweep_end import finish
 from transfer_cli.safe import hide_secrets
 
 VALIDATION = ("source_val/", "target_val/")
