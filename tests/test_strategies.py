@@ -193,7 +193,7 @@ def test_a_yaml_of_a_files_name_has_its_keys_and_defaults(group: str) -> None:
     for name in options(group):
         path = find_option(group, name)
         assert path is not None
-        node = read(path)
+        node = dict(read(path))
         stem = node.pop(GROUPS[group])
         if stem in NO_FILE or stem != name:
             continue

@@ -3,7 +3,7 @@ shown.
 
 Letters of shapes: B rows of a batch, N rows, C classes, K numbers, L labels, T tokens."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -63,6 +63,10 @@ class Task:
 
     def wrap(self, items: Any, rows: Any) -> Any:
         """The rows of a kind with what this task learns of them; `rows` says which rows of the data they are."""
+        return items
+
+    def new_rows(self, items: Any, given: Sequence[Any]) -> Any:
+        """The same of new rows, of which nothing is known but what they are."""
         return items
 
     def forward(self, net: Any, inputs: Inputs) -> Any:
@@ -144,6 +148,6 @@ class Scoring:
         """Columns of the answers, beside the row's name and its error."""
         raise NotImplementedError
 
-    def answers(self, out: Any, inputs: Inputs) -> list[dict[str, Any]]:
-        """One answer a row, by name of the column."""
+    def answers(self, out: Any, batch: Batch, given: Sequence[Any]) -> list[dict[str, Any]]:
+        """One answer a row, by name of the column; `given` are the rows of the batch as their kind opened them."""
         raise NotImplementedError
