@@ -10,6 +10,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+from transfer_cli.analysis.results import Run
 from transfer_cli.errors import ConfigError, Fault, ResourceError, Stopped, StoreError, TransferError
 from transfer_cli.launch.launcher import Job, Launcher
 from transfer_cli.launch.launcher import launcher as launcher_of
@@ -205,10 +206,13 @@ class SweepRunner:
         elif state != "done":
             code = found.get("code") or code  # the run's own record counts, also where its process was killed
         code = code or (0 if state == "done" else 1)
+        ended = Run.of(found) if found else None
         facts = {"headline": found.get("headline"), "fault": found.get("fault")}
+        if ended is not None and ended.headline is not None:
+            facts["measure"] = ended.headline.metric.measure.as_json()
         self.ledger.set(number, {"state": state, "code": code, **facts})
         self.ledger.give(number)
-        self.display.ended(self.ledger.rows, number, found)
+        self.display.ended(self.ledger.rows, number, ended)
         if state == "interrupted" and not self.stop.signum and self._may_go_on(number):
             self.tried.discard(number)
         if code == TIME_UP and not self._may_go_on(number):
