@@ -35,9 +35,9 @@ class Reply(NamedTuple):
 def a_run(root: Path, *words: str) -> str:
     """Id of a finished run in root/runs, of data in root."""
     runs = root / "runs"
-    before = set(runs.glob("*/2*"))
+    before = set(runs.glob("[!.]*/2*"))
     assert main(["run", "-q", "trainer=tiny", "strategy=scratch", *words, "--runs", str(runs)]) == 0
-    (made,) = set(runs.glob("*/2*")) - before
+    (made,) = set(runs.glob("[!.]*/2*")) - before
     return made.name[-6:]
 
 
