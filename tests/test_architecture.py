@@ -31,7 +31,19 @@ LAYERS = (
     ("config",),
     ("metrics",),
     ("contracts", "losses"),
-    ("__init__", "errors", "extras", "measures", "plugins", "ranges", "safe", "seeds", "selection_rules", "signals"),
+    (
+        "__init__",
+        "errors",
+        "extras",
+        "legacy_measures",
+        "measures",
+        "plugins",
+        "ranges",
+        "safe",
+        "seeds",
+        "selection_rules",
+        "signals",
+    ),
 )
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 TORCH = {"torch", "torchvision", "transformers"}
