@@ -10,8 +10,8 @@ import pytest
 from transfer_cli.config.check import Checker
 from transfer_cli.config.classes import STREAM
 from transfer_cli.config.folders import find_option, options
-from transfer_cli.config.nodes import Input, Loader, Model, Root, Stage
-from transfer_cli.config.signatures import PACKAGE, Param, signature, signature_of
+from transfer_cli.config.nodes import Loader, Model, Root, Stage
+from transfer_cli.config.signatures import PACKAGE, Param, signature, signature_of, stems
 from transfer_cli.config.values import fit, leaves, look, plain, problems
 from transfer_cli.config.yamls import read
 from transfer_cli.engine.settings import Evaluate, Runtime, Trainer
@@ -98,13 +98,13 @@ def test_what_is_read_agrees_with_python(settings: Any) -> None:
     }
 
 
-FILE_KEY = {"method": "method", "data": "family", "model": "family", "predictor": "predictor"}
+FILE_KEY = {"method": "method", "data": "family", "model": "family", "predictor": "predictor", "task": "task"}
 NO_FILE = {"none", "given", "base"}
 
 
 def test_every_yaml_names_a_file_that_can_be_read_and_sets_only_its_keys() -> None:
     view = list(signature_of(PACKAGE / "data" / "view.py", "View").params)
-    beside = {"data": view, "model": [f.name for f in fields(Model)], "method": [], "predictor": []}
+    beside = {"data": view, "model": [f.name for f in fields(Model)], "method": ["feeds", "trainer", "marks"]}
     seen = set()
     for group, key in FILE_KEY.items():
         for name in options(group):
@@ -113,7 +113,7 @@ def test_every_yaml_names_a_file_that_can_be_read_and_sets_only_its_keys() -> No
             node = read(path)
             seen.add(node[key])
             own = [] if node[key] in NO_FILE else list(signature(group, node[key]).params)
-            assert set(node) <= {key, *own, *beside[group]}, path
+            assert set(node) <= {key, *own, *beside.get(group, [])}, path
     assert seen >= NO_FILE | {"supervised", "prototypes", "cifar_resnet", "torchvision", "digits", "folder", "csv"}
 
 
@@ -231,7 +231,7 @@ def test_defaults_are_filled_and_a_second_check_changes_nothing() -> None:
     values, faults = checked()
     assert faults == []
     assert values["trainer"] == {f.name: f.default for f in fields(Trainer)}
-    reserved = {"seed": None, "rule": "final", "trainer": {}, "feeds": {}}
+    reserved = {"seed": None, "rule": "final", "trainer": {}, "feeds": {}, "marks": None}
     assert values["pretrain"].items() >= {"method": "supervised", "mixup": 0.0, **reserved}.items()
     assert values["source"]["family"] == "base"
     assert values["model"]["precision"] == Model(input={}).precision
@@ -241,8 +241,9 @@ def test_defaults_are_filled_and_a_second_check_changes_nothing() -> None:
 
 def test_empty_slots_have_only_reserved_keys() -> None:
     values, faults = checked(pretrain={"method": "given", "mixup": 1.0})
-    assert values["pretrain"] == {"method": "given", "seed": None, "rule": "final", "trainer": {}, "feeds": {}}
-    assert faults == ["pretrain.mixup: given has no such key; keys: seed, rule, trainer, feeds; in x.yaml"]
+    reserved = {"seed": None, "rule": "final", "trainer": {}, "feeds": {}, "marks": None}
+    assert values["pretrain"] == {"method": "given", **reserved}
+    assert faults == ["pretrain.mixup: given has no such key; keys: seed, rule, trainer, feeds, marks; in x.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -316,5 +317,11 @@ def test_text_stays_text_where_text_is_wanted() -> None:
 
 def test_an_input_is_read_like_the_nets_own() -> None:
     """The model part has a class of its own for it; both must want the same keys."""
-    spec = signature_of(PACKAGE / "models" / "backbone.py", "InputSpec").params
-    assert list(spec) == [field.name for field in fields(Input)]
+    said, used = (signature_of(PACKAGE / "kinds" / "pictures.py", name).params for name in ("Input", "InputSpec"))
+    assert list(said) == list(used)
+
+
+@pytest.mark.parametrize("kind", stems("kind"))
+def test_a_kind_says_the_keys_of_its_input_once(kind: str) -> None:
+    found = signature("kind", kind)
+    assert set(found.flags["input"]) == set(signature_of(found.path, "Input").params)

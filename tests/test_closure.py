@@ -156,11 +156,14 @@ def test_the_hash_does_not_know_where_the_files_lie(
     assert hash_of_files([moved / "methods" / "mine.py"]) == before
 
 
-def test_the_hub_number_changes_the_hash_and_hub_files_do_not(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", ["ENGINE_VERSION", "DATA_VERSION", "NET_VERSION"])
+def test_a_version_number_changes_the_hash_and_its_files_do_not(
+    plugin: Path, monkeypatch: pytest.MonkeyPatch, number: str
+) -> None:
     mine = [plugin / "methods" / "mine.py"]
     before = hash_of_files(mine)
     assert "transfer_cli/errors.py" not in code_parts(mine)
-    monkeypatch.setattr(code_hash, "ENGINE_VERSION", code_hash.ENGINE_VERSION + 1)
+    monkeypatch.setattr(code_hash, number, getattr(code_hash, number) + 1)
     assert hash_of_files(mine) != before
 
 
@@ -231,7 +234,7 @@ def test_our_init_files_hold_nothing() -> None:
     }
 
 
-def test_every_module_that_runs_is_in_the_closure_or_the_hub() -> None:
+def test_every_module_that_runs_is_in_the_closure_or_has_a_version() -> None:
     """Imports each leaf in a clean set of our modules and asks Python what came along."""
     assert len(LEAVES) > 10
     script = """
@@ -263,6 +266,31 @@ def test_every_module_that_runs_is_in_the_closure_or_the_hub() -> None:
     assert {name: files for name, files in missed.items() if files} == {}
 
 
-def test_the_hub_list_names_files_that_exist() -> None:
-    assert all((PACKAGE / name).is_file() for name in code_hash.ENGINE_FILES)
-    assert all((PACKAGE / name).is_dir() for name in code_hash.ENGINE_FOLDERS)
+def test_versions_stand_for_files_that_exist_and_for_no_others() -> None:
+    assert all((PACKAGE / name).is_file() for name in code_hash.NET_FILES)
+    assert all((PACKAGE / name).is_dir() for name in (*code_hash.ENGINE_FOLDERS, *code_hash.DATA_FOLDERS))
+    versioned = ("errors.py", "data/splits.py", "data/fetch/hub.py", "models/backbone.py", "engine/loader.py")
+    hashed = ("methods/erm.py", "losses/coral.py", "data/readers/csv.py", "data/formats/decode.py", "models/lenet.py")
+    assert [has_version(PACKAGE / name) for name in (*versioned, *hashed)] == [True] * 5 + [False] * 5
+
+
+def test_what_is_imported_for_types_only_does_not_count(plugin: Path) -> None:
+    mine = plugin / "methods" / "mine.py"
+    mine.write_text(
+        "from typing import TYPE_CHECKING\nimport typing\n"
+        "if TYPE_CHECKING:\n    from my_plugin import unused\nelse:\n    from my_plugin import helper\n"
+        "if typing.TYPE_CHECKING:\n    from transfer_cli.losses import coral\n"
+    )
+    before = code_parts([mine])
+    assert set(before) == {"my_plugin/__init__.py", "my_plugin/helper.py", "my_plugin/methods/mine.py"}
+    (plugin / "unused.py").write_text("VALUE = 3\n")
+    assert code_parts([mine]) == before
+
+
+def test_files_left_out_do_not_count_and_neither_does_what_only_they_import(plugin: Path) -> None:
+    mine, helper = plugin / "methods" / "mine.py", plugin / "helper.py"
+    helper.write_text("from my_plugin import unused\n")
+    assert "my_plugin/unused.py" in code_parts([mine])
+    found = named(closure_of([mine], without=frozenset({helper})))
+    assert not {"my_plugin/helper.py", "my_plugin/unused.py"} & set(found)
+    assert "transfer_cli/losses/coral.py" in found

@@ -10,7 +10,7 @@ from PIL import Image, ImageEnhance
 
 from transfer_cli.data.groups import Groups
 from transfer_cli.data.quality.near_duplicates import FAR, SURE, _hashes, _met, alike, small
-from transfer_cli.data.quality.telling_columns import told
+from transfer_cli.data.quality.telling_columns import share_told
 
 DATA = Path(os.environ.get("TRANSFER_DATA", "/nowhere"))
 
@@ -139,14 +139,14 @@ def test_what_a_cell_tells_is_the_vote_of_the_others(seed: int) -> None:
         votes = np.bincount(labels[(cells == cells[row]) & (np.arange(count) != row)], minlength=6)
         mine, votes[labels[row]] = votes[labels[row]], 0
         right += mine > votes.max()
-    assert told([f"v{cell}" for cell in cells], labels) == pytest.approx(right / count)
+    assert share_told([f"v{cell}" for cell in cells], labels) == pytest.approx(right / count)
 
 
 def test_numbers_tell_by_their_order_and_names_do_not() -> None:
     labels = np.repeat([0, 1], 200)
     scores = [f"{x:.6f}" for x in np.random.default_rng(0).random(400) + labels]
-    assert told(scores, labels) > 0.99
-    assert told([f"id {score}" for score in scores], labels) == 0
-    assert told(["7"] * 400, labels) < 0.6  # equal numbers have no order, though the rows of the file have one
+    assert share_told(scores, labels) > 0.99
+    assert share_told([f"id {score}" for score in scores], labels) == 0
+    assert share_told(["7"] * 400, labels) < 0.6  # equal numbers have no order, though the rows of the file have one
     half = [score if i % 3 else "" for i, score in enumerate(scores)]
-    assert told(half, labels) < 0.9
+    assert share_told(half, labels) < 0.9

@@ -18,10 +18,10 @@ def extra(module: str, name: str, key: str, value: str | None = None) -> Any:
         raise ConfigError(_needed(name, key, value)) from None
 
 
-def absent(name: str, key: str, value: str | None = None) -> list[Fault]:
-    """The fault of asking for what needs the extra `name`, a library of the same name, where it is not installed. Told
-    without importing it."""
-    return [] if find_spec(name) else [_needed(name, key, value)]
+def absent(name: str, key: str, value: str | None = None, *, module: str | None = None) -> list[Fault]:
+    """The fault of asking for what needs the extra `name` where its library `module` (None: called as the extra) is not
+    installed. The library is not imported."""
+    return [] if find_spec(module or name) else [_needed(name, key, value)]
 
 
 def _needed(name: str, key: str, value: str | None) -> Fault:

@@ -3,7 +3,7 @@ shown.
 
 Letters of shapes: B rows of a batch, N rows, C classes, K numbers, L labels, T tokens."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -34,10 +34,12 @@ class Task:
     syntax tree. Keyword-only arguments of `__init__` are the keys of its YAML.
 
     `head`: the name of its head in a net. `offers`: what methods and predictors may ask of it: "classes" (one integer a
-    row), "labels" (several), "numbers" (a vector a row), "loss", "sample". `reads`: kinds of row. `wants`: what the
+    row), "labels" (several), "numbers" (a vector a row), "row" (any of these, by one
+    linear layer), "loss", "sample". `reads`: kinds of row. `wants`: what the
     head is given, features of the "row" or "states" of its parts. `labels`: "human" are counted as labels used, "free"
     are made from the row itself. `verbs`: what a finished net can be asked. `coupled`: its loss is no mean over rows.
-    `parents`: settings that name runs or files which shape training."""
+    `parents`: settings that name runs or files which shape training. `code`: files of the package, beside its own, that
+    it runs on without importing them: its head."""
 
     head: ClassVar[str]
     offers: ClassVar[tuple[str, ...]] = ("loss",)
@@ -48,6 +50,7 @@ class Task:
     coupled: ClassVar[bool] = False
     validates: ClassVar[bool] = True
     parents: ClassVar[tuple[str, ...]] = ()
+    code: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, context: TaskContext) -> None:
         self.context, self.names = context, context.names
@@ -63,6 +66,10 @@ class Task:
 
     def wrap(self, items: Any, rows: Any) -> Any:
         """The rows of a kind with what this task learns of them; `rows` says which rows of the data they are."""
+        return items
+
+    def new_rows(self, items: Any, given: Sequence[Any]) -> Any:
+        """The same of new rows, of which nothing is known but what they are."""
         return items
 
     def forward(self, net: Any, inputs: Inputs) -> Any:
@@ -144,6 +151,6 @@ class Scoring:
         """Columns of the answers, beside the row's name and its error."""
         raise NotImplementedError
 
-    def answers(self, out: Any, inputs: Inputs) -> list[dict[str, Any]]:
-        """One answer a row, by name of the column."""
+    def answers(self, out: Any, batch: Batch, given: Sequence[Any]) -> list[dict[str, Any]]:
+        """One answer a row, by name of the column; `given` are the rows of the batch as their kind opened them."""
         raise NotImplementedError

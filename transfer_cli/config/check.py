@@ -6,18 +6,18 @@ from typing import Any
 
 from transfer_cli.config import signatures
 from transfer_cli.config.binding import Binder
-from transfer_cli.config.signatures import PACKAGE, Param, Signature, signature_of
+from transfer_cli.config.signatures import PACKAGE, Param, Signature, signature_of, stems
 from transfer_cli.config.values import seconds
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.extras import absent
+from transfer_cli.plugins import load_class
 
 Json = dict[str, Any]
 NODES = ("data", "source", "model", "task", "evaluate", "trainer", "runtime")
-INPUTS = {"tokenizer": "Tokens", "width": "Vectors"}  # the key that tells an input of texts or vectors from pictures
 
 
 def settings(name: str) -> dict[str, Param]:
-    """Parameters of a fixed node: Root, Expect, Stage, Loader, Model, Input, Trainer, Evaluate, Runtime or View."""
+    """Parameters of a fixed node: Root, Expect, Stage, Loader, Model, Trainer, Evaluate, Runtime or View."""
     homes = {"Trainer": "engine/settings.py", "Evaluate": "engine/settings.py", "Runtime": "engine/settings.py"}
     home = homes.get(name, "data/view.py" if name == "View" else "config/nodes.py")
     return signature_of(PACKAGE / home, name).params
@@ -91,21 +91,22 @@ class Checker(Binder):
         return {"family": node["family"], **made}
 
     def _input(self, node: Json) -> Json:
-        if kind := next((kind for key, kind in INPUTS.items() if key in node), None):
-            return self.bind(settings(kind), node, "model.input", "the input of a model")
+        """The input of a model: what the kind of row says whose keys it has."""
+        kinds = {name: signatures.signature("kind", name, self.plugins) for name in stems("kind", self.plugins)}
+        shared = {name: len(node.keys() & set(kind.flags.get("input", ()))) for name, kind in kinds.items()}
+        name = max(shared, key=lambda kind: shared[kind])
         before = len(self.faults)
-        made = self.bind(settings("Input"), node, "model.input", "the input of a model")
-        if len(self.faults) == before:
-            if made["crop"] > made["size"]:
-                self.fault("model.input.crop", f"allowed 1 to size, {made['size']}", made["crop"])
-            for name in ("mean", "std"):
-                if len(made[name]) == 1 and made["channels"] == 3:  # grey's number, said of colour
-                    made[name] = made[name] * 3
-                if len(made[name]) != made["channels"]:
-                    self.fault(f"model.input.{name}", f"wants one number a channel, {made['channels']}", made[name])
-        if made["interpolation"] == "bilinear":  # said only where it is another, which keeps older keys of stages
-            del made["interpolation"]
-        return made
+        params = signature_of(kinds[name].path, "Input").params
+        made = self.bind(params, node, "model.input", "the input of a model")
+        if len(self.faults) > before:
+            return made
+        try:
+            completed: Json = load_class("kinds", name, self.plugins)().completed(made)
+        except ConfigError as error:
+            for fault in error.faults:
+                self.fault(fault.key, fault.text, made.get(fault.key.rpartition(".")[2], fault.value))
+            return made
+        return completed
 
     def _task(self, node: Json) -> Json:
         if "task" not in node:
@@ -148,11 +149,11 @@ class Checker(Binder):
             self.faults.append(Fault(key, "aligns source and target", str(method), see=f"say align={method}"))
         made = self.bind(own | settings("Stage"), _without(node, "method"), key, str(method))
         trainer = self.bind(settings("Trainer"), made["trainer"], f"{key}.trainer", "trainer", fill=False)
-        feed = {name: Param(name, "dict") for name in streams}
-        feeds = self.bind(feed, made["feeds"], f"{key}.feeds", f"{method} (a stream)", fill=False)
-        feeds = {name: {} for name, stream in streams.items() if stream["sampler"]} | feeds
-        feeds = {name: self._feed(f"{key}.feeds.{name}", streams.get(name, {}), feed) for name, feed in feeds.items()}
-        return {"method": method, **made, "trainer": trainer, "feeds": feeds}
+        known = {name: Param(name, "dict") for name in streams}
+        feeds = self.bind(known, made["feeds"], f"{key}.feeds", f"{method} (a stream)", fill=False)
+        sampled: Json = {name: {} for name, stream in streams.items() if stream["sampler"]}
+        nodes = {name: self._feed(f"{key}.feeds.{name}", streams[name], f) for name, f in (sampled | feeds).items()}
+        return {"method": method, **made, "trainer": trainer, "feeds": nodes}
 
     def _feed(self, key: str, stream: Json, node: Any) -> Json:
         """Settings of a stream: those of every stream, and beside them those of its sampler."""

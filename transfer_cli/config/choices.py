@@ -17,9 +17,19 @@ from transfer_cli.config.words import Word, group_of, is_path, on_disk
 from transfer_cli.config.yamls import MAX_DATA_BYTES, chosen, read
 from transfer_cli.errors import ConfigError, DataError, Fault, StoreError, TransferError, nearest
 
-OWN = ("folder", "csv", "text_table", "text", "features", "medmnist", "hf")  # a user's own data, if they have a path
+OWN = (
+    "folder",
+    "csv",
+    "text_table",
+    "text",
+    "conll",
+    "features",
+    "medmnist",
+    "hf",
+)  # a user's own data, if they have a path
 ENDINGS = {
-    ".tsv": "text_table", ".jsonl": "text_table", ".txt": "text", ".md": "text", ".mat": "features", ".parquet": "hf",
+    ".tsv": "text_table", ".jsonl": "text_table", ".txt": "text", ".md": "text", ".conll": "conll", ".mat": "features",
+    ".parquet": "hf",
 }  # fmt: skip
 Slots = dict[str, str]
 
@@ -144,7 +154,7 @@ def _own_data(word: str, value: str) -> tuple[str, dict[str, Any]]:
         return "medmnist" if _has_pictures(path) else "features", {"path": str(path)}
     if path.suffix in (".yaml", ".yml"):
         return "none", _data_yaml(path)  # its `family` replaces none's
-    text = "is neither a folder, a .csv, .tsv, .jsonl, .txt, .npz, .mat, .parquet nor a .yaml"
+    text = "is neither a folder, a .csv, .tsv, .jsonl, .txt, .conll, .npz, .mat, .parquet nor a .yaml"
     raise DataError(Fault(word, text, value))
 
 

@@ -10,7 +10,9 @@ from typing import Any
 from transfer_cli.config import choices as choosing
 from transfer_cli.config import words as wording
 from transfer_cli.config.folders import find_option, hidden, user_dirs
+from transfer_cli.config.values import look
 from transfer_cli.config.words import Word
+from transfer_cli.config.yamls import read
 from transfer_cli.errors import ConfigError, Fault, TransferError
 
 Json = dict[str, Any]
@@ -37,6 +39,7 @@ class Loader:
     def _sort(self, words: Sequence[Word], stages: Sequence[str]) -> None:
         """Choices of options, and values."""
         picks = [w for w in words if w.key in (*wording.CHOICES, *stages) and not w.value.startswith("{")]
+        self.picked = {word.key for word in picks}
         self.typed = {word.key: word.value for word in words if word not in picks}
         self.weights = str(self._said(words, "weights") or "none")
         picks = [w for w in picks if w.key != "experiment" or w.value not in ("none", "null")]
@@ -58,6 +61,7 @@ class Loader:
             if values:
                 merge.overlay(before, _place(choosing.slot_of(word)), values)
         now = copy.deepcopy(before)
+        self._yield_to_words(now)
         for key, text in self.typed.items():
             merge.overlay(now, key, self._typed(key, text))
         now, faults = merge.resolved(now)
@@ -66,6 +70,18 @@ class Loader:
             return now, {}
         checked, changed = self._checked(before, now)
         return checked, changed
+
+    def _yield_to_words(self, values: Json) -> None:
+        """Settings of the trainer that a method's own file brings are its defaults: the words `trainer=NAME` and
+        `trainer.lr=...` replace them. What strategy or experiment say of the stage stays."""
+        for slot, name in self.choices.slots.items():
+            path = find_option("method", name, self.search) if slot.startswith("method@") else None
+            brought = read(path).get("trainer") if path else None
+            stage = _place(slot)
+            for key in brought if isinstance(brought, dict) else ():
+                by_recipe = any(look(layer, f"{stage}.trainer.{key}") is not None for _, layer in self.plain.values())
+                if not by_recipe and ("trainer" in self.picked or f"trainer.{key}" in self.typed):
+                    values[stage]["trainer"].pop(key, None)
 
     def _typed(self, key: str, text: str) -> Any:
         from transfer_cli.config import merge
@@ -79,7 +95,7 @@ class Loader:
     def _checked(self, before: Json, now: Json) -> tuple[Json, dict[str, tuple[Any, Any]]]:
         from transfer_cli.config import merge
         from transfer_cli.config.check import Checker
-        from transfer_cli.config.values import leaves, look
+        from transfer_cli.config.values import leaves
 
         before, _ = merge.resolved(before)
         plain = Checker({}, {}, lambda key: None).config(before)
@@ -102,7 +118,7 @@ class Loader:
     def _replaced(self) -> list[Fault]:
         """Values of the experiment for a method, predictor or model that the words replaced by another."""
         from transfer_cli.config.check import settings
-        from transfer_cli.config.values import leaves, look
+        from transfer_cli.config.values import leaves
 
         name, values = self.plain.get("experiment", ("", {}))
         faults = []
@@ -117,8 +133,6 @@ class Loader:
 
     def _origin(self, key: str) -> str | None:
         """Which file set a key that no word set."""
-        from transfer_cli.config.values import look
-
         for group in ("experiment", "strategy"):
             name, values = self.plain.get(group, ("", {}))
             if look(values, key) is not None:

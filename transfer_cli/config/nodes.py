@@ -67,35 +67,3 @@ class Model:
     input: dict[str, Any]
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     channels_last: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Input:
-    """What pictures become before a net sees them: shorter side to `size`, centre `crop`, then (x - mean) / std.
-    `interpolation` is how they are resized. One number of `mean` or `std` goes for all three of colour."""
-
-    channels: Annotated[int, Range(1)]
-    size: Annotated[int, Range(1)]
-    crop: Annotated[int, Range(1)]
-    mean: list[float]
-    std: list[Annotated[float, Range(0, above=True)]]
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tokens:
-    """What texts become: at most `length` tokens. `tokenizer`: char and bpe learn from the source's training texts
-    (else the target's), byte learns nothing, anything else is a folder of files; `size` is how many tokens bpe may
-    learn. `digest` is filled in by the plan, and names the content."""
-
-    tokenizer: str
-    length: Annotated[int, Range(1)] = 128
-    size: Annotated[int, Range(1)] | None = None
-    digest: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Vectors:
-    """What matrices become: rows of `width` numbers; null: as many as the data have."""
-
-    width: Annotated[int, Range(1)] | None = None

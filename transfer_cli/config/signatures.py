@@ -35,11 +35,16 @@ class Signature:
     streams: dict[str, dict[str, Any]] = field(default_factory=dict)
     steps: bool = True
     coupled: bool = False
-    needs: tuple[str, ...] = ("loss",)
+    needs: tuple[str, ...] = ()
     extra: str = ""
     classes: str = "same"
     parents: tuple[str, ...] = ()
     flags: dict[str, Any] = field(default_factory=dict)
+
+    def beside(self, files: Sequence[str]) -> tuple[Path, ...]:
+        """Files that the class names relative to a package: those of its own package, else ours."""
+        own = [self.path.parents[1] / name for name in files]
+        return tuple(path if path.is_file() else PACKAGE / name for path, name in zip(own, files, strict=True))
 
 
 def package_dir(name: str) -> Path:

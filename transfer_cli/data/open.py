@@ -126,6 +126,9 @@ def _viewed(raw: Raw, view: View, word: str) -> DataSet:
     if view.whole and set(raw.parts) != {"train"}:
         text = f"{raw.name} comes cut into {', '.join(raw.parts)}; only data in one piece can be whole"
         raise DataError(Fault(f"{word}.whole", text, "true"))
+    if raw.targets and view.classes is not None:
+        text = f"{raw.name} has no classes; it has {', '.join(raw.targets[:8])}"
+        raise DataError(Fault(f"{word}.classes", text, str(view.classes)))
     picked = chosen(raw.classes, view.classes, word, raw.name) if raw.has_classes else [0]
     names = tuple(raw.classes[place] for place in picked)
     parts = {

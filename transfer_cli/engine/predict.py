@@ -102,13 +102,15 @@ class Predicting:
         loader = self._loader(opened)
         out: list[Row] = [{} for _ in opened]
         for batch in loader.whole():
-            answers = self.scoring.answers(self.ask(batch), batch.inputs)
+            given = [opened[place] for place in batch.index.tolist()]
+            answers = self.scoring.answers(self.ask(batch), batch, given)
             for place, answer in zip(batch.index.tolist(), answers, strict=True):
                 out[place] = answer
         return out
 
     def _loader(self, opened: Sequence[Any]) -> StepLoader:
         items = self.kind.batch(opened, self.model, self.context.cache, self.context.device)
+        items = self.task.new_rows(items, opened)
         return StepLoader(items, Address(0, "predict", "files"), batch=len(items), views=("none",))
 
     @torch.no_grad()

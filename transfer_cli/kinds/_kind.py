@@ -1,7 +1,7 @@
 """What every kind of row provides, and which kind a name or a model's input means. No torch until rows are opened.
 
-A kind is a file of this folder with one class of the file's name. Class attributes are literals: the plan reads them
-from the syntax tree."""
+A kind is a file of this folder with one class of the file's name, and a dataclass `Input` whose fields are the keys of
+`model.input`. Configuration and plan read it, and class attributes, which are literals, from the syntax tree."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -38,6 +38,11 @@ class Kind:
     augmentation: ClassVar[str] = ""
     field: ClassVar[str] = ""
     explained: ClassVar[str] = ""
+
+    def completed(self, given: Json) -> Json:
+        """`model.input` as words and files give it, checked by `Input`, with what follows from it. Raises ConfigError
+        where its values do not go together."""
+        return given
 
     def spec(self, given: Mapping[str, Any]) -> Any:
         """`model.input` checked, as families of models take it. Raises ConfigError."""

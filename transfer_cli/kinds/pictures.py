@@ -4,7 +4,7 @@ import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -18,6 +18,7 @@ from transfer_cli.kinds._augmentation import augment
 from transfer_cli.kinds._kind import Json, Kind, Named, unlabelled
 from transfer_cli.kinds._specs import input_fault, spec_of
 from transfer_cli.lazy import Lazy
+from transfer_cli.ranges import Range
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +32,19 @@ else:
 MOST_PIXELS = 4096
 INTERPOLATIONS = ("bilinear", "bicubic")
 MOST_CHANNELS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """What pictures become before a net sees them: shorter side to `size`, centre `crop`, then (x - mean) / std.
+    `interpolation` is how they are resized. One number of `mean` or `std` goes for all three of colour."""
+
+    channels: Annotated[int, Range(1)]
+    size: Annotated[int, Range(1)]
+    crop: Annotated[int, Range(1)]
+    mean: list[float]
+    std: list[Annotated[float, Range(0, above=True)]]
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +101,15 @@ class Pictures(Kind):
     code = ("data/cache.py", "data/formats/decode.py")
     augmentation = "kinds/_augmentation.py"
     explained = "maps"
+
+    def completed(self, given: Json) -> Json:
+        """With one number of `mean` and `std` for each channel, and without `interpolation` where it is the usual one,
+        which keeps older keys of stages."""
+        channels = given["channels"]
+        repeats = {name: 3 if len(given[name]) == 1 and channels == 3 else 1 for name in ("mean", "std")}
+        made = given | {name: given[name] * count for name, count in repeats.items()}
+        self.spec(made)
+        return {key: value for key, value in made.items() if (key, value) != ("interpolation", "bilinear")}
 
     def spec(self, given: Mapping[str, Any]) -> InputSpec:
         return spec_of(InputSpec, given)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.kinds._kind import Json, Kind, Named, unlabelled
 from transfer_cli.kinds._specs import input_fault, spec_of
 from transfer_cli.lazy import Lazy
+from transfer_cli.ranges import Range
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +35,18 @@ LAYOUT = 1  # raise when the same texts would give other arrays
 MOST_TOKENS = 2**20
 
 Rng = Callable[[], np.random.Generator]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """What texts become: at most `length` tokens. `tokenizer`: char and bpe learn from the source's training texts
+    (else the target's), byte learns nothing, anything else is a folder of files; `size` is how many tokens bpe may
+    learn. `digest` is filled in by the plan, and names the content."""
+
+    tokenizer: str
+    length: Annotated[int, Range(1)] = 128
+    size: Annotated[int, Range(1)] | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ standardised here; a model that wants it does it itself."""
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.kinds._kind import Json, Kind, Named, unlabelled
 from transfer_cli.kinds._specs import input_fault, spec_of
 from transfer_cli.lazy import Lazy
+from transfer_cli.ranges import Range
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +27,13 @@ else:
 
 NOISE = {"weak": 0.05, "strong": 0.2}  # standard deviation of added noise, in units of a column's own
 MOST_WIDTH = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """What matrices become: rows of `width` numbers; null: as many as the data have."""
+
+    width: Annotated[int, Range(1)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

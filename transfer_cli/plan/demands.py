@@ -31,6 +31,16 @@ def is_taught(context: Context, state: State, slot: Slot) -> None:
         raise ConfigError(Fault(slot.name, text, slot.called, do="pretrain=supervised, or weights=RUN"))
 
 
+def samplers_fit(slot: Slot, streams: Json) -> None:
+    """Raises ConfigError where a sampler would choose rows by labels that the stream must not see."""
+    for name, stream in streams.items():
+        if "sampler" not in stream or stream["labelled"]:
+            continue
+        sampler = stream["sampler"]["sampler"]
+        text = f"chooses rows by their labels, and the stream {name} of {slot.called} has none"
+        raise ConfigError(Fault(f"{slot.name}.feeds.{name}.sampler", text, sampler, do="leave it out"))
+
+
 def batches_fit(context: Context, slot: Slot, streams: Json, trainer: Json) -> None:
     """A method that compares the sides of a batch wants whole batches of both. Raises ConfigError where a stream has
     fewer rows than its batch. Other methods, and streams of a few labels, take what is there."""

@@ -1,21 +1,20 @@
 """What a model reads, made to fit the data. Kinds of rows say it of themselves: `kinds/<kind>.py` is read here and
 nowhere else in the plan, its literals without importing it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transfer_cli.config.signatures import PACKAGE, signature
+from transfer_cli.config.signatures import Signature, signature, stems
 from transfer_cli.data.dataset import DataSet
 from transfer_cli.data.readers.text import wants_causal
-from transfer_cli.data.tokenizers import fitted
-from transfer_cli.errors import ConfigError, DataError, Fault
+from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.plan.plan import Json
+from transfer_cli.plugins import load_class
 
 
 @dataclass(frozen=True)
-class Kind:
+class PlannedKind:
     """A kind of rows. `input`: the key of `model.input` that no other kind has; `usual`: the model that is taken where
     data name one of another kind; `code`: files that rows of the kind run on; `augmentation`: those that they run on
     once a view is drawn."""
@@ -27,22 +26,22 @@ class Kind:
     augmentation: frozenset[Path] = frozenset()
 
 
-_KINDS = {
-    kind.name: kind
-    for kind in (
-        Kind(
-            "pictures", "crop", "resnet18", (PACKAGE / "data/formats/decode.py", PACKAGE / "kinds/pictures.py"),
-            frozenset({PACKAGE / "kinds/_augmentation.py"}),
-        ),
-        Kind("texts", "tokenizer", "embedding_bag", (PACKAGE / "kinds/texts.py",)),
-        Kind("vectors", "width", "mlp_vectors", (PACKAGE / "kinds/vectors.py",)),
-    )
-}  # fmt: skip
-
-
-def kinds(plugins: Sequence[str] = ()) -> dict[str, Kind]:
+def kinds(plugins: Sequence[str] = ()) -> dict[str, PlannedKind]:
     """Every kind of row by name, ours and those of plugins."""
-    return _KINDS
+    found = {name: signature("kind", name, plugins) for name in stems("kind", plugins)}
+    return {name: _planned(name, kind) for name, kind in found.items() if kind.flags.get("input")}
+
+
+def _planned(name: str, kind: Signature) -> PlannedKind:
+    flags = kind.flags
+    drawn = kind.beside([flags["augmentation"]]) if flags.get("augmentation") else ()
+    code = (kind.path, *kind.beside(flags.get("code", ())))
+    return PlannedKind(name, str(flags["input"][0]), str(flags["usual"]), code, frozenset(drawn))
+
+
+def kind_of(spec: Json, plugins: Sequence[str] = ()) -> PlannedKind | None:
+    """The kind that a model with this input reads."""
+    return next((kind for kind in kinds(plugins).values() if kind.input in spec), None)
 
 
 def check_kind(
@@ -56,15 +55,20 @@ def check_kind(
 ) -> None:
     """Raises ConfigError unless model, target and source are of one kind; `called` is the model's name for people.
     `causal`: what is learned are next tokens, which the model must not see."""
-    known = kinds(plugins)
-    reads = next((kind.name for kind in known.values() if kind.input in model["input"]), "no known kind")
+    kind = kind_of(model["input"], plugins)
+    reads = kind.name if kind else "no kind of row"
     for data in filter(None, (target, source)):
         if data.raw.kind != reads:
-            usual = data.view.default_model if data.view.default_model != called else known[data.raw.kind].usual
-            do = f"model={usual}" if data is target else f"another {data.word}"
+            do = f"model={_usual(data, called, plugins)}" if data is target else f"another {data.word}"
             raise ConfigError(Fault("model", f"reads {reads}, and {data.title} are {data.raw.kind}", called, do=do))
     if causal and _is_masked(model, plugins):
         raise ConfigError(wants_causal(called))
+
+
+def _usual(data: DataSet, called: str, plugins: Sequence[str]) -> str:
+    """The model that the data name, or the usual one of their kind where that is the one that does not fit."""
+    named = data.view.default_model
+    return named if named != called else kinds(plugins)[data.raw.kind].usual
 
 
 def _is_masked(model: Json, plugins: Sequence[str]) -> bool:
@@ -77,33 +81,9 @@ def _is_masked(model: Json, plugins: Sequence[str]) -> bool:
 def fit(
     spec: Json, target: DataSet, source: DataSet | None, seed: int, cache: Path, plugins: Sequence[str] = ()
 ) -> Json:
-    """The input of a model with the tokenizer or the width that the data give it; of pictures as it is. Raises
-    DataError where target and source have rows of different widths."""
-    if "tokenizer" in spec:
-        return _tokens(spec, target, source, seed, cache)
-    return {"width": _width(spec["width"], target, source)} if "width" in spec else spec
-
-
-def _tokens(spec: Json, target: DataSet, source: DataSet | None, seed: int, cache: Path) -> Json:
-    """The tokenizer, learned from the source's training texts, else from those of the target that may be read."""
-    data = source or target
-    labelled = data is target
-
-    def texts() -> list[str]:
-        rows = data.rows("train", labelled=labelled, seed=seed)
-        every = data.raw.parts[rows.part].read()
-        return [every[row] for row in rows.index]
-
-    content = json.dumps(data.key("train", labelled=labelled, seed=seed), sort_keys=True)
-    return fitted(spec, texts, content, cache)
-
-
-def _width(wanted: int | None, target: DataSet, source: DataSet | None) -> int:
-    """How many numbers the model reads: those that target and source have."""
-    for data in filter(None, (target, source)):
-        found = int(data.raw.parts["train"].read().shape[1])
-        if wanted not in (None, found):
-            raise DataError(Fault(data.word, f"has {found:,} numbers a row, the model reads {wanted:,}", data.title))
-        wanted = found
-    assert wanted is not None, "there is a target"
-    return wanted
+    """The input of a model completed by what the data say: a tokenizer, a width. Raises DataError if they disagree."""
+    kind = kind_of(spec, plugins)
+    if kind is None:
+        return spec
+    fitted: Json = load_class("kinds", kind.name, plugins)().fit(spec, target, source, seed, cache)
+    return fitted

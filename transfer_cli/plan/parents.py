@@ -10,6 +10,7 @@ from transfer_cli.config.compose import model_named
 from transfer_cli.config.pretrained import is_folder_of_weights
 from transfer_cli.config.pretrained import model_of as model_of_folder
 from transfer_cli.config.signatures import signature
+from transfer_cli.config.words import is_path
 from transfer_cli.data.cache import digests
 from transfer_cli.errors import ConfigError, Fault, StoreError, TransferError
 from transfer_cli.plan import inputs, origin
@@ -45,11 +46,16 @@ def no_hidden_files(slot: Slot) -> None:
     content."""
     for param in slot.method.params.values():
         value = slot.node.get(param.name)
-        is_text = param.kind == "str" and isinstance(value, str) and param.name not in slot.method.parents
-        if is_text and value not in param.choices and Path(str(value)).expanduser().exists():
+        is_text = isinstance(value, str) and value not in param.choices and param.name not in slot.method.parents
+        if is_text and _is_path(str(value)):
             text = f"names a file, and {param.name} is none of the method's parents: a change of it would go unseen"
             do = f'parents = ("{param.name}",) in {slot.method.path.name}'
             raise ConfigError(Fault(f"{slot.name}.{param.name}", text, safe(str(value)), do=do))
+
+
+def _is_path(value: str) -> bool:
+    path = Path(value).expanduser()
+    return path.is_file() or (is_path(value) and path.exists())
 
 
 def _parent(context: Context, slot: Slot, setting: str, word: str) -> Parent:

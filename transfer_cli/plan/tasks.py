@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from transfer_cli.config.signatures import PACKAGE, Signature, find_signature
+from transfer_cli.config.signatures import find_signature, signature
 from transfer_cli.data.dataset import DataSet
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.plan.plan import Json
@@ -46,34 +45,20 @@ def task_of(values: Values, data: DataSet) -> PlannedTask:
 
 
 def _described(name: str, node: Json, own: str, plugins: Sequence[str]) -> PlannedTask:
-    found = find_signature("task", name, plugins)
-    if found is None:
-        return PlannedTask(name, name, _OFFERS.get(name, ("loss",)), causal=name == "language", scoring=_metrics(name))
+    found = signature("task", name, plugins)
+    judge = find_signature("scoring", name, plugins)
     settings = {key: value for key, value in node.items() if key != "task"}
     usual = {param.name: param.default for param in found.params.values()}
     changed = name != own or any(usual.get(key) != value for key, value in settings.items())
-    judge = find_signature("scoring", name, plugins)
+    flags = found.flags
     return PlannedTask(
         name,
-        head=str(_literal(found, "head", name)),
-        offers=tuple(_literal(found, "offers", ())),
-        labels=str(_literal(found, "labels", "human")),
-        reads=tuple(_literal(found, "reads", ())),
-        causal=bool(_literal(found, "causal", name == "language")),
+        head=str(flags["head"]),
+        offers=tuple(flags["offers"]),
+        labels=str(flags["labels"]),
+        reads=tuple(flags["reads"]),
+        causal=flags["wants"] == "states" and flags["labels"] == "free",
         spec={"task": name, **usual, **settings} if changed else {},
-        code=(found.path,),
-        scoring=(judge.path,) if judge else _metrics(name),
+        code=(found.path, *found.beside(flags.get("code", ()))),
+        scoring=(judge.path,) if judge else (),
     )
-
-
-def _literal(found: Signature, name: str, otherwise: Any) -> Any:
-    return found.flags.get(name, otherwise)
-
-
-# for tasks without files of their own
-_OFFERS = {"classify": ("classes", "loss")}
-_METRICS = {"language": "language.py"}
-
-
-def _metrics(name: str) -> tuple[Path, ...]:
-    return (PACKAGE / "metrics" / _METRICS.get(name, "classification.py"),)

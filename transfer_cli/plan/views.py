@@ -70,7 +70,8 @@ def _place(data: DataSet, item: Any) -> int:
     if item in data.classes:
         return data.classes.index(item)
     text = f"{data.title} has no such class; positions are 0 to {len(data.classes) - 1}"
-    raise ConfigError(Fault(KEY, text, str(item), data.classes, nearest(str(item), data.classes)))
+    near = None if isinstance(item, int) else nearest(str(item), data.classes)
+    raise ConfigError(Fault(KEY, text, str(item), data.classes, near))
 
 
 def _class_title(data: DataSet, places: list[int]) -> str:

@@ -24,9 +24,16 @@ def findings_table(raw: "Raw", findings: "Sequence[Finding]", *, grouped: bool) 
 
 def _count(raw: "Raw") -> str:
     rows, others = sum(len(rows.labels) for rows in raw.parts.values()), len(raw.ignored)
-    classes = f", {len(raw.classes)} classes" if raw.has_classes else ""
+    names = count_of_names(raw, len(raw.classes))
     left = f", {others} other file{'s' * (others > 1)} left out" if others else ""
-    return f"{rows:,} {raw.kind}{classes}{left}"
+    return f"{rows:,} {raw.kind}{', ' * bool(names)}{names}{left}"
+
+
+def count_of_names(raw: "Raw", classes: int) -> str:
+    """How many names there are to learn, "10 classes" or "3 targets"; empty for texts alone."""
+    if raw.targets:
+        return f"{len(raw.targets)} target{'s' * (len(raw.targets) > 1)}"
+    return f"{classes} classes" if raw.has_classes else ""
 
 
 def _groups(findings: "Sequence[Finding]", root: str) -> Iterator[dict[str, str]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from transfer_cli.config.compose import load
 from transfer_cli.config.words import expand
 from transfer_cli.errors import DataError, Fault, ResourceError
+from transfer_cli.report.data_check_table import count_of_names
 from transfer_cli.report.screen import Screen
 from transfer_cli.runner.options import Options
 
@@ -74,8 +75,8 @@ def _as_data(raw: "Raw", values: Mapping[str, Any], cache: Path, findings: "Sequ
     assert data is not None, "the target is never none"
     sizes = ", ".join(f"{part} {data.sizes().get(part, 0):,}" for part in ("train", "val", "test"))
     cut = f", cut by seed {data.view.split_seed}" if "test" not in raw.parts else ""
-    classes = f"{len(data.classes)} classes, " if raw.has_classes else ""
-    return f"as data: {classes}{sizes}{cut}"
+    names = count_of_names(raw, len(data.classes))
+    return f"as data: {names}{', ' * bool(names)}{sizes}{cut}"
 
 
 def write_cleanup(checked: DataCheck, out: Path) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from transfer_cli.contracts import Batch, Inputs, Rows
+from transfer_cli.contracts import Batch, Rows
 from transfer_cli.data.dataset import UNKNOWN
 from transfer_cli.measures import Measure
 from transfer_cli.metrics.classification import classification, confusion, half_width, nll_rows, open_set, right_rows
@@ -64,7 +64,7 @@ class Classify(Scoring):
         chances = [AnswerColumn(f"p_{name}", "machine") for name in self.task.names]
         return [AnswerColumn("class"), AnswerColumn("likely", "screen", ""), *chances]
 
-    def answers(self, out: Tensor, inputs: Inputs) -> list[dict[str, Any]]:
+    def answers(self, out: Tensor, batch: Batch, given: Sequence[Any]) -> list[dict[str, Any]]:
         """The likeliest class, the three likeliest in words, and the probability of each class."""
         names = self.task.names
         return [_answer(names, chances) for chances in out.float().softmax(1).tolist()]

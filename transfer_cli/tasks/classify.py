@@ -15,7 +15,8 @@ class Classify(Task):
     """One of the classes `names` a row. Head: a linear layer named "classify"."""
 
     head = "classify"
-    offers = ("classes", "loss")
+    code = ("heads/linear.py",)
+    offers = ("classes", "row", "loss")
     verbs = ("predict", "explain", "export", "serve")
 
     def prepare(self, net: Any) -> None:

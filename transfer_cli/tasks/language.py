@@ -20,6 +20,7 @@ class Language(Task):
     """Head: a linear layer named "language" on the states of all tokens."""
 
     head = "language"
+    code = ("heads/tokens.py",)
     offers = ("loss",)
     reads = ("texts",)
     wants = "states"

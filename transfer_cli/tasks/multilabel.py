@@ -13,7 +13,8 @@ class Multilabel(Task):
     """Any number of the labels `names` a row. Head: a linear layer named "multilabel", one logit a label."""
 
     head = "multilabel"
-    offers = ("labels", "loss")
+    code = ("heads/linear.py",)
+    offers = ("labels", "row", "loss")
     verbs = ("predict", "export", "serve")
 
     def prepare(self, net: Any) -> None:

@@ -16,7 +16,8 @@ class Regress(Task):
     error, or Huber's with `delta` deviations (Huber 1964, Ann. Math. Statist. 35)."""
 
     head = "regress"
-    offers = ("numbers", "loss")
+    code = ("heads/numbers.py",)
+    offers = ("numbers", "row", "loss")
     verbs = ("predict", "export", "serve")
 
     def __init__(

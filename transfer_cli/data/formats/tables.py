@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from transfer_cli.errors import DataError, Fault
 
@@ -77,4 +77,11 @@ def _json(file: Path, text: str) -> Iterator[Record]:
         if not isinstance(found, dict):
             raise DataError(Fault(f"{file} row {number}", "wants an object of columns"))
         columns = columns if list(found) == columns else list(found)
-        yield Record(number, columns, ["" if value is None else str(value) for value in found.values()])
+        yield Record(number, columns, [_cell(value) for value in found.values()])
+
+
+def _cell(value: Any) -> str:
+    """A JSON value as a cell; a list stays JSON, so that it can be read as several labels."""
+    if isinstance(value, list):
+        return json.dumps(value, ensure_ascii=False)
+    return "" if value is None else str(value)

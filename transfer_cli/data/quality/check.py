@@ -1,5 +1,5 @@
 """Everything that can be wrong with a data set before anything is trained on it. Opens every picture.
-Knows findings, not screens: cli/data.py prints them; mend.py makes a data YAML of them."""
+Knows findings, not screens: report/data_check_table.py shows them; cleanup_yaml.py makes a data YAML of them."""
 
 import os
 import unicodedata
@@ -16,10 +16,11 @@ from transfer_cli.data.contracts import PARTS, Finding, Raw, RawPart
 from transfer_cli.data.formats.decode import picture
 from transfer_cli.data.quality.copies import Row, copies, is_cut, stays
 from transfer_cli.data.quality.near_duplicates import SIDE, small
+from transfer_cli.data.quality.targets import findings as of_targets
 from transfer_cli.data.quality.telling_columns import columns
 from transfer_cli.errors import DataError
 
-UNEVEN = 2  # the largest class over the smallest, from which on it is told
+UNEVEN = 2  # the largest class over the smallest, from which on a note says so
 LEAST = 3  # rows of a class that can stand in train, val and test
 NOUNS = {"pictures": "picture", "texts": "text", "vectors": "row"}
 EXCERPT = 40  # characters of a text
@@ -35,7 +36,7 @@ class Checked(NamedTuple):
 
 
 def check(raw: Raw) -> Checked:
-    """All there is to tell about a data set; within a level in the order of kinds below."""
+    """All findings about a data set, sorted by level; within a level in the order of the list below."""
     counts = _counts(raw)
     bad: list[Finding] = []
     seen = {part: _opened(raw, part, bad) for part in PARTS if part in raw.parts and raw.kind == "pictures"}
@@ -44,16 +45,17 @@ def check(raw: Raw) -> Checked:
     whole = len(seen) == len(raw.parts) and all(len(seen[part]) == len(raw.parts[part].labels) for part in seen)
     groups = copies(raw, seen if whole else {}, rename) if whole or raw.kind != "pictures" else []
     groups = [good for rows in groups if len(good := [row for row in rows if row.name not in broken]) > 1]
-    found = [
+    findings = [
         *raw.faults,
         *bad,
         *_names(counts, rename),
         *(finding for rows in groups for finding in _copied(raw, rows)),
         *columns(raw),
+        *of_targets(raw),
         *_sizes(raw, counts),
         *_notes(raw),
     ]
-    return Checked(sorted(found, key=lambda f: ("FAIL", "warn", "note").index(f.level)), rename, groups)
+    return Checked(sorted(findings, key=lambda f: ("FAIL", "warn", "note").index(f.level)), rename, groups)
 
 
 def _counts(raw: Raw) -> dict[str, int]:
@@ -74,28 +76,28 @@ def _opened(raw: Raw, part: str, bad: list[Finding]) -> np.ndarray:
         except DataError as error:
             return error.faults[0].text
 
-    made = np.zeros((len(rows.files), SIDE, SIDE, 3), np.uint8)
+    images = np.zeros((len(rows.files), SIDE, SIDE, 3), np.uint8)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for row, seen in enumerate(pool.map(look, rows.files)):
             if isinstance(seen, str):
                 bad.append(Finding("FAIL", "unreadable", raw.classes[rows.labels[row]], rows.names(row), seen))
             else:
-                made[row] = seen
-    return made
+                images[row] = seen
+    return images
 
 
 def _of_array(rows: RawPart, bad: list[Finding]) -> np.ndarray:
-    made = np.zeros((0, SIDE, SIDE, 3), np.uint8)
+    images = np.zeros((0, SIDE, SIDE, 3), np.uint8)
     try:
         pixels = rows.read()
     except DataError as error:
         bad.append(Finding("FAIL", "unreadable", "", rows.names(0), error.faults[0].line()))
-        return made
+        return images
     if len(pixels) != len(rows.labels):
         text = f"{len(pixels):,} pictures and {len(rows.labels):,} labels"
         bad.append(Finding("FAIL", "unreadable", "", rows.names(0), text))
-        return made
-    return np.stack([small(Image.fromarray(image)) for image in pixels]) if len(pixels) else made
+        return images
+    return np.stack([small(Image.fromarray(image)) for image in pixels]) if len(pixels) else images
 
 
 def _alike(counts: Mapping[str, int]) -> dict[str, str]:
@@ -120,7 +122,8 @@ def _copied(raw: Raw, group: Sequence[Row]) -> Iterator[Finding]:
         exact = first.content == other.content
         detail = f"{'=' if exact else '~'} {first.name}{_excerpt(raw, other)}"
         if first.label != other.label:
-            kind = f"1 {NOUNS[raw.kind]}, 2 labels" if exact else "near-copies, 2 labels"
+            what = "targets" if raw.targets else "labels"
+            kind = f"1 {NOUNS[raw.kind]}, 2 {what}" if exact else f"near-copies, 2 {what}"
             detail += f" ({first.label})"
         elif first.part != other.part:
             kind = "in two parts" if exact else "nearly in two parts"
@@ -170,5 +173,5 @@ def _notes(raw: Raw) -> Iterator[Finding]:
         yield Finding("note", "not as usual", "", "", raw.note)
     kinds = Counter(PurePath(name).suffix.lower() or "no ending" for name in raw.ignored)
     if kinds:
-        told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        yield Finding("note", "left out", "", raw.ignored[0], told)
+        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        yield Finding("note", "left out", "", raw.ignored[0], listed)

@@ -1,5 +1,5 @@
-"""A data YAML made of what `data check` found: names that mean one class, rows to leave out and why, copies that stay
-together. It changes nothing of the user's; curate.py obeys it."""
+"""A data YAML written from the findings of `data check`: names that mean one class, rows to leave out and why, copies
+that stay together. The user's files do not change; curate.py applies the YAML."""
 
 import json
 import os
@@ -28,8 +28,8 @@ class Mended(NamedTuple):
 
 
 def mended(raw: Raw, checked: Checked) -> Mended:
-    """What a run would go well with: no row that stops it, no training row that stands in a later part too or whose
-    label is in doubt. Test rows stay as they are, for they are compared with others' results."""
+    """What to change so that a run starts: rows that would stop it are left out, and training rows that are also in a
+    later part or have two labels. Test rows stay, because results on them are compared with published ones."""
     skip: dict[str, list[str]] = {}
     for finding in checked.findings:
         if finding.level == "FAIL":
@@ -40,7 +40,8 @@ def mended(raw: Raw, checked: Checked) -> Mended:
         rest = rows[len(early) :]
         if early:
             skip.setdefault(PARTS, []).extend(early)
-        if rest[0].part == "train" and len({row.label for row in rest}) > 1:
+        # one content may well have two numbers or sets of labels; two classes contradict each other
+        if not raw.targets and rest[0].part == "train" and len({row.label for row in rest}) > 1:
             skip.setdefault(LABELS, []).extend(row.name for row in rest)
         elif len(rest) > 1 and is_cut(raw, rest[0].part) and not stays(raw, rest):
             groups.append([row.name for row in rest])
@@ -55,17 +56,17 @@ def _inside(raw: Raw, finding: Finding) -> str:
     return next(inside, finding.file)
 
 
-def as_yaml(node: Mapping[str, Any], made: Mended) -> str:
+def as_yaml(node: Mapping[str, Any], cleanup: Mended) -> str:
     """The text of a data YAML: settings of the node, then what was found. DataError for a name that no YAML holds."""
     known = {key: value for key, value in node.items() if key not in Mended._fields}
     lines = [f"{key}: {_plain(value)}" for key, value in known.items()]
-    rename = {**(node.get("rename") or {}), **made.rename}
+    rename = {**(node.get("rename") or {}), **cleanup.rename}
     before = {"left out before": skipped} if (skipped := node.get("skip")) else {}
-    groups = [*(node.get("groups") or []), *made.groups]
+    groups = [*(node.get("groups") or []), *cleanup.groups]
     if rename:
         lines += ["rename:  # names that mean one class", *(f"  {_plain(k)}: {_plain(v)}" for k, v in rename.items())]
-    if before or made.skip:
-        lines += ["skip:", *_reasons({**before, **made.skip})]
+    if before or cleanup.skip:
+        lines += ["skip:", *_reasons({**before, **cleanup.skip})]
     if groups:
         lines += ["groups:  # copies, which a cut keeps in one part", *(f"- {_plain(group)}" for group in groups)]
     return "\n".join(lines) + "\n"

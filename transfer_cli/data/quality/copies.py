@@ -11,10 +11,11 @@ import numpy as np
 from transfer_cli.data.contracts import PARTS, Raw
 from transfer_cli.data.groups import Groups
 from transfer_cli.data.quality.near_duplicates import alike
+from transfer_cli.data.quality.targets import text_of
 
 
 class Row(NamedTuple):
-    """A row by its name; `content` is equal for rows of the same bytes."""
+    """A row by its name. `label` is its class, or its targets in words; `content` is equal for rows of equal bytes."""
 
     name: str
     label: str
@@ -24,7 +25,7 @@ class Row(NamedTuple):
 
 def copies(raw: Raw, small: Mapping[str, np.ndarray], rename: Mapping[str, str]) -> list[list[Row]]:
     """Groups of two or more rows, train before val before test; labels as `rename` has them. `small` has the small
-    version of each picture by part (looks.py), and is empty for what is no pictures."""
+    version of each picture by part (near_duplicates.py), and is empty for what is no pictures."""
     parts = [part for part in PARTS if part in raw.parts]
     contents = [content for part in parts for content in _contents(raw, part)]
     groups = Groups(len(contents))
@@ -37,7 +38,7 @@ def copies(raw: Raw, small: Mapping[str, np.ndarray], rename: Mapping[str, str])
 
     def row(at: int) -> Row:
         part, number = rows[at]
-        label = raw.classes[raw.parts[part].labels[number]]
+        label = text_of(raw, part, number) if raw.targets else raw.classes[raw.parts[part].labels[number]]
         return Row(raw.parts[part].names(number), rename.get(label, label), part, contents[at])
 
     return [[row(at) for at in group.tolist()] for group in groups.lists()]

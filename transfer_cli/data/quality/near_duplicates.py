@@ -71,11 +71,11 @@ def _moments(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _hashes(pictures: np.ndarray, deviation: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """uint8 [N, 8]: which of the 8 x 8 lowest coefficients of the cosine transform, but the mean's, are above noise."""
     waves = np.cos(np.pi / SIDE * np.arange(8)[:, None] * (np.arange(SIDE) + 0.5)).astype(np.float32)
-    found = []
+    pieces = []
     for some in _chunks(rows):
         coefficients = waves @ pictures[some].mean(axis=3, dtype=np.float32) @ waves.T
-        found.append((coefficients > SURE * deviation[some, None, None]).reshape(-1, 64))
-    signs = np.concatenate(found)
+        pieces.append((coefficients > SURE * deviation[some, None, None]).reshape(-1, 64))
+    signs = np.concatenate(pieces)
     signs[:, 0] = False
     return np.packbits(signs, axis=1)
 
@@ -101,5 +101,5 @@ def _met(hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 def _same(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     apart = np.abs(one - two).reshape(len(one), SIDE * SIDE * 3)
-    found: np.ndarray = (np.square(apart).mean(axis=1) <= NEAR**2) & (apart.max(axis=1, initial=0) <= NEAREST_POINT)
-    return found
+    same: np.ndarray = (np.square(apart).mean(axis=1) <= NEAR**2) & (apart.max(axis=1, initial=0) <= NEAREST_POINT)
+    return same

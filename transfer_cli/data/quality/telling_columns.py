@@ -1,4 +1,4 @@
-"""What the columns of a table tell about it: cells that are missing, a column that gives the label away."""
+"""What the columns of a table reveal: cells that are missing, a column that gives the label away."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -8,7 +8,7 @@ from transfer_cli.data.contracts import Finding, Raw
 from transfer_cli.data.splits import shuffled
 
 TELLS = 0.98  # share of labels that follow from a column that gives them away
-COMMON = 0.9  # share of the largest class, from which on nothing is told: any column would be right
+COMMON = 0.9  # share of the largest class, from which on no column is reported: each would be right
 MISSING = ("", "nan", "none", "null", "na", "n/a")
 Cells = Mapping[str, Sequence[str]]
 
@@ -31,12 +31,12 @@ def columns(raw: Raw) -> Iterator[Finding]:
         return
     for name in names:
         hidden = name not in read
-        if (hidden or name == read[0]) and name != "part" and (share := told(cells[name], labels)) >= TELLS:
+        if (hidden or name == read[0]) and name != "part" and (share := share_told(cells[name], labels)) >= TELLS:
             detail = f"column {name} tells {100 * share:.0f} % of the labels" + ("; it is not read" if hidden else "")
             yield Finding("note" if hidden else "warn", "telling column", "", "", detail)
 
 
-def told(cells: Sequence[str], labels: np.ndarray) -> float:
+def share_told(cells: Sequence[str], labels: np.ndarray) -> float:
     """Share of N rows whose label their cell tells: the label of most other rows with the same cell or, of numbers,
     of the next lower row. A cell that no other row has tells nothing by the first rule."""
     number: dict[str, int] = {}

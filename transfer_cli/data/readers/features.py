@@ -1,46 +1,48 @@
-"""Rows of numbers with a label each: features worked out elsewhere, or by `transfer predict --features`.
-Arrays of a .npz or .mat (train_features, train_labels, val_ and test_ likewise, or features and labels for all), or
-the columns of a .csv."""
+"""Rows of numbers with a label each, or several, or numbers to predict: features worked out elsewhere, or by
+`transfer predict --features`. Arrays of a .npz or .mat (formats/part_arrays.py), or the columns of a .csv."""
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 
 from transfer_cli.data.contracts import PARTS, Places, Raw, RawPart, bad_file, numbered, with_test
-from transfer_cli.data.formats.mat import read_mat
-from transfer_cli.data.formats.npz import keys_of, numbered_classes, read_array
-from transfer_cli.errors import DataError, Fault, nearest
+from transfer_cli.data.formats.npz import numbered_classes
+from transfer_cli.data.formats.number_table import NumberTable, read_numbers
+from transfer_cli.data.formats.part_arrays import by_part, labels_of, matrix, needed, numbers_of, read_arrays
+from transfer_cli.data.formats.targets import CLASS, TargetColumns, columns_of_lists, columns_of_settings
+from transfer_cli.errors import ConfigError, DataError, Fault, nearest
 from transfer_cli.ranges import Range
 from transfer_cli.safe import safe
 
-Arrays = Mapping[str, np.ndarray]
 LABEL, PART = "label", "part"  # columns of a table that are no numbers
-
-
-class Matrix(NamedTuple):
-    """Rows of one part: `values` float32 [N, D], `labels` [N] as stored, None where there are none."""
-
-    values: np.ndarray
-    labels: np.ndarray | None
+Columns = Mapping[str, np.ndarray]  # part -> an entry or a row for each of its rows
 
 
 class Features:
     """A matrix and labels from `path`. `features` and `labels` name arrays of a .npz or .mat, with train_, val_, test_
     in front or, for one part of which `test_fraction` is cut off, without; in a .csv, all columns but `label` and
-    `part` are numbers. Of arrays, `classes` names the classes 0, 1 ..., and `about` says where features come from."""
+    `part` are numbers. Of arrays, `classes` names the classes 0, 1 ..., and `about` says where features come from.
+    Several labels a row are a matrix of 0 and 1, or in a .csv the columns `labels`, or the column label with
+    `label_separator` between them. `numbers` to predict are an array, or columns of a .csv."""
 
     def __init__(
         self,
         *,
         path: str,
         features: str = "features",
-        labels: str = "labels",
+        labels: str | list[str] = "labels",
+        label_separator: str | None = None,
+        numbers: str | list[str] | None = None,
         test_fraction: Annotated[float, Range(0, 0.9, above=True)] = 0.1,
     ) -> None:
-        self.path, self.features, self.labels, self.test_fraction = path, features, labels, test_fraction
+        self.path, self.features, self.labels = path, features, labels
+        self.target_columns = columns_of_settings(
+            None if isinstance(labels, str) else labels, label_separator, numbers, LABEL
+        )
+        self.test_fraction = test_fraction
 
     def open(self, places: Places) -> Raw:
         """Raw with rows of numbers. DataError for what is no matrix, not finite, or has other widths or counts;
@@ -48,16 +50,40 @@ class Features:
         file = Path(self.path).expanduser()
         if not file.is_file():
             raise DataError(Fault(places.word, "no such file", self.path))
-        arrays = _arrays(file, self.features, self.labels)
-        found = _of_table(file) if arrays is None else _of_arrays(file, arrays, self.features, self.labels)
-        classes, labels = _classes(file, found, (arrays or {}).get("classes"))
-        parts = {part: _rows(self.path, part, found[part].values, rows) for part, rows in labels.items()}
-        width = found["train"].values.shape[1]
-        about = (arrays or {}).get("about", np.array(""))
-        return Raw(
-            self.path, classes, with_test(parts), (file,), kind="vectors", flip=False, test_fraction=self.test_fraction,
-            layout=f"{width:,} numbers a row, parts {', '.join(parts)}", note=safe(about)[:200],
+        raw = (
+            _of_table(self.path, file, self.target_columns) if file.suffix.lower() == ".csv" else self._of_arrays(file)
+        )
+        width = raw.parts["train"].read().shape[1]
+        return replace(
+            raw, name=self.path, parts=with_test(raw.parts), sources=(file,), kind="vectors", flip=False,
+            test_fraction=self.test_fraction, layout=f"{width:,} numbers a row, parts {', '.join(raw.parts)}",
         )  # fmt: skip
+
+    def _of_arrays(self, file: Path) -> Raw:
+        name = self._target_array(file)
+        arrays = read_arrays(file, self.features, name)
+        values, targets = dict[str, np.ndarray](), dict[str, np.ndarray]()
+        for part, prefix in by_part(arrays, self.features).items():
+            features, column = prefix + self.features, prefix + name
+            values[part] = matrix(file, features, needed(file, arrays, features))
+            read = numbers_of if self.target_columns else labels_of
+            targets[part] = read(file, column, needed(file, arrays, column), len(values[part]))
+        _same_width(file, "columns", values)
+        raw = _learned(file, targets, arrays.get("classes"), name if self.target_columns else None)
+        rows = {part: _rows(self.path, part, values[part], raw.parts[part]) for part in values}
+        return replace(raw, parts=rows, note=safe(arrays.get("about", np.array("")))[:200])
+
+    def _target_array(self, file: Path) -> str:
+        """The name of the array that holds what there is to learn."""
+        target_columns = self.target_columns
+        if target_columns is None:
+            return str(self.labels)
+        if target_columns.setting != "numbers":
+            text = "is for a .csv; of arrays, a matrix of 0 and 1 gives several labels"
+            raise ConfigError(Fault(f"data.{target_columns.setting}", text, file.name))
+        if len(target_columns.columns) > 1:
+            raise ConfigError(Fault("data.numbers", "of arrays it names one", ", ".join(target_columns.columns)))
+        return target_columns.columns[0]
 
 
 def matrix_of(file: Path) -> np.ndarray:
@@ -67,146 +93,97 @@ def matrix_of(file: Path) -> np.ndarray:
         raise DataError(
             Fault(str(file), "no such file", do="a .npz or .mat with an array features, or a .csv of numbers")
         )
-    arrays = _arrays(file, "features", "")
-    if arrays is None:
-        return _table(file).values
-    return _matrix(file, "features", _need(file, arrays, "features"))
-
-
-def _rows(title: str, part: str, values: np.ndarray, labels: np.ndarray) -> RawPart:
-    return RawPart(labels, numbered(title, part), rows=lambda: values)
-
-
-def _arrays(file: Path, features: str, labels: str) -> Arrays | None:
-    """Arrays that may matter, by name; None for a table."""
-    wanted = [f"{prefix}{name}" for prefix in ("", *(f"{part}_" for part in PARTS)) for name in (features, labels)]
-    wanted = [*filter(None, wanted), "classes", "about"]
-    if file.suffix.lower() == ".mat":
-        return read_mat(file)
-    if file.suffix.lower() == ".npz":
-        return {name: read_array(file, name) for name in keys_of(file) if name in wanted} or _nothing(file, features)
     if file.suffix.lower() == ".csv":
-        return None
-    raise bad_file(file, "wants a .npz, .mat or .csv")
+        return matrix(file, "table", read_numbers(file, (LABEL, PART)).values)
+    return matrix(file, "features", needed(file, read_arrays(file, "features", ""), "features"))
 
 
-def _nothing(file: Path, features: str) -> Arrays:
-    known = keys_of(file)
-    text = f"no array train_{features} or {features}; arrays: {', '.join(known) or 'none'}"
-    raise DataError(Fault(str(file), text, do="data.features=NAME data.labels=NAME"))
+def _rows(title: str, part: str, values: np.ndarray, learned: RawPart) -> RawPart:
+    """The part `learned`, of which labels and targets are known, with its rows."""
+    return replace(learned, names=numbered(title, part), rows=lambda: values)
 
 
-def _of_arrays(file: Path, arrays: Arrays, features: str, labels: str) -> dict[str, Matrix]:
-    """part -> its rows; arrays without a part in their name are train."""
-    prefixes = {part: f"{part}_" for part in PARTS if f"{part}_{features}" in arrays} or {"train": ""}
-    found = {}
-    for part, prefix in prefixes.items():
-        values = _matrix(file, prefix + features, _need(file, arrays, prefix + features))
-        column = np.squeeze(_need(file, arrays, prefix + labels))  # MATLAB keeps [N, 1] or [1, N]
-        if column.ndim == 0:
-            column = column[None]
-        if column.shape != (len(values),) or column.dtype.kind not in "uifUS":
-            told = (
-                f"{column.dtype} {list(arrays[prefix + labels].shape)}, want a label for each of {len(values):,} rows"
-            )
-            raise bad_file(file, f"{prefix + labels} is {told}")
-        found[part] = Matrix(values, column)
-    return _same_width(file, found)
+def _same_width(file: Path, what: str, columns: Columns) -> None:
+    widths = {part: rows.shape[1] for part, rows in columns.items()}
+    if "train" not in columns or len(set(widths.values())) > 1:
+        listed = ", ".join(f"{part} {width:,}" for part, width in widths.items())
+        raise bad_file(file, f"{what}: {listed}" if "train" in columns else f"no train part; parts: {listed}")
 
 
-def _need(file: Path, arrays: Arrays, name: str) -> np.ndarray:
-    if name not in arrays:
-        known = ", ".join(arrays) or "none"
-        raise DataError(Fault(str(file), f"no array {name}; arrays: {known}", nearest=nearest(name, list(arrays))))
-    return arrays[name]
+def _learned(file: Path, targets: Columns, classes: np.ndarray | None, numbers: str | None) -> Raw:
+    """What arrays give to learn: `numbers` (their name), several labels, or a class a row. Rows are still missing."""
+    if numbers is None and all(column.ndim == 1 for column in targets.values()):
+        names, labels = _classes(file, targets, classes)
+        return Raw("", names, {part: RawPart(rows, str) for part, rows in labels.items()}, ())
+    if odd := [part for part, column in targets.items() if column.ndim == 1]:
+        raise bad_file(file, f"{odd[0]} rows have one label, others several")
+    _same_width(file, "columns of targets", targets)
+    width = targets["train"].shape[1]
+    names = tuple(map(str, range(width))) if classes is None else tuple(map(str, classes.tolist()))
+    if numbers is not None:
+        names = (numbers,) if width == 1 else tuple(f"{numbers} {column}" for column in range(width))
+    if len(names) != width:
+        raise bad_file(file, f"classes has {len(names)} names for {width} labels")
+    task = "multilabel" if numbers is None else "regress"
+    parts = {part: RawPart(np.zeros(len(rows), np.int64), str, targets=rows) for part, rows in targets.items()}
+    return Raw("", (CLASS,), parts, (), task=task, targets=names)
 
 
-def _matrix(file: Path, name: str, values: np.ndarray) -> np.ndarray:
-    """float32 [N, D], all finite. DataError names the first number that is not."""
-    if values.ndim != 2 or values.dtype.kind not in "uifb" or 0 in values.shape:
-        raise bad_file(file, f"{name} is {values.dtype} {list(values.shape)}, want numbers [rows, columns]")
-    with np.errstate(over="ignore"):
-        made = values.astype(np.float32)
-    if not np.isfinite(made).all():
-        row, column = np.argwhere(~np.isfinite(made))[0].tolist()
-        count = int((~np.isfinite(made)).sum())
-        text = f"{name} row {row + 1}, column {column + 1}: {values[row, column]:g} is no finite number of 32 bits"
-        raise bad_file(file, text + (f"; {count - 1:,} more" if count > 1 else ""))
-    return made
+def _of_table(title: str, file: Path, target_columns: TargetColumns | None) -> Raw:
+    table = read_numbers(file, (LABEL, PART), target_columns.columns if target_columns else ())
+    values = matrix(file, "table", table.values)
+    parts = np.array(table.words.get(PART, ["train"] * len(values)))
+    _check_parts(file, table, parts)
+    mine = {part: np.flatnonzero(parts == part) for part in PARTS if part in parts}
+    target_columns = target_columns or columns_of_lists(table.words.get(LABEL, ()), LABEL)
+    if target_columns is None:
+        labels = {part: _table_labels(file, table)[index] for part, index in mine.items()}
+        classes, numbers = _classes(file, labels, None)
+        known = {part: _rows(title, part, values[index], RawPart(numbers[part], str)) for part, index in mine.items()}
+        return Raw("", classes, known, ())
+    return _table_targets(title, file, target_columns, table, values, mine)
 
 
-def _same_width(file: Path, found: dict[str, Matrix]) -> dict[str, Matrix]:
-    widths = {part: rows.values.shape[1] for part, rows in found.items()}
-    if "train" not in found or len(set(widths.values())) > 1:
-        told = ", ".join(f"{part} {width:,}" for part, width in widths.items())
-        raise bad_file(file, f"columns: {told}" if "train" in found else f"no train part; parts: {told}")
-    return found
+def _table_targets(
+    title: str,
+    file: Path,
+    target_columns: TargetColumns,
+    table: NumberTable,
+    values: np.ndarray,
+    mine: Mapping[str, np.ndarray],
+) -> Raw:
+    """Rows of a table with several labels or numbers each; those with bad cells are faults."""
+    cells = zip(*(table.words[name] for name in target_columns.columns), strict=True)
+    learned = target_columns.targets([(f"{file} row {row}", own) for row, own in zip(table.rows, cells, strict=True)])
+    parts = {}
+    for part, index in mine.items():
+        good = index[[row not in learned.faults for row in index.tolist()]]
+        targets = RawPart(np.zeros(len(good), np.int64), str, targets=learned.values[good])
+        parts[part] = _rows(title, part, values[good], targets)
+    if "train" not in parts:
+        raise bad_file(file, f"0 rows in its train part; parts: {', '.join(parts)}")
+    faults = tuple(learned.faults.values())
+    return Raw("", (CLASS,), parts, (), task=learned.task, targets=learned.names, note=learned.note, faults=faults)
 
 
-class Table(NamedTuple):
-    """All rows of a table: `values` float32 [N, D], `labels` [N] or None, `parts` [N]."""
-
-    values: np.ndarray
-    labels: np.ndarray | None
-    parts: np.ndarray
-
-
-def _of_table(file: Path) -> dict[str, Matrix]:
-    """The rows of a table by its column `part`, all of them train if it has none."""
-    table = _table(file)
-    mine = {part: table.parts == part for part in PARTS if part in table.parts}
-    labels = table.labels
-    return {part: Matrix(table.values[m], None if labels is None else labels[m]) for part, m in mine.items()}
+def _check_parts(file: Path, table: NumberTable, parts: np.ndarray) -> None:
+    for row, part in zip(table.rows, parts.tolist(), strict=True):
+        if part not in PARTS:
+            text = f"part {part}; allowed {', '.join(PARTS)}"
+            raise DataError(Fault(f"{file} row {row}", text, nearest=nearest(part, PARTS)))
 
 
-def _table(file: Path) -> Table:
-    header, rows = _read(file)
-    place = {name: header.index(name) for name in (LABEL, PART) if name in header}
-    numbers = [at for at in range(len(header)) if at not in place.values()]
-    parts = [cells[place[PART]] if PART in place else "train" for _, cells in rows]
-    if odd := next(((row, part) for (row, _), part in zip(rows, parts, strict=True) if part not in PARTS), None):
-        text = f"part {odd[1]}; allowed {', '.join(PARTS)}"
-        raise DataError(Fault(f"{file} row {odd[0]}", text, nearest=nearest(odd[1], PARTS)))
-    values = np.array([[_number(file, header, row, cells, at) for at in numbers] for row, cells in rows])
-    labels = np.array([cells[place[LABEL]] for _, cells in rows]) if LABEL in place else None
-    if labels is not None and all(label.lstrip("-").isdecimal() for label in labels):
-        labels = labels.astype(np.int64)  # so that 10 comes after 9
-    return Table(_matrix(file, "table", values), labels, np.array(parts))
+def _table_labels(file: Path, table: NumberTable) -> np.ndarray:
+    """A class a row [N], as numbers if all are, so that 10 comes after 9."""
+    if LABEL not in table.words:
+        raise DataError(Fault(str(file), f"no column {LABEL}", do=f"name the column of classes {LABEL}"))
+    cells = table.words[LABEL]
+    whole = all(label.lstrip("-").isdecimal() for label in cells)
+    return np.array(cells).astype(np.int64) if whole else np.array(cells)
 
 
-def _read(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header, and the rows that are not empty with their numbers in the file."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, strict=True)
-            found = [(reader.line_num, cells) for cells in reader if cells]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise bad_file(file, f"not readable as CSV in UTF-8: {error}") from None
-    if len(found) < 2:
-        raise bad_file(file, "0 rows")
-    (_, header), *rows = found
-    for row, cells in rows:
-        if len(cells) != len(header):
-            raise bad_file(f"{file} row {row}", f"{len(cells)} cells, want {len(header)} as the header has")
-    return header, rows
-
-
-def _number(file: Path, header: Sequence[str], row: int, cells: Sequence[str], at: int) -> float:
-    try:
-        return float(cells[at])
-    except ValueError:
-        do = "columns label and part may be words, all others are numbers"
-        raise DataError(Fault(f"{file} row {row}", f"column {header[at]}: {cells[at]} is no number", do=do)) from None
-
-
-def _classes(
-    file: Path, found: Mapping[str, Matrix], names: np.ndarray | None
-) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-    labels = {}
-    for part, rows in found.items():
-        if rows.labels is None:
-            raise DataError(Fault(str(file), f"no column {LABEL}", do=f"name the column of classes {LABEL}"))
-        labels[part] = rows.labels
+def _classes(file: Path, labels: Columns, names: np.ndarray | None) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+    """Names of the classes, and labels int64 [N] of each part by them."""
     if "train" not in labels:
         raise bad_file(file, f"0 rows in its train part; parts: {', '.join(labels)}")
     if names is None:

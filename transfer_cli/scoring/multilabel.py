@@ -1,0 +1,63 @@
+"""Scoring of several labels a row: average precision and its kin, the probability of each label."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transfer_cli.contracts import Batch, Rows
+from transfer_cli.measures import Measure
+from transfer_cli.metrics.multilabel import f1_rows, multilabel, subset_rows
+from transfer_cli.task_contracts import AnswerColumn, Scoring
+
+
+class Multilabel(Scoring):
+    """Rows: `scores` [N, L], logits, and `truth` [N, L], 0 or 1. A label is answered where its probability is above one
+    half."""
+
+    measures = {
+        "average_precision": Measure(
+            unit="share", label="mean average precision", primary=True, watched=True, perfect=1.0
+        ),
+        "auroc": Measure(unit="share", label="macro AUROC", perfect=1.0),
+        "f1": Measure(unit="share", label="F1", perfect=1.0),
+        "f1_micro": Measure(unit="share", label="micro F1", watched=True, perfect=1.0),
+        "f1_macro": Measure(unit="share", label="macro F1", perfect=1.0),
+        "subset_accuracy": Measure(unit="share", label="all labels right", perfect=1.0),
+        "hamming_loss": Measure(unit="share", lower_is_better=True, label="Hamming loss", perfect=0.0),
+        "undefined_labels": Measure(unit="count", lower_is_better=True, label="labels without metrics", perfect=0.0),
+    }
+
+    def rows(self, out: Tensor, batch: Batch) -> Rows:
+        return {"scores": out.float(), "truth": batch.target()}
+
+    def metrics(self, rows: Rows) -> dict[str, float]:
+        """Metrics of logits against labels; those of one label are named `auroc/<label>`. A test part in which no label
+        has rows with and rows without it has no average precision: 0 is given, and `undefined_labels` counts them."""
+        found = {"average_precision": 0.0} | multilabel(rows["scores"], rows["truth"] > 0.5)
+        return {_renamed(name, self.task.names): value for name, value in found.items()}
+
+    def per_row(self, rows: Rows) -> dict[str, Tensor]:
+        truth = rows["truth"] > 0.5
+        return {"subset_accuracy": subset_rows(rows["scores"], truth), "f1_micro": f1_rows(rows["scores"], truth)}
+
+    def columns(self) -> list[AnswerColumn]:
+        chances = [AnswerColumn(f"p_{name}", "machine") for name in self.task.names]
+        return [AnswerColumn("labels"), AnswerColumn("likely", "screen", ""), *chances]
+
+    def answers(self, out: Tensor, batch: Batch, given: Sequence[Any]) -> list[dict[str, Any]]:
+        """The labels above one half, separated by `;`, the three likeliest in words, and the probability of each."""
+        return [self._answer(chances) for chances in torch.sigmoid(out.float()).tolist()]
+
+    def _answer(self, chances: list[float]) -> dict[str, Any]:
+        named = list(zip(self.task.names, chances, strict=True))
+        ranked = sorted(named, key=lambda pair: -pair[1])[:3]
+        likely = "   ".join(f"{name} {100 * chance:.0f} %" for name, chance in ranked)
+        labels = ";".join(name for name, chance in named if chance > 0.5)
+        return {"labels": labels, "likely": likely, **{f"p_{name}": chance for name, chance in named}}
+
+
+def _renamed(name: str, labels: tuple[str, ...]) -> str:
+    metric, slash, number = name.partition("/")
+    return f"{metric}/{labels[int(number)]}" if slash else metric

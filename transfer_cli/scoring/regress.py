@@ -1,0 +1,49 @@
+"""Scoring of numbers: errors in the unit of the data, explained variance, rank correlation."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from transfer_cli.contracts import Batch, Rows
+from transfer_cli.measures import Measure
+from transfer_cli.metrics.regression import absolute_rows, intervals, regression
+from transfer_cli.task_contracts import AnswerColumn, Scoring
+
+
+class Regress(Scoring):
+    """Rows: `scores` [N, K], the numbers that were answered, and `truth` [N, K]."""
+
+    measures = {
+        "rmse": Measure(lower_is_better=True, label="RMSE", primary=True, watched=True, perfect=0.0),
+        "mae": Measure(lower_is_better=True, label="MAE", watched=True, perfect=0.0),
+        "r2": Measure(label="R2", perfect=1.0),
+        "spearman": Measure(label="Spearman correlation", perfect=1.0),
+    }
+
+    def rows(self, out: Tensor, batch: Batch) -> Rows:
+        return {"scores": out.float(), "truth": batch.target()}
+
+    def metrics(self, rows: Rows) -> dict[str, float]:
+        """Means over the K numbers; those of one number are named `rmse/<name>`."""
+        found = regression(rows["scores"], rows["truth"])
+        return {_renamed(name, self.task.names): value for name, value in found.items()}
+
+    def interval(self, rows: Rows, metric: str) -> tuple[float, float] | None:
+        """Of the MAE and the RMSE over rows."""
+        return intervals(rows["scores"], rows["truth"]).get(metric)
+
+    def per_row(self, rows: Rows) -> dict[str, Tensor]:
+        return {"mae": absolute_rows(rows["scores"], rows["truth"])}
+
+    def columns(self) -> list[AnswerColumn]:
+        return [AnswerColumn(name) for name in self.task.names]
+
+    def answers(self, out: Tensor, batch: Batch, given: Sequence[Any]) -> list[dict[str, Any]]:
+        """One column a number."""
+        return [dict(zip(self.task.names, row, strict=True)) for row in out.float().tolist()]
+
+
+def _renamed(name: str, names: tuple[str, ...]) -> str:
+    metric, slash, number = name.partition("/")
+    return f"{metric}/{names[int(number)]}" if slash else metric
