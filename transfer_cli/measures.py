@@ -12,8 +12,8 @@ UNSPOKEN = ("", "nats", "bits", "count")  # units that headings leave out
 class Measure:
     """One metric. `unit`: "share" (0 to 1, shown in %), "bits", "nats", "dB", "count", or "" for a plain number in the
     unit of the data. `label`: what people call it; empty: its own name. `primary`: what runs are compared by; one
-    metric of a scoring has it. `watched`: shown at each validation. `perfect`: the best value that can be reached, if
-    there is one."""
+    metric of a scoring has it. `watched`: shown at each validation. `shown`: stands in the tables for people; machines
+    get all metrics. `perfect`: the best value that can be reached, if there is one."""
 
     unit: str = ""
     lower_is_better: bool = False
