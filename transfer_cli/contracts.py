@@ -199,7 +199,7 @@ class Method(nn.Module):
 
     streams: ClassVar[dict[str, Stream]] = {}
     steps: ClassVar[bool] = True  # False: `finish` is all the work, and it draws nothing
-    needs: ClassVar[tuple[str, ...]] = ("loss",)  # what the task must offer
+    needs: ClassVar[tuple[str, ...]] = ("loss",)  # what the task must offer; "classes|numbers": one of the two
     extra: ClassVar[str] = ""  # the optional library it needs, named as the extra of pyproject.toml is
     # how the classes of a labelled source and an unlabelled target may differ. partial: the source may have more;
     # open: the target may, and to both streams' tasks those are one last class, "unknown"

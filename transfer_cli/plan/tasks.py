@@ -14,9 +14,9 @@ Values = Json  # a configuration
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """A task by name. `head`: the name of its head in the net, `wants`: what the head is given of a row. `offers`: what methods may ask of it. `spec`: what of
-    it enters a key, empty where it is the data's own with the usual settings. `code`, `scoring`: files that learning
-    and judging it run."""
+    """A task by name. `head`: the name of its head in the net, `wants`: what the head is given of a row. `offers`: what
+    methods may ask of it. `causal`: it learns next tokens. `spec`: what of it enters a key, empty where it is the
+    data's own with the usual settings. `code`, `scoring`: files that learning and judging it run."""
 
     name: str
     head: str
