@@ -7,10 +7,11 @@ import torch
 
 from transfer_cli.cli.main import main
 from transfer_cli.contracts import Batch, MethodInputs, Progress
-from transfer_cli.data.tasks import Classification
 from transfer_cli.engine.param_groups import param_groups, set_modes
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.models.net import build
+from transfer_cli.task_contracts import TaskContext
+from transfer_cli.tasks.classify import Classify
 
 CLASSES = ("a", "b", "c")
 INPUT = {"channels": 1, "size": 16, "crop": 16, "mean": [0.5], "std": [0.5]}
@@ -27,7 +28,7 @@ def net(family="conv4", classes=CLASSES):
 
 
 def given(family="conv4", classes=CLASSES):
-    task = Classification(classes)
+    task = Classify(TaskContext(classes))
     return MethodInputs(net(family, classes), {"target": task, "source": task}, rows={"target": 30, "source": 30})
 
 

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from madeup import run, seeds
+from madeup import run, seeds, study, typed
 
-from transfer_cli.analysis.comparison import study
 from transfer_cli.report.compare_table import table
 from transfer_cli.report.page import mistakes, page
 from transfer_cli.report.page.material import Cloud, Clouds, Material
@@ -16,7 +15,7 @@ PNG = bytes.fromhex("89504e470d0a1a0a") + b"rest"
 
 def material(runs: list[dict[str, Any]], **more: Any) -> Material:
     found = study(runs)
-    return Material(found, table(found), runs, "transfer report xyz", **more)
+    return Material(found, table(found), typed(runs), "transfer report xyz", **more)
 
 
 def hostile_page(monkeypatch: Any) -> str:

@@ -1,9 +1,15 @@
 """Summaries of runs that nobody ran, for tests of what is made of them."""
 
 import json
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
+
+from transfer_cli.analysis import comparison, groups
+from transfer_cli.analysis.results import Run
+from transfer_cli.report import compare_table
+from transfer_cli.report.tables import Table
 
 METHODS = {
     "scratch": ("none", "full"),
@@ -74,3 +80,24 @@ def place(runs: Path, *few: dict[str, Any]) -> None:
         (runs / name / "results.json").write_text(json.dumps({"code": 0, **one}))
         with (runs / ".order").open("a") as order:
             order.write(f"{name}\n")
+
+
+def typed(runs: Iterable[dict[str, Any]]) -> list[Run]:
+    """The runs as analysis and report see them."""
+    return [Run.of(one) for one in runs]
+
+
+def study(runs: Sequence[dict[str, Any]], ask: comparison.Ask | None = None) -> comparison.Comparison:
+    return comparison.study(typed(runs), ask)
+
+
+def grouped(runs: Sequence[dict[str, Any]], rule: str = "", by: Sequence[str] = ()) -> list[groups.Group]:
+    return groups.grouped(typed(runs), rule, by)
+
+
+def compare(
+    runs: Sequence[dict[str, Any]],
+    ask: comparison.Ask | None = None,
+    history: Callable[[], Iterable[dict[str, Any]]] = list,
+) -> Table:
+    return compare_table.compare(typed(runs), ask, lambda: typed(history()))

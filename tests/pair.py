@@ -93,15 +93,16 @@ SHARDED = ("sharded", "sharded clip", "sharded batchnorm")
 def net(kind: str) -> Any:
     """A small net of ours on pictures of 16 x 16; conv4 has BatchNorm."""
     from transfer_cli.contracts import MethodInputs
-    from transfer_cli.data.tasks import Classification
     from transfer_cli.methods.supervised import Supervised
     from transfer_cli.models import net as nets
+    from transfer_cli.task_contracts import TaskContext
+    from transfer_cli.tasks.classify import Classify
 
     spec = {"channels": 1, "size": 16, "crop": 16, "mean": [0.5], "std": [0.5]}
     family = {"family": "conv4", "filters": 6} if "batchnorm" in kind else {"family": "mlp"}
     torch.manual_seed(3)
     made = nets.build({**family, "input": spec, "precision": "fp32", "channels_last": False})
-    task = Classification(["0", "1", "2"])
+    task = Classify(TaskContext(("0", "1", "2")))
     task.prepare(made)
     return Supervised(MethodInputs(net=made, tasks={"target": task}))
 
@@ -109,6 +110,7 @@ def net(kind: str) -> Any:
 class Pictures:
     noun, chunk, home = "pictures", 16, torch.device("cpu")
     domains = None
+    targeted = False
 
     def __init__(self) -> None:
         torch.manual_seed(5)
@@ -211,7 +213,7 @@ def noise(ranks: Any) -> dict[str, torch.Tensor]:
 
     made.method.step = drawing
     made.method.after = lambda batch, at, logs: found.update(after=torch.rand(4))
-    made.listens = True
+    made.follows = True
     made.step(0)
     items = made.loaders["target"].items
     rows = made.loaders["target"][0]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from transfer_cli.legacy_measures import MEASURES
 from transfer_cli.report.advice import Entry, interval, judged, sentences
 from transfer_cli.runner import successive_halving, sweep
 from transfer_cli.runner.single_run import work
@@ -129,8 +130,9 @@ def entry(name: str, *values: float, scratch: bool = False, why: str = "") -> En
     return Entry(name, "scratch" if scratch else "full", f"source={name}", scratch, folds, score, why=why)
 
 
-def told_of(*entries: Entry, metric: str = "val/accuracy") -> str:
-    return "\n".join(sentences(judged(entries, metric, folds=5, rows=40, counts={"ant": 120, "bee": 80})))
+def told_of(*entries: Entry, metric: str = "accuracy") -> str:
+    facts: dict[str, Any] = {"folds": 5, "rows": 40, "counts": {"ant": 120, "bee": 80}}
+    return "\n".join(sentences(judged(entries, MEASURES[metric], of_right_rows=metric == "accuracy", **facts)))
 
 
 def test_what_is_real_what_is_not_and_what_hurts() -> None:
@@ -154,7 +156,7 @@ def test_what_is_real_what_is_not_and_what_hurts() -> None:
     assert "WARNING nothing beats scratch: transfer hurts here" in told_of(
         entry("bad", 0.5, 0.55, 0.52, 0.5, 0.53), better
     )
-    assert told_of(good, scratch, metric="val/nll").startswith("TAKE none, scratch")
+    assert told_of(good, scratch, metric="nll").startswith("TAKE none, scratch")
     assert told_of(entry("slow", why="not begun: budget")).startswith("no run was done in time")
 
 
@@ -176,7 +178,7 @@ def test_the_most_frequent_class_is_told_and_who_is_not_above_it_is_warned() -> 
     warning = "WARNING not shown better than always answering ant, the most frequent class: 60.0 %"
     assert warning in told_of(entry("poor", 0.61, 0.5, 0.7, 0.62, 0.64))
     assert warning in told_of(entry("one", 0.6))
-    assert "always answering" not in told_of(good, metric="val/nll")
+    assert "always answering" not in told_of(good, metric="nll")
 
 
 def test_how_firm_it_is() -> None:

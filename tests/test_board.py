@@ -122,7 +122,7 @@ def test_a_pipe_gets_a_line_a_change_with_the_words_that_differ(tmp_path: Path) 
     screen = Screen(io.StringIO(), io.StringIO())
     talk = board(screen, "s1", tmp_path)
     talk.begun(ROWS, 5)
-    talk.ended(ROWS, 5, {"status": "failed"})
+    talk.ended(ROWS, 5, None)
     talk.show(ROWS)
     told = [re.sub(r"^\S+Z ", "", line) for line in screen.err.getvalue().splitlines()]  # type: ignore[attr-defined]
     assert told == [
@@ -137,7 +137,7 @@ def test_on_a_terminal_a_failure_is_told_at_once_and_stays_above_the_table(tmp_p
     monkeypatch.setenv("LINES", "12")
     err = Tty()
     talk = Live(Screen(io.StringIO(), err, talk=Look(100)), "s1", tmp_path)
-    talk.ended(ROWS, 5, {"status": "failed"})
+    talk.ended(ROWS, 5, None)
     drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", err.getvalue())
     assert drawn.index(f"{FAULT}  {tmp_path}/r/mcd1/log.txt") < drawn.index("sweep s1: 13 runs")
     talk.close()

@@ -4,13 +4,12 @@ import io
 import json
 
 import pytest
-from madeup import run, seeds
+from madeup import compare, grouped, run, seeds, typed
 from scipy import stats
 
 from transfer_cli.analysis import run_labels
-from transfer_cli.analysis.groups import grouped
+from transfer_cli.analysis.results import Run
 from transfer_cli.errors import ConfigError
-from transfer_cli.report.compare_table import compare
 from transfer_cli.report.renderers import render
 from transfer_cli.report.tables import Look
 
@@ -57,14 +56,14 @@ def test_one_seed_among_many_has_no_interval_and_is_named() -> None:
 
 def test_typed_words_that_differ_are_all_named_and_consequences_are_not() -> None:
     runs = [run("fine_tune", trainer__steps=500), run("linear_probe", trainer__steps=100)]
-    assert run_labels.differing(runs) == ["strategy", "trainer.steps"]
-    assert run_labels.differing([run("fine_tune"), run("linear_probe")]) == ["strategy"]
+    assert run_labels.differing(typed(runs)) == ["strategy", "trainer.steps"]
+    assert run_labels.differing(typed([run("fine_tune"), run("linear_probe")])) == ["strategy"]
 
 
 def test_a_difference_nobody_typed_is_found() -> None:
     one, other = run(), run()
     other["config"]["data"]["shots"] = 25
-    assert run_labels.differing([one, other]) == ["data.shots"]
+    assert run_labels.differing(typed([one, other])) == ["data.shots"]
 
 
 def test_seed_and_runtime_make_no_group() -> None:
@@ -127,20 +126,27 @@ def test_different_test_pictures_never_share_a_table() -> None:
     assert caught.value.code == 2
     (fault,) = caught.value.faults
     assert fault.line() == (
-        f"compare: not tested on the same rows: {one['id']}, {two['id']} on usps {run_labels.tested(one)}; "
-        f"{other['id']} on pictures {run_labels.tested(other)}"
+        f"compare: not tested on the same rows: {one['id']}, {two['id']} on usps {run_labels.tested(Run.of(one))}; "
+        f"{other['id']} on pictures {run_labels.tested(Run.of(other))}"
     )
     assert fault.do == f"transfer compare {one['id']} {two['id']}"
 
 
 def test_different_headlines_never_share_a_table() -> None:
-    other = run("scratch", headline={"name": "test/f1", "rule": "final", "ci95": None})
+    other = run("scratch", headline={"name": "test/f1", "rule": "final", "value": 0.5, "ci95": None})
     with pytest.raises(ConfigError, match=r"compare: the headlines are different metrics: accuracy of k\d+; f1 of k"):
         compare([run(), other])
 
 
 def test_rules_that_differ_are_a_column() -> None:
-    head = {"name": "test/accuracy", "rule": "target_val", "ci95": 0.01, "n": 2007, "over": "test pictures"}
+    head = {
+        "name": "test/accuracy",
+        "rule": "target_val",
+        "value": 0.95,
+        "ci95": 0.01,
+        "n": 2007,
+        "over": "test pictures",
+    }
     other = run(headline=head)
     other["metrics"]["target_val"] = {"test/accuracy": 0.95}
     other["config"]["fine_tune"]["rule"] = "target_val"

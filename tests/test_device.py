@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from transfer_cli.data.tasks import Classification, Language
 
 from transfer_cli.contracts import Batch, MethodInputs
 from transfer_cli.data.placement import placed, sent
-from transfer_cli.data.tasks import Classification, Language
 from transfer_cli.engine.loader import Address, StepLoader
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.engine.training_step import Training
@@ -59,8 +59,8 @@ def training(items: Images, **trainer: Any) -> Training:
     method = Supervised(MethodInputs(net=net, tasks={"target": task}), mixup=0.2, ema=0.9).to(GPU)
     settings = Trainer(**{"steps": 12, "batch": 7, "lr": 0.1, **trainer})
     made = Training(method, {"target": loader(items)}, settings, seed32=1, precision="fp32", device=GPU)
-    made.waits_not = True
-    for group in made.cast.values():  # the fused kernels know no `meta`; that they read found_inf: test_loop.py
+    made.updates.runs_ahead = True
+    for group in made.groups.values():  # the fused kernels know no `meta`; that they read found_inf: test_loop.py
         group.optimizer.step = lambda: None  # type: ignore[method-assign,misc,assignment]
     return made
 

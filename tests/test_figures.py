@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from madeup import run
 from PIL import Image
 
 from transfer_cli.errors import TransferError
@@ -64,7 +65,7 @@ def finished(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     store.mkdir(parents=True)
     write = {
-        folder / "results.json": {"id": "k7q2md", "choices": {"strategy": "fine_tune", "data": "usps"}},
+        folder / "results.json": {**run(), "id": "k7q2md"},
         folder / "plan.json": [{"stage": "evaluate", "key": key, "spec": {"classes": ["a", "b"]}}],
         store / "results.json": {
             "headline": "final",

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from transfer_cli.contracts import Batch, Ema, Loss, Method, Stream
+from transfer_cli.contracts import Batch, Draw, Ema, Loss, Method, Stream
 from transfer_cli.engine import param_groups
 from transfer_cli.engine.loader import Address, StepLoader
 from transfer_cli.engine.settings import Trainer
@@ -23,6 +23,7 @@ class Points:
 
     noun = "rows"
     domains = None
+    targeted = False
     chunk = 16
     home = CPU
 
@@ -133,6 +134,37 @@ class Buffered(OneYield):
         self.average.update(self.net)
 
 
+class Choosing(OneYield):
+    """Learns from rows without labels only when a moving average of its loss is low, and then from those of the class
+    that is due; strong views come in the second half."""
+
+    streams = {"target": Stream(), "unlabelled": Stream(labelled=False)}
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("level", torch.ones(()))
+        self.register_buffer("due", torch.zeros(40, dtype=torch.bool))
+
+    def refresh(self, loaders, at):
+        if at.step % 3 == 0:
+            self.due.copy_(torch.arange(40) % 2 == (at.step // 3) % 2)
+
+    def draw(self, at):
+        rows = self.due.nonzero().flatten() if self.level < 0.9 else torch.tensor([], dtype=torch.long)
+        views = {"target": Draw(views=("strong",))} if at.fraction >= 0.5 else {}
+        return {"unlabelled": Draw(rows)} | views
+
+    def step(self, batch, at):
+        rows = batch["target"]
+        value = cross_entropy(self.net(rows.inputs["x"]), rows)
+        if "unlabelled" in batch:
+            value = value + 0.1 * self.net(batch["unlabelled"].inputs["x"]).softmax(1).square().mean()
+        yield Loss("net", value)
+
+    def after(self, batch, at, logs):
+        self.level.mul_(0.5).add_(0.5 * logs["loss"])
+
+
 class Forgetful(Buffered):
     """The negative control: the same labels in a plain attribute, which no state dict holds."""
 
@@ -151,8 +183,8 @@ class Forgetful(Buffered):
         yield Loss("net", cross_entropy(self.net(rows.inputs["x"]), target))
 
 
-def training(method, trainer=TRAINER, **feed_options):
-    loaders = {"target": loader(**feed_options)}
+def training(method, trainer=TRAINER, **loader_options):
+    loaders = {name: loader(stream=name, **loader_options) for name in method.streams}
     return Training(method, loaders, trainer, seed32=77, precision="fp32", device=CPU)
 
 
@@ -166,7 +198,7 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize("kind", [OneYield, TwoYields, Buffered])
+@pytest.mark.parametrize("kind", [OneYield, TwoYields, Buffered, Choosing])
 @pytest.mark.parametrize("stop", [1, 5, 6])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_killed_at_any_step_and_resumed_is_bit_equal(kind, stop, optimizer):
@@ -177,6 +209,59 @@ def test_killed_at_any_step_and_resumed_is_bit_equal(kind, stop, optimizer):
     resumed = training(kind(), trainer)
     resumed.load_state(saved)
     assert same(run(resumed, first=stop).state(), whole)
+
+
+def watched(made):
+    """What the method gets in each step: rows of each stream."""
+    seen, step = [], made.method.step
+
+    def look(batch, at):
+        seen.append({name: rows.index.tolist() for name, rows in batch.items()})
+        yield from step(batch, at)
+
+    made.method.step = look
+    return seen
+
+
+def test_a_method_chooses_rows_and_leaves_streams_out():
+    made = training(Choosing())
+    seen = watched(made)
+    run(made)
+    assert {frozenset(rows) for rows in seen} == {frozenset({"target"}), frozenset({"target", "unlabelled"})}
+    for t, rows in enumerate(seen):
+        assert rows["target"] == made.loaders["target"][t].index.tolist()  # nothing is chosen for it but views
+        chosen = rows.get("unlabelled", [])
+        assert all(row % 2 == (t // 3) % 2 for row in chosen)
+        assert len(set(chosen)) == len(chosen) == (8 if chosen else 0)
+
+
+def test_a_method_chooses_views():
+    made = training(Choosing())
+    t, views = 7, made.loaders["target"]
+    assert torch.equal(views.at(t, Draw(views=("none",))).inputs["x"], views.items.x[views[t].index])
+    assert not torch.equal(views.at(t, Draw(views=("strong",))).inputs["x"], views.items.x[views[t].index])
+    assert len(views.at(t, Draw(views=("none", "strong"))).views) == 2
+
+
+def test_few_chosen_rows_fill_a_batch_evenly():
+    rows = loader(batch=8).at(3, Draw(torch.tensor([4, 9, 30]))).index.tolist()
+    assert sorted(rows.count(row) for row in (4, 9, 30)) == [2, 3, 3]
+    assert loader(batch=8).at(4, Draw(torch.tensor([4, 9, 30]))).index.tolist() != rows
+
+
+def test_a_choice_for_a_stream_that_is_not_there_is_told():
+    class Lost(OneYield):
+        def draw(self, at):
+            return {"source": Draw(torch.arange(3))}
+
+    with pytest.raises(TypeError, match="chooses for source, which is no stream of this stage"):
+        training(Lost()).step(0)
+
+
+def test_processes_share_out_chosen_rows():
+    draw = Draw(torch.arange(10, 30))
+    whole, *parts = (loader(share=share).at(2, draw).index for share in ((0, 1), (0, 2), (1, 2)))
+    assert [part.tolist() for part in parts] == [whole[0::2].tolist(), whole[1::2].tolist()]
 
 
 def test_the_resume_test_notices_forgotten_state():
@@ -228,17 +313,17 @@ def test_one_yield_is_the_plain_loop():
 def test_each_yield_moves_its_own_player_only():
     made = training(TwoYields())
     moved = []
-    original = made._update
+    original = made.updates.apply
 
     def watch(loss, t):
         before = {n: p.detach().clone() for n, p in made.method.named_parameters()}
         original(loss, t)
         moved.append({n.split(".")[0] for n, p in made.method.named_parameters() if not torch.equal(p, before[n])})
 
-    made._update = watch
+    made.updates.apply = watch
     made.step(0)
     assert moved == [{"discriminator"}, {"net"}]
-    assert [g["lr"] for p in made.cast.values() for g in p.optimizer.param_groups] == [0.1, 0.05]
+    assert [g["lr"] for p in made.groups.values() for g in p.optimizer.param_groups] == [0.1, 0.05]
 
 
 def test_a_parameter_without_a_player_is_named():
@@ -326,7 +411,7 @@ def test_on_a_gpu_a_non_finite_update_is_skipped_there_and_told_at_the_next_look
     """The fused kernels of the CPU read `found_inf` as those of a GPU do, so the branch runs here."""
     monkeypatch.setenv("TRANSFER_TEST_NAN_AT", "7")
     made = training(OneYield(), Trainer(**{**TRAINER.__dict__, "optimizer": optimizer, "clip": clip}))
-    made.waits_not = True
+    made.updates.runs_ahead = True
     run(made, last=7)
     made.check(7)
     before = {n: v.clone() for n, v in made.state().items()}
@@ -344,7 +429,7 @@ def test_players_of_equal_scale_share_a_group_and_things_without_parameters_are_
 
     made = training(Layered())
     made.step(0)
-    groups = made.cast["net"].optimizer.param_groups
+    groups = made.groups["net"].optimizer.param_groups
     assert [(len(group["params"]), group["lr"]) for group in groups] == [(2, 0.05), (1, 0.1), (1, 0.025)]
 
 

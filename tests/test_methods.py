@@ -9,7 +9,6 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from torch import nn
 
 from transfer_cli.contracts import Batch, MethodInputs, Progress
-from transfer_cli.data.tasks import Classification
 from transfer_cli.engine.param_groups import param_groups, set_modes
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.errors import ConfigError
@@ -21,6 +20,8 @@ from transfer_cli.methods.discrepancy import Discrepancy
 from transfer_cli.methods.linear_probe import LinearProbe, best_l2
 from transfer_cli.methods.supervised import Supervised
 from transfer_cli.models.net import build
+from transfer_cli.task_contracts import TaskContext
+from transfer_cli.tasks.classify import Classify
 
 CLASSES = ("a", "b", "c")
 INPUT = {"channels": 1, "size": 16, "crop": 16, "mean": [0.5], "std": [0.5]}
@@ -35,7 +36,7 @@ def net(seed=0):
 
 
 def given(made=None):
-    task = Classification(CLASSES)
+    task = Classify(TaskContext(CLASSES))
     return MethodInputs(made or net(), {"target": task, "source": task}, rows={"target": 30, "source": 30})
 
 

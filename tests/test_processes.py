@@ -194,7 +194,7 @@ def test_one_command_starts_its_processes_and_answers_like_one(tmp_path: Path) -
     code, out, err = Launched(tmp_path / "runs", "--json").ended()
     assert code == 0, err
     answer = json.loads(out)
-    assert answer["schema"] == "results/1"
+    assert answer["schema"] == "results/2"
     assert "torch" not in err.replace("torchvision", "")
 
 

@@ -1,14 +1,13 @@
 """Queries: the words of `run` find the runs they made; ranges, lists, metrics; what finds nothing says why."""
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from madeup import run
+from madeup import run, typed
 
+from transfer_cli.analysis.query import fact, fits, select
+from transfer_cli.analysis.results import Run
 from transfer_cli.errors import ConfigError
-from transfer_cli.rundir.query import fact, fits, select
 
 RUNS = [
     run("scratch", 0, 0.7, data__shots=5),
@@ -21,8 +20,11 @@ RUNS[3]["note"] = "other machine"
 RUNS[1]["choices"]["data"] = "./my/pictures"
 
 
+TYPED = typed(RUNS)
+
+
 def found(*words: str, without: tuple[str, ...] = ()) -> list[int]:
-    return [RUNS.index(dict(one)) for one in select(RUNS, words, without)]
+    return [TYPED.index(one) for one in select(TYPED, words, without)]
 
 
 @pytest.mark.parametrize(
@@ -60,13 +62,13 @@ def test_not_leaves_out_whatever_fits_any() -> None:
 
 @given(st.integers(-5, 9), st.integers(-5, 9))
 def test_a_range_is_what_lies_between(low: int, high: int) -> None:
-    for one in RUNS:
-        assert fits(one, "seed", f"{low}..{high}") == (low <= one["config"]["seed"] <= high)
+    for one in TYPED:
+        assert fits(one, "seed", f"{low}..{high}") == (low <= one.seed <= high)
 
 
 def test_a_query_that_finds_nothing_says_what_each_word_finds_alone() -> None:
     with pytest.raises(ConfigError) as caught:
-        select(RUNS, ["strategy=scratch", "accuracy=0.9.."], ["seed=9"])
+        select(TYPED, ["strategy=scratch", "accuracy=0.9.."], ["seed=9"])
     assert caught.value.faults[0].line() == (
         "strategy=scratch accuracy=0.9.. --not seed=9: no run fits all of this; of 5 runs each alone finds: "
         "strategy=scratch 2, accuracy=0.9.. 2, seed=9 0"
@@ -84,17 +86,17 @@ def test_a_query_that_finds_nothing_says_what_each_word_finds_alone() -> None:
 )
 def test_a_misspelt_word_is_no_query_that_finds_nothing(word: str, line: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        select(RUNS, [word])
+        select(TYPED, [word])
     assert caught.value.faults[0].line() == line
 
 
 @pytest.mark.parametrize("value", ["..", "...", "1..2..3", "a..b", "[0-9", "{0..4}", "../data", "0x1", "1e999.."])
 def test_odd_values_find_nothing_and_break_nothing(value: str) -> None:
-    assert not any(fits(one, "seed", value) for one in RUNS)
-    assert not any(fits(one, "strategy", value) for one in RUNS)
+    assert not any(fits(one, "seed", value) for one in TYPED)
+    assert not any(fits(one, "strategy", value) for one in TYPED)
 
 
-@pytest.mark.parametrize("broken", [{}, {"choices": None, "metrics": None, "headline": None, "config": None}])
-def test_a_run_that_left_nothing_fits_nothing(broken: dict[str, Any]) -> None:
+def test_a_run_that_left_nothing_fits_nothing() -> None:
+    broken = Run("k12345", "unreadable", document={"metrics": {}})
     assert fact(broken, "accuracy") is None
     assert not fits(broken, "strategy", "scratch")

@@ -14,6 +14,7 @@ from scipy.stats import weightedtau
 from transfer_cli.analysis.rank_agreement import weighted_tau
 from transfer_cli.analysis.ranking import Reached
 from transfer_cli.engine import ranking
+from transfer_cli.legacy_measures import MEASURES
 from transfer_cli.report import rank_table as shown
 
 Transfer = Callable[..., Any]
@@ -189,9 +190,11 @@ def test_tau_is_scipys() -> None:
 
 def test_a_metric_where_less_is_better_turns_the_order() -> None:
     scores = {"a": 3.0, "b": 2.0, "c": 1.0}
-    assert Reached("full", "test/nll", {"a": 0.1, "b": 0.2, "c": 0.3}).tau(scores) == pytest.approx(1)
-    assert Reached("full", "test/accuracy", {"a": 0.1, "b": 0.2, "c": 0.3}).tau(scores) == pytest.approx(-1)
-    assert math.isnan(Reached("full", "test/accuracy", {"a": 0.1, "b": 0.2}).tau(scores))
+    assert Reached("full", "nll", MEASURES["nll"], {"a": 0.1, "b": 0.2, "c": 0.3}).tau(scores) == pytest.approx(1)
+    assert Reached("full", "accuracy", MEASURES["accuracy"], {"a": 0.1, "b": 0.2, "c": 0.3}).tau(
+        scores
+    ) == pytest.approx(-1)
+    assert math.isnan(Reached("full", "accuracy", MEASURES["accuracy"], {"a": 0.1, "b": 0.2}).tau(scores))
 
 
 def test_the_error_is_about_what_new_rows_would_show() -> None:

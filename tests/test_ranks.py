@@ -26,16 +26,17 @@ from test_loop import TwoYields
 from victims import KILL, manifests, run
 
 from transfer_cli.contracts import MethodInputs
-from transfer_cli.data.tasks import Classification
 from transfer_cli.engine import shard
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.errors import ConfigError
 from transfer_cli.methods.lora import Lora
 from transfer_cli.methods.supervised import Supervised
 from transfer_cli.models.tensors import unpack
+from transfer_cli.task_contracts import TaskContext
+from transfer_cli.tasks.classify import Classify
 
 WORDS = ("data=digits", "model=mlp", "trainer=tiny", "runtime.threads=1", "runtime.device=cpu")
-TASKS = {"target": Classification(["0", "1", "2"])}
+TASKS = {"target": Classify(TaskContext(("0", "1", "2")))}
 State = dict[str, torch.Tensor]
 
 

@@ -144,7 +144,6 @@ def test_what_cannot_be_made_says_so_in_a_line() -> None:
     made = page.page(material(runs))
     assert made.absent == {
         "rules": "the runs kept one snapshot each, final",
-        "classes": "no scores of single classes were kept",
         "curves": "no stage of these runs logged steps",
         "confusion": "the evaluate stages of these runs are gone, or have no classes",
         "mistakes": "no mistakes by name were kept",
@@ -207,7 +206,7 @@ def test_matrices_are_summed_over_seeds(monkeypatch: Any) -> None:
         runs[0]["id"]: {"confusion": [[8, 2], [0, 9]], "confused": [{**ants, "count": 2, "rows": ["1", "2"]}]},
         runs[1]["id"]: {"confusion": [[9, 1], [5, 4]], "confused": [bees, {**ants, "count": 1, "rows": ["2"]}]},
     }
-    monkeypatch.setattr(mistakes, "evaluated", lambda run, rule: kept[run["id"]])
+    monkeypatch.setattr(mistakes, "evaluated", lambda run, rule: kept[run.id])
     it = material(runs)
     text = Seen(mistakes.matrices(it)).text
     assert "ant173" in text

@@ -48,7 +48,7 @@ def test_a_new_run_explains_itself(runs: Path) -> None:
     assert (run.path / "config.yaml").read_text() == "seed: 0\n"
     assert (run.path / "overrides.txt").read_text() == "transfer run strategy=dann data=usps\n"
     results = json.loads((run.path / "results.json").read_text())
-    assert (results["schema"], results["id"], results["status"]) == ("results/1", run.id, "running")
+    assert (results["schema"], results["id"], results["status"]) == ("results/2", run.id, "running")
     assert (results["code"], results["ended"], results["stages"]) == (None, None, [])
     env = json.loads((run.path / "env.json").read_text())
     assert env["command"] == ["transfer", "run", "data=usps"]
@@ -343,7 +343,7 @@ def test_garbage_among_the_runs_does_not_hide_them(runs: Path) -> None:
     (runs / "dann-usps" / "notes").mkdir()
     (runs / ".order").open("ab").write(b"\xff\n\nhalf")
     found = {entry["id"]: entry["status"] for entry in listing(runs)}
-    assert found == {run.id: "done", "kaaaaa": "died", "kbbbbb": "died"}
+    assert found == {run.id: "done", "kaaaaa": "died", "kbbbbb": "unreadable"}
 
 
 # sweeps
@@ -393,7 +393,9 @@ def test_a_sweep_file_cannot_lead_out_of_the_runs(runs: Path, tmp_path: Path) ->
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "results.json").write_text("{}")
-    sweep = SweepDir.open(runs, "s1", words=[], rows=[{"path": "../outside"}, {"path": str(outside)}])
+    sweep = SweepDir.open(
+        runs, "s1", words=[], rows=[{"path": path, "words": []} for path in ("../outside", str(outside))]
+    )
     with pytest.raises(ConfigError, match="this sweep has no runs yet"):
         find(runs, sweep.id)
 

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from madeup import place, run
+from madeup import compare, place, run
 from scipy import stats
 
+from transfer_cli.analysis.results import Run
 from transfer_cli.analysis.stored_scores import by_row, unpacked
 from transfer_cli.metrics.classification import classification
 from transfer_cli.models.tensors import pack
-from transfer_cli.report.compare_table import compare
 from transfer_cli.report.tables import Look, lines
 from transfer_cli.rundir.rundir import listing
 from transfer_cli.store.store import Store
@@ -46,20 +46,20 @@ def evaluated(runs: Path, strategy: str, key: str, right: float, seed: int = 0) 
 def test_rows_have_the_mean_that_was_reported(tmp_path: Path) -> None:
     evaluated(tmp_path, "scratch", KEYS[0], 1.0)
     (one,) = listing(tmp_path)
-    for metric in ("test/accuracy", "test/nll"):
-        rows = by_row(one, metric, "final")
+    for metric in ("accuracy", "nll"):
+        rows = by_row(Run.of(one), metric, "final")
         assert rows is not None
-        assert np.mean(rows) == pytest.approx(one["metrics"]["final"][metric], abs=1e-6)
-    assert by_row(one, "test/f1", "final") is None
+        assert np.mean(rows) == pytest.approx(one["metrics"]["final"][f"test/{metric}"], abs=1e-6)
+    assert by_row(Run.of(one), "f1", "final") is None
 
 
 def test_rows_that_contradict_the_result_are_none(tmp_path: Path) -> None:
     evaluated(tmp_path, "scratch", KEYS[0], 1.0)
     (one,) = listing(tmp_path)
     one["metrics"]["final"]["test/accuracy"] += 0.01
-    assert by_row(one, "test/accuracy", "final") is None
-    assert by_row({**one, "path": str(tmp_path / "x" / "y")}, "test/accuracy", "final") is None
-    assert by_row({k: v for k, v in one.items() if k != "path"}, "test/accuracy", "final") is None
+    assert by_row(Run.of(one), "accuracy", "final") is None
+    assert by_row(Run.of({**one, "path": str(tmp_path / "x" / "y")}), "accuracy", "final") is None
+    assert by_row(Run.of({k: v for k, v in one.items() if k != "path"}), "accuracy", "final") is None
 
 
 def test_bytes_that_are_no_tensors_are_refused() -> None:
@@ -76,7 +76,7 @@ def test_one_seed_each_is_compared_on_the_pictures_and_concludes_nothing(tmp_pat
     base, tuned = (one for one in listing(tmp_path)[::-1])
     table = compare([base, tuned])
     (row, _) = table.rows
-    right, wrong = (np.array(by_row(one, "test/accuracy", "final")) for one in (tuned, base))
+    right, wrong = (np.array(by_row(Run.of(one), "accuracy", "final")) for one in (tuned, base))
     wins, losses = int((right > wrong).sum()), int((right < wrong).sum())
     assert row["p"] == pytest.approx(stats.binomtest(wins, wins + losses).pvalue)
     assert (row["test"], row["verdict"]) == ("paired over rows", "NO CONCLUSION")

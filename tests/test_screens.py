@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from transfer_cli.analysis.results import Run
 from transfer_cli.report import run_screen
 from transfer_cli.report.model_card import model_card
 from transfer_cli.report.screen import Screen
@@ -30,7 +31,8 @@ RESULTS: dict[str, Any] = {
         "source_val": {"test/accuracy": 0.916, "test/accuracy_ci95": 0.0122, "test/nll": 0.31, "step": 1640},
         "final": {"test/accuracy": 0.909, "test/accuracy_ci95": 0.0126, "test/nll": 0.33, "step": 2000},
     },
-    "headline": {"name": "test/accuracy", "rule": "final", "ci95": 0.0126, "n": 2007, "over": "test pictures"},
+    "headline": {"name": "test/accuracy", "rule": "final", "value": 0.909, "ci95": 0.0126, "n": 2007,
+                 "over": "test pictures"},
     "cost": {
         "seconds": 382.0,
         "seconds_cached": 221.0,
@@ -47,7 +49,7 @@ RESULTS: dict[str, Any] = {
 
 def shown(results: dict[str, Any], **changed: Any) -> str:
     screen = Screen(io.StringIO(), io.StringIO(), **changed)
-    run_screen.results(results, screen, Path("runs/coral-usps/x-k7q2md"))
+    run_screen.results(Run.of(results), screen, Path("runs/coral-usps/x-k7q2md"))
     return str(screen.out.getvalue())  # type: ignore[attr-defined]
 
 
@@ -123,18 +125,18 @@ def test_json_is_results_json_and_quiet_is_the_path() -> None:
 )  # fmt: skip
 def test_the_next_command_can_be_run(words: list[str], strategy: str, labels: int, command: str) -> None:
     results = RESULTS | {"words": words, "choices": RESULTS["choices"] | {"strategy": strategy}}
-    assert run_screen.next_command(results | {"cost": {"labels": labels}}) == command
+    assert run_screen.next_command(Run.of(results | {"cost": {"labels": labels}})) == command
 
 
 def test_the_first_line_says_what_was_taken() -> None:
-    assert run_screen.header(RESULTS) == "coral  mnist → usps   lenet, weights none   seed 3   run k7q2md"
+    assert run_screen.header(Run.of(RESULTS)) == "coral  mnist → usps   lenet, weights none   seed 3   run k7q2md"
     base = RESULTS | {"choices": RESULTS["choices"] | {"source": "base"}}
-    assert run_screen.header(base).startswith("coral  usps (source: its other classes)   lenet")
+    assert run_screen.header(Run.of(base)).startswith("coral  usps (source: its other classes)   lenet")
 
 
 def test_how_a_run_of_a_sweep_ended() -> None:
-    assert run_screen.scored(RESULTS) == "done  accuracy 90.9 ±1.3 %  6m 22s"
-    assert run_screen.scored(RESULTS | {"headline": None}) == "done  no evaluation"
+    assert run_screen.scored(Run.of(RESULTS)) == "done  accuracy 90.9 ±1.3 %  6m 22s"
+    assert run_screen.scored(Run.of(RESULTS | {"headline": None})) == "done  no evaluation"
 
 
 def test_the_plan_says_what_is_cached_and_what_it_will_take() -> None:
@@ -158,7 +160,7 @@ def test_the_plan_says_what_is_cached_and_what_it_will_take() -> None:
 
 
 def test_the_card_holds_facts_and_says_what_is_not_recorded() -> None:
-    card = model_card(RESULTS)
+    card = model_card(Run.of(RESULTS))
     assert "# coral, mnist → usps" in card
     assert (
         "**accuracy %: 90.9 ±1.3** on usps, rule final, ± 95 % over 2,007 test pictures. One seed: other seeds differ."
@@ -176,12 +178,12 @@ def test_hostile_class_names_stay_text_in_the_card() -> None:
     results = deepcopy(RESULTS)
     name = "<img src=x onerror=alert(1)>|\x1b[2J`a`"
     results["metrics"]["final"] |= {f"test/{kind}/{name}": 0.5 for kind in ("precision", "recall", "f1")}
-    card = model_card(results)
+    card = model_card(Run.of(results))
     assert "| &lt;img src=x onerror=alert(1)&gt;\\|\\\\x1b\\[2J\\`a\\` | 50.0 | 50.0 | 50.0 |" in card
     assert "<img" not in card
 
 
 def test_a_run_without_evaluation_has_a_card() -> None:
-    card = model_card(RESULTS | {"metrics": {}, "headline": None, "cost": {}, "versions": {}})
+    card = model_card(Run.of(RESULTS | {"metrics": {}, "headline": None, "cost": {}, "versions": {}}))
     assert "No result: this run was not evaluated." in card
     assert "- parameters: not recorded" in card

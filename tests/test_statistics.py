@@ -5,9 +5,11 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from madeup import run
 from scipy import stats
 
-from transfer_cli.analysis.statistics import Interval, inside, mean, measured, sd, t_interval, t_quantile, wilson
+from transfer_cli.analysis.results import Run
+from transfer_cli.analysis.statistics import Interval, inside, mean, sd, t_interval, t_quantile, wilson
 
 
 @pytest.mark.parametrize("df", [1, 2, 3, 4, 5, 9, 29, 119, 599, 9_999, 1_000_000])
@@ -64,9 +66,15 @@ def test_wilson_refuses_what_is_no_share(share: float, n: int) -> None:
 
 
 def test_an_interval_over_test_rows_is_wilsons_and_over_draws_the_value_and_half() -> None:
-    assert measured(0.99, 0.03, {"name": "test/accuracy", "n": 50, "over": "test pictures"}) == wilson(0.99, 50)
-    assert measured(0.5, 0.25, {"n": 50, "over": "draws"}) == Interval(0.5, 0.25, 0.75)
-    assert math.isnan(measured(0.5, None, {}).half)
+    def measured(value: float, half: float | None, over: str) -> Interval:
+        head = {"name": "test/accuracy", "rule": "final", "value": value, "ci95": half, "n": 50, "over": over}
+        found = Run.of(run(headline=head)).headline
+        assert found is not None
+        return Interval(found.metric.value, found.metric.lo, found.metric.hi)
+
+    assert measured(0.99, 0.03, "test pictures") == wilson(0.99, 50)
+    assert measured(0.5, 0.25, "draws") == Interval(0.5, 0.25, 0.75)
+    assert math.isnan(Run.of(run()).scores()["nll"].half)
 
 
 def test_inside_keeps_the_ends_in_range_and_no_end_no_end() -> None:

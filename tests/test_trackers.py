@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from transfer_cli import extras
+from transfer_cli.analysis.results import Run
 from transfer_cli.cli.main import main
 from transfer_cli.report import trackers
 
@@ -21,7 +22,12 @@ RESULTS: dict[str, Any] = {
     "id": "k7q2md",
     "name": "fine_tune-digits",
     "config": {"seed": 3, "trainer": {"lr": 0.1}, "data": {"classes": ["a", "é"]}, "expect": {}},
-    "headline": {"rule": "final"},
+    "status": "done",
+    "words": [],
+    "choices": {},
+    "stages": [],
+    "cost": {},
+    "headline": {"name": "test/accuracy", "rule": "final", "value": 0.875},
     "metrics": {"final": {"test/accuracy": 0.875}, "oracle": {"test/accuracy": 0.9}},
 }
 
@@ -38,7 +44,7 @@ def test_tensorboard_reads_back_every_point(folder: Path, tmp_path: Path) -> Non
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    trackers.track("tensorboard", folder, tmp_path, RESULTS)
+    trackers.track("tensorboard", folder, tmp_path, Run.of(RESULTS))
     found = EventAccumulator(str(folder / "tensorboard"))
     found.Reload()
     assert [(e.step, e.value) for e in found.Scalars("fine_tune/loss")] == [(0, 1.5), (10, 0.5)]
@@ -53,7 +59,7 @@ def test_mlflow_reads_back_settings_and_points(folder: Path, tmp_path: Path, mon
     from mlflow import MlflowClient
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    trackers.track("mlflow", folder, tmp_path, RESULTS)
+    trackers.track("mlflow", folder, tmp_path, Run.of(RESULTS))
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("transfer")
     run = client.search_runs([experiment.experiment_id])[0]
@@ -69,7 +75,7 @@ def test_mlflow_reads_back_settings_and_points(folder: Path, tmp_path: Path, mon
 def test_wandb_writes_offline(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb")
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    trackers.track("wandb", folder, tmp_path, RESULTS)
+    trackers.track("wandb", folder, tmp_path, Run.of(RESULTS))
     written = list((folder / "wandb").glob("offline-run-*/*.wandb"))
     assert len(written) == 1
     content = written[0].read_bytes()

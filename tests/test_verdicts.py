@@ -6,15 +6,14 @@ import random
 from typing import Any
 
 import pytest
-from madeup import run, seeds
+from madeup import compare, grouped, run, seeds, study
 from scipy import stats
 
-from transfer_cli.analysis import run_labels
-from transfer_cli.analysis.comparison import Ask, study
-from transfer_cli.analysis.groups import Group, grouped
+from transfer_cli.analysis.comparison import Ask
+from transfer_cli.analysis.groups import Group
 from transfer_cli.analysis.verdicts import judge
 from transfer_cli.errors import ConfigError
-from transfer_cli.report.compare_table import compare
+from transfer_cli.legacy_measures import MEASURES
 from transfer_cli.report.renderers import render
 from transfer_cli.report.tables import Look
 
@@ -112,10 +111,10 @@ def test_of_a_thousand_null_tables_at_most_six_percent_raise_a_false_alarm(test_
                 if test_rows:
                     hits = share * test_rows + rng.gauss(0, math.sqrt(0.16 * test_rows))
                     share = round(hits) / test_rows
-                scores = one["metrics"]["final"]
+                scores = one.document["metrics"]["final"]
                 scores |= {"test/accuracy": share}
                 scores |= {name: rng.gauss(0.5, 0.1) for name in scores if name.startswith("test/recall/")}
-        found = judge(groups, ["strategy", "trainer.steps"], "test/accuracy")
+        found = judge(groups, ["strategy", "trainer.steps"], "accuracy", MEASURES["accuracy"])
         assert [verdict.test is not None for verdict in found] == [False, True, True, True, True, True]
         alarms += any(verdict.word not in ("unclear", "baseline") for verdict in found)
         class_alarms += any(verdict.classes for verdict in found)
@@ -296,4 +295,4 @@ def test_a_note_of_the_user_stands_below() -> None:
 
 def test_a_study_of_nothing_done() -> None:
     found = study([run(status="failed", headline=None)])
-    assert (found.done, run_labels.metric(found.metric)) == ([], "accuracy")
+    assert (found.done, found.measure.label) == ([], "accuracy")

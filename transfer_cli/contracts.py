@@ -38,7 +38,8 @@ class Stream:
     "none", "weak", "strong" are fixed; the first fills `batch.inputs`. `side` is whose rows: "source" or "target", by
     the stream's name unless said. `optional`: there only where there is something for it, else neither task nor batch
     has the stream: rows of a source if there is one; labelled rows of the target beside unlabelled ones if the run says
-    how many (`shots`, `fraction`). Plan reads this from the syntax tree: write it as literals."""
+    how many (`shots`, `fraction`). `sampler`: the file of samplers/ that chooses the rows of a batch; empty: every row
+    once an epoch. Plan reads this from the syntax tree: write it as literals."""
 
     labelled: bool = True
     views: tuple[str, ...] = ("train",)
@@ -46,6 +47,15 @@ class Stream:
     side: str = ""
     optional: bool = False
     sampler: str = ""
+
+
+class Draw(NamedTuple):
+    """What a method chooses for one stream of one step (`Method.draw`). `rows` [M]: rows of the stream from which the
+    batch is drawn; none at all leaves the stream out of the step. `views`: augmentation policies in place of those of
+    the stream. None: as usual."""
+
+    rows: Tensor | None = None
+    views: tuple[str, ...] | None = None
 
 
 class Loss(NamedTuple):
@@ -80,7 +90,8 @@ class Batch:
     T]}, {"vectors": [B, D]}. `labels` [B]: classes; `targets`: what a task other than classification learns, a tensor
     or several by name, first axis B; both None where the stream has no labels. `index` [B]: rows of the view. `views`:
     one dict of inputs an augmentation policy, `inputs` is the first. `domains` [B]: the domain of each row, None where
-    the data have none."""
+    the data have none. `shape`: the leading axes that a sampler gives the rows, such as (episodes, ways, shots); their
+    product is B. Empty without a sampler."""
 
     inputs: Inputs
     labels: Tensor | None
@@ -88,6 +99,7 @@ class Batch:
     views: tuple[Inputs, ...] = ()
     domains: Tensor | None = None
     targets: Targets | None = None
+    shape: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.index)
@@ -152,11 +164,34 @@ class Loader(Protocol):
 
     def __getitem__(self, t: int) -> Batch: ...
 
+    def at(self, t: int, draw: Draw) -> Batch:
+        """Batch t with the rows and views that a method chooses."""
+
     def whole(self, batch: int | None = None) -> Iterator[Batch]:
         """Every row once, without augmentation; `index` says which row stands where."""
 
+    def groups(self) -> Tensor | None:
+        """The group of each row [N], where the stream's sampler has groups."""
+
     def features(self, net: Any) -> tuple[Tensor, Tensor]:
         """Features [N, D] (fp32) and labels [N] of every row, in order; computed once for a given net and kept."""
+
+
+class Sampler(Protocol):
+    """Chooses which rows make batch t. Numpy only; a pure function of t. The class has the name of its file of samplers/
+    in CamelCase and is made as Name(labels, batch, *, settings): `labels` int64 [N] are those of the stream's rows,
+    `batch` is the batch size that was asked for.
+
+    `shape`: leading axes of a batch, such as (episodes, way, shots + queries); its product is the number of rows. Units
+    along the first axis are what processes and micro-batches share out: rows of one unit stay together. `groups` [N]:
+    the task or client of each row, where there are such; the method gets them as `given.groups[stream]`."""
+
+    shape: tuple[int, ...]
+    groups: np.ndarray | None
+
+    def index(self, t: int, rng: Callable[[str, int], np.random.Generator]) -> np.ndarray:
+        """Rows [prod(shape)] of batch t. `rng(purpose, number)` is a fresh generator, the same for the same words, run
+        seed, role and stream: draws that must not change from batch to batch (an epoch's order) take an own number."""
 
 
 class Net(Protocol):
@@ -178,12 +213,15 @@ class Net(Protocol):
 @dataclass
 class MethodInputs:
     """What the engine hands a method: the net, a task a stream, rows a stream, names of its domains a stream (none
-    where the data have no such axis)."""
+    where the data have no such axis). `parts`: for each setting in `Method.parents` the net that it names, as `Frozen`,
+    which takes the same inputs as `net`. `groups` [N]: the group of each row, for streams whose sampler has groups."""
 
     net: Any
     tasks: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     domains: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    parts: dict[str, Any] = field(default_factory=dict)
+    groups: dict[str, Tensor] = field(default_factory=dict)
 
 
 ParamGroup = Sequence[nn.Module | nn.Parameter | tuple[nn.Module | nn.Parameter, float]]
@@ -199,13 +237,14 @@ class Method(nn.Module):
 
     streams: ClassVar[dict[str, Stream]] = {}
     steps: ClassVar[bool] = True  # False: `finish` is all the work, and it draws nothing
-    needs: ClassVar[tuple[str, ...]] = ("loss",)  # what the task must offer; "classes|numbers": one of the two
+    needs: ClassVar[tuple[str, ...]] = ("loss",)  # what the task must offer
     extra: ClassVar[str] = ""  # the optional library it needs, named as the extra of pyproject.toml is
     # how the classes of a labelled source and an unlabelled target may differ. partial: the source may have more;
     # open: the target may, and to both streams' tasks those are one last class, "unknown"
     classes: ClassVar[str] = "same"
-    parents: ClassVar[tuple[str, ...]] = ()  # settings that name a RUN or a file of weights: another net
+    parents: ClassVar[tuple[str, ...]] = ()  # settings that name a RUN or a file of weights: `given.parts[setting]`
     taught: ClassVar[bool] = False  # True: it adapts a net that an earlier stage taught the classes
+    heads: ClassVar[bool] = True  # False: it teaches no head of a task, so no rule that reads labels can judge it
     coupled: ClassVar[bool] = False  # True: the loss is no mean over rows, so micro-batches would change it
 
     def param_groups(self) -> dict[str, ParamGroup]:
@@ -223,6 +262,11 @@ class Method(nn.Module):
     # optional hooks, in the order of a step
     def refresh(self, loaders: dict[str, Loader], at: Progress) -> None:
         """Before a step: whole-data passes, freezing by `at.fraction`."""
+
+    def draw(self, at: Progress) -> dict[str, Draw]:
+        """After `refresh`: what this step chooses for some of the streams. Reads buffers only, so that a resumed run
+        chooses alike."""
+        return {}
 
     def after(self, batch: dict[str, Batch], at: Progress, logs: dict[str, Tensor]) -> None:
         """Once a step, after the last optimiser step: moving averages."""

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+UNSPOKEN = ("", "nats", "bits", "count")  # units that headings leave out
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
@@ -18,11 +20,32 @@ class Measure:
     label: str = ""
     primary: bool = False
     watched: bool = False
+    shown: bool = True
     perfect: float | None = None
 
     @property
     def is_share(self) -> bool:
         return self.unit == "share"
+
+    @property
+    def scale(self) -> int:
+        """What a value is multiplied with to be read: shares are shown in %."""
+        return 100 if self.is_share else 1
+
+    @property
+    def sign(self) -> int:
+        """1 or -1: sorting by sign * value puts the best first."""
+        return 1 if self.lower_is_better else -1
+
+    @property
+    def suffix(self) -> str:
+        """The unit behind a number: ` %`, ` dB`; none where the label or the number says it."""
+        return " %" if self.is_share else "" if self.unit in UNSPOKEN else f" {self.unit}"
+
+    @property
+    def heading(self) -> str:
+        """The label with its unit: `accuracy %`."""
+        return self.label + self.suffix
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

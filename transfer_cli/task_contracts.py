@@ -34,7 +34,8 @@ class Task:
     syntax tree. Keyword-only arguments of `__init__` are the keys of its YAML.
 
     `head`: the name of its head in a net. `offers`: what methods and predictors may ask of it: "classes" (one integer a
-    row), "labels" (several), "numbers" (a vector a row), "loss", "sample". `reads`: kinds of row. `wants`: what the
+    row), "labels" (several), "numbers" (a vector a row), "row" (any of these, by one
+    linear layer), "loss", "sample". `reads`: kinds of row. `wants`: what the
     head is given, features of the "row" or "states" of its parts. `labels`: "human" are counted as labels used, "free"
     are made from the row itself. `verbs`: what a finished net can be asked. `coupled`: its loss is no mean over rows.
     `parents`: settings that name runs or files which shape training. `code`: files of the package, beside its own, that

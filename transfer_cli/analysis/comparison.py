@@ -4,19 +4,22 @@ groups.py finds the groups, verdicts.py judges them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, isnan
 from typing import Literal
 
 from transfer_cli.analysis import run_labels, stored_scores
-from transfer_cli.analysis.groups import Group, Run, grouped, metric_of, metrics_of, same_test
-from transfer_cli.analysis.statistics import Interval, bootstrap, mean, measured, t_interval
+from transfer_cli.analysis.groups import Group, grouped, metric_of, same_judge, same_test
+from transfer_cli.analysis.metric import legacy_measure
+from transfer_cli.analysis.results import Run
+from transfer_cli.analysis.statistics import Interval, bootstrap, mean, t_interval
 from transfer_cli.analysis.verdicts import Verdict, judge
 from transfer_cli.errors import ConfigError, Fault, nearest
+from transfer_cli.measures import Measure
 
 
 @dataclass(frozen=True)
 class Ask:
-    """What is wanted. `metric` by its short name; `by`: words that make the groups; `baseline`: a query for it."""
+    """What is wanted. `metric` by its bare name; `by`: words that make the groups; `baseline`: a query for it."""
 
     metric: str = ""
     rule: str = ""
@@ -27,16 +30,19 @@ class Ask:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Groups, best first, each with its verdict. `single`: no group has two results. `ruled_out`: done runs without the
-    rule asked for."""
+    """Groups, best first, each with its verdict. `metric` by its bare name, `measure` says what it is. `single`: no
+    group has two results. `ruled_out`: done runs without the metric or the rule asked for. `unreadable`: runs whose
+    results cannot be read."""
 
     groups: list[Group]
     verdicts: list[Verdict]
     words: list[str]
     metric: str
+    measure: Measure
     single: bool
     ask: Ask
     ruled_out: list[Run]
+    unreadable: list[Run]
 
     @property
     def done(self) -> list[Group]:
@@ -47,6 +53,15 @@ class Comparison:
         """The rules by which the results were selected."""
         return sorted({group.rule for group in self.done})
 
+    @property
+    def watched(self) -> list[str]:
+        """Names of the metrics that its runs were validated by."""
+        return list(dict.fromkeys(name for group in self.done for name in group.counted[0].watched))
+
+    def measure_of(self, name: str) -> Measure:
+        """The measure of another metric of its runs."""
+        return self.done[0].counted[0].measure(name) if self.done else legacy_measure(name)
+
     def spread(self, values: Sequence[float]) -> Interval:
         """Mean and interval over seeds."""
         return bootstrap(values) if self.ask.interval == "bootstrap" else t_interval(values)
@@ -56,32 +71,34 @@ class Comparison:
         values = group.values(self.metric)
         if not values:
             return None
-        run = group.counted[0]
-        half = metrics_of(run, self.ask.rule).get(self.metric + run_labels.CI) if self.single else None
-        if half is not None:
-            return measured(values[0], half, {**run["headline"], "name": self.metric})
-        return self.spread(values)
+        one = group.counted[0].metric(self.metric, self.ask.rule) if self.single else None
+        return self.spread(values) if one is None or isnan(one.lo) else Interval(one.value, one.lo, one.hi)
 
 
 def study(runs: Sequence[Run], ask: Ask | None = None) -> Comparison:
     """Groups and verdicts of `runs`, best group first. Raises ConfigError if they were tested on different rows or
     measured by different headlines, if none has the metric asked for, or if no baseline fits."""
     ask = ask or Ask()
-    done = [run for run in runs if run["status"] == "done"]
+    unreadable, runs = [run for run in runs if not run.is_readable], [run for run in runs if run.is_readable]
+    done = [run for run in runs if run.is_done]
     same_test(done)
     metric = metric_of(done, ask.metric, ask.rule)
     _known(ask.by, done)
-    without = {run["id"] for run in done if metric not in metrics_of(run, ask.rule)}
-    groups = grouped([run for run in runs if run["id"] not in without], ask.rule, ask.by)
+    without = {run.id for run in done if run.value(metric, ask.rule) is None}
+    counted = [run for run in done if run.id not in without]
+    same_judge(counted, metric)
+    measure = counted[0].measure(metric) if counted else legacy_measure(metric or "accuracy")
+    groups = grouped([run for run in runs if run.id not in without], ask.rule, ask.by)
     words = list(ask.by) or run_labels.differing([group.run for group in groups]) or ["strategy"]
     if ask.rule and "rule" in words:
         words.remove("rule")
-    verdicts = judge(groups, words, metric, ask.baseline, stored_scores.by_row)
-    sign = run_labels.sign(metric)
+    verdicts = judge(groups, words, metric, measure, ask.baseline, stored_scores.by_row)
+    sign = measure.sign
     order = sorted(range(len(groups)), key=lambda at: sign * mean(groups[at].values(metric) or [inf * sign]))
     single = all(len(group.counted) < 2 for group in groups)
-    left = [run for run in done if run["id"] in without]
-    return Comparison([groups[i] for i in order], [verdicts[i] for i in order], words, metric, single, ask, left)
+    left = [run for run in done if run.id in without]
+    ordered, judged = [groups[i] for i in order], [verdicts[i] for i in order]
+    return Comparison(ordered, judged, words, metric, measure, single, ask, left, unreadable)
 
 
 def _known(by: Sequence[str], runs: Sequence[Run]) -> None:
@@ -96,7 +113,7 @@ def _known(by: Sequence[str], runs: Sequence[Run]) -> None:
 
 def pareto(found: Comparison) -> list[bool]:
     """Of each group whether nothing else is better and cheaper: none is as good for less, or better for the same."""
-    sign, marks, best = run_labels.sign(found.metric), [False] * len(found.groups), inf
+    sign, marks, best = found.measure.sign, [False] * len(found.groups), inf
     points = [(mean(g.cost("seconds")), sign * mean(g.values(found.metric)), at) for at, g in enumerate(found.groups)]
     cheaper: float | None = None
     for cost, value, at in sorted(point for point in points if point[0] == point[0] and point[1] == point[1]):

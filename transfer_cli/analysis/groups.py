@@ -2,15 +2,15 @@
 
 Every result counts once: the same evaluation found under two runs, or under two seeds that change nothing, is one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from transfer_cli.analysis import run_labels
+from transfer_cli.analysis.results import Run
 from transfer_cli.errors import ConfigError, Fault, nearest
 
-Run = dict[str, Any]
 Unit = tuple[str, ...]  # the seed, and with --by whatever else tells the runs of a group apart
 FEW = 3  # runs named in an error
 
@@ -31,7 +31,7 @@ class Group:
     @property
     def rule(self) -> str:
         """By which its results were selected; empty without a result."""
-        return (self.rule_asked or str(self.counted[0]["headline"]["rule"])) if self.counted else ""
+        return (self.rule_asked or self.counted[0].rule) if self.counted else ""
 
     @property
     def fixed(self) -> bool:
@@ -45,8 +45,7 @@ class Group:
 
     def score(self, run: Run, metric: str) -> float | None:
         """A metric of one of its runs by the group's rule."""
-        value = metrics_of(run, self.rule_asked).get(metric)
-        return None if value is None else float(value)
+        return run.value(metric, self.rule_asked)
 
     def values(self, metric: str) -> list[float]:
         """One value a result, in order of the seeds."""
@@ -55,17 +54,11 @@ class Group:
 
     def cost(self, name: str) -> list[float]:
         """An entry of the cost of each result."""
-        return [float(run["cost"][name]) for run in self.counted if run["cost"].get(name) is not None]
+        return [run.cost[name] for run in self.counted if name in run.cost]
 
     def label(self, words: Sequence[str]) -> str:
         """How notes call it."""
         return ", ".join(self.facts.get(word, "") for word in words)
-
-
-def metrics_of(run: Run, rule: str = "") -> Mapping[str, Any]:
-    """Test metrics of a done run by a rule, its headline's if none is asked for; empty where it has none."""
-    found: Mapping[str, Any] = (run.get("metrics") or {}).get(rule or (run.get("headline") or {}).get("rule"), {})
-    return found
 
 
 def grouped(runs: Sequence[Run], rule: str = "", by: Sequence[str] = ()) -> list[Group]:
@@ -73,11 +66,11 @@ def grouped(runs: Sequence[Run], rule: str = "", by: Sequence[str] = ()) -> list
     pooled = [word for word in run_labels.differing(runs) if word not in by] if by else []
     groups: dict[Any, Group] = {}
     done: dict[Any, list[Run]] = {}
-    for run in sorted(runs, key=lambda run: run["started"]):
+    for run in sorted(runs, key=lambda run: run.started):
         key = _key(run, by)
         group = groups.setdefault(key, Group(run, rule))
         kept = {"done": done.setdefault(key, []), "failed": group.failed}
-        kept.get(run["status"], group.left_out).append(run)
+        kept.get(run.status, group.left_out).append(run)
     for key, group in groups.items():
         _count_once(group, done[key], pooled)
     return list(groups.values())
@@ -85,7 +78,7 @@ def grouped(runs: Sequence[Run], rule: str = "", by: Sequence[str] = ()) -> list
 
 def _key(run: Run, by: Sequence[str]) -> Any:
     if not by:
-        return run_labels.identity(run["config"])
+        return run_labels.identity(run.config)
     facts = run_labels.facts(run)
     return tuple(facts.get(word, "") for word in by)
 
@@ -108,19 +101,19 @@ def _count_once(group: Group, done: Sequence[Run], pooled: Sequence[str]) -> Non
 
 def _unit(run: Run, pooled: Sequence[str]) -> Unit:
     facts = run_labels.facts(run) if pooled else {}
-    return (str(run["config"]["seed"]), *(facts.get(word, "") for word in pooled))
+    return (str(run.seed), *(facts.get(word, "") for word in pooled))
 
 
 def by_test(runs: Sequence[Run]) -> list[list[Run]]:
     """Done runs by the rows they were tested on; one that is not done is with the first of the same data."""
     tested: dict[str, list[Run]] = {}
     for run in runs:
-        if run["status"] == "done":
+        if run.is_done:
             tested.setdefault(run_labels.tested(run), []).append(run)
     parts = list(tested.values())
     named = {run_labels.data(part[0]): part for part in reversed(parts)}
     for run in runs:
-        if run["status"] != "done":
+        if not run.is_done:
             named.get(run_labels.data(run), []).append(run)
     return parts
 
@@ -136,39 +129,47 @@ def same_test(runs: Sequence[Run]) -> None:
 
 
 def _named(runs: Sequence[Run]) -> str:
-    ids = ", ".join(run["id"] for run in runs[:FEW])
+    ids = ", ".join(run.id for run in runs[:FEW])
     return ids + (f" and {len(runs) - FEW:,} more" if len(runs) > FEW else "")
 
 
 def _command(runs: Sequence[Run], all_runs: Sequence[Run]) -> str:
     """A comparison of the largest part: by the name of its data where that is enough, else by ids."""
-    data = str(runs[0]["choices"].get("data"))
-    if len(runs) > FEW and sum(run["choices"].get("data") == data for run in all_runs) == len(runs):
+    data = runs[0].choices.get("data")
+    if len(runs) > FEW and sum(run.choices.get("data") == data for run in all_runs) == len(runs):
         return f"transfer compare data={data}"
-    return f"transfer compare {' '.join(run['id'] for run in runs)}"
+    return f"transfer compare {' '.join(run.id for run in runs)}"
+
+
+def same_judge(runs: Sequence[Run], metric: str) -> None:
+    """Raises ConfigError if a net judged the metric of some runs, and not the same net that of all."""
+    by_judge: dict[str, list[Run]] = {}
+    for run in runs:
+        by_judge.setdefault(run.judge, []).append(run)
+    if len(by_judge) > 1:
+        told = [f"{_named(few)} by {judge[:8] or 'none'}" for judge, few in by_judge.items()]
+        most = max(by_judge.values(), key=len)
+        text = f"{metric} was not judged by the same net: {'; '.join(told)}"
+        raise ConfigError(Fault("compare", text, do=_command(most, runs)))
 
 
 def metric_of(runs: Sequence[Run], metric: str, rule: str) -> str:
-    """The metric asked for by its short name, else the headlines', which must be the same. Raises ConfigError, also if
-    no run has a snapshot of the rule asked for."""
-    rules = sorted({name for run in runs for name in run["metrics"]})
+    """The metric asked for by its bare name, else the headlines', which must be the same; empty without a headline.
+    Raises ConfigError, also if no run has a snapshot of the rule asked for."""
+    rules = sorted({name for run in runs for name in run.rules})
     if rule and runs and rule not in rules:
         raise ConfigError(Fault("--rule", f"none of these runs has it; they have {', '.join(rules)}", rule))
     if metric:
         _check_metric(runs, metric, rule)
-        part = str((runs[0]["headline"] or {}).get("name", "")).partition("/")[0] if runs else ""
-        return f"{part or 'test'}/{metric}"
-    found = {str(run["headline"]["name"]): run["id"] for run in runs}
+        return metric
+    found = {(run.part, run.headline.metric.name): run.id for run in runs if run.headline is not None}
     if len(found) > 1:
-        parts = "; ".join(f"{run_labels.metric(name)} of {run}" for name, run in found.items())
+        parts = "; ".join(f"{name} of {run}" for (_, name), run in found.items())
         raise ConfigError(Fault("compare", f"the headlines are different metrics: {parts}", do="add --metric NAME"))
-    return next(iter(found), "test/accuracy")
+    return next((name for _, name in found), "")
 
 
 def _check_metric(runs: Sequence[Run], metric: str, rule: str) -> None:
-    known = {
-        run_labels.metric(name) for run in runs for name in metrics_of(run, rule) if name.startswith(run_labels.SCORED)
-    }
-    allowed = tuple(sorted(name for name in known if not name.endswith(run_labels.CI)))
+    allowed = tuple(sorted({name for run in runs for name in run.names(rule)}))
     if runs and metric not in allowed:
         raise ConfigError(Fault("--metric", "none of these runs has it", metric, allowed, nearest(metric, allowed)))

@@ -1,15 +1,14 @@
-"""What runs are called on a screen: their words, where they differ, what is shared; metrics and data by name.
-Reads results.json documents only."""
+"""What runs are called on a screen: their words, where they differ, what they share, their data."""
 
 import json
-import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import PurePath
 from typing import Any
 
-Run = Mapping[str, Any]
+from transfer_cli.analysis.results import Run
+
 CHOICES = (
     "experiment",
     "strategy",
@@ -23,51 +22,6 @@ CHOICES = (
     "trainer",
 )
 WITHOUT = ("seed", "runtime", "expect", "oracle")  # decide no result: equal groups may differ in them
-NOT_SHARES = ("nll", "loss", "perplexity", "bits_per_char")
-SCORED = ("test/", "val/")  # how metrics of an evaluation begin
-CI = "_ci95"  # ends the name of half an interval
-LABELS = {
-    "f1": "macro F1",
-    "precision": "macro precision",
-    "recall": "macro recall",
-    "top5": "top-5",
-    "os_star": "OS*",
-    "unknown": "unknown recall",
-    "hos": "HOS",
-    "nll": "NLL",
-    "ece": "ECE",
-    "bits_per_char": "bits a character",
-}
-
-
-def metric(name: str) -> str:
-    """`test/accuracy`, `val/accuracy` -> `accuracy`."""
-    return name.removeprefix("test/").removeprefix("val/")
-
-
-def label(name: str) -> str:
-    """A metric as a person calls it: `test/f1` -> `macro F1`."""
-    return LABELS.get(metric(name), metric(name))
-
-
-def heading(name: str) -> str:
-    """`label` with its unit: `accuracy %`."""
-    return label(name) + (" %" if is_share(name) else "")
-
-
-def is_share(name: str) -> bool:
-    """Between 0 and 1, so shown in %."""
-    return re.sub(r"^(test|val|source_val|target_val)/", "", name).split("/")[0] not in NOT_SHARES
-
-
-def overall(name: str) -> bool:
-    """Of all classes together, not of one (`f1/cat`)."""
-    return name.startswith(SCORED) and "/" not in metric(name) and not name.endswith(CI)
-
-
-def sign(name: str) -> int:
-    """-1 if larger is better: sorting by sign * value puts the best first."""
-    return 1 if metric(name) in (*NOT_SHARES, "ece") else -1
 
 
 def data(run: Run) -> str:
@@ -77,15 +31,14 @@ def data(run: Run) -> str:
 
 def path_of_data(run: Run) -> str:
     """`mnist → usps`; the target alone where the source is part of it or there is none."""
-    source = run["choices"].get("source", "none")
+    source = run.choices.get("source", "none")
     return data(run) if source in ("none", "base") else f"{_side(run, 'source')} → {data(run)}"
 
 
 def _side(run: Run, word: str) -> str:
-    node = (run.get("config") or {}).get(word) or {}
-    domain, shift, amount = (node.get(key) for key in ("domain", "shift", "shift_amount"))
+    domain, shift, amount = (run.setting(f"{word}.{key}") for key in ("domain", "shift", "shift_amount"))
     said = [", ".join(map(str, domain)) if isinstance(domain, list) else domain, shift, amount]
-    name = PurePath(run["choices"].get(word, word)).name or word
+    name = PurePath(run.choices.get(word, word)).name or word
     return " ".join(
         [name, *(f"{item:g}" if isinstance(item, float) else str(item) for item in said if item is not None)]
     )
@@ -93,13 +46,24 @@ def _side(run: Run, word: str) -> str:
 
 def evaluation(run: Run) -> str:
     """What the result is stored under: equal in two runs that are one result."""
-    return str(run["stages"][-1]["key"] or run["id"])
+    return run.stages[-1].key or run.id if run.stages else run.id
 
 
 def tested(run: Run) -> str:
     """A short name of the very rows a run was tested on: data, classes, part and cut."""
-    told = json.dumps(run["fingerprints"].get("test"), sort_keys=True, default=str)
-    return sha256(told.encode()).hexdigest()[:8]
+    return rows_named(run.fingerprints.get("test"))
+
+
+def classes_of(run: Run) -> Sequence[str]:
+    """Names of the classes of the rows that a run was tested on; none where they have none."""
+    test = run.fingerprints.get("test")
+    classes = test.get("classes") if isinstance(test, Mapping) else None
+    return list(map(str, classes)) if isinstance(classes, list) else []
+
+
+def rows_named(fingerprint: Any) -> str:
+    """The short name of the rows that have this fingerprint."""
+    return sha256(json.dumps(fingerprint, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -131,8 +95,8 @@ def identity(config: Mapping[str, Any]) -> str:
 
 def facts(run: Run) -> dict[str, str]:
     """Every word and dotted key that may tell a run from another, with its value."""
-    chosen = {word: str(run["choices"].get(word) or "none") for word in CHOICES}
-    return flat(run["config"]) | chosen | {"rule": str((run.get("headline") or {}).get("rule", ""))}
+    chosen = {word: run.choices.get(word) or "none" for word in CHOICES}
+    return flat(run.config) | chosen | {"rule": run.rule}
 
 
 def value(run: Run, word: str) -> str:
@@ -144,7 +108,7 @@ def differing(runs: Sequence[Run]) -> list[str]:
     """Words that tell `runs` apart: those typed by somebody that differ, all of them, for none is "the cause";
     then as many more as it takes until no difference is left unnamed. `rule` counts as a word."""
     known = [facts(run) for run in runs]
-    typed = {word.split("=", 1)[0] for run in runs for word in run["words"]}
+    typed = {word.split("=", 1)[0] for run in runs for word in run.words}
     keys = sorted({key for found in known for key in found} - {*CHOICES, "rule"})
     varied = [word for word in (*CHOICES, *keys, "rule") if len({found.get(word, "") for found in known}) > 1]
     named = [word for word in varied if _typed(word, typed)]
@@ -168,7 +132,7 @@ def shared(runs: Sequence[Run], differing: Sequence[str]) -> list[str]:
     paths = list(dict.fromkeys(path_of_data(run) for run in runs))
     parts = paths if len(paths) == 1 and not {"source", "data"} & set(differing) else []
     for word in ("strategy", "model"):
-        known = {str(run["choices"].get(word)) for run in runs if word in run["choices"]}
+        known = {run.choices[word] for run in runs if word in run.choices}
         if word not in differing and len(known) == 1:
             parts = [*parts, *known]
     return parts
@@ -187,4 +151,4 @@ def command(runs: Sequence[Run], differing: Sequence[str]) -> str:
 
 
 def _words(run: Run) -> list[str]:
-    return [word for word in run["words"] if not word.startswith("seed=")]
+    return [word for word in run.words if not word.startswith("seed=")]

@@ -1,71 +1,78 @@
 """What a comparison of one seed each can say (the difference on these test rows) and what it cannot (another seed), and
 how many seeds would be needed: judged by how much seeds moved other runs on the same test rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import isfinite
 
 from transfer_cli.analysis import numbers, run_labels
-from transfer_cli.analysis.groups import Group, Run, grouped, metrics_of
+from transfer_cli.analysis.groups import Group, grouped
+from transfer_cli.analysis.results import Run
 from transfer_cli.analysis.significance import detectable, pooled_sd, seeds_needed
 from transfer_cli.analysis.statistics import Interval
 from transfer_cli.analysis.verdicts import Verdict
+from transfer_cli.measures import Measure
 
 SEEDS = 8  # the fewest that sign flips can judge, too
-History = Callable[[], Sequence[Run]]
+History = Callable[[], Iterable[Run]]
 
 
-def cautions(groups: Sequence[Group], verdicts: Sequence[Verdict], metric: str, history: History) -> list[str]:
+def cautions(
+    groups: Sequence[Group], verdicts: Sequence[Verdict], metric: str, measure: Measure, history: History
+) -> list[str]:
     """Notes below a table of one seed each. `history`: other runs, read only here."""
     done = [(group, verdict) for group, verdict in zip(groups, verdicts) if group.counted]
     if len(done) < 2:
         return ["one seed: nothing is known about other seeds"] if done else []
     tested = [(group, verdict) for group, verdict in done if verdict.test is not None]
-    facts = [_difference(done[0][0], tested[0][0], tested[0][1], metric)] if len(done) == 2 and tested else []
+    facts = [_difference(done[0][0], tested[0][0], tested[0][1], measure)] if len(done) == 2 and tested else []
     if all(verdict.word in ("better", "worse", "unclear", "baseline", "NEGATIVE transfer") for _, verdict in done):
         return [*facts, "seeds change nothing here: what is tested is these test rows"]
-    return facts + _seeds([group for group, _ in done], [v.test.delta for _, v in tested if v.test], metric, history)
+    few, deltas = [group for group, _ in done], [v.test.delta for _, v in tested if v.test]
+    return facts + _seeds(few, deltas, measure, *_spread(few, metric, history()))
 
 
-def _difference(first: Group, group: Group, verdict: Verdict, metric: str) -> str:
+def _difference(first: Group, group: Group, verdict: Verdict, measure: Measure) -> str:
     """The first row of the table less the second: `difference +0.9, from -0.03 to +1.83 on these 10,000 pictures
     (paired, p .06)`."""
     assert verdict.test is not None
     value, low, high = verdict.test.delta
     if group is not first:
         value, low, high = -value, -high, -low
-    told, low_told, high_told = (_signed(end, metric) for end in (value, low, high))
-    over = str(group.counted[0]["headline"]["over"]).removeprefix("test ")
+    told, low_told, high_told = (_signed(end, measure) for end in (value, low, high))
+    head = group.counted[0].headline
+    over = head.over.removeprefix("test ") if head else ""
     on = f"these {numbers.count(verdict.test.n)} {over}"
     return f"difference {told}, from {low_told} to {high_told} on {on} (paired, p {numbers.p_value(verdict.test.p)})"
 
 
-def _seeds(groups: Sequence[Group], deltas: Sequence[Interval], metric: str, history: History) -> list[str]:
-    spread, runs = _spread(groups, metric, history())
+def _seeds(
+    groups: Sequence[Group], deltas: Sequence[Interval], measure: Measure, spread: float, runs: int
+) -> list[str]:
     if not isfinite(spread):
         return [f"NO CONCLUSION: one seed each; how much seeds move it is not known, {SEEDS} seeds tell"]
-    found = _amount(detectable(SEEDS, spread), metric)
+    found = _amount(detectable(SEEDS, spread), measure)
     told = f"{SEEDS} seeds ({_time(groups, SEEDS)}) would show a difference of {found}"
     if deltas and len(groups) == 2:
-        told += "; " + _needed(deltas[0].value, spread, groups, metric)
-    moved = f"new draws and starts move {_amount(spread, metric)} (sd of {runs} runs here)"
+        told += "; " + _needed(deltas[0].value, spread, groups, measure)
+    moved = f"new draws and starts move {_amount(spread, measure)} (sd of {runs} runs here)"
     return [f"NO CONCLUSION: one seed each; {moved}", told]
 
 
-def _spread(groups: Sequence[Group], metric: str, history: Sequence[Run]) -> tuple[float, int]:
+def _spread(groups: Sequence[Group], metric: str, history: Iterable[Run]) -> tuple[float, int]:
     """How far seeds moved the metric of other runs, with as many labels where there are such, and of how many runs."""
     first = groups[0].counted[0]
-    done = [run for run in history if run["status"] == "done" and metrics_of(run).get(metric) is not None]
+    done = [run for run in history if run.is_done and run.value(metric) is not None]
     same = [run for run in done if run_labels.tested(run) == run_labels.tested(first)]
-    labels = {run["cost"].get("labels") for group in groups for run in group.counted}
-    for kept in ([run for run in same if run["cost"].get("labels") in labels], same):
+    labels = {run.cost.get("labels") for group in groups for run in group.counted}
+    for kept in ([run for run in same if run.cost.get("labels") in labels], same):
         values = [found for group in grouped(kept) if len(found := group.values(metric)) > 1]
         if values:
             return pooled_sd(values), sum(map(len, values))
     return float("nan"), 0
 
 
-def _needed(difference: float, spread: float, groups: Sequence[Group], metric: str) -> str:
-    found, amount = seeds_needed(difference, spread), _amount(abs(difference), metric)
+def _needed(difference: float, spread: float, groups: Sequence[Group], measure: Measure) -> str:
+    found, amount = seeds_needed(difference, spread), _amount(abs(difference), measure)
     if found is None:
         return f"{amount} needs more than 1,000"
     return f"{amount} needs about {found} ({_time(groups, found)})" if found > SEEDS else f"{amount} needs {found}"
@@ -77,15 +84,14 @@ def _time(groups: Sequence[Group], seeds: int) -> str:
 
 
 def _seconds(run: Run) -> float:
-    fixed = isinstance((run["config"].get("pretrain") or {}).get("seed"), int)
-    stages = [stage for stage in run["stages"] if not (fixed and stage["name"] == "pretrain")]
-    return sum(float(stage.get("seconds") or 0) for stage in stages)
+    fixed = isinstance(run.setting("pretrain.seed"), int)
+    return sum(stage.seconds for stage in run.stages if not (fixed and stage.name == "pretrain"))
 
 
-def _amount(value: float, metric: str) -> str:
-    return numbers.percent(value) if run_labels.is_share(metric) else numbers.plain(value)
+def _amount(value: float, measure: Measure) -> str:
+    return numbers.percent(value) if measure.is_share else numbers.plain(value)
 
 
-def _signed(value: float, metric: str) -> str:
-    text = f"{100 * value:.2f}" if run_labels.is_share(metric) else numbers.plain(value)
+def _signed(value: float, measure: Measure) -> str:
+    text = f"{100 * value:.2f}" if measure.is_share else numbers.plain(value)
     return text if text.startswith("-") else f"+{text}"

@@ -1,12 +1,12 @@
 """Means and their uncertainty: t intervals over seeds or draws, Wilson intervals over pictures, bootstrap.
 Plain Python, so that `compare` starts at once; checked against scipy in the tests."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from math import exp, fsum, lgamma, log, log1p, nan, pi, sqrt, tan
 from random import Random
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 LEVEL = 0.95
 
@@ -67,15 +67,6 @@ def wilson(share: float, n: int, level: float = LEVEL) -> Interval:
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = sqrt(z2 * (share * (1 - share) + z2 / (4 * n)) / n) / (1 + z2 / n)
     return Interval(share, min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half)))
-
-
-def measured(value: float, half: float | None, head: Mapping[str, Any]) -> Interval:
-    """A test score with the interval that its run left: Wilson's of an accuracy over test rows, else `half` on both
-    sides, none without `half`. `head`: the run's headline, which says what the interval is over."""
-    if half is None:
-        return Interval(value, nan, nan)
-    share = head["over"].startswith(("test ", "val ")) and head["name"].endswith("/accuracy")
-    return wilson(value, head["n"]) if share else Interval(value, value - half, value + half)
 
 
 def inside(interval: Interval) -> Interval:

@@ -4,44 +4,61 @@ No torch; a file that is not what it should be counts as none."""
 import json
 from collections.abc import Mapping, Sequence
 from math import log
-from pathlib import Path
 from typing import Any
 
+from transfer_cli.analysis.results import Run
 from transfer_cli.errors import TransferError
 from transfer_cli.store.store import Store
 
 MOST_HEADER = 1 << 20
 DTYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8"}
+ROW = "row."  # begins the name of a tensor with a value a row of one metric
 NEAR = 1e-5  # float32 sums of many rows
 
 
-def by_row(run: Mapping[str, Any], metric: str, rule: str) -> Sequence[float] | None:
-    """A value a test row (or draw of episodes) whose mean is the metric `test/...` of the run; None where the run kept
-    none, or where the metric is no mean over rows, as F1."""
+def by_row(run: Run, metric: str, rule: str) -> Sequence[float] | None:
+    """A value a test row (or draw of episodes) whose mean is the metric of the run, by its bare name; None where the
+    run kept none, or where the metric is no mean over rows, as macro F1."""
     try:
-        rows = _values(_tensors(run, rule), metric)
-    except (TransferError, OSError, ValueError, KeyError, TypeError):
+        kept = _tensors(run, rule)
+        rows = _of_rows(kept[f"{ROW}{metric}"]) if f"{ROW}{metric}" in kept else _legacy_rows(kept, metric)
+    except (TransferError, OSError, ValueError, KeyError, TypeError, IndexError):
         return None
-    stored = run["metrics"][rule].get(metric)
-    if rows is None or stored is None or not len(rows) or abs(float(rows.mean()) - stored) > NEAR:
+    stored = run.metric(metric, rule)
+    if rows is None or stored is None or not len(rows) or not abs(float(rows.mean()) - stored.value) <= NEAR:
         return None
     values: list[float] = rows.astype(float).tolist()
     return values
 
 
-def evaluated(run: Mapping[str, Any], rule: str) -> Mapping[str, Any]:
-    """What the evaluate stage of a run found by a rule. Raises TransferError, OSError, ValueError, KeyError or
-    TypeError where the stage is gone or is not what it should be."""
-    return dict(json.loads(_store(run).read(run["stages"][-1]["key"], "results.json"))["rules"][rule])
+def _of_rows(tensor: Any) -> Any:
+    """Values whose mean is the metric. [N]: they are stored. [N, 2], numerator and denominator of a ratio of sums R:
+    linearised, R + (numerator - R * denominator) / mean(denominator); Cochran 1977, Sampling Techniques, section 6."""
+    rows = tensor.astype(float)
+    if rows.ndim == 1:
+        return rows
+    if rows.ndim != 2 or rows.shape[1] != 2 or not rows[:, 1].sum() > 0:
+        return None
+    top, below = rows[:, 0], rows[:, 1]
+    ratio = top.sum() / below.sum()
+    return ratio + (top - ratio * below) / below.mean()
 
 
-def _store(run: Mapping[str, Any]) -> Store:
-    return Store(Path(run["path"]).parents[1] / ".store", create=False)
+def evaluated(run: Run, rule: str) -> Mapping[str, Any]:
+    """What the evaluate stage of a run found by a rule. Raises TransferError, OSError, ValueError, KeyError, TypeError
+    or IndexError where the stage is gone or is not what it should be."""
+    return dict(json.loads(_store(run).read(run.stages[-1].key, "results.json"))["rules"][rule])
 
 
-def _tensors(run: Mapping[str, Any], rule: str) -> dict[str, Any]:
+def _store(run: Run) -> Store:
+    if run.path is None:
+        raise KeyError("path")
+    return Store(run.path.parents[1] / ".store", create=False)
+
+
+def _tensors(run: Run, rule: str) -> dict[str, Any]:
     kept = evaluated(run, rule).get("scores", rule)
-    return unpacked(_store(run).read(run["stages"][-1]["key"], f"scores-{kept}.safetensors"))
+    return unpacked(_store(run).read(run.stages[-1].key, f"scores-{kept}.safetensors"))
 
 
 def unpacked(data: bytes) -> dict[str, Any]:
@@ -62,13 +79,14 @@ def unpacked(data: bytes) -> dict[str, Any]:
     return found
 
 
-def _values(rows: Mapping[str, Any], metric: str) -> Any:
-    if metric == "test/accuracy":
+def _legacy_rows(rows: Mapping[str, Any], metric: str) -> Any:
+    """Values a row of files that hold no `row.` tensors, for the metrics that can be derived from what they hold."""
+    if metric == "accuracy":
         # of equal scores the first class counts, as in metrics/classification.py
         return rows["scores"].argmax(1) == rows["labels"] if "scores" in rows else rows["accuracy"].astype(float)
-    if metric == "test/nll" and "scores" in rows:
+    if metric == "nll" and "scores" in rows:
         return _nll(rows["scores"].astype(float), rows["labels"])
-    if metric == "test/bits_per_char":
+    if metric == "bits_per_char":
         return rows["nll"].astype(float) / log(2) / rows["chars"].mean()
     return None
 

@@ -5,21 +5,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import nan
 
-from transfer_cli.analysis import run_labels
-from transfer_cli.analysis.groups import Group, Run
+from transfer_cli.analysis import query, run_labels
+from transfer_cli.analysis.groups import Group
+from transfer_cli.analysis.results import Run
 from transfer_cli.analysis.significance import ALPHA, Difference, discordant, holm, paired, welch
 from transfer_cli.analysis.statistics import Interval
 from transfer_cli.errors import ConfigError, Fault
-from transfer_cli.rundir import query
+from transfer_cli.measures import Measure
 
 METHOD = ("experiment", "strategy", "source", "weights", "pretrain", "align", "fine_tune", "predictor", "evaluate")
-CLASS = "test/recall/"
 Rows = Callable[[Run, str, str], Sequence[float] | None]  # run, metric, rule -> a value a test row
 
 
 @dataclass(frozen=True)
 class ClassChange:
-    """A class whose recall is significantly below the baseline's; `p` is corrected."""
+    """A class that is significantly worse than the baseline's; `p` is corrected."""
 
     name: str
     delta: Interval
@@ -37,10 +37,16 @@ class Verdict:
     p_holm: float = nan
     negative: bool = False  # the baseline is the same without transfer, so what is worse is negative transfer
     classes: list[ClassChange] = field(default_factory=list)
+    family: Measure = field(default_factory=Measure)  # of what was compared a class at a time
 
 
 def judge(
-    groups: Sequence[Group], words: Sequence[str], metric: str, baseline: Sequence[str] = (), rows: Rows | None = None
+    groups: Sequence[Group],
+    words: Sequence[str],
+    metric: str,
+    measure: Measure,
+    baseline: Sequence[str] = (),
+    rows: Rows | None = None,
 ) -> list[Verdict]:
     """A verdict a group, in order. `baseline`: a query for it; `rows`: scores of single test rows, for results that
     only differ there. Raises ConfigError if no group, or more than one for some group, fits the query."""
@@ -53,26 +59,26 @@ def judge(
             verdict.test, verdict.over = _test(group, base, metric, rows, single)
             verdict.negative = _is_transfer(group) and (_source_only(base) if _label_free(group) else _scratch(base))
         verdicts.append(verdict)
-    _correct(verdicts, groups, metric)
+    _correct(verdicts, groups, measure.sign)
     _by_class(verdicts, groups)
     return verdicts
 
 
-def _correct(verdicts: Sequence[Verdict], groups: Sequence[Group], metric: str) -> None:
+def _correct(verdicts: Sequence[Verdict], groups: Sequence[Group], sign: int) -> None:
     for verdict, p in zip(verdicts, holm([v.test.p if v.test else nan for v in verdicts])):
         verdict.p_holm = p
     for verdict, group in zip(verdicts, groups):
         if verdict.base is not None and verdict.base is not group and group.counted:
-            verdict.word = _word(verdict, group, metric)
+            verdict.word = _word(verdict, group, sign)
 
 
-def _word(verdict: Verdict, group: Group, metric: str) -> str:
+def _word(verdict: Verdict, group: Group, sign: int) -> str:
     told = verdict.test is not None and verdict.base is not None
     if not told or (verdict.over != "seeds" and not (group.fixed and verdict.base and verdict.base.fixed)):
         return "NO CONCLUSION"
     if not verdict.p_holm < ALPHA or verdict.test is None:
         return "unclear"
-    if verdict.test.delta.value * run_labels.sign(metric) < 0:
+    if verdict.test.delta.value * sign < 0:
         return "better"
     return "NEGATIVE transfer" if verdict.negative else "worse"
 
@@ -116,7 +122,7 @@ def _bases(groups: Sequence[Group], words: Sequence[str], baseline: Sequence[str
         kinds = Bases(source_only, own, words), Bases(scratch, own, words)
         return [_default(group, *(kinds if _label_free(group) else kinds[::-1])) for group in groups]
     # nothing but baselines, or none: only of two groups is it clear which pair to test
-    first = min(done, key=lambda group: str(group.run["started"])) if len(done) == 2 else None
+    first = min(done, key=lambda group: group.run.started) if len(done) == 2 else None
     return [first] * len(groups)
 
 
@@ -208,24 +214,23 @@ def _pairs(group: Group, base: Group, metric: str) -> list[float]:
 
 
 def _grain(group: Group, metric: str) -> float:
-    """The step in which an accuracy over test rows moves."""
-    head = group.counted[0]["headline"]
-    over_rows = str(head.get("over", "")).startswith("test ")
-    return 1 / head["n"] if metric == "test/accuracy" and over_rows and head.get("n") else 0.0
+    """The step in which the metric of a result moves."""
+    found = group.counted[0].metric(metric, group.rule_asked)
+    return 0.0 if found is None else found.grain
 
 
 def _over_rows(group: Group, base: Group, metric: str, rows: Rows) -> tuple[Difference | None, str]:
     """The same test rows, or draws of episodes, answered by both."""
     mine, theirs = group.counted[0], base.counted[0]
-    draws = str(mine["headline"].get("over", "")).startswith("draws")
-    if draws and mine["config"]["seed"] != theirs["config"]["seed"]:
+    draws = mine.headline is not None and mine.headline.over_draws
+    if draws and mine.seed != theirs.seed:
         return None, ""  # other draws
     this, that = rows(mine, metric, group.rule), rows(theirs, metric, base.rule)
     if this is None or that is None or len(this) != len(that) or len(this) < 2:
         return None, ""
     differences = [a - b for a, b in zip(this, that)]
     test = paired(differences)
-    if metric == "test/accuracy" and not draws:
+    if not draws and set(this) | set(that) <= {0.0, 1.0}:  # every row is right or wrong
         p = discordant(differences.count(1), differences.count(-1))
         test = Difference(test.delta, p, test.effect, test.how, test.n)
     return test, "draws" if draws else "rows"
@@ -237,18 +242,42 @@ def _by_class(verdicts: Sequence[Verdict], groups: Sequence[Group]) -> None:
     for verdict, group in zip(verdicts, groups):
         if verdict.base is None or verdict.over != "seeds":
             continue
-        metrics = _classes(group, verdict.base)
-        grain = len(metrics) * _grain(group, "test/accuracy")  # of a class with its share of the test rows
-        for metric in metrics:
-            if (test := _over_seeds(group, verdict.base, metric, grain)) is not None:
-                found.append((verdict, metric.removeprefix(CLASS), test))
+        family = class_family(group.counted[0], group.rule)
+        names = _classes(group, verdict.base, family)
+        grain = len(names) * _grain_of_rows(group)  # of a class with its share of the test rows
+        for name in names:
+            if (test := _over_seeds(group, verdict.base, f"{family}/{name}", grain)) is not None:
+                found.append((verdict, name, test))
     for (verdict, name, test), p in zip(found, holm([test.p for _, _, test in found])):
-        if p < ALPHA and test.delta.value < 0:
+        sign = _class_measure(verdict).sign
+        if p < ALPHA and test.delta.value * sign > 0:
             verdict.classes.append(ClassChange(name, test.delta, p))
     for verdict in verdicts:
-        verdict.classes.sort(key=lambda change: change.delta.value)
+        if verdict.classes:
+            verdict.family = _class_measure(verdict)
+            verdict.classes.sort(key=lambda change: -verdict.family.sign * change.delta.value)
 
 
-def _classes(group: Group, base: Group) -> list[str]:
-    scored = [run["metrics"][which.rule] for which in (group, base) for run in which.counted]
-    return sorted(name for name in scored[0] if name.startswith(CLASS) and all(name in one for one in scored))
+def class_family(run: Run, rule: str = "") -> str:
+    """The metric whose classes are compared: of those with a value a class the first in the order of the measures;
+    empty where there is none."""
+    families = dict.fromkeys(name.partition("/")[0] for name in run.names(rule) if "/" in name)
+    return next((name for name in (*run.measures, *families) if name in families), "")
+
+
+def _class_measure(verdict: Verdict) -> Measure:
+    assert verdict.base is not None
+    run = verdict.base.counted[0]
+    return run.measure(class_family(run, verdict.base.rule))
+
+
+def _grain_of_rows(group: Group) -> float:
+    head = group.counted[0].headline
+    return 1 / head.metric.n if head is not None and head.over_rows and head.metric.n else 0.0
+
+
+def _classes(group: Group, base: Group, family: str) -> list[str]:
+    """Classes that every result of both has a value of."""
+    scored = [set(run.names(which.rule)) for which in (group, base) for run in which.counted]
+    shared = set.intersection(*scored) if family else set()
+    return sorted(name.removeprefix(f"{family}/") for name in shared if name.startswith(f"{family}/"))

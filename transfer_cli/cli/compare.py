@@ -4,11 +4,11 @@ the store only the scores of single test rows, where all runs have one seed."""
 from pathlib import Path
 
 from transfer_cli.analysis.comparison import study
+from transfer_cli.analysis.results import listing
 from transfer_cli.cli.watch import shown
 from transfer_cli.report.compare_table import compare
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Table, arranged
-from transfer_cli.rundir import rundir
 from transfer_cli.runner.comparing import ask, comparable_runs
 from transfer_cli.runner.options import Options
 
@@ -22,7 +22,7 @@ def main(options: Options) -> int:
 
 
 def _table(options: Options, screen: Screen) -> Table:
-    table = compare(comparable_runs(options, screen), ask(options), lambda: rundir.listing(options.runs))
+    table = compare(comparable_runs(options, screen), ask(options), lambda: listing(options.runs))
     return arranged(table, options.sort, options.limit, options.columns)
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from transfer_cli.analysis.results import read
+from transfer_cli.analysis.sweeps import sweeps
 from transfer_cli.cli.watch import shown
 from transfer_cli.config import folders
 from transfer_cli.errors import ConfigError, Fault, nearest
@@ -53,8 +55,8 @@ def _runs(options: Options, every: bool) -> Table:
     """The newest 20 on a terminal, all of them for machines and with --all. Words choose among them."""
     paths = rundir.folders(options.runs)[::-1]
     asked = options.words or options.without
-    summaries = [rundir.summary(path) for path in (paths if every or asked else paths[:NEWEST])]
-    found = queried(summaries, options.words, options.without)
+    read_runs = [read(path) for path in (paths if every or asked else paths[:NEWEST])]
+    found = queried(read_runs, options.words, options.without)
     chosen = found if every else found[:NEWEST]
     left = len(found if asked else paths) - len(chosen)
     notes = [f"{left:,} older runs: --all"] if left else []
@@ -62,5 +64,5 @@ def _runs(options: Options, every: bool) -> Table:
 
 
 def _sweeps(options: Options, every: bool) -> Table:
-    found = rundir.listing(options.runs, sweeps=True, limit=None if every else NEWEST)
+    found = sweeps(options.runs, None if every else NEWEST)
     return sweeps_table(found, [] if found else [f"no sweeps in {options.runs} yet"])

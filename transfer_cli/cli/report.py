@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from transfer_cli.analysis.groups import Run
+from transfer_cli.analysis.results import Run
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.report.page.page import page
 from transfer_cli.report.page_lines import show_page
@@ -40,7 +40,7 @@ def _command(options: Options, runs: Sequence[Run]) -> str:
 
 def _ids(runs: Sequence[Run]) -> list[str]:
     """Sweeps stand for their runs."""
-    return list(dict.fromkeys(str(run.get("sweep") or run["id"]) for run in runs))
+    return list(dict.fromkeys(run.sweep or run.id for run in runs))
 
 
 def _place(options: Options, runs: Sequence[Run]) -> Path:

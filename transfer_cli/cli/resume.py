@@ -4,6 +4,7 @@ a RUN are a query."""
 import shlex
 from dataclasses import replace
 
+from transfer_cli.analysis.sweeps import Sweep, of_record
 from transfer_cli.config.compose import load
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.report.screen import Screen
@@ -18,14 +19,18 @@ from transfer_cli.safe import safe
 def main(options: Options) -> int:
     """Goes on with one unfinished run or sweep; a finished one has nothing to do. Raises ConfigError for several."""
     record = started(options.runs, _asked(options))
-    screen = Screen.of(options)
-    rows = record.get("runs") or [record]
-    _check_plugins(options, record["id"], {word for row in rows for word in row["words"]})
-    if record["status"] == "done":
-        screen.note(f"{record['id']} is finished: nothing to do")
+    screen, found = Screen.of(options), of_record(record)
+    name = f"run {safe(found.id)}"
+    rows = [row.words for row in found.rows] if isinstance(found, Sweep) else [found.words]
+    if found.is_unreadable or not rows or not all(rows):
+        why = found.fault or "it left no words"
+        raise ConfigError(Fault(name, f"cannot be resumed: {why}", do="transfer run WORDS"))
+    _check_plugins(options, found.id, {word for words in rows for word in words})
+    if found.status == "done":
+        screen.note(f"{found.id} is finished: nothing to do")
         return 0
-    if any("***" in word for row in rows for word in row["words"]):
-        raise ConfigError(Fault(f"run {safe(record['id'])}", "a secret was left out of its words; give them again"))
+    if any("***" in word for words in rows for word in words):
+        raise ConfigError(Fault(name, "a secret was left out of its words; give them again"))
     if record.get("search"):
         from transfer_cli.runner import search
 
@@ -34,9 +39,9 @@ def main(options: Options) -> int:
         from transfer_cli.runner import advise
 
         return advise.advise(advise.resumed(options, record), screen)
-    configs = [load(row["words"], config_dirs=options.config_dirs) for row in rows]
+    configs = [load(words, config_dirs=options.config_dirs) for words in rows]
     plans = plans_to_run(configs, options, screen)
-    return compute(plans, replace(options, multirun="runs" in record), screen) if plans else 0
+    return compute(plans, replace(options, multirun=isinstance(found, Sweep)), screen) if plans else 0
 
 
 def _asked(options: Options) -> str:

@@ -4,6 +4,7 @@ dropped on it or of a text that is typed."""
 import json
 import sys
 
+from transfer_cli.analysis.results import Run
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.extras import extra
 from transfer_cli.report.screen import Screen
@@ -28,7 +29,7 @@ def main(options: Options) -> int:
         from transfer_cli.serve.answers import Answers
         from transfer_cli.serve.app import application
 
-        app = application(Answers(net), about(run), port, lambda line: print(safe(line), file=sys.stderr))
+        app = application(Answers(net), about(Run.of(run)), port, lambda line: print(safe(line), file=sys.stderr))
         serve(app, socket, lambda: _announce(run["id"], port, Screen.of(options)))
     return 0
 

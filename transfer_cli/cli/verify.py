@@ -1,8 +1,8 @@
 """transfer verify: an experiment against the number it should reach, or the files of a run against their checksums."""
 
-from transfer_cli.analysis import numbers, run_labels
 from transfer_cli.analysis.statistics import Interval
 from transfer_cli.errors import Differs, Fault
+from transfer_cli.report.labels import value_text
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Column, Table
 from transfer_cli.runner.options import Options
@@ -44,5 +44,4 @@ def _show(verdict: Verdict, screen: Screen) -> None:
 
 def _number(verdict: Verdict, value: float, half: float = float("nan")) -> str:
     """A value with the half of its interval, where there is one."""
-    scale = 100 if run_labels.is_share(verdict.expect.metric) else 1
-    return numbers.plus_minus(Interval(value, value - half, value + half), scale=scale)
+    return value_text(Interval(value, value - half, value + half), verdict.measure)

@@ -35,7 +35,7 @@ class Signature:
     streams: dict[str, dict[str, Any]] = field(default_factory=dict)
     steps: bool = True
     coupled: bool = False
-    needs: tuple[str, ...] = ("loss",)
+    needs: tuple[str, ...] = ()
     extra: str = ""
     classes: str = "same"
     parents: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ from transfer_cli.seeds import seed_for
 from transfer_cli.store.commit import read_manifest
 from transfer_cli.task_contracts import Scoring, Task
 
+LEAST = 0.01  # probability of a label that no support row has
 DRAWS = 200  # resamplings behind an interval that has no closed form
 
 
@@ -136,7 +137,7 @@ def answered(predictor: Any, task: Task, support: Tensor, learned: Tensor, query
     if "classes" in task.offers:
         return as_logits(predictor, predictor.scores(support[None], learned[None], query[None], len(task.names))[0])
     numbers: Tensor = predictor.numbers(support[None], learned[None], query[None])[0]
-    return numbers
+    return torch.logit(numbers, eps=LEAST) if "labels" in task.offers else numbers
 
 
 def _mistakes(job: Job, scoring: Scoring, rows: Rows) -> dict[str, Any]:

@@ -1,7 +1,9 @@
-"""Feeds: batches addressed by step. `loader[t]` depends on (seed, role, stream, t) only, so nothing about the
-position in the data is ever saved. What a row looks like is the business of `items` (kinds/pictures.py ...)."""
+"""Data loaders: batches addressed by step. `loader[t]` depends on (seed, role, stream, t) only, so nothing about the
+position in the data is ever saved. What a row looks like is the business of `items` (kinds/pictures.py ...), which rows
+make a batch that of a sampler, where a stream has one (samplers/)."""
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transfer_cli.contracts import Batch, DeviceDataset, Inputs, Targets
+from transfer_cli.contracts import Batch, DeviceDataset, Draw, Inputs, Sampler, Targets
 from transfer_cli.data.placement import sent
+from transfer_cli.plugins import load_class
 from transfer_cli.seeds import seed_for
 
 
@@ -30,9 +33,10 @@ Features = Callable[["StepLoader", Any], tuple[Tensor, Tensor]]
 
 
 class StepLoader:
-    """A Loader over items: each row once an epoch, in an order drawn per epoch; a batch may span two epochs.
-    `share` (rank, world): this process takes rows rank::world of every batch, and augments them with draws of its own.
-    `batch` is the whole."""
+    """A Loader over items: each row once an epoch, in an order drawn per epoch; a batch may span two epochs. With a
+    `sampler` the rows of a batch are those that it chooses.
+    `share` (rank, world): this process takes rows rank::world of every batch, or units of the sampler, and augments them
+    with draws of its own. `batch` is the whole."""
 
     def __init__(
         self,
@@ -45,10 +49,13 @@ class StepLoader:
         key: Mapping[str, Any] | None = None,
         features: Features | None = None,
         share: tuple[int, int] = (0, 1),
+        sampler: Sampler | None = None,
     ) -> None:
         self.items, self.address, self.labelled, self.policies = items, address, labelled, views
         self.rows = len(items)
-        self.batch = min(batch, self.rows)
+        self.sampler = sampler
+        self.batch = math.prod(sampler.shape) if sampler else min(batch, self.rows)
+        self.units = sampler.shape[0] if sampler else self.batch
         self.steps_per_epoch = max(1, self.rows // self.batch)
         self.key = dict(key or {})
         self.rank, self.world = share
@@ -56,10 +63,22 @@ class StepLoader:
         self._orders: dict[int, Tensor] = {}
 
     def __getitem__(self, t: int) -> Batch:
-        index = self._index(t) if self.world == 1 else self._index(t)[self.rank :: self.world]
-        made = [self.items.gather(index, policy, self._rng(t, i)) for i, policy in enumerate(self.policies)]
-        views = tuple(inputs for inputs, _ in made)
-        return self._batch(views, made[0][1], index)
+        return self._gathered(t, self._index(t), self.policies)
+
+    def at(self, t: int, draw: Draw) -> Batch:
+        """Batch t with what a method chose. Raises TypeError for rows chosen against a sampler."""
+        index = self._index(t) if draw.rows is None else self._among(t, draw.rows)
+        return self._gathered(t, index, self.policies if draw.views is None else draw.views)
+
+    def _gathered(self, t: int, index: Tensor, policies: tuple[str, ...]) -> Batch:
+        if self.world > 1:
+            index = index.view(self.units, -1)[self.rank :: self.world].flatten()
+        seen = [self.items.gather(index, policy, self._rng(t, i)) for i, policy in enumerate(policies)]
+        batch = self._batch(tuple(inputs for inputs, _ in seen), seen[0][1], index)
+        if self.sampler:
+            inner = self.sampler.shape[1:]
+            batch.shape = (len(index) // math.prod(inner), *inner)
+        return batch
 
     def _batch(self, views: tuple[Inputs, ...], learned: Targets, index: Tensor) -> Batch:
         place = sent(index, self.items.labels.device)
@@ -74,12 +93,23 @@ class StepLoader:
         return lambda: self.address.rng(purpose, t)
 
     def _index(self, t: int) -> Tensor:
+        if self.sampler:
+            chosen = self.sampler.index(t, lambda purpose, n: self.address.rng(f"sampler {purpose}", n))
+            return sent(torch.from_numpy(chosen), self.items.home)
         start = t * self.batch
         epoch, offset = divmod(start, self.rows)
         order = self._order(epoch)[offset : offset + self.batch]
         if len(order) == self.batch:
             return order
         return torch.cat([order, self._order(epoch + 1)[: self.batch - len(order)]])
+
+    def _among(self, t: int, rows: Tensor) -> Tensor:
+        """A full batch of these rows [M > 0] in an order drawn for step t: none is repeated before all have come once."""
+        if self.sampler:
+            raise TypeError("`draw` chooses rows of a stream whose rows a sampler chooses")
+        rng, rounds = self.address.rng("draw", t), -(-self.batch // len(rows))
+        order = np.concatenate([rng.permutation(len(rows)) for _ in range(rounds)])[: self.batch]
+        return rows.to(self.items.home).index_select(0, sent(torch.from_numpy(order), self.items.home))
 
     def _order(self, epoch: int) -> Tensor:
         if epoch not in self._orders:
@@ -95,8 +125,22 @@ class StepLoader:
             inputs, labels = self.items.gather(index, "none", self._rng(0, 0))
             yield self._batch((inputs,), labels, index)
 
+    def groups(self) -> Tensor | None:
+        """The group of each row [N], where the sampler has groups."""
+        groups = self.sampler.groups if self.sampler else None
+        return None if groups is None else torch.from_numpy(groups).to(self.items.labels.device)
+
     def features(self, net: Any) -> tuple[Tensor, Tensor]:
         """Features [N, D] and labels [N] of every row, in order, by way of the feature cache."""
         if self._features is None:
-            raise TypeError("this loader was made without a feature cache")
+            raise TypeError("this loader has no feature cache")
         return self._features(self, net)
+
+
+def sampler_of(spec: Mapping[str, Any], items: DeviceDataset, batch: int, plugins: Sequence[str] = ()) -> Sampler:
+    """The sampler of one stream: its file name under "sampler", its settings beside it. Raises ConfigError if there is
+    no such file, or for settings that cannot be with these rows."""
+    settings = dict(spec)
+    kind = load_class("samplers", settings.pop("sampler"), plugins)
+    sampler: Sampler = kind(items.labels.cpu().numpy(), batch, **settings)
+    return sampler

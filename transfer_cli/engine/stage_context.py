@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transfer_cli.contracts import DeviceDataset, Method, MethodInputs
+from transfer_cli.contracts import DeviceDataset, Method, MethodInputs, Sampler
 from transfer_cli.data.open import DataSet
 from transfer_cli.engine.device import identity, reseed
 from transfer_cli.engine.feature_cache import FeatureCache
-from transfer_cli.engine.loader import Address, Features, StepLoader
+from transfer_cli.engine.loader import Address, Features, StepLoader, sampler_of
 from transfer_cli.engine.ranks import Ranks
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.kinds._kind import kind_named
@@ -120,19 +120,29 @@ class StageContext:
         view, seed = job.spec["streams"][name], job.seed
         items = self.items(job, view["side"], view["part"], labelled=view["labelled"], seed=seed)
         share = (self.ranks.rank, self.ranks.world) if self.ranks and "trainer" in job.spec else (0, 1)
-        if share[1] > (rows := min(len(items), view.get("batch", batch))):
+        batch = view.get("batch", batch)
+        sampler = self._sampler(job, name, items, batch) if "sampler" in view else None
+        if share[1] > (rows := sampler.shape[0] if sampler else min(len(items), batch)):
             text = f"a batch of stream {name} of {job.name} has {rows} rows"
             raise ConfigError(Fault("runtime.processes", text, str(share[1])))
         return StepLoader(
             items,
             Address(seed, job.spec["role"], name),
             share=share,
-            batch=view.get("batch", batch),
+            batch=batch,
+            sampler=sampler,
             labelled=view["labelled"],
             views=tuple(view["views"]),
             key={"data": view["data"], "input": job.spec["model"]["input"]},
             features=self._features(job, view["side"], view["part"], view["labelled"], seed),
         )
+
+    def _sampler(self, job: Job, name: str, items: DeviceDataset, batch: int) -> Sampler:
+        view = job.spec["streams"][name]
+        if not view["labelled"]:
+            text = f"{view['sampler']['sampler']} chooses rows by their labels, which this stream does not give"
+            raise ConfigError(Fault(f"{job.name}.feeds.{name}.sampler", text))
+        return sampler_of(view["sampler"], items, batch, job.plugins)
 
     def _features(self, job: Job, side: str, part: Any, labelled: bool, seed: int) -> Features:
         """The feature cache; rows of a fold are taken from features of all, which serve every fold."""
@@ -190,10 +200,15 @@ class StageContext:
             own = self.tensors(parent)[0] | own
         return own, description
 
+    def method_class(self, job: Job) -> type[Method]:
+        """The class of the stage's method."""
+        return load_class("methods", job.spec["method"]["method"], job.plugins)
+
     def method(self, job: Job, given: MethodInputs) -> Method:
-        settings = dict(job.spec["method"])
-        kind: type[Method] = load_class("methods", settings.pop("method"), job.plugins)
-        return kind(given, **settings).to(self.device)
+        """The method of a stage. A setting that names a parent is given as its own name: what it names is in the inputs."""
+        settings = {name: value for name, value in job.spec["method"].items() if name != "method"}
+        settings |= {name: name for name in job.spec.get("parents", {})}
+        return self.method_class(job)(given, **settings).to(self.device)
 
 
 def scoring_of(task: Task, plugins: Sequence[str] = ()) -> Scoring:

@@ -52,7 +52,7 @@ def _check(context: Context, state: State, task: PlannedTask) -> None:
             raise ConfigError(Fault("evaluate.way", "episodes need a predictor", str(node["way"]), do=do))
         _head_is_taught(state, task, target)
         return
-    needs = signature("predictor", predictor, context.plugins).flags.get("needs", ["classes"])
+    needs = signature("predictor", predictor, context.plugins).needs or ("classes",)
     if not task.meets(needs):
         text = f"scores classes, and the task of {target.title} is {task.name}"
         raise ConfigError(Fault("predictor", text, predictor, do="strategy=fine_tune or partial"))

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from transfer_cli import legacy_measures
 from transfer_cli.plan.plan import Plan, Stage
 from transfer_cli.store.commit import read_manifest
 from transfer_cli.store.disk import read_file
@@ -23,6 +24,7 @@ def outcome(plan: Plan, store: Store, cached: Mapping[str, bool], seconds: float
     )
     found["metrics"] |= _oracle(plan, store, scored)
     found["headline"] = _headline(scored) if scored else None
+    found |= _declared(scored) if scored else {"measures": {}}
     found["domains"] = (scored or {}).get("domains")
     found["cost"] = _cost(plan, store, stages, scored, seconds)
     found["identity"] = (store.identity(plan.work[-1].key) if plan.work else None) or {}
@@ -73,6 +75,37 @@ def _oracle(plan: Plan, store: Store, scored: Json | None) -> Json:
     rows = [json.loads(line) for line in store.read(stage.key, "rows.jsonl").splitlines()]
     best = best_of((row for row in rows if seen in row), key=lambda row: row[seen], default=None)
     return {"oracle": {name: best[seen], "step": best["step"]}} if best else {}
+
+
+def _declared(scored: Json) -> Json:
+    """What the evaluation declares of its metrics: measures by bare name, over all rules (the legacy ones where it
+    declares none), intervals by rule, views, and the judge."""
+    rules: Json = scored["rules"]
+    measures = {name: entry for facts in rules.values() for name, entry in facts.get("measures", {}).items()}
+    intervals = {rule: facts["intervals"] for rule, facts in rules.items() if facts.get("intervals")}
+    judge = next((facts["judge"] for facts in rules.values() if facts.get("judge")), scored.get("judge"))
+    return {
+        "measures": _ordered(measures or _legacy(rules)),
+        **({"intervals": intervals} if intervals else {}),
+        **({"views": scored["views"]} if scored.get("views") else {}),
+        **({"judge": judge} if judge else {}),
+    }
+
+
+def _legacy(rules: Json) -> Json:
+    """Measures of the metrics that were scored by their names; those without an entry are shares."""
+    names = dict.fromkeys(name.partition("/")[2] for facts in rules.values() for name in facts["metrics"])
+    families = dict.fromkeys(name.partition("/")[0] for name in names)
+    known = {name: legacy_measures.MEASURES.get(name, legacy_measures.OTHER) for name in families}
+    return {name: measure.as_json() for name, measure in known.items()}
+
+
+def _ordered(measures: Json) -> Json:
+    """In the order of tables, which a stage's results do not keep: the primary, those of the legacy table in its order,
+    the others by name."""
+    order = {name: place for place, name in enumerate(legacy_measures.MEASURES)}
+    names = sorted(measures, key=lambda name: (not measures[name].get("primary"), order.get(name, len(order)), name))
+    return {name: measures[name] for name in names}
 
 
 def _headline(scored: Json) -> Json:

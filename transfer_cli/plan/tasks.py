@@ -30,8 +30,8 @@ class PlannedTask:
     scoring: tuple[Path, ...] = ()
 
     def meets(self, needs: Sequence[str]) -> bool:
-        """Whether the task offers all that a method or predictor needs of it; "classes|numbers" is one of the two."""
-        return all(set(need.split("|")) & set(self.offers) for need in needs)
+        """Whether the task offers all that a method or predictor needs of it."""
+        return set(needs) <= set(self.offers)
 
 
 def task_of(values: Values, data: DataSet) -> PlannedTask:

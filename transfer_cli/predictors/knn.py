@@ -15,6 +15,7 @@ class Knn:
     With fewer than k support rows all of them vote."""
 
     shares = True
+    needs = ("row",)
 
     def __init__(
         self,
@@ -31,6 +32,14 @@ class Knn:
         support, query = self._placed(support, query)
         draws = chunks(len(support), query.shape[1] * support.shape[1])
         return torch.cat([self._draws(support[e], labels[e], query[e], ways) for e in draws])
+
+    def numbers(self, support: Tensor, learned: Tensor, query: Tensor) -> Tensor:
+        """The mean of the nearest rows' numbers: learned [E, M, K] of support [E, M, D] -> [E, Q, K]."""
+        support, query = self._placed(support.float(), query.float())
+        gap, index = gaps(support, query).topk(min(self.k, support.shape[1]), 2, largest=False)
+        weight = inverse(self._length(gap)) if self.weights == "distance" else torch.ones_like(gap)
+        near = learned.double()[torch.arange(len(learned))[:, None, None], index]
+        return ((weight / weight.sum(2, keepdim=True))[..., None] * near).sum(2).to(query.dtype)
 
     def _placed(self, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
         if self.distance == "cosine":

@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from transfer_cli.predictors.support import checked, one_hot
+from transfer_cli.predictors.support import checked, full, one_hot
 from transfer_cli.ranges import Range
 
 
@@ -14,6 +14,7 @@ class Ridge:
     arXiv:1805.08136, eq. 5. Solved in the smaller of features and rows, in float64."""
 
     shares = True
+    needs = ("row",)
 
     def __init__(self, *, l2: Annotated[float, Range(0, above=True)] = 1.0) -> None:
         self.l2 = l2
@@ -24,6 +25,13 @@ class Ridge:
         target = one_hot(labels, ways, support)
         centre, level = support.mean(1, keepdim=True), target.mean(1, keepdim=True)
         weight = fit((support - centre).double(), (target - level).double(), self.l2)
+        return (query - centre) @ weight.to(query.dtype) + level
+
+    def numbers(self, support: Tensor, learned: Tensor, query: Tensor) -> Tensor:
+        """The fitted numbers of the queries: learned [E, M, K] of support [E, M, D] -> [E, Q, K]."""
+        support, query = full(support), full(query)
+        centre, level = support.mean(1, keepdim=True), learned.to(support).mean(1, keepdim=True)
+        weight = fit((support - centre).double(), (learned.to(support) - level).double(), self.l2)
         return (query - centre) @ weight.to(query.dtype) + level
 
 

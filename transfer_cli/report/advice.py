@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from transfer_cli.analysis import numbers, run_labels
+from transfer_cli.analysis import numbers
 from transfer_cli.analysis.significance import ALPHA, Difference, holm, paired
 from transfer_cli.analysis.statistics import Interval, mean
+from transfer_cli.measures import Measure
+from transfer_cli.report.labels import unit_of, value_text
 from transfer_cli.report.tables import Column, Table, Unit
 
 FIRM = 3  # folds below which drawing them anew says nothing
@@ -41,17 +43,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class Advice:
-    """Entries that stayed, best first, with their tests against the first; what was dropped. `counts`: training rows of
-    each class."""
+    """Entries that stayed, best first, with their tests against the first; what was dropped. `measure`: of the metric
+    that judged them; `counts`: training rows of each class; `of_right_rows`: the metric is the share of rows that are
+    right, so that what always answering one class reaches is known."""
 
     stayed: Sequence[Entry]
     dropped: Sequence[Entry]
     tests: Sequence[Difference | None]
     p: Sequence[float]
-    metric: str
+    measure: Measure
     folds: int
     counts: Mapping[str, int]
     rows: int
+    of_right_rows: bool = False
 
     @property
     def take(self) -> Entry | None:
@@ -62,6 +66,11 @@ class Advice:
     def scratch(self) -> Entry | None:
         return next((each for each in self.stayed if each.scratch), None)
 
+    @property
+    def grain(self) -> float:
+        """The step in which the score of a fold moves."""
+        return 1 / self.rows if self.of_right_rows else 0.0
+
     def real(self, entry: Entry) -> bool:
         """Whether its difference to the first is."""
         return self.p[list(self.stayed).index(entry)] < ALPHA
@@ -70,26 +79,35 @@ class Advice:
         """The test of an entry against the one to take, and whether the difference is real."""
         if self.take is None or self.take is self.stayed[0]:
             return self.tests[list(self.stayed).index(entry)], self.real(entry)
-        test = _test(entry, self.take, self.metric, self.folds, self.rows)
+        test = _test(entry, self.take, self.grain, self.folds)
         return test, test is not None and test.p * (len(self.stayed) - 1) < ALPHA
 
 
-def judged(entries: Sequence[Entry], metric: str, *, folds: int, rows: int, counts: Mapping[str, int]) -> Advice:
+def judged(
+    entries: Sequence[Entry],
+    measure: Measure,
+    *,
+    folds: int,
+    rows: int,
+    counts: Mapping[str, int],
+    of_right_rows: bool = False,
+) -> Advice:
     """The entries in order, tested fold by fold against the first; all tests corrected together. `rows`: of a fold;
-    `folds`: parts that the training rows were cut into; `counts`: of these rows, by class."""
-    sign = run_labels.sign(metric)
+    `folds`: parts that the training rows were cut into; `counts`: of these rows, by class; `of_right_rows`: as in
+    Advice."""
+    sign = measure.sign
     stayed = sorted((e for e in entries if not e.why and e.score is not None), key=lambda e: sign * (e.score or 0.0))
     dropped = [each for each in entries if each not in stayed]
-    tests = [_test(each, stayed[0], metric, folds, rows) for each in stayed]
+    grain = 1 / rows if of_right_rows else 0.0
+    tests = [_test(each, stayed[0], grain, folds) for each in stayed]
     p = holm([test.p if test else float("nan") for test in tests])
-    return Advice(stayed, dropped, tests, p, metric, folds, counts, rows)
+    return Advice(stayed, dropped, tests, p, measure, folds, counts, rows, of_right_rows)
 
 
-def _test(entry: Entry, first: Entry, metric: str, folds: int, rows: int) -> Difference | None:
+def _test(entry: Entry, first: Entry, grain: float, folds: int) -> Difference | None:
     shared = sorted(set(entry.values) & set(first.values))
     if entry is first or len(shared) < 2:
         return None
-    grain = 1 / rows if run_labels.metric(metric) == "accuracy" else 0.0
     return paired([entry.values[fold] - first.values[fold] for fold in shared], grain, overlap=1 / (folds - 1))
 
 
@@ -103,16 +121,15 @@ def interval(entry: Entry, folds: int) -> Interval:
 
 def table(found: Advice, *, title: str, notes: Sequence[str]) -> Table:
     """The contenders; of a JSON document also `take`, `ties` and `not_tried`."""
-    share = run_labels.is_share(found.metric)
-    unit: Unit = "%" if share else ""
+    unit: Unit = unit_of(found.measure)
     columns = [
         Column("source_model", head="source model"),
         Column("strategy"),
         Column("words", only="machine"),
         Column("steps", "n"),
         Column("folds", "n", only="machine"),
-        Column("mean", unit, run_labels.heading(found.metric), "right", True, ("lo", "hi")),
-        Column("delta", "+%" if share else "+", "to the first", "right", True),
+        Column("mean", unit, found.measure.heading, "right", True, ("lo", "hi")),
+        Column("delta", "+%" if found.measure.is_share else "+", "to the first", "right", True),
         Column("p_holm", "p", "p Holm"),
         Column("cost", "s"),
         Column("trained", "short"),
@@ -159,17 +176,12 @@ def sentences(found: Advice) -> list[str]:
 
 
 def _value(found: Advice, entry: Entry) -> str:
-    return f"{run_labels.heading(found.metric)} {_told(interval(entry, found.folds), found.metric)}"
-
-
-def _told(value: Interval, metric: str) -> str:
-    return numbers.plus_minus(value, scale=100 if run_labels.is_share(metric) else 1)
+    return f"{found.measure.heading} {value_text(interval(entry, found.folds), found.measure)}"
 
 
 def _difference(found: Advice, entry: Entry) -> str:
     test = found.tests[list(found.stayed).index(entry)]
-    scale = 100 if run_labels.is_share(found.metric) else 1
-    return numbers.signed(test.delta, scale=scale) if test else "by one fold alone"
+    return numbers.signed(test.delta, scale=found.measure.scale) if test else "by one fold alone"
 
 
 def _runner_up(found: Advice, second: Entry) -> str:
@@ -199,13 +211,13 @@ def _against_scratch(found: Advice, take: Entry) -> list[str]:
     test, real = found.against_take(scratch)
     if test is None:
         return ["WARNING not shown better than scratch: one fold judged both"]
-    gap = numbers.signed(test.delta, scale=100 if run_labels.is_share(found.metric) else 1)
+    gap = numbers.signed(test.delta, scale=found.measure.scale)
     return [f"scratch: {gap}, so transfer helps" if real else f"WARNING not shown better than scratch: it is at {gap}"]
 
 
 def _against_majority(found: Advice, take: Entry) -> list[str]:
     """What the most frequent class of the training rows reaches if it is always the answer, nothing learned."""
-    if run_labels.metric(found.metric) != "accuracy":
+    if not found.of_right_rows:
         return []
     often, rows = max(found.counts.items(), key=lambda item: item[1])
     share, low = rows / sum(found.counts.values()), interval(take, found.folds).lo
@@ -221,7 +233,7 @@ def _firm(found: Advice, take: Entry) -> list[str]:
         return []
     if len(common) < FIRM:
         return [f"firm?  not to be said: judged by {len(common)} fold{'s' * (len(common) != 1)} that all have"]
-    sign, leads, equals = run_labels.sign(found.metric), 0, 0
+    sign, leads, equals = found.measure.sign, 0, 0
     for draw in product(common, repeat=len(common)):
         best = min(found.stayed, key=lambda each: sign * mean([each.values[fold] for fold in draw]))
         leads += best is take
@@ -231,16 +243,14 @@ def _firm(found: Advice, take: Entry) -> list[str]:
 
 
 def _tested(found: Advice) -> list[str]:
-    return [f"{each.name} {_told(each.tested, found.metric)}" for each in found.stayed if each.tested is not None]
+    return [f"{each.name} {value_text(each.tested, found.measure)}" for each in found.stayed if each.tested is not None]
 
 
 def _dropped(found: Advice) -> list[str]:
     by_why: dict[str, list[str]] = {}
     for each in found.dropped:
-        score = (
-            "" if each.score is None else f" {_told(Interval(each.score, float('nan'), float('nan')), found.metric)}"
-        )
-        by_why.setdefault(each.why, []).append(
-            f"{each.source}{score}" if each.why.startswith("round") else each.name + score
-        )
+        name = each.source if each.why.startswith("round") else each.name
+        if each.score is not None:
+            name += f" {value_text(Interval(each.score, float('nan'), float('nan')), found.measure)}"
+        by_why.setdefault(each.why, []).append(name)
     return [f"out, {why}: {', '.join(who)}" for why, who in by_why.items()]

@@ -7,10 +7,12 @@ from typing import Any
 
 from transfer_cli.analysis import run_labels
 from transfer_cli.analysis.comparison import Ask, Comparison, pareto, study
-from transfer_cli.analysis.groups import Group, Run, metrics_of
+from transfer_cli.analysis.groups import Group
+from transfer_cli.analysis.results import Run
 from transfer_cli.analysis.single import SEEDS, History
 from transfer_cli.analysis.statistics import mean, sd
 from transfer_cli.analysis.verdicts import Verdict
+from transfer_cli.measures import Measure
 from transfer_cli.report.remarks import hints, remarks
 from transfer_cli.report.tables import Column, Only, Table, Unit
 
@@ -26,7 +28,10 @@ def table(found: Comparison, history: History = list) -> Table:
     marks = pareto(found)
     return Table(
         _columns(found),
-        [_row(found, group, verdict, mark) for group, verdict, mark in zip(found.groups, found.verdicts, marks)],
+        [
+            *(_row(found, group, verdict, mark) for group, verdict, mark in zip(found.groups, found.verdicts, marks)),
+            *(_unreadable(found, run) for run in found.unreadable),
+        ],
         title=_title(found),
         notes=remarks(found, marks, history),
         next=_next(found),
@@ -36,13 +41,12 @@ def table(found: Comparison, history: History = list) -> Table:
 
 
 def _columns(found: Comparison) -> list[Column]:
-    groups, judged = found.groups, any(verdict.base is not None for verdict in found.verdicts)
-    share = run_labels.is_share(found.metric)
+    judged = any(verdict.base is not None for verdict in found.verdicts)
+    share = found.measure.is_share
     pair = found.single and len(found.done) == 2  # told in a sentence
     tests: Only = None if judged and not pair else "machine"
     in_base_units: tuple[tuple[str, Unit], ...] = (("trained", "short"), ("peak", "B"), ("stored", "B"))
     labels = {tuple(group.cost("labels")[:1]) for group in found.done}
-    others = sorted({name for g in groups for run in g.counted for name in metrics_of(run, found.ask.rule)})
     return [
         *([Column("run")] if found.single else []),
         *(Column(word, head=_short(word, found.words)) for word in found.words),
@@ -50,19 +54,20 @@ def _columns(found: Comparison) -> list[Column]:
         *([] if found.single else [Column("of", head="n", align="right", only="screen")]),
         Column("n", "n", only="machine"),
         Column("n_failed", "n", only="machine"),
-        Column("mean", "%" if share else "", run_labels.heading(found.metric), "right", True, ("lo", "hi")),
+        Column("mean", "%" if share else "", found.measure.heading, "right", True, ("lo", "hi")),
         Column("sd", only="machine"),
         Column("delta", "+%" if share else "+", None, "right", True, only=tests),
         Column("p", "p", only="machine"),
         Column("p_holm", "p", "p Holm", only=tests),
         Column("verdict", only=tests if not found.single else "machine", state=True),
+        *([Column("state", state=True)] if found.unreadable else []),
         Column("labels", "n", only=None if len(labels) > 1 else "machine"),
         Column("cost", "s"),
         Column("mark", head="", only="screen"),
         Column("pareto", only="machine"),
         *(Column(name, unit, only="machine") for name, unit in in_base_units),
         *(Column(name, only="machine") for name in ("test", "against", "effect", "p_flip")),
-        *(_other(name) for name in others if run_labels.overall(name) and name != found.metric),
+        *(_other(name, measure) for name, measure in sorted(_others(found).items())),
         *(Column(name, only="json") for name in ("classes", "seeds", "failed")),
     ]  # fmt: skip
 
@@ -73,18 +78,31 @@ def _short(word: str, words: Sequence[str]) -> str:
     return last if sum(other.rpartition(".")[2] == last for other in words) == 1 else word
 
 
-def _other(name: str) -> Column:
-    unit: Unit = "%" if run_labels.is_share(name) else ""
-    return Column(run_labels.metric(name), unit, run_labels.heading(name), "right", True, only="machine")
+def _others(found: Comparison) -> dict[str, Measure]:
+    """Metrics of all classes together beside the one compared."""
+    runs = [run for group in found.groups for run in group.counted]
+    named = {name: run for run in runs for name in run.names(found.ask.rule)}
+    return {name: run.measure(name) for name, run in named.items() if "/" not in name and name != found.metric}
+
+
+def _other(name: str, measure: Measure) -> Column:
+    unit: Unit = "%" if measure.is_share else ""
+    return Column(name, unit, measure.heading, "right", True, only="machine")
+
+
+def _unreadable(found: Comparison, run: Run) -> dict[str, Any]:
+    """The row of a run whose results cannot be read."""
+    first = "run" if found.single else found.words[0]
+    return {first: run.id, "state": f"{run.status}: {run.fault}" if run.fault else run.status}
 
 
 def _row(found: Comparison, group: Group, verdict: Verdict, mark: bool) -> dict[str, Any]:
     values, done, failed = group.values(found.metric), len(group.counted), len(group.failed)
-    others = {name for run in group.counted for name in metrics_of(run, found.ask.rule) if run_labels.overall(name)}
+    others = {name for run in group.counted for name in run.names(found.ask.rule) if "/" not in name}
     return {
         **{word: group.facts.get(word, "") for word in found.words},
         "rule": group.rule,
-        "run": group.counted[0]["id"] if group.counted else group.run["id"],
+        "run": (group.counted[0] if group.counted else group.run).id,
         "of": f"{done}/{done + failed}" if failed else str(done),
         "n": done,
         "n_failed": failed,
@@ -98,9 +116,9 @@ def _row(found: Comparison, group: Group, verdict: Verdict, mark: bool) -> dict[
         "trained": _whole(group.cost("trained")),
         "peak": _whole(group.cost("peak_bytes")),
         "stored": _whole(group.cost("bytes")),
-        **{run_labels.metric(name): found.spread(group.values(name)) for name in others - {found.metric}},
+        **{name: found.spread(group.values(name)) for name in others - {found.metric}},
         "seeds": [_seed(group, run, found.metric) for run in group.by_unit.values()],
-        "failed": [{"seed": run["config"]["seed"], "run": run["id"], "code": run.get("code")} for run in group.failed],
+        "failed": [{"seed": run.seed, "run": run.id, "code": run.code} for run in group.failed],
     }
 
 
@@ -123,15 +141,15 @@ def _whole(values: Sequence[float]) -> int | None:
 
 
 def _seed(group: Group, run: Run, metric: str) -> dict[str, Any]:
-    seed = {"seed": run["config"]["seed"], "run": run["id"], "value": group.score(run, metric)}
-    return seed | {"cost_s": run["cost"]["seconds"]}
+    seed = {"seed": run.seed, "run": run.id, "value": group.score(run, metric)}
+    return seed | {"cost_s": run.cost.get("seconds")}
 
 
 def _title(found: Comparison) -> str:
     done = [run for group in found.groups for run in group.counted]
     if not done:
         return "no run of these is done"
-    over = sorted({str(run["headline"].get("over", "")) for run in done})
+    over = sorted({run.headline.over for run in done if run.headline is not None})
     rules = found.rules
     count = "one result each" if all(group.fixed for group in found.done) else "one seed each"
     spread = "runs" if found.ask.by else "seeds"
@@ -139,7 +157,7 @@ def _title(found: Comparison) -> str:
         spread += " by bootstrap" + ", too narrow below ten" * any(len(group.counted) < 10 for group in found.groups)
     return ", ".join([
         *run_labels.shared(done, found.words),
-        f"test {run_labels.heading(found.metric)}",
+        f"test {found.measure.heading}",
         f"rule{'s' * (len(rules) > 1)} {' and '.join(rules)}{', picked on test: no result' * (rules == ['oracle'])}",
         f"{count}, ± 95 % over {' and '.join(over)}" if found.single else f"± 95 % over {spread}",
     ])  # fmt: skip
@@ -152,4 +170,4 @@ def _next(found: Comparison) -> str:
         return ""
     if found.single and not all(group.fixed for group in done):
         return f"{run_labels.command([group.run for group in done], found.words)} --seeds {SEEDS}"
-    return f"transfer show {done[0].counted[0]['id']}"
+    return f"transfer show {done[0].counted[0].id}"

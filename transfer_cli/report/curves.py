@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from transfer_cli.analysis.groups import Group, Run
+from transfer_cli.analysis.groups import Group
+from transfer_cli.analysis.results import Run
 from transfer_cli.analysis.statistics import Interval, mean, t_interval
 from transfer_cli.errors import TransferError
-from transfer_cli.report.figures import WATCHED
 from transfer_cli.store.disk import read_file
 
 Rows = Sequence[Mapping[str, Any]]
@@ -20,10 +19,11 @@ def of_groups(groups: Sequence[Group]) -> list[list[Rows]]:
     return [[_logged(run) for run in group.counted] for group in groups]
 
 
-def watched(groups: Iterable[Iterable[Rows]]) -> str:
-    """The column of validation to draw, the target's before the source's, never what looked at test; empty if none."""
+def watched(groups: Iterable[Iterable[Rows]], names: Sequence[str]) -> str:
+    """The column of validation to draw, of the metrics in `names`: the target's before the source's, never what looked
+    at test; empty if none."""
     seen = {key for group in groups for run in group for row in run for key in row}
-    kept = [key for key in seen if key.partition("/")[2] in WATCHED and not key.startswith("oracle")]
+    kept = [key for key in seen if key.partition("/")[2] in names and not key.startswith("oracle")]
     return min(kept, key=lambda key: (not key.startswith("target"), key), default="")
 
 
@@ -49,15 +49,17 @@ def _point(seeds: Sequence[Sequence[tuple[float, float]]]) -> tuple[float, Inter
 
 def last_stage(run: Run) -> str:
     """The name of the stage that made a run's net; empty where its results do not say."""
-    made = [stage["name"] for stage in run["stages"] if stage.get("key") and stage["name"] != "evaluate"]
-    return str(made[-1]) if made else ""
+    worked = [stage.name for stage in run.stages if stage.key and stage.name != "evaluate"]
+    return worked[-1] if worked else ""
 
 
 def _logged(run: Run) -> Rows:
     """Rows that the last training stage of a run logged; none where it was solved without steps, or there are none to
     read."""
+    if run.path is None:
+        return []
     try:
-        rows = [json.loads(line) for line in read_file(Path(run["path"]) / "rows.jsonl").splitlines()]
+        rows = [json.loads(line) for line in read_file(run.path / "rows.jsonl").splitlines()]
         last = last_stage(run) or (rows[-1]["stage"] if rows else "")
         return [row for row in rows if row["stage"] == last]
     except (OSError, ValueError, KeyError, TypeError, TransferError):

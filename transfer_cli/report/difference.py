@@ -1,16 +1,14 @@
 """What differs between two runs: settings, results, cost, code, versions. Reads the JSON files of their directories."""
 
-import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from transfer_cli.analysis import run_labels
-from transfer_cli.errors import TransferError
+from transfer_cli.analysis.results import Run
+from transfer_cli.analysis.run_files import Environment, code_of, environment_of
+from transfer_cli.report.labels import unit_of
 from transfer_cli.report.tables import Column, Table, Unit, shown
-from transfer_cli.store.disk import read_file
 
-Run = Mapping[str, Any]
 COST: dict[str, Unit] = {"seconds": "s", "trained": "short", "peak_bytes": "B", "bytes": "B", "labels": "n"}
 SAID = ("method", "family", "predictor", "rule")
 KINDS = ("setting", "result", "cost", "code", "version")
@@ -20,16 +18,16 @@ Pair = tuple[str, str, Any, Any, Unit]  # kind, name, of one, of the other
 def difference(one: Run, other: Run, *, everything: bool = False) -> Table:
     """A row a difference; `everything`: the metrics of single classes, too."""
     found = [pair for pair in _pairs(one, other) if pair[2] != pair[3]]
-    told = [pair for pair in found if everything or pair[0] != "result" or run_labels.overall(f"test/{pair[1]}")]
+    told = [pair for pair in found if everything or pair[0] != "result" or "/" not in pair[1]]
     same = [kind for kind in KINDS if not any(pair[0] == kind for pair in found)]
-    a, b = str(one["id"]), str(other["id"])
+    a, b = one.id, other.id
     rows = [
         {"what": kind, "name": name, a: shown(first, unit), b: shown(second, unit), "one": first, "other": second}
         for kind, name, first, second, unit in told
     ]
     notes = [f"equal: {', '.join(same)}"] if same else []
     notes += [f"{len(found) - len(told)} more results of single classes: -v"] if len(found) > len(told) else []
-    notes += [f"{run['id']}: {run['note']}" for run in (one, other) if run.get("note")]
+    notes += [f"{run.id}: {run.note}" for run in (one, other) if run.note]
     columns = [
         Column("what"),
         Column("name"),
@@ -43,12 +41,12 @@ def difference(one: Run, other: Run, *, everything: bool = False) -> Table:
 
 def _pairs(one: Run, other: Run) -> Iterator[Pair]:
     yield from _both("setting", _settings(one), _settings(other))
-    yield from _both("result", {"state": one["status"]}, {"state": other["status"]})
+    yield from _both("result", {"state": one.status}, {"state": other.status})
     for name, first, second in _named(_scores(one), _scores(other)):
-        yield "result", run_labels.metric(name), first, second, "%" if run_labels.is_share(name) else ""
+        yield "result", name, first, second, unit_of((one if first is not None else other).measure(name))
     for name, unit in COST.items():
-        yield "cost", name, one.get("cost", {}).get(name), other.get("cost", {}).get(name), unit
-    yield from _both("code", _code(one), _code(other))
+        yield "cost", name, one.cost.get(name), other.cost.get(name), unit
+    yield from _both("code", code_of(one), code_of(other))
     yield from _both("version", _versions(one), _versions(other))
 
 
@@ -67,37 +65,18 @@ def _settings(run: Run) -> dict[str, str]:
     facts = run_labels.facts(run)
     chosen = {word: facts.pop(word) for word in run_labels.CHOICES}
     facts = {key: value for key, value in facts.items() if key.rpartition(".")[2] not in SAID}
-    return {**chosen, "seed": str(run["config"].get("seed", "")), **facts}
+    return {**chosen, "seed": str(run.config.get("seed", "")), **facts}
 
 
 def _scores(run: Run) -> dict[str, float]:
-    head = run.get("headline") or {}
-    scores = (run.get("metrics") or {}).get(head.get("rule"), {})
-    kept = {
-        name: value for name, value in scores.items() if name.startswith("test/") and not name.endswith(run_labels.CI)
-    }
-    return dict(sorted(kept.items(), key=lambda item: (item[0] != head.get("name"), item[0])))
-
-
-def _code(run: Run) -> dict[str, str]:
-    """The code part of each stage's key, twelve digits: `align closure`."""
+    """By name, the headline's first."""
+    first = run.headline.metric.name if run.headline is not None else ""
     return {
-        f"{stage.get('stage')} {name}": str(digest)[:12]
-        for stage in _file(run, "plan.json", [])
-        for name, digest in sorted(((stage.get("spec") or {}).get("code") or {}).items())
+        name: metric.value for name, metric in sorted(run.scores().items(), key=lambda one: (one[0] != first, one[0]))
     }
 
 
 def _versions(run: Run) -> dict[str, Any]:
-    env = _file(run, "env.json", {})
-    told = {"commit": env.get("commit"), "platform": env.get("platform"), **env.get("environment", {})}
-    return {**(run.get("versions") or {}), **(run.get("identity") or {}), **told}
-
-
-def _file(run: Run, name: str, none: Any) -> Any:
-    """A JSON file of the run's directory; `none` if there is none to read."""
-    try:
-        found = json.loads(read_file(Path(run["path"]) / name))
-    except (OSError, ValueError, KeyError, TransferError):
-        return none
-    return found if type(found) is type(none) else none
+    env = environment_of(run) or Environment()
+    told = {"commit": env.commit, "platform": env.platform, **env.variables}
+    return {**run.versions, **run.identity, **told}

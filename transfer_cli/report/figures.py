@@ -12,8 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from transfer_cli.analysis import run_labels
+from transfer_cli.analysis.metric import legacy_measure, watched_of
+from transfer_cli.analysis.results import read
 from transfer_cli.analysis.stored_scores import unpacked
 from transfer_cli.errors import Fault, TransferError
+from transfer_cli.legacy_measures import MEASURES
+from transfer_cli.measures import Measure
 from transfer_cli.report.renderers import render
 from transfer_cli.report.tables import Column, Table
 from transfer_cli.report.text import clean
@@ -22,7 +26,7 @@ Row = Mapping[str, Any]
 # Okabe & Ito 2008: told apart with any colour vision; every line has a marker of its own besides
 STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"))
 GREY = "#777777"
-WATCHED = ("accuracy", "bits_per_char")  # what the selection rules go by
+LEGACY_WATCHED = watched_of(MEASURES)
 DPI = 200
 WITH_COUNTS, WITH_NAMES = 20, 60  # classes up to which cells hold counts, axes hold names
 LONGEST = 24  # letters of a class name on an axis
@@ -31,12 +35,12 @@ LONGEST = 24  # letters of a class name on an axis
 def draw(folder: Path) -> None:
     """curves.png, confusion.png and confusions.csv of the finished run in `folder`, each where there is something to
     show. Raises TransferError naming those that failed; the others are there."""
-    results, plan = (json.loads((folder / name).read_bytes()) for name in ("results.json", "plan.json"))
+    run, plan = read(folder), json.loads((folder / "plan.json").read_bytes())
     rows = [json.loads(line) for line in (folder / "rows.jsonl").read_bytes().splitlines()]
-    title = f"{results['choices'].get('strategy', 'run')}, {run_labels.path_of_data(results)}, run {results['id']}"
+    title = f"{run.choices.get('strategy', 'run')}, {run_labels.path_of_data(run)}, run {run.id}"
     figures: dict[str, Callable[[Path], None]] = {}
     if rows:
-        figures["curves.png"] = partial(curves, rows, title=title)
+        figures["curves.png"] = partial(curves, rows, title=title, measure_of=run.measure, watched=run.watched)
     scored, classes = _scored(folder, plan)
     if "confusion" in scored:
         figures["confusion.png"] = partial(confusion, scored["confusion"], classes, title=title)
@@ -94,18 +98,25 @@ def attempt(figures: Mapping[str, Callable[[Path], None]], folder: Path) -> list
     return failed
 
 
-def curves(rows: Sequence[Row], path: Path, *, title: str = "") -> None:
+def curves(
+    rows: Sequence[Row],
+    path: Path,
+    *,
+    title: str = "",
+    measure_of: Callable[[str], Measure] = legacy_measure,
+    watched: Sequence[str] = LEGACY_WATCHED,
+) -> None:
     """Loss above, the first metric of validation below, over the steps of all stages. Rows: stage, step and what was
-    logged."""
+    logged. `watched`: names of the metrics shown at validations, the first first; `measure_of` says what they are."""
     starts, width = _starts(rows)
     seen = {key for row in rows for key in row if "/" in key}
-    metric = next((name for name in WATCHED if any(key.endswith(f"/{name}") for key in seen)), "")
+    metric = next((name for name in watched if any(key.endswith(f"/{name}") for key in seen)), "")
     scored = sorted(key for key in seen if metric and key.endswith(f"/{metric}"))
     figure = new_figure(8.0, 5.0 if scored else 3.0)
     axes = figure.subplots(2 if scored else 1, 1, sharex=True, squeeze=False)[:, 0]
     _loss(axes[0], rows, starts)
     for number, key in enumerate(scored):
-        _watched(axes[1], rows, starts, key, number)
+        _watched(axes[1], rows, starts, key, number, measure_of(metric))
     for ax in axes:
         _borders(ax, starts, width)
     _name_stages(axes[0], starts, width)
@@ -146,19 +157,17 @@ def _smooth(values: Sequence[float], share: float = 0.05) -> list[float]:
     return [sum(window) / len(window) for window in windows]
 
 
-def _watched(ax: Any, rows: Sequence[Row], starts: Mapping[str, int], key: str, number: int) -> None:
+def _watched(ax: Any, rows: Sequence[Row], starts: Mapping[str, int], key: str, number: int, measure: Measure) -> None:
     oracle = key.startswith("oracle")
     color, marker = (GREY, "x") if oracle else STYLES[number % len(STYLES)]
     label = "oracle: test, no result" if oracle else key.partition("/")[0]
-    metric = key.partition("/")[2]
-    scale = 100 if run_labels.is_share(metric) else 1
     for stage in starts:
         steps, values = _points(rows, starts, stage, key)
         if steps:
-            ax.plot(steps, [scale * v for v in values], marker=marker, color=color, label=label, markersize=4,
+            ax.plot(steps, [measure.scale * v for v in values], marker=marker, color=color, label=label, markersize=4,
                     linestyle=":" if oracle else "-", linewidth=1.4, clip_on=False)  # fmt: skip
             label = "_"  # once in the legend
-    ax.set_ylabel(f"validation {run_labels.heading(metric)}")
+    ax.set_ylabel(f"validation {measure.heading}")
     ax.legend(fontsize=8, frameon=False, loc="best")
 
 

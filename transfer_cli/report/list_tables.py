@@ -1,18 +1,17 @@
-"""Runs and sweeps as tables, newest first. Reads nothing itself: it is given summaries of results.json and
-sweep.json."""
+"""Runs and sweeps as tables, newest first. Reads no files itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from transfer_cli.analysis import numbers, run_labels
-from transfer_cli.analysis.statistics import Interval, inside, measured
+from transfer_cli.analysis.results import Run
+from transfer_cli.analysis.sweeps import Sweep
+from transfer_cli.report.labels import value_text
 from transfer_cli.report.tables import Column, Table
 
-Record = Mapping[str, Any]
 
-
-def runs_table(runs: Sequence[Record], notes: Sequence[str]) -> Table:
+def runs_table(runs: Sequence[Run], notes: Sequence[str]) -> Table:
     """A line a run: when, what, how it ended, its headline."""
     columns = [
         Column("run"),
@@ -25,16 +24,17 @@ def runs_table(runs: Sequence[Record], notes: Sequence[str]) -> Table:
         Column("headline", head="headline", align="right", only="screen"),
         Column("value", interval=True, ends=("lo", "hi"), only="machine"),
         Column("cost", "s"),
-        Column("note", wraps=True, only=None if any(run.get("note") for run in runs) else "machine"),
+        *([Column("why", wraps=True)] if any(run.is_unreadable for run in runs) else []),
+        Column("note", wraps=True, only=None if any(run.note for run in runs) else "machine"),
         Column("path", only="machine"),
         Column("stages", only="json"),
     ]
     now = datetime.now(UTC)
-    last = f"transfer show {runs[0]['id']}" if runs else "transfer run experiment=hello"
+    last = f"transfer show {runs[0].id}" if runs else "transfer run experiment=hello"
     return Table(columns, [_run(run, now) for run in runs], notes=notes, next=last, schema="list/1")
 
 
-def sweeps_table(sweeps: Sequence[Record], notes: Sequence[str]) -> Table:
+def sweeps_table(sweeps: Sequence[Sweep], notes: Sequence[str]) -> Table:
     """A line a sweep: when, its words, how many of its runs are done."""
     columns = [
         Column("sweep"),
@@ -47,57 +47,51 @@ def sweeps_table(sweeps: Sequence[Record], notes: Sequence[str]) -> Table:
         Column("path", only="machine"),
     ]
     now = datetime.now(UTC)
-    do = "compare" if sweeps and sweeps[0]["status"] == "done" else "resume"
-    last = f"transfer {do} {sweeps[0]['id']}" if sweeps else ""
+    do = "compare" if sweeps and sweeps[0].status == "done" else "resume"
+    last = f"transfer {do} {sweeps[0].id}" if sweeps else ""
     return Table(columns, [_sweep(sweep, now) for sweep in sweeps], notes=notes, next=last, schema="list/1")
 
 
-def _run(run: Record, now: datetime) -> dict[str, Any]:
-    choices, started = run.get("choices") or {}, run.get("started")
-    head = run.get("headline") or {}
-    value = measured(head["value"], head.get("ci95"), head) if head else None
+def _run(run: Run, now: datetime) -> dict[str, Any]:
+    metric = run.headline.metric if run.headline is not None else None
     return {
-        "run": run["id"],
-        "started": _ago(started, now),
-        "time": started,
-        "strategy": choices.get("strategy", run["name"]),
-        "data": run_labels.data(dict(run)) if choices else "",
+        "run": run.id,
+        "started": _ago(run.started, now),
+        "time": run.started or None,
+        "strategy": run.choices.get("strategy", run.name),
+        "data": run_labels.data(run) if run.choices else "",
         "state": _state(run),
-        "metric": head.get("name"),
-        "headline": f"{run_labels.label(head['name'])} {_number(value, head['name'])}" if value else "",
-        "value": inside(value) if value and run_labels.is_share(head["name"]) else value,
-        "cost": (run.get("cost") or {}).get("seconds"),
-        "note": run.get("note"),
-        "path": run.get("path"),
-        "stages": {stage["name"]: stage["key"] for stage in run.get("stages") or []},
+        "metric": run.part + metric.name if metric else None,
+        "headline": f"{metric.measure.label} {value_text(metric.interval, metric.measure)}" if metric else "",
+        "value": metric.interval if metric else None,
+        "cost": run.cost.get("seconds"),
+        "why": run.fault if run.is_unreadable else "",
+        "note": run.note,
+        "path": str(run.path),
+        "stages": {stage.name: stage.key or None for stage in run.stages},
     }
 
 
-def _sweep(sweep: Record, now: datetime) -> dict[str, Any]:
-    rows, started = sweep.get("runs") or [], sweep.get("started")
+def _sweep(sweep: Sweep, now: datetime) -> dict[str, Any]:
     return {
-        "sweep": sweep["id"],
-        "started": _ago(started, now),
-        "time": started,
-        "runs": len(rows),
-        "done": sum(row.get("state") == "done" for row in rows),
+        "sweep": sweep.id,
+        "started": _ago(sweep.started, now),
+        "time": sweep.started or None,
+        "runs": len(sweep.rows),
+        "done": sum(row.state == "done" for row in sweep.rows),
         "state": _state(sweep),
-        "words": " ".join(sweep.get("words") or []),
-        "path": sweep["path"],
+        "words": " ".join(sweep.words) or sweep.fault,
+        "path": str(sweep.path),
     }
 
 
-def _state(record: Record) -> str:
-    return f"{record['status']} [{record['code']}]" if record.get("code") else str(record["status"])
+def _state(record: Run | Sweep) -> str:
+    return f"{record.status} [{record.code}]" if record.code else record.status
 
 
-def _number(value: Interval, name: str) -> str:
-    return numbers.plus_minus(value, scale=100 if run_labels.is_share(name) else 1)
-
-
-def _ago(started: Any, now: datetime) -> str:
+def _ago(started: str, now: datetime) -> str:
     """`12 min ago`; empty where the time cannot be read, so that the run is still listed."""
     try:
-        return numbers.ago(numbers.utc(str(started)), now)
+        return numbers.ago(numbers.utc(started), now)
     except ValueError:
         return ""

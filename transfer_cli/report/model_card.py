@@ -1,41 +1,40 @@
-"""MODEL_CARD.md: what a reader must know of the net a run made. From results.json alone; what that does not hold is
+"""MODEL_CARD.md: what a reader must know of the net a run made. From its results alone; what they do not hold is
 `not recorded`, never guessed."""
 
 import shlex
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from transfer_cli.analysis import numbers, run_labels
+from transfer_cli.analysis.results import Headline, Run
+from transfer_cli.report.labels import cell, of_a_class, value_text
 from transfer_cli.report.renderers import markdown
-from transfer_cli.report.run_screen import by_rule, cell
+from transfer_cli.report.run_screen import rules_of
+from transfer_cli.report.tables import shown
 from transfer_cli.report.text import clean
+from transfer_cli.report.view_tables import view_tables
 
-Results = Mapping[str, Any]
 UNKNOWN = "not recorded"
 
 
-def model_card(results: Results) -> str:
+def model_card(run: Run) -> str:
     """The card, Markdown. Text of users (class names, paths) is shown as text."""
-    parts = [_head(results), _scores(results), _per_class(results), _stages(results), _cost(results), _data(results)]
-    return "\n\n".join(part for part in (*parts, _again(results)) if part) + "\n"
+    parts = [_head(run), _scores(run), _per_class(run), _views(run), _stages(run), _cost(run), _data(run), _again(run)]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _head(results: Results) -> str:
-    choices, head = results["choices"], results.get("headline")
+def _head(run: Run) -> str:
     lines = [
-        f"# {markdown(str(choices.get('strategy', UNKNOWN)))}, {markdown(run_labels.path_of_data(results))}",
-        _finding(results, head) if head else "No result: this run was not evaluated.",
+        f"# {markdown(run.choices.get('strategy', UNKNOWN))}, {markdown(run_labels.path_of_data(run))}",
+        _finding(run, run.headline) if run.headline else "No result: this run was not evaluated.",
     ]
     return "\n\n".join(lines)
 
 
-def _finding(results: Results, head: Results) -> str:
-    text = cell(results["metrics"][head["rule"]], head["name"], head["rule"])
-    unit = " %" if run_labels.is_share(head["name"]) else ""
+def _finding(run: Run, head: Headline) -> str:
     return (
-        f"**{run_labels.label(head['name'])}{unit}: {text}** on {markdown(run_labels.data(results))}, "
-        f"rule {head['rule']}, "
-        f"± 95 % over {numbers.count(head['n'])} {markdown(str(head['over']))}. One seed: other seeds differ."
+        f"**{head.metric.measure.heading}: {cell(head.metric, head.rule)}** on {markdown(run_labels.data(run))}, "
+        f"rule {head.rule}, "
+        f"± 95 % over {numbers.count(head.metric.n)} {markdown(head.over)}. One seed: other seeds differ."
     )
 
 
@@ -45,72 +44,83 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) 
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _scores(results: Results) -> str:
-    rules = by_rule(results)
-    shown = sorted({name for found in rules.values() for name in found if run_labels.overall(name)})
-    if not shown:
+def _scores(run: Run) -> str:
+    rules = rules_of(run)
+    named = sorted({name for rule in rules for name in run.names(rule) if "/" not in name})
+    if not named:
         return ""
-    body = [[run_labels.heading(name), *(cell(found, name, rule) for rule, found in rules.items())] for name in shown]
+    body = [[run.measure(name).heading, *(cell(run.metric(name, rule), rule) for rule in rules)] for name in named]
     note = "In brackets: chosen by looking at the test pictures, no result.\n\n" if "oracle" in rules else ""
     return f"## Test scores by selection rule\n\n{note}{_table(['metric', *rules], body)}"
 
 
-def _per_class(results: Results) -> str:
-    head = results.get("headline")
-    found = results["metrics"].get(head["rule"], {}) if head else {}
-    classes = [name.removeprefix("test/f1/") for name in found if name.startswith("test/f1/")]
+def _per_class(run: Run) -> str:
+    """A row a class, a column a metric that has a value of each class."""
+    found = {name: metric for name, metric in run.scores().items() if not metric.overall}
+    families = list(dict.fromkeys(name.partition("/")[0] for name in found))
+    classes = list(dict.fromkeys(name.partition("/")[2] for name in found))
     if not classes:
         return ""
-    kinds = ("precision", "recall", "f1")
-    body = [[markdown(c), *(numbers.percent(found[f"test/{kind}/{c}"]) for kind in kinds)] for c in classes]
-    return "## Per class\n\n" + _table(["class", "precision %", "recall %", "F1 %"], body)
+    heads = [f"{of_a_class(run.measure(family))}{run.measure(family).suffix}" for family in families]
+    metrics = {name: [found.get(f"{family}/{name}") for family in families] for name in classes}
+    texts = {
+        name: ["" if metric is None else value_text(metric.interval, metric.measure) for metric in row]
+        for name, row in metrics.items()
+    }
+    return "## Per class\n\n" + _table(["class", *heads], [[markdown(name), *row] for name, row in texts.items()])
 
 
-def _stages(results: Results) -> str:
+def _views(run: Run) -> str:
+    """The net on each view of the test rows, and at each mark."""
+    parts = []
+    for table in view_tables(run):
+        rows = [[markdown(shown(row.get(column.name), column.unit)) for column in table.columns] for row in table.rows]
+        parts.append(f"## {markdown(table.title)}\n\n{_table([column.title for column in table.columns], rows)}")
+    return "\n\n".join(parts)
+
+
+def _stages(run: Run) -> str:
     body = [
-        [
-            stage["name"],
-            markdown(str(stage.get("what") or stage["method"])),
-            stage["key"][:12],
-            numbers.duration(stage["seconds"]),
-        ]
-        for stage in results["stages"]
-        if stage["key"]
+        [stage.name, markdown(stage.what or stage.method), stage.key[:12], numbers.duration(stage.seconds)]
+        for stage in run.stages
+        if stage.key
     ]
     return "## How it was made\n\n" + _table(["stage", "what", "key", "time"], body, words=3) if body else ""
 
 
-def _cost(results: Results) -> str:
-    cost = results.get("cost") or {}
+def _count(value: float) -> str:
+    return numbers.count(round(value))
+
+
+def _cost(run: Run) -> str:
     facts = {
-        "parameters": ("parameters", numbers.count),
-        "trained": ("of them trained", numbers.count),
+        "parameters": ("parameters", _count),
+        "trained": ("of them trained", _count),
         "bytes": ("size of the net", numbers.size),
-        "labels": ("labels of the target used", numbers.count),
+        "labels": ("labels of the target used", _count),
         "seconds": ("time of all stages, cached ones too", numbers.duration),
         "peak_bytes": ("peak memory", numbers.size),
         "rows_per_s": ("test pictures a second", numbers.plain),
     }
-    known = {label: show(cost[key]) if cost.get(key) is not None else UNKNOWN for key, (label, show) in facts.items()}
+    known = {label: show(run.cost[key]) if key in run.cost else UNKNOWN for key, (label, show) in facts.items()}
     return "## Size and cost\n\n" + "\n".join(f"- {label}: {text}" for label, text in known.items())
 
 
-def _data(results: Results) -> str:
-    choices, prints = results["choices"], results.get("fingerprints") or {}
+def _data(run: Run) -> str:
     rows = [
-        f"- {side}: {markdown(str(choices.get(word, UNKNOWN)))}, sha256 {str(prints.get(side, UNKNOWN))[:16]}"
+        f"- {side}: {markdown(run.choices.get(word, UNKNOWN))}, sha256 {str(run.fingerprints.get(side, UNKNOWN))[:16]}"
         for side, word in (("target", "data"), ("source", "source"))
-        if choices.get(word) != "none"
+        if run.choices.get(word) != "none"
     ]
-    notes = [f"- {markdown(note)}" for note in results.get("notes", [])]
+    notes = [f"- {markdown(note)}" for note in run.notes]
     return "\n".join(["## Data", "", *rows, *notes, f"- licence and consent: {UNKNOWN}"])
 
 
-def _again(results: Results) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in (results.get("versions") or {}).items())
-    command = shlex.join(["transfer", "run", *results["words"]])
+def _again(run: Run) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
+    command = shlex.join(["transfer", "run", *run.words])
     return (
         f"## To repeat it\n\n    {clean(command)}\n\n"
-        f"- run {results['id']}, started {results.get('started') or UNKNOWN}\n"
+        f"- run {run.id}, started {run.started or UNKNOWN}\n"
         f"- versions: {versions or UNKNOWN}\n- intended use, limits: {UNKNOWN}"
     )

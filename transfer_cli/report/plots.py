@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transfer_cli.analysis import run_labels
 from transfer_cli.analysis.comparison import Comparison, pareto
 from transfer_cli.analysis.groups import Group
 from transfer_cli.analysis.statistics import mean
@@ -34,17 +33,13 @@ def draw(found: Comparison, path: Path, title: str = "") -> None:
         raise StoreError(Fault("--plot", f"cannot be written: {error.strerror}", str(path))) from error
 
 
-def _scale(found: Comparison) -> int:
-    return 100 if run_labels.is_share(found.metric) else 1
-
-
 def _style(number: int) -> dict[str, Any]:
     color, marker = STYLES[number % len(STYLES)]
     return {"color": color, "marker": marker}
 
 
 def _bars(ax: Any, found: Comparison, groups: Sequence[Group]) -> None:
-    scale, seen = _scale(found), []
+    scale, seen = found.measure.scale, []
     for at, group in enumerate(groups):
         interval, values = found.interval(group), [scale * value for value in group.values(found.metric)]
         assert interval is not None
@@ -56,9 +51,7 @@ def _bars(ax: Any, found: Comparison, groups: Sequence[Group]) -> None:
         ax.axvline(scale * mean(base.values(found.metric)), color=GREY, linestyle=":", linewidth=1)
     ax.set_yticks(range(len(groups)), [_label(group, found) for group in groups], fontsize=8, parse_math=False)
     ax.set_ylim(len(groups) - 0.4, -0.6)
-    ax.set_xlabel(
-        f"{run_labels.heading(found.metric)}, {'± 95 %, a dot a seed' if not found.single else 'one seed each'}"
-    )
+    ax.set_xlabel(f"{found.measure.heading}, {'± 95 %, a dot a seed' if not found.single else 'one seed each'}")
     _plain(ax)
 
 
@@ -70,20 +63,21 @@ def _label(group: Group, found: Comparison) -> str:
 def _curves(ax: Any, found: Comparison, groups: Sequence[Group]) -> None:
     """What was watched in the last training stage, mean over seeds; the loss where nothing was."""
     rows = curves.of_groups(groups)
-    name = curves.watched(rows) or "loss"
+    name = curves.watched(rows, found.watched) or "loss"
     metric = name.partition("/")[2]
-    scale = 100 if metric and run_labels.is_share(metric) else 1
+    measure = found.measure_of(metric)
+    scale = measure.scale if metric else 1
     for at, group in enumerate(rows):
         points = curves.curve(group, name)
         steps, values = [step for step, _ in points], [scale * interval.value for _, interval in points]
         ax.plot(steps, values, markersize=4, linewidth=1.4, markevery=max(1, len(points) // 12), **_style(at))
     ax.set_xlabel("step of the last stage", fontsize=8)
-    ax.set_ylabel(f"validation {run_labels.heading(metric)}" if metric else "training loss")
+    ax.set_ylabel(f"validation {measure.heading}" if metric else "training loss")
     _plain(ax)
 
 
 def _costs(ax: Any, found: Comparison, groups: Sequence[Group]) -> None:
-    scale, marks = _scale(found), dict(zip(map(id, found.groups), pareto(found)))
+    scale, marks = found.measure.scale, dict(zip(map(id, found.groups), pareto(found)))
     points = [(mean(group.cost("seconds")), scale * mean(group.values(found.metric))) for group in groups]
     for at, (group, (cost, value)) in enumerate(zip(groups, points)):
         size = 9 if marks[id(group)] else 5
@@ -94,7 +88,7 @@ def _costs(ax: Any, found: Comparison, groups: Sequence[Group]) -> None:
     if points and max(cost for cost, _ in points) > 20 * max(1e-3, min(cost for cost, _ in points)):
         ax.set_xscale("log")
     ax.set_xlabel("cost, s (line: nothing is better and cheaper)", fontsize=8)
-    ax.set_ylabel(run_labels.heading(found.metric))
+    ax.set_ylabel(found.measure.heading)
     _plain(ax)
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from math import isnan, nan, sqrt
 from typing import Any, Protocol
 
-from transfer_cli.analysis import run_labels
 from transfer_cli.analysis.ranking import LEAST, Reached
 from transfer_cli.analysis.statistics import LEVEL, Interval, mean, sd, t_quantile
 from transfer_cli.report.tables import Column, Table, Unit
@@ -80,7 +79,7 @@ def tables(
         "reached": [
             {
                 "strategy": found.strategy,
-                "metric": run_labels.metric(found.metric),
+                "metric": found.metric,
                 "source_model": name,
                 "value": value,
             }
@@ -166,9 +165,9 @@ def _taus(entries: Sequence[Entry], results: Sequence[Reached]) -> Table:
     columns += [Column(name, head=head.removesuffix(" %"), align="right") for name, head in SCORES.items()]
     rows = []
     for found in (found for found in results if len(found.values) >= LEAST):
-        sign = run_labels.sign(found.metric)
+        sign, label = found.measure.sign, found.measure.label
         best = min(found.values, key=lambda name: sign * found.values[name])
-        row: dict[str, Any] = {"strategy": f"{found.strategy} {run_labels.label(found.metric)}", "n": len(found.values)}
+        row: dict[str, Any] = {"strategy": f"{found.strategy} {label}", "n": len(found.values)}
         for name in SCORES:
             value = found.tau({entry.name: entry.scores[name].value for entry in entries if name in entry.scores})
             row[name] = None if isnan(value) else value

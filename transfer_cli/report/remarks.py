@@ -9,6 +9,7 @@ from transfer_cli.analysis.groups import Group
 from transfer_cli.analysis.significance import ALPHA
 from transfer_cli.analysis.single import History, cautions
 from transfer_cli.analysis.verdicts import Verdict
+from transfer_cli.report.labels import of_a_class
 
 WORST = 3  # classes, baselines and the like named in a note
 
@@ -22,7 +23,7 @@ def remarks(found: Comparison, marks: Sequence[bool], history: History) -> list[
         *_ruled_out(found),
     ]
     if found.single:
-        notes += cautions(found.groups, found.verdicts, found.metric, history)
+        notes += cautions(found.groups, found.verdicts, found.metric, found.measure, history)
     return notes + _source_note(found)
 
 
@@ -66,9 +67,9 @@ def _pooled(found: Comparison) -> list[str]:
 
 
 def _ruled_out(found: Comparison) -> list[str]:
-    ids = [str(run["id"]) for run in found.ruled_out]
+    ids = [run.id for run in found.ruled_out]
     more = f" and {len(ids) - WORST:,} more" if len(ids) > WORST else ""
-    name = f"rule {found.ask.rule}" if found.ask.rule else run_labels.metric(found.metric)
+    name = f"rule {found.ask.rule}" if found.ask.rule else found.metric
     return [f"left out, without {name}: {', '.join(ids[:WORST])}{more}"] if ids else []
 
 
@@ -82,7 +83,7 @@ def _baseline(words: str) -> str:
 
 def _of_group(found: Comparison, group: Group, verdict: Verdict) -> list[str]:
     notes, label = [], group.label(found.words)
-    seeds = ", ".join(str(run["config"]["seed"]) for run in group.failed)
+    seeds = ", ".join(str(run.seed) for run in group.failed)
     if group.failed:
         notes.append(f"{label}: seed {seeds} failed" + (", the mean of survivors flatters" if group.counted else ""))
     if len(group.by_unit) > len(group.counted):
@@ -92,7 +93,7 @@ def _of_group(found: Comparison, group: Group, verdict: Verdict) -> list[str]:
     elif len(group.counted) == 1 and not found.single:
         notes.append(f"{label}: one seed, so nothing is known about other seeds")
     if group.left_out:
-        notes.append(f"{label}: left out, not done: {', '.join(run['id'] for run in group.left_out)}")
+        notes.append(f"{label}: left out, not done: {', '.join(run.id for run in group.left_out)}")
     if group.doubtful:
         notes.append(f"{label}: code or data changed between runs of seed {group.doubtful[0]}; the newest counts")
     if verdict.classes:
@@ -105,7 +106,8 @@ def _of_group(found: Comparison, group: Group, verdict: Verdict) -> list[str]:
 
 def _lost(verdict: Verdict) -> str:
     """`NEGATIVE transfer in class 5, recall -6.1 ±2.0; class 3, recall -4.0 ±2.2 and 2 more`"""
-    worst = [f"class {c.name}, recall {numbers.signed(c.delta, 100)}" for c in verdict.classes[:WORST]]
+    name, scale = of_a_class(verdict.family), verdict.family.scale
+    worst = [f"class {c.name}, {name} {numbers.signed(c.delta, scale)}" for c in verdict.classes[:WORST]]
     more = len(verdict.classes) - WORST
     kind = "NEGATIVE transfer" if verdict.negative else "worse"
     return f"{kind} in {'; '.join(worst)}" + (f" and {more} more" if more > 0 else "")
@@ -117,12 +119,13 @@ def _flips_differ(verdict: Verdict) -> bool:
 
 
 def _source_note(found: Comparison) -> list[str]:
-    nodes = [group.run["config"].get("pretrain") or {} for group in found.groups]
-    seeds = {node.get("seed") for node in nodes if node.get("method") not in (None, "none", "given")}
+    runs = [group.run for group in found.groups]
+    runs = [run for run in runs if run.setting("pretrain.method") not in (None, "none", "given")]
+    seeds = {str(run.setting("pretrain.seed")): run.setting("pretrain.seed") for run in runs}
     if not any(len(group.counted) > 1 for group in found.groups):
         return []
-    fixed = len(seeds) == 1 and isinstance(next(iter(seeds)), int)
-    return [f"one source model for all seeds (pretrain.seed={seeds.pop()})"] if fixed else []
+    fixed = len(seeds) == 1 and isinstance(next(iter(seeds.values())), int)
+    return [f"one source model for all seeds (pretrain.seed={next(iter(seeds))})"] if fixed else []
 
 
 def _firsts(found: Comparison) -> list[str]:
@@ -137,4 +140,4 @@ def _firsts(found: Comparison) -> list[str]:
 def _written(found: Comparison) -> list[str]:
     """Notes of the user on the runs that count."""
     runs = [run for group in found.groups for run in group.counted]
-    return [f"{run['id']}: {run['note']}" for run in runs if run.get("note")]
+    return [f"{run.id}: {run.note}" for run in runs if run.note]

@@ -4,8 +4,11 @@ running and failed runs. Where there is no room, what runs and what failed is ke
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from transfer_cli.analysis import numbers, run_labels
-from transfer_cli.analysis.statistics import Interval, inside, measured, t_interval
+from transfer_cli.analysis import numbers
+from transfer_cli.analysis.metric import Metric
+from transfer_cli.analysis.statistics import Interval, inside, t_interval
+from transfer_cli.analysis.sweeps import score_of
+from transfer_cli.report.labels import unit_of
 from transfer_cli.report.tables import Column, Look, Table, lines, prose
 
 Row = Mapping[str, Any]
@@ -95,26 +98,31 @@ def _seeds(seeds: Sequence[str]) -> str:
 
 
 def _score(rows: Sequence[Row]) -> Interval | None:
-    heads = [row["headline"] for row in rows if row.get("headline")]
-    if not heads:
+    scores = _scores(rows)
+    if not scores:
         return None
-    one = measured(heads[0]["value"], heads[0].get("ci95"), heads[0])
-    interval = one if len(heads) == 1 else t_interval([head["value"] for head in heads])
-    return inside(interval) if run_labels.is_share(heads[0]["name"]) else interval
+    if len(scores) == 1:
+        return scores[0].interval
+    interval = t_interval([score.value for score in scores])
+    return inside(interval) if scores[0].measure.is_share else interval
+
+
+def _scores(rows: Sequence[Row]) -> list[Metric]:
+    return [score for row in rows if (score := score_of(row)) is not None]
 
 
 def _columns(rows: Sequence[Row], entries: Sequence[Row]) -> list[Column]:
     keys = dict.fromkeys(
         key for entry in entries for key in entry if key not in ("rank", "state", "seed", "at", "score")
     )
-    metric = next((row["headline"]["name"] for row in rows if row.get("headline")), "")
+    scores = _scores(rows)
     seeds = any(entry["seed"] for entry in entries)
-    score = Column("score", "%" if run_labels.is_share(metric) else "", run_labels.heading(metric), interval=True)
+    columns = [Column("score", unit_of(scores[0].measure), scores[0].measure.heading, interval=True)] if scores else []
     return [
         *map(Column, keys),
         *([Column("seed")] if seeds else []),
         Column("state", state=True),
-        *([score] if metric else []),
+        *columns,
         Column("at", wraps=True),
     ]
 

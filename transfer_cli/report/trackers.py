@@ -5,8 +5,11 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
+
+from transfer_cli.analysis.results import Run
 
 BATCH = 1000  # metrics in one call of MLflow: its limit
 TEXT = 500  # characters of a setting
@@ -26,22 +29,24 @@ class Told:
     runs: Path
 
 
-def track(kind: str, folder: Path, runs: Path, results: Mapping[str, Any]) -> None:
+def track(kind: str, folder: Path, runs: Path, run: Run) -> None:
     """Tells the run in `folder` to the tracker `kind`; "none" hears nothing. Raises whatever the tracker raises."""
     if kind != "none":
-        TRACKERS[kind](_told(folder, runs, results))
+        TRACKERS[kind](_told(folder, runs, run))
 
 
-def _told(folder: Path, runs: Path, results: Mapping[str, Any]) -> Told:
+def _told(folder: Path, runs: Path, run: Run) -> Told:
     rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
-    head = results["headline"] or {}
-    found = results["metrics"].get(head.get("rule"), {})
+    step = run.step(run.rule)
+    scores = run.scores()
+    metrics = {run.part + name: metric.value for name, metric in scores.items()}
+    metrics |= {f"{run.part}{name}_ci95": metric.half for name, metric in scores.items() if isfinite(metric.half)}
     return Told(
-        results["id"],
-        results["name"],
-        {name: str(value)[:TEXT] for name, value in _flat(results["config"])},
+        run.id,
+        run.name,
+        {name: str(value)[:TEXT] for name, value in _flat(run.config)},
         [point for row in rows for point in _points(row)],
-        {name: float(value) for name, value in found.items() if isinstance(value, int | float)},
+        metrics | ({} if step is None else {"step": float(step)}),
         folder,
         runs,
     )

@@ -17,7 +17,6 @@ from transfer_cli.rundir.runs import RESULTS, append_order, read_json, run_id
 from transfer_cli.rundir.runs import find as find
 from transfer_cli.rundir.runs import folders as folders
 from transfer_cli.rundir.runs import listing as listing
-from transfer_cli.rundir.runs import read_results as read_results
 from transfer_cli.rundir.runs import summary as summary
 from transfer_cli.safe import check_name, hide_places, hide_secrets, safe, scrub, shown
 from transfer_cli.store.disk import Lines, make_folder, put
@@ -211,7 +210,7 @@ class RunDir(Record):
         run.write("config.yaml", hide_places(config_text))
         run.write("overrides.txt", "transfer run " + " ".join(shown_words) + "\n")
         run.write_json("env.json", env(argv))
-        head = {"schema": "results/1", "name": name, "digest": digest, "sweep": sweep or None, "words": shown_words}
+        head = {"schema": "results/2", "name": name, "digest": digest, "sweep": sweep or None, "words": shown_words}
         shown_config = {"choices": dict(choices), "config": scrub(dict(config))}
         empty: dict[str, Any] = {
             "stages": [],

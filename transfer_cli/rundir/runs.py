@@ -6,7 +6,7 @@ import fnmatch
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +14,18 @@ from typing import Any
 
 from transfer_cli.errors import ConfigError, Fault, TransferError, nearest
 from transfer_cli.rundir.note import read_note
+from transfer_cli.rundir.schema import fault_in_results, fault_in_sweep
 from transfer_cli.safe import safe, shown
 from transfer_cli.store.disk import read_file
 from transfer_cli.store.diskerrors import explained
 from transfer_cli.store.lock import is_held
 
 RESULTS, SWEEP, ORDER, SWEEPS = "results.json", "sweep.json", ".order", "sweeps"
+CHECKS = {RESULTS: fault_in_results, SWEEP: fault_in_sweep}
+UNREADABLE = "unreadable"  # the state of a directory whose document is not what it should be
+# of a directory whose document is missing or unreadable
+EMPTY: dict[str, Any] = {"words": [], "choices": {}, "config": {}, "stages": [], "metrics": {}, "headline": None,
+                         "cost": {}, "fingerprints": {}}  # fmt: skip
 DIRECTORY = re.compile(r"\d{8}T\d{6}Z-([a-z][0-9a-z]{5})")
 
 
@@ -28,20 +34,43 @@ def run_id(folder: Path) -> str:
     return folder.name.rpartition("-")[2]
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object, or None if there is none to read."""
-    with suppress(FileNotFoundError, NotADirectoryError, ValueError, TransferError):
-        value = json.loads(read_file(path))
-        return value if isinstance(value, dict) else None
-    return None
+class Unreadable(Exception):
+    """A file that is not the JSON document it should be; the text says why."""
 
 
-def read_results(folder: Path) -> dict[str, Any]:
-    """results.json of a run directory. Raises ConfigError if it cannot be read."""
-    found = read_json(folder / RESULTS)
-    if found is None:
-        raise ConfigError(Fault(f"run {shown(folder)}", "its results.json cannot be read", do="transfer list"))
+def _no_constant(name: str) -> Any:
+    raise Unreadable(f"{name} is not a number of JSON")
+
+
+DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
+def parsed(path: Path, fault_in: Callable[[Any], str]) -> Any:
+    """The checked JSON document of a file; None if there is no file. Raises Unreadable."""
+    try:
+        data = read_file(path)
+        found = DECODER.decode(data.decode())
+        if rb"\ud" in data.lower():  # a lone surrogate cannot be written to any file or terminal
+            json.dumps(found, ensure_ascii=False).encode()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except TransferError as error:
+        raise Unreadable(error.faults[0].text) from None
+    except RecursionError:
+        raise Unreadable("nested too deep") from None
+    except ValueError:
+        raise Unreadable("not a JSON document") from None
+    if fault := fault_in(found):
+        raise Unreadable(fault)
     return found
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object, or None if there is none to read; results.json and sweep.json only if they are whole."""
+    with suppress(Unreadable):
+        found = parsed(path, CHECKS.get(path.name, lambda found: ""))
+        return found if isinstance(found, dict) else None
+    return None
 
 
 def _subfolders(folder: Path) -> list[str]:
@@ -79,11 +108,17 @@ def append_order(runs: Path, folder: Path, sweep: str = "") -> None:
 
 
 def summary(folder: Path) -> dict[str, Any]:
-    """results.json or sweep.json of a directory, with `path`, a `note` if it has one, and `status` died where nobody
-    runs it any more."""
-    found = read_json(folder / RESULTS) or read_json(folder / SWEEP) or {"status": "running"}
-    found = {"id": run_id(folder), "name": folder.parent.name, **found, "path": str(folder)}
-    if found.get("status") == "running" and not is_held(folder / ".lock"):
+    """results.json or sweep.json of a directory, checked, with `path`, a `note` if it has one, and `status` died where
+    nobody runs it any more. One that is not what it should be has the status unreadable, and `fault` says why."""
+    try:
+        found = parsed(folder / RESULTS, fault_in_results) or parsed(folder / SWEEP, fault_in_sweep)
+        found = found or {"status": "running"}
+    except Unreadable as why:
+        found = {"status": UNREADABLE, "fault": str(why)}
+    found = {"id": run_id(folder), "name": folder.parent.name, **EMPTY, **found, "path": str(folder)}
+    if DIRECTORY.fullmatch(folder.name):  # what references find counts, whatever a document says
+        found["id"] = run_id(folder)
+    if found["status"] == "running" and not is_held(folder / ".lock"):
         found["status"] = "died"
     return found | ({"note": note} if (note := read_note(folder)) else {})
 
@@ -194,7 +229,10 @@ def _expanded(runs: Path, found: list[Path], ref: str) -> list[Path]:
 
 def _runs_of(runs: Path, folder: Path) -> Iterator[Path]:
     """The runs of a sweep that were started; a run stands for itself."""
-    sweep = read_json(folder / SWEEP)
+    try:
+        sweep = parsed(folder / SWEEP, fault_in_sweep)
+    except Unreadable as why:
+        raise ConfigError(_fault(run_id(folder), f"its sweep.json cannot be read: {why}", do="transfer list")) from None
     if sweep is None:
         yield folder
         return

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from transfer_cli.analysis import numbers, run_labels
-from transfer_cli.analysis.statistics import measured
+from transfer_cli.analysis import numbers
+from transfer_cli.analysis.results import Run
 from transfer_cli.report import advice
 from transfer_cli.report.screen import Screen
 from transfer_cli.rundir.sweepdir import Row
-from transfer_cli.runner.race_record import RaceRecord
+from transfer_cli.runner.race_record import RaceRecord, seconds_of
 from transfer_cli.runner.successive_halving import FOLDS, PARTS, Outcome, Trial
 
 
@@ -19,10 +19,17 @@ def show_advice(record: RaceRecord, ledger: Mapping[str, Any], screen: Screen, r
     rows: Sequence[Row] = ledger["runs"]
     metric = record.metric(rows)
     entries = _entries(record, ledger["advise"], rows)
-    found = advice.judged(entries, metric, folds=FOLDS, rows=record.fold_rows, counts=record.counts)
+    found = advice.judged(
+        entries,
+        record.measure(rows),
+        folds=FOLDS,
+        rows=record.fold_rows,
+        counts=record.counts,
+        of_right_rows=metric is not None and metric.grain > 0,
+    )
     following = shlex.join(["transfer", "run", *shlex.split(found.take.words)]) if found.take else ""
     notes = [*([remark] if remark else []), *_times(record, ledger["advise"], rows)]
-    table = advice.table(found, title=_title(record, metric), notes=notes)
+    table = advice.table(found, title=_title(record, found.measure.label), notes=notes)
     screen.show(replace(table, next=following) if screen.json else table)
     if following and not screen.json:
         screen.command(following)
@@ -32,18 +39,17 @@ def _entries(record: RaceRecord, facts: Mapping[str, Any], rows: Sequence[Row]) 
     order = facts.get("order", range(len(record.contenders)))
     race, reached, lower = record.race(order), record.reached(rows), record.lower_is_better(rows)
     outcomes, winner = race.outcomes(reached, lower=lower), race.winner(reached, lower=lower)
-    results = {Trial(*row["trial"]): record.results(row) for row in rows}
+    results = {Trial(*row["trial"]): record.result(row) for row in rows}
     return [replace(_entry(record, n, outcomes[n], results), taken=n == winner) for n in order]
 
 
-def _entry(
-    record: RaceRecord, number: int, outcome: Outcome, results: Mapping[Trial, Mapping[str, Any]]
-) -> advice.Entry:
+def _entry(record: RaceRecord, number: int, outcome: Outcome, results: Mapping[Trial, Run | None]) -> advice.Entry:
     contender, level = record.contenders[number], outcome.round or 0
-    done = [r for trial, r in results.items() if trial.pair == number and trial.round == level and r.get("stages")]
+    runs = [run for trial, run in results.items() if trial.pair == number and trial.round == level]
+    done = [run for run in runs if run is not None]
     steps = [stage.spec["trainer"]["steps"] // PARTS[level] for stage in contender.stepped]
     last = Trial(number, level, None)
-    head = results.get(last, {}).get("headline")
+    tested = results.get(last)
     return advice.Entry(
         contender.source.name,
         contender.strategy,
@@ -52,18 +58,18 @@ def _entry(
         outcome.values,
         outcome.score,
         sum(steps) if steps else None,
-        sum(stage["seconds"] for stage in done[-1]["stages"] if stage["name"] != "pretrain") if done else 0.0,
-        int(done[-1]["cost"]["trained"]) if done else 0,
+        seconds_of(done[-1]) if done else 0.0,
+        int(done[-1].cost.get("trained", 0)) if done else 0,
         outcome.why,
-        measured(head["value"], head["ci95"], head) if head else None,
+        tested.headline.metric.interval if tested is not None and tested.headline is not None else None,
     )
 
 
-def _title(record: RaceRecord, metric: str) -> str:
+def _title(record: RaceRecord, label: str) -> str:
     target, counts = record.contenders[0].plan.target, sorted(set(record.counts.values()))
     each = f"{counts[0]:,} to {counts[-1]:,} each" if len(counts) > 1 else f"{counts[0]:,} each"
     kind = f"{sum(record.counts.values()):,} labelled {target.raw.kind}, {len(record.counts)} classes, {each}"
-    return f"{target.title}: {kind}; {len(record.contenders)} pairs, {run_labels.label(metric)} on {FOLDS} folds"
+    return f"{target.title}: {kind}; {len(record.contenders)} pairs, {label} on {FOLDS} folds"
 
 
 def _times(record: RaceRecord, facts: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
@@ -71,7 +77,8 @@ def _times(record: RaceRecord, facts: Mapping[str, Any], rows: Sequence[Row]) ->
     parts = [f"ranking {numbers.duration(facts.get('ranked', 0.0))}"]
     for number in (*range(len(PARTS)), None):
         mine = [row for row in rows if (row["trial"][1] if row["trial"][2] is not None else None) == number]
-        seconds = sum(record.results(row).get("cost", {}).get("seconds_run", 0.0) for row in mine)
+        runs = [run for row in mine if (run := record.result(row)) is not None]
+        seconds = sum(run.cost.get("seconds_run", 0.0) for run in runs)
         name = "test" if number is None else "full" if PARTS[number] == 1 else f"1/{PARTS[number]} of the steps"
         parts += [f"{len(mine)} runs {name} {numbers.duration(seconds)}"] if mine else []
     spent = numbers.duration(float(facts.get("spent", 0.0)))

@@ -158,7 +158,7 @@ class AdviceRun:
     def _overhead(self, rows: Sequence[Row]) -> float:
         """Seconds that a run took so far beside its stages: its process, its figures. The first run is left out,
         because it waits until the server of processes has started."""
-        done = [results["cost"] for row in rows[1:] if (results := self.record.results(row))]
+        done = [run.cost for row in rows[1:] if (run := self.record.result(row)) is not None]
         if not done:
             return 1.0
         beside = self.spent - rows[1]["begun"] - sum(cost["seconds"] - cost["seconds_cached"] for cost in done)

@@ -4,6 +4,7 @@ costs no result."""
 import shutil
 from collections.abc import Callable
 
+from transfer_cli.analysis.results import Run
 from transfer_cli.rundir.rundir import RunDir
 from transfer_cli.rundir.runs import read_json
 from transfer_cli.store.store import quiet
@@ -16,7 +17,7 @@ def leave(run: RunDir, say: Callable[[str], None] = quiet) -> None:
     failed; of a tracker that fails, `say` hears."""
     from transfer_cli.report.model_card import model_card
 
-    run.write("MODEL_CARD.md", model_card(run.data))
+    run.write("MODEL_CARD.md", model_card(Run.of(run.data)))
     _track(run, say)
     if not _copied(run):
         from transfer_cli.report.figures import draw
@@ -29,7 +30,7 @@ def _track(run: RunDir, say: Callable[[str], None]) -> None:
 
     kind = run.data["config"]["runtime"]["tracker"]
     try:
-        track(kind, run.path, run.runs, run.data)
+        track(kind, run.path, run.runs, Run.of(run.data))
     except Exception as error:  # whatever a library of others throws
         text = f"warning: tracker {kind}: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
         run.log(text)

@@ -1,8 +1,7 @@
 """The runs that a command line wants compared, and how: shared by `compare` and `report`."""
 
-from typing import Any
-
 from transfer_cli.analysis.comparison import Ask
+from transfer_cli.analysis.results import Run
 from transfer_cli.report.screen import Screen
 from transfer_cli.runner.options import Options
 from transfer_cli.runner.run_selection import chosen
@@ -13,12 +12,12 @@ def ask(options: Options) -> Ask:
     return Ask(options.metric or "", options.rule, options.by, options.baseline, options.interval)
 
 
-def comparable_runs(options: Options, screen: Screen) -> list[dict[str, Any]]:
-    """The runs asked for; a run whose results.json cannot be read is left out, with a note."""
-    readable = []
-    for run in chosen(options):
-        if "config" in run and "choices" in run:
-            readable.append(run)
-        else:
-            screen.note(f"run {run['id']}: left out, its results.json cannot be read")
-    return readable
+def comparable_runs(options: Options, screen: Screen) -> list[Run]:
+    """The runs asked for; one whose results.json cannot be read is named in a note: it has a row, and counts for
+    nothing."""
+    runs = chosen(options)
+    for run in runs:
+        if not run.is_readable:
+            why = f": {run.fault}" if run.fault else ""
+            screen.note(f"run {run.id}: left out, its results.json cannot be read{why}")
+    return runs

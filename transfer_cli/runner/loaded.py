@@ -26,14 +26,17 @@ def finished_run(options: Options, refs: Sequence[str], query: Sequence[str] = (
     words = tuple(word for word in query if not word.startswith(PLUGINS))
     found = chosen(replace(options, args=tuple(refs), words=words))
     if len(found) != 1:
-        ids = ", ".join(run["id"] for run in found[-5:])
+        ids = ", ".join(run.id for run in found[-5:])
         text = f"means {len(found)} runs: {ids}; {options.command} takes one"
         raise ConfigError(Fault(" ".join([*refs, *words]), text))
     run = found[0]
-    if run["status"] != "done":
-        name = safe(run["id"])
-        raise ConfigError(Fault(f"run {name}", f"is not finished: {run['status']}", do=f"transfer resume {name}"))
-    return run
+    if not run.is_done:
+        name = safe(run.id)
+        why = f"cannot be read: {run.fault}" if run.is_unreadable else f"is not finished: {run.status}"
+        raise ConfigError(Fault(f"run {name}", why, do=f"transfer resume {name}"))
+    if not run.stages:
+        raise ConfigError(Fault(f"run {safe(run.id)}", "evaluated nothing, so its classes are not known"))
+    return dict(run.document)
 
 
 def load_net(run: Results, options: Options, verb: str = "") -> "Predicting":

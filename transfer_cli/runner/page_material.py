@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfer_cli.analysis.comparison import Comparison, study
-from transfer_cli.analysis.groups import Run
+from transfer_cli.analysis.results import Run, listing
 from transfer_cli.errors import DataError, Fault, TransferError
 from transfer_cli.report.compare_table import table
 from transfer_cli.report.page.material import SHOWN, Cloud, Clouds, Material
 from transfer_cli.report.page.mistakes import confused
 from transfer_cli.report.screen import Screen
-from transfer_cli.rundir.runs import listing
 from transfer_cli.runner.comparing import ask
 from transfer_cli.runner.loaded import named_plugins
 from transfer_cli.runner.options import Options
@@ -72,7 +71,7 @@ class _Extras:
         if not names:
             return {}
         run = self.groups[0].counted[0]
-        return examples(self._data(run)["target"], names, int(run["config"]["seed"]))
+        return examples(self._data(run)["target"], names, run.seed)
 
     def clouds(self) -> dict[str, Clouds]:
         """Features of the first run of each group."""
@@ -83,7 +82,7 @@ class _Extras:
         clouds: dict[str, Clouds] = {}
         for group in self.groups:
             run = group.counted[0]
-            self.screen.note(f"looking through the nets of run {safe(run['id'])}")
+            self.screen.note(f"looking through the nets of run {safe(run.id)}")
             clouds |= self.attempt("clouds", partial(self._clouds_of, run, views))
         return clouds
 
@@ -91,9 +90,9 @@ class _Extras:
         data = self._data(run)
         if not all(side.raw.has_classes for side in data.values()):
             raise DataError(Fault("features", "a model of text has a feature a letter, not a row"))
-        seen = views(run["stages"], data, int(run["config"]["seed"]))
+        seen = views(run.document["stages"], data, run.seed)
         after = _cloud(seen.after, seen.classes) if seen.after else None
-        return {run["id"]: Clouds(_cloud(seen.before, seen.classes), after, f"Run {run['id']}, training rows.")}
+        return {run.id: Clouds(_cloud(seen.before, seen.classes), after, f"Run {run.id}, training rows.")}
 
     @property
     def _cache(self) -> Path:
@@ -104,13 +103,13 @@ class _Extras:
         from transfer_cli.config.compose import load_stored
         from transfer_cli.data.open import describe_pair
 
-        values = load_stored(run["config"], self.plugins)
+        values = load_stored(dict(run.config), self.plugins)
         key = repr((values["data"], values.get("source")))
         if key not in self._opened:
             target, source = describe_pair(values, self._cache)
             self._opened[key] = {"target": target} | ({"source": source} if source else {})
         for side, data in self._opened[key].items():
-            if data.fingerprint != run["fingerprints"].get(side):
+            if data.fingerprint != run.fingerprints.get(side):
                 raise DataError(Fault(data.title, "is not what it was when the runs were made"))
         return self._opened[key]
 

@@ -1,11 +1,11 @@
 """What the runs of an advice reached so far: the rows of its ledger, read together with the results of those runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from transfer_cli.analysis import run_labels
-from transfer_cli.rundir.runs import read_json
+from transfer_cli.analysis.metric import Metric, legacy_measure
+from transfer_cli.analysis.results import Run, read
+from transfer_cli.measures import Measure
 from transfer_cli.rundir.sweepdir import OPEN, Row
 from transfer_cli.runner.contenders import Contender
 from transfer_cli.runner.successive_halving import FOLDS, Race, Reached, Trial
@@ -22,21 +22,22 @@ class RaceRecord:
         labels = first.target.rows("train", seed=first.values["seed"]).labels
         self.fold_rows = max(1, len(labels) // FOLDS)
         self.counts = {name: int((labels == n).sum()) for n, name in enumerate(first.target.names)}
-        self._results: dict[str, dict[str, Any]] = {}
+        self._results: dict[str, Run] = {}
 
     def race(self, order: Sequence[int]) -> Race:
         """The race of the contenders, begun in this order."""
         store = Store(self.runs / ".store", create=False)
         return Race([each.as_pair(store) for each in self.contenders], order, self.fold_rows, self.budget)
 
-    def results(self, row: Row) -> Mapping[str, Any]:
-        """results.json of a row that is done; empty for any other row."""
+    def result(self, row: Row) -> Run | None:
+        """The run of a row that is done and can be read; None for any other row."""
         path = row["path"]
         if row["state"] != "done" or not path:
-            return {}
+            return None
         if path not in self._results:
-            self._results[path] = read_json(self.runs / path / "results.json") or {}
-        return self._results[path]
+            self._results[path] = read(self.runs / path)
+        run = self._results[path]
+        return run if run.is_done else None
 
     def reached(self, rows: Sequence[Row]) -> list[Reached]:
         """Rows as the race takes them, without runs that the end of the budget cut off."""
@@ -44,16 +45,26 @@ class RaceRecord:
         for row in rows:
             if row["code"] == TIME_UP or row["state"] == "interrupted":
                 continue
-            results = self.results(row)
-            value = results["headline"]["value"] if results.get("headline") else None
-            seconds = sum(stage["seconds"] for stage in results.get("stages", ()) if stage["name"] != "pretrain")
+            run = self.result(row)
+            value = run.headline.metric.value if run is not None and run.headline is not None else None
+            seconds = seconds_of(run) if run is not None else 0.0
             found.append(Reached(Trial(*row["trial"]), row["state"] in OPEN, value, seconds))
         return found
 
-    def metric(self, rows: Sequence[Row]) -> str:
-        """Name of the headline metric of the runs."""
-        heads = (self.results(row).get("headline") for row in rows)
-        return next((str(head["name"]) for head in heads if head), "val/accuracy")
+    def metric(self, rows: Sequence[Row]) -> Metric | None:
+        """The headline of the first run that has one: all are judged by the same metric."""
+        runs = (self.result(row) for row in rows)
+        return next((run.headline.metric for run in runs if run is not None and run.headline is not None), None)
+
+    def measure(self, rows: Sequence[Row]) -> Measure:
+        """Of the headline metric; before the first result that of an accuracy."""
+        metric = self.metric(rows)
+        return legacy_measure("accuracy") if metric is None else metric.measure
 
     def lower_is_better(self, rows: Sequence[Row]) -> bool:
-        return run_labels.sign(self.metric(rows)) > 0
+        return self.measure(rows).lower_is_better
+
+
+def seconds_of(run: Run) -> float:
+    """What its stages took, without the source model, which the runs share."""
+    return sum(stage.seconds for stage in run.stages if stage.name != "pretrain")

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from transfer_cli.analysis import run_labels
 from transfer_cli.analysis.ranking import Reached, Start, reached
+from transfer_cli.analysis.results import listing
 from transfer_cli.errors import ConfigError, DataError, Fault, StoreError
 from transfer_cli.plan.plan import Plan
 from transfer_cli.report.live.run_display import Talk
 from transfer_cli.report.rank_table import NONE, OF_CLASSES, Entry, tables
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Table
-from transfer_cli.rundir.runs import listing
 from transfer_cli.runner.candidates import Candidate, candidates, probe_of
 from transfer_cli.runner.options import Options
 from transfer_cli.runner.processes import job_of, join
@@ -78,9 +78,7 @@ def score_candidates(found: Sequence[Candidate], options: Options, screen: Scree
 def _reached(found: Sequence[Candidate], options: Options) -> list[Reached]:
     """What runs in the runs folder reached from the candidates on the target's test rows; only results are read."""
     plan = found[0].plan
-    test = run_labels.tested(
-        {"fingerprints": {"test": plan.target.key("test", labelled=True, seed=found[0].probe.seed)}}
-    )
+    test = run_labels.rows_named(plan.target.key("test", labelled=True, seed=found[0].probe.seed))
     starts = {
         each.name: Start(each.net.get("key", ""), each.net.get("rule", ""), each.plan.values["model"]) for each in found
     }

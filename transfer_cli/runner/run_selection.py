@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from transfer_cli.analysis.query import select
+from transfer_cli.analysis.results import Run, listing, read
 from transfer_cli.errors import ConfigError, Fault
-from transfer_cli.rundir.query import select
-from transfer_cli.rundir.rundir import find, folders, listing, summary
+from transfer_cli.rundir.rundir import find, folders
 from transfer_cli.runner.options import Options
 
 
@@ -19,22 +19,22 @@ def asked(options: Options) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def chosen(options: Options) -> list[dict[str, Any]]:
-    """Summaries of the runs that a command line means, oldest start first. Raises ConfigError if none fits."""
-    return queried([summary(path) for path in asked(options)], options.words, options.without)
+def chosen(options: Options) -> list[Run]:
+    """The runs that a command line means, oldest start first. Raises ConfigError if none fits."""
+    return queried([read(path) for path in asked(options)], options.words, options.without)
 
 
-def queried(runs: Sequence[dict[str, Any]], words: Sequence[str], without: Sequence[str]) -> list[dict[str, Any]]:
+def queried(runs: Sequence[Run], words: Sequence[str], without: Sequence[str]) -> list[Run]:
     """`runs`, or those of them that fit a query."""
-    return [dict(run) for run in select(runs, words, without)] if words or without else list(runs)
+    return select(runs, words, without) if words or without else list(runs)
 
 
 def one(runs: Path, words: Sequence[str]) -> str:
     """Id of the run that a query means, or of its sweep; of several the unfinished one. Raises ConfigError if there
     are more."""
-    fitting = select(listing(runs)[::-1], words) or [summary(path) for path in find(runs)]  # which says: none yet
-    left = [run for run in fitting if run["status"] != "done"] or fitting
-    ids = list(dict.fromkeys(str(run.get("sweep") or run["id"]) for run in left))
+    fitting = select(list(listing(runs))[::-1], words) or [read(path) for path in find(runs)]  # which says: none yet
+    left = [run for run in fitting if not run.is_done] or fitting
+    ids = list(dict.fromkeys(run.sweep or run.id for run in left))
     if len(ids) > 1:
         raise ConfigError(Fault(" ".join(words), f"means {len(ids)}: {', '.join(ids[-5:])}", do="name one of them"))
     return ids[0]

@@ -11,12 +11,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from transfer_cli.analysis import run_labels
+from transfer_cli.analysis.metric import legacy_measure
+from transfer_cli.analysis.results import read
 from transfer_cli.config.compose import load
 from transfer_cli.config.loader import search_path
 from transfer_cli.config.space import Interval, Space, Value, space
 from transfer_cli.errors import ConfigError, Fault, TransferError, nearest
+from transfer_cli.measures import Measure
 from transfer_cli.plan.plan import Plan
+from transfer_cli.report.labels import unit_of
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Column, Table
 from transfer_cli.rundir.runs import read_json
@@ -89,7 +92,12 @@ class Asker:
         with self.ledger.changing() as rows:
             if len(rows) >= self.count:
                 return False
-            params = ask(self.space, [(row["params"], self.value(row)) for row in rows], len(rows), self.metric)
+            params = ask(
+                self.space,
+                [(row["params"], self.value(row)) for row in rows],
+                len(rows),
+                lower=self.measure.lower_is_better,
+            )
             words = self.space.words(params)
             row: Row = {"path": None, "state": "to do", "code": None, "words": hide_secrets(words), "params": params}
             try:
@@ -118,20 +126,25 @@ class Asker:
         head = {"name": self.metric, "rule": "validation", "value": value, "ci95": None, "n": 0, "over": "validation"}
         return results | {"headline": head, "metrics": {"validation": {self.metric: value}}}
 
+    @property
+    def measure(self) -> Measure:
+        """Of the metric that chooses: as the first run that is done declares it."""
+        done = next((row["path"] for row in self.ledger.rows if row["state"] == "done" and row["path"]), None)
+        return read(self.options.runs / done).measure(self.metric) if done else legacy_measure(self.metric)
+
     def table(self) -> Table:
         """The runs, best first, by what chose them."""
-        sign = run_labels.sign(self.metric.partition("/")[2])
+        measure = self.measure
         rows = [
             {"run": row.get("id"), "state": row["state"], **row["params"], "value": self.value(row)}
             for row in self.ledger.rows
         ]
-        rows.sort(key=lambda row: (row["value"] is None, sign * (row["value"] or 0.0)))
+        rows.sort(key=lambda row: (row["value"] is None, measure.sign * (row["value"] or 0.0)))
         best = next((row for row in rows if row["value"] is not None), None)
-        share = run_labels.is_share(self.metric.partition("/")[2])
         columns = [
             Column("run"),
             *(Column(key) for key in self.space.axes),
-            Column("value", "%" if share else "", self.metric + " %" * share),
+            Column("value", unit_of(measure), measure.heading),
             Column("state", state=True),
         ]
         words = [word for word in self.space.words(best) if not word.startswith("seed=")] if best else []
@@ -146,9 +159,10 @@ class Asker:
 
 
 def ask(
-    spanned: Space, seen: Sequence[tuple[Mapping[str, Value], float | None]], number: int, metric: str
+    spanned: Space, seen: Sequence[tuple[Mapping[str, Value], float | None]], number: int, *, lower: bool
 ) -> dict[str, Value]:
-    """Values for run `number`, after runs with these values and what they reached (None: not yet, or never)."""
+    """Values for run `number`, after runs with these values and what they reached (None: not yet, or never).
+    `lower`: the best is the lowest."""
     import optuna
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
     from optuna.trial import TrialState, create_trial
@@ -164,9 +178,7 @@ def ask(
     axes = {key: axis(found) for key, found in spanned.axes.items()}
     # `constant_liar` keeps away from what others are computing, and from what failed
     sampler = optuna.samplers.TPESampler(seed=number, constant_liar=True)
-    study = optuna.create_study(
-        direction="minimize" if run_labels.sign(metric.partition("/")[2]) > 0 else "maximize", sampler=sampler
-    )
+    study = optuna.create_study(direction="minimize" if lower else "maximize", sampler=sampler)
     for params, value in seen:
         state = TrialState.RUNNING if value is None else TrialState.COMPLETE
         study.add_trial(create_trial(state=state, params=dict(params), distributions=axes, value=value))

@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from transfer_cli.analysis.results import Run
 from transfer_cli.config.values import seconds
 from transfer_cli.errors import Fault, ResourceError, Stopped, TransferError
 from transfer_cli.plan.plan import Plan
@@ -42,7 +43,7 @@ def run_one(plan: Plan, options: Options, screen: Screen) -> int:
     if sweep:
         return run_of_sweep(plan, options, sweep, stop)
     run = run_on_screen(plan, options, screen, stop)
-    run_screen.results(run.data, screen, run.path)
+    run_screen.results(Run.of(run.data), screen, run.path)
     return 0
 
 
@@ -57,7 +58,7 @@ def run_of_sweep(plan: Plan, options: Options, sweep: str, stop: Stop) -> int:
 def run_on_screen(plan: Plan, options: Options, screen: Screen, stop: Stop) -> RunDir:
     """Computes `plan` with its live display, then draws its figures; returns the finished run."""
     run, display = open_run(plan, options), talk(screen)
-    display.note(run_screen.header(run.data))
+    display.note(run_screen.header(Run.of(run.data)))
     if run.continued:
         display.note(f"goes on in {run.path}")
     for stage in plan.stages:

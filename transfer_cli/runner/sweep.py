@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer_cli.analysis.groups import by_test
+from transfer_cli.analysis.results import Run, read
 from transfer_cli.errors import ConfigError, Fault, ResourceError, Stopped, StoreError, SweepError, TransferError
 from transfer_cli.launch.launcher import Job, Launcher, launcher
 from transfer_cli.plan.plan import Plan
@@ -20,7 +21,7 @@ from transfer_cli.report.screen import Screen
 from transfer_cli.report.sweep_table import failures
 from transfer_cli.report.tables import Table
 from transfer_cli.rundir.rundir import RunDir
-from transfer_cli.rundir.runs import read_json, summary
+from transfer_cli.rundir.runs import read_json
 from transfer_cli.rundir.sweepdir import OPEN, Row, SweepDir
 from transfer_cli.runner.artifacts import leave
 from transfer_cli.runner.child import child
@@ -205,10 +206,13 @@ class SweepRunner:
         elif state != "done":
             code = found.get("code") or code  # what the run says itself counts, also where its process was cut off
         code = code or (0 if state == "done" else 1)
+        ended = Run.of(found) if found else None
         facts = {"headline": found.get("headline"), "fault": found.get("fault")}
+        if ended is not None and ended.headline is not None:
+            facts["measure"] = ended.headline.metric.measure.as_json()
         self.ledger.set(number, {"state": state, "code": code, **facts})
         self.ledger.give(number)
-        self.board.ended(self.ledger.rows, number, found)
+        self.board.ended(self.ledger.rows, number, ended)
         if state == "interrupted" and not self.stop.signum and self._may_go_on(number):
             self.tried.discard(number)
         if code == TIME_UP and not self._may_go_on(number):
@@ -250,24 +254,24 @@ class SweepRunner:
         self.ledger.close(status, code)
 
 
-def compared(runs: Sequence[Results]) -> list[Table]:
+def compared(runs: Sequence[Run]) -> list[Table]:
     """A table a test set: accuracies on different rows are never side by side."""
     return [compare(part) for part in by_test(runs)]
 
 
 def finish(
-    ledger: SweepDir, options: Options, screen: Screen, answer: Callable[[list[Results]], list[Table]] = compared
+    ledger: SweepDir, options: Options, screen: Screen, answer: Callable[[list[Run]], list[Table]] = compared
 ) -> int:
     """The tables of what is done, made of the results, or the ledger (--json); then what failed. Raises SweepError if
     anything is not done."""
     ledger.keep()  # the terminal that kept it may have gone
     rows = ledger.rows
     failed = [row for row in rows if row["state"] != "done"]
-    results = [summary(options.runs / row["path"]) for row in rows if row["path"]]
+    results = [read(options.runs / row["path"]) for row in rows if row["path"]]
     ledger.close(*(("failed", SweepError.code) if failed else ("done", 0)))
     if screen.json:
         screen.answer(ledger.data)
-    elif any(found["status"] == "done" for found in results):
+    elif any(run.is_done for run in results):
         screen.show(*answer(results))
     if not failed:
         return 0

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from transfer_cli.analysis.metric import bare
+from transfer_cli.analysis.results import Run
 from transfer_cli.analysis.statistics import Interval, t_interval
 from transfer_cli.config.compose import Config, load
 from transfer_cli.config.nodes import Expect
 from transfer_cli.errors import ConfigError, Differs, Fault
+from transfer_cli.measures import Measure
 from transfer_cli.report.screen import Screen
 from transfer_cli.runner.options import Options
 from transfer_cli.runner.planning import fetch_hub, fetch_missing, plan_all
@@ -24,6 +26,7 @@ class Verdict:
 
     expect: Expect
     values: Sequence[float]
+    measure: Measure
 
     @property
     def reached(self) -> Interval:
@@ -50,7 +53,8 @@ def verify_experiment(options: Options, screen: Screen) -> Verdict:
         raise ConfigError(Fault("runtime.processes", "verify computes in one process", do="runtime.processes=1"))
     quiet_threads()
     runs = [run_on_screen(plan, options, screen, stop_of(plan)) for plan in plans]
-    return Verdict(expect, [_value(run.data, expect) for run in runs])
+    results = [Run.of(run.data) for run in runs]
+    return Verdict(expect, [_value(run, expect) for run in results], results[0].measure(bare(expect.metric)))
 
 
 def expectation(config: Config) -> Expect:
@@ -62,22 +66,22 @@ def expectation(config: Config) -> Expect:
     return Expect(**found)
 
 
-def _value(results: dict[str, Any], expect: Expect) -> float:
-    found = results["metrics"].get(expect.rule, {})
-    if expect.metric not in found:
-        known = [f"{rule}: {name}" for rule, metrics in results["metrics"].items() for name in metrics]
+def _value(run: Run, expect: Expect) -> float:
+    value = run.value(bare(expect.metric), expect.rule)
+    if value is None:
+        known = [f"{rule}: {run.part}{name}" for rule in run.rules for name in run.names(rule)]
         raise ConfigError(Fault("expect.metric", f"under {expect.rule} there is none", expect.metric, tuple(known)))
-    return float(found[expect.metric])
+    return value
 
 
 def verify_files(options: Options) -> tuple[int, int]:
     """(files, stages) that the chosen runs rest on, each file compared with its checksum. Raises Differs (exit 9) for
     stages that are damaged or gone."""
     store, runs = Store(options.runs / ".store", create=False), chosen(options)
-    stages = {str(stage["key"]) for run in runs for stage in run.get("stages", ()) if stage.get("key")}
+    stages = {stage.key for run in runs for stage in run.stages if stage.key}
     keys = sorted(with_needs(store, stages))
     bad = [key for key in keys if not store.verify(key)]
     if bad:
         text = f"{len(bad)} of {len(keys)} stages are damaged or gone: {', '.join(key[:12] for key in bad)}"
-        raise Differs(Fault(" ".join(run["id"] for run in runs), text, do="run its words again"))
+        raise Differs(Fault(" ".join(run.id for run in runs), text, do="run its words again"))
     return sum(len(store.files(key)) for key in keys), len(keys)

@@ -3,24 +3,24 @@
 from typing import Any
 
 from transfer_cli.analysis import numbers, run_labels
-from transfer_cli.report.run_screen import cell
+from transfer_cli.analysis.results import Headline, Run
+from transfer_cli.report.labels import cell
 
 
-def about(run: dict[str, Any]) -> dict[str, Any]:
-    """The facts of a run's results.json that the page shows."""
-    choices, head = run["choices"], run.get("headline")
+def about(run: Run) -> dict[str, Any]:
+    """The facts of a run that the page shows."""
     return {
-        "id": run["id"],
-        "strategy": choices.get("strategy", ""),
+        "id": run.id,
+        "strategy": run.choices.get("strategy", ""),
         "data": run_labels.data(run),
-        "model": choices.get("model", ""),
-        "headline": head,
-        "result": _result(run, head) if head else "",
+        "model": run.choices.get("model", ""),
+        "headline": run.document["headline"],
+        "result": _result(run.headline) if run.headline is not None else "",
     }
 
 
-def _result(run: dict[str, Any], head: dict[str, Any]) -> str:
+def _result(head: Headline) -> str:
     """`accuracy 93.5 ±4.0 % of 153 test pictures`"""
-    text = cell(run["metrics"][head["rule"]], head["name"], head["rule"])
-    unit = " %" if run_labels.is_share(head["name"]) else ""
-    return f"{run_labels.label(head['name'])} {text}{unit} of {numbers.count(head['n'])} {head['over']}"
+    measure = head.metric.measure
+    text = f"{measure.label} {cell(head.metric, head.rule)}{measure.suffix}"
+    return f"{text} of {numbers.count(head.metric.n)} {head.over}"

@@ -84,6 +84,21 @@ class Claim:
         put(self.dir / check_name(name, "file"), data)
         self._manifest[name] = (len(data), sha256(data).hexdigest())
 
+    def written(self, name: str) -> tuple[int, str]:
+        """Size and sha256 of a file that this claim has put."""
+        return self._manifest[name]
+
+    def take_up(self, name: str, size: int, digest: str) -> bool:
+        """Makes a file that was put before a resume part of the result again; False if it is not as it was written."""
+        try:
+            data = read_file(self.dir / check_name(name, "file"))
+        except FileNotFoundError:
+            return False
+        if (len(data), sha256(data).hexdigest()) != (size, digest):
+            return False
+        self._manifest[name] = (size, digest)
+        return True
+
     def put_json(self, name: str, value: Any) -> None:
         """`put` of canonical JSON: same value, same bytes."""
         self.put(name, canonical(value) + b"\n")

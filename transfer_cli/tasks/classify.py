@@ -16,7 +16,7 @@ class Classify(Task):
 
     head = "classify"
     code = ("heads/linear.py",)
-    offers = ("classes", "loss")
+    offers = ("classes", "row", "loss")
     verbs = ("predict", "explain", "export", "serve")
 
     def prepare(self, net: Any) -> None:

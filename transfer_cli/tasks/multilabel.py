@@ -14,7 +14,7 @@ class Multilabel(Task):
 
     head = "multilabel"
     code = ("heads/linear.py",)
-    offers = ("labels", "loss")
+    offers = ("labels", "row", "loss")
     verbs = ("predict", "export", "serve")
 
     def prepare(self, net: Any) -> None:

@@ -17,7 +17,7 @@ class Regress(Task):
 
     head = "regress"
     code = ("heads/numbers.py",)
-    offers = ("numbers", "loss")
+    offers = ("numbers", "row", "loss")
     verbs = ("predict", "export", "serve")
 
     def __init__(

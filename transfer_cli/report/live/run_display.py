@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from transfer_cli.analysis import numbers, run_labels
+from transfer_cli.analysis import numbers
+from transfer_cli.analysis.metric import measure_in
+from transfer_cli.legacy_measures import MEASURES
+from transfer_cli.measures import Measure
 from transfer_cli.report.live.progress import Curve, Pace, paced
 from transfer_cli.report.live.redraw import Redrawn
 from transfer_cli.report.screen import Screen, terminal
@@ -26,7 +29,10 @@ COLUMNS = (
 
 
 class Talk:
-    """The interface, and the silent form (-q)."""
+    """The interface, and the silent form (-q). `measures`: of the metrics of validations, by name; who runs a task that
+    declares its own sets them."""
+
+    measures: Mapping[str, Measure] = MEASURES
 
     def stage(self, name: str, state: str, what: str = "", seconds: float | None = None) -> None:
         """A stage is none, cached, to do, waiting, running, done or failed. `seconds` is what it took, for `to do`
@@ -151,7 +157,7 @@ class Live(Talk):
 
     def _status(self, best: Mapping[str, float] | None, samples_per_s: float, now: float) -> list[str]:
         assert self._pace is not None, "step has just set it"
-        scores = ", ".join(_best(name, value) for name, value in (best or {}).items())
+        scores = ", ".join(_best(name, value, self.measures) for name, value in (best or {}).items())
         left = self._pace.left(now)
         total = None if left is None else left + sum(later or 0.0 for later in self._seconds.values())
         return [
@@ -176,12 +182,12 @@ class Live(Talk):
         self._frame.draw(lambda look: lines(table, look) + wrap(self._below, look.width, between="    "))
 
 
-def _best(name: str, value: float) -> str:
+def _best(name: str, value: float, measures: Mapping[str, Measure]) -> str:
     """`source_val/accuracy` and 0.987 -> `source 98.7 %`; what is no share bears its name."""
     rule, _, metric = name.partition("/")
     side = rule.removesuffix("_val")
     return (
         f"{side} {numbers.percent(value)} %"
-        if run_labels.is_share(metric)
+        if not metric or measure_in(measures, metric, Measure()).is_share
         else f"{side} {numbers.plain(value)} {metric}"
     )

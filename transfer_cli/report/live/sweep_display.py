@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from transfer_cli.analysis.results import Run
 from transfer_cli.report import run_screen
 from transfer_cli.report.live.progress_file import seen
 from transfer_cli.report.live.redraw import Redrawn
@@ -28,7 +29,7 @@ class Board:
     def begun(self, rows: Sequence[Row], number: int) -> None:
         """Run `number` begins."""
 
-    def ended(self, rows: Sequence[Row], number: int, results: Mapping[str, Any]) -> None:
+    def ended(self, rows: Sequence[Row], number: int, results: Run | None) -> None:
         """Run `number` is over: a failure is told at once, and stays in view."""
 
     def show(self, rows: Sequence[Row]) -> None:
@@ -62,15 +63,15 @@ class Changes(Board):
     def begun(self, rows: Sequence[Row], number: int) -> None:
         self.note(f"{number + 1}/{len(rows)}  {label(rows, number)}  run {rows[number]['id']}")
 
-    def ended(self, rows: Sequence[Row], number: int, results: Mapping[str, Any]) -> None:
+    def ended(self, rows: Sequence[Row], number: int, results: Run | None) -> None:
         self.note(_ending(rows, number, results, self._runs))
 
 
-def _ending(rows: Sequence[Row], number: int, results: Mapping[str, Any], runs: Path) -> str:
+def _ending(rows: Sequence[Row], number: int, results: Run | None, runs: Path) -> str:
     """`3/30  strategy=mcd seed=3  failed [7]  align: non-finite loss at step 212  runs/.../log.txt`."""
     row = rows[number]
     head = f"{number + 1}/{len(rows)}  {label(rows, number)}"
-    if row["state"] == "done":
+    if row["state"] == "done" and results is not None:
         return f"{head}  {run_screen.scored(results)}"
     fault = f"  {row['fault']}" if row.get("fault") else ""
     return f"{head}  {row['state']} [{row['code']}]{fault}  {runs / row['path']}/log.txt"
@@ -87,7 +88,7 @@ class Live(Board):
     def note(self, text: str) -> None:
         self._frame.note(text)
 
-    def ended(self, rows: Sequence[Row], number: int, results: Mapping[str, Any]) -> None:
+    def ended(self, rows: Sequence[Row], number: int, results: Run | None) -> None:
         self._finished += 1
         if rows[number]["state"] != "done":
             self.note(_ending(rows, number, results, self._runs))

@@ -1,17 +1,14 @@
 """How to repeat it: the commands, and where the runs were made."""
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from transfer_cli.analysis import run_labels
-from transfer_cli.analysis.groups import Group, Run
-from transfer_cli.errors import TransferError
+from transfer_cli.analysis.groups import Group
+from transfer_cli.analysis.results import Run
+from transfer_cli.analysis.run_files import Environment, environment_of
 from transfer_cli.report.page.markup import Html, boxed, joined, tag
 from transfer_cli.report.page.material import Material, Missing
 from transfer_cli.report.tables import Column, Table
-from transfer_cli.store.disk import read_file
 
 
 def again(it: Material) -> Html:
@@ -38,7 +35,7 @@ def _covers(command: str, it: Material, groups: list[Group]) -> bool:
 
 def _seeds(group: Group) -> tuple[int, ...]:
     runs = [*group.by_unit.values(), *group.failed, *group.left_out]
-    return tuple(sorted({int(run["config"]["seed"]) for run in runs}))
+    return tuple(sorted({run.seed for run in runs}))
 
 
 def _with(command: str, seeds: tuple[int, ...], *, sweep: bool) -> str:
@@ -61,11 +58,7 @@ def environment(it: Material) -> Html:
 
 
 def _where(run: Run) -> dict[str, Any]:
-    try:
-        env = json.loads(read_file(Path(run["path"]) / "env.json"))
-    except (OSError, ValueError, KeyError, TransferError):
-        env = {}
-    told = {"commit": env.get("commit"), "platform": env.get("platform")} if isinstance(env, Mapping) else {}
-    more = dict(env.get("environment") or {}) if isinstance(env, Mapping) else {}
-    same = {key: value for key, value in (run.get("identity") or {}).items() if value != {}}
-    return {k: v for k, v in {**told, **same, **(run.get("versions") or {}), **more}.items() if v is not None}
+    env = environment_of(run) or Environment()
+    told = {"commit": env.commit, "platform": env.platform}
+    same = {key: value for key, value in run.identity.items() if value != {}}
+    return {k: v for k, v in {**told, **same, **run.versions, **env.variables}.items() if v is not None}

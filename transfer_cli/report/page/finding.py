@@ -1,6 +1,6 @@
 """The top of a page: what was found as a sentence, and by what rule, over how many seeds, at what cost."""
 
-from transfer_cli.analysis import numbers, run_labels
+from transfer_cli.analysis import numbers
 from transfer_cli.analysis.groups import Group
 from transfer_cli.analysis.statistics import mean
 from transfer_cli.analysis.verdicts import Verdict
@@ -33,9 +33,8 @@ def _of_best(it: Material, first: Group, verdict: Verdict) -> str:
             if lone
             else f"No conclusion: {name} is first with {_score(it, first)}, {end}"
         )
-    points = (
-        f"points of {run_labels.label(it.found.metric)}" if it.scale() == 100 else run_labels.label(it.found.metric)
-    )
+    measure = it.found.measure
+    points = f"points of {measure.label}" if measure.is_share else f"{measure.label}{measure.suffix}"
     by = f"{shown(verdict.test.delta, '+%' if it.scale() == 100 else '+')} {points}"
     if verdict.word == "better":
         return f"{name} is better than {it.name(base)}: {by}, {len(first.counted)} seeds"
@@ -45,7 +44,7 @@ def _of_best(it: Material, first: Group, verdict: Verdict) -> str:
 
 def _score(it: Material, group: Group) -> str:
     text = shown(it.found.interval(group), "%" if it.scale() == 100 else "")
-    return f"{run_labels.label(it.found.metric)} {text}{' %' if it.scale() == 100 else ''}"
+    return f"{it.found.measure.label} {text}{it.found.measure.suffix}"
 
 
 def top(it: Material) -> Html:
@@ -54,8 +53,8 @@ def top(it: Material) -> Html:
     told: dict[str, Html | str | None] = {"runs": f"{len(it.runs)}, {len(done)} counted"}
     if done:
         seeds = sorted({len(group.counted) for group in it.found.done})
-        once = {stage["key"]: float(stage["seconds"]) for run in done for stage in run["stages"] if stage.get("key")}
-        labels = sorted({run["cost"].get("labels") or 0 for run in done})
+        once = {stage.key: stage.seconds for run in done for stage in run.stages if stage.key}
+        labels = sorted({round(run.cost.get("labels", 0)) for run in done})
         told |= {
             "selection rule": ", ".join(it.found.rules),
             "results a group": " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1])))),
@@ -63,6 +62,6 @@ def top(it: Material) -> Html:
             "best score": _score(it, it.found.done[0]),
             "its cost a run": numbers.duration(mean(it.found.done[0].cost("seconds"))),
             "all stages, each once": numbers.duration(sum(once.values())),
-            "started": " to ".join(dict.fromkeys(run["started"][:10] for run in (done[0], done[-1]))),
+            "started": " to ".join(dict.fromkeys(run.started[:10] for run in (done[0], done[-1]))),
         }
     return joined([tag("p", it.table.title, class_="kicker"), tag("h1", sentence(it)), facts(told)])

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from math import inf
 
-from transfer_cli.analysis import run_labels
 from transfer_cli.analysis.groups import Group
 from transfer_cli.analysis.statistics import Interval
 from transfer_cli.report import curves
@@ -17,7 +16,7 @@ def learning(it: Material) -> Html:
     """A chart of validation where there was any, and one of the loss."""
     groups = it.groups[:MOST]
     rows = curves.of_groups(groups)
-    watched = curves.watched(rows)
+    watched = curves.watched(rows, it.found.watched)
     charts = [_chart(it, groups, rows, name) for name in (watched, "loss") if name]
     drawn = [figure for figure, _ in charts if figure]
     if not drawn:
@@ -35,7 +34,8 @@ def learning(it: Material) -> Html:
 def _chart(it: Material, groups: Sequence[Group], rows: Sequence[Sequence[Rows]], name: str) -> tuple[Html, set[int]]:
     """The figure of one column, and the styles in it."""
     metric = name.partition("/")[2]
-    share = bool(metric) and run_labels.is_share(metric)
+    measure = it.found.measure_of(metric)
+    share = bool(metric) and measure.is_share
     scale = 100 if share else 1
     drawn = []
     for group, runs in zip(groups, rows, strict=True):
@@ -47,7 +47,7 @@ def _chart(it: Material, groups: Sequence[Group], rows: Sequence[Sequence[Rows]]
     if not drawn:
         return Html(), set()
     side = name.partition("_")[0]
-    y_name = f"validation {run_labels.heading(metric)}, {side}" if metric else "training loss"
+    y_name = f"validation {measure.heading}, {side}" if metric else "training loss"
     chart = lines(drawn, "step of the last stage", y_name, within=(0, 100) if share else (0, inf))
     band = "; band: 95 % over seeds" if any(p.y.half == p.y.half for c in drawn for p in c.points) else ""
     caption = tag("figcaption", f"{y_name[0].upper()}{y_name[1:]}{band}")

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from transfer_cli.analysis import run_labels
 from transfer_cli.analysis.comparison import Comparison
-from transfer_cli.analysis.groups import Group, Run
+from transfer_cli.analysis.groups import Group
+from transfer_cli.analysis.results import Run
 from transfer_cli.report.tables import Table
 
 MOST = 12  # groups drawn, the best
@@ -13,7 +13,7 @@ SHOWN = 4  # groups with a matrix, mistakes and clouds of their own
 
 
 class Missing(Exception):
-    """Why a section is not there, in a few words."""
+    """Why a section is not there, in a few words; without words the page does not mention it."""
 
 
 @dataclass(frozen=True)
@@ -68,4 +68,4 @@ class Material:
 
     def scale(self) -> int:
         """What a value of the metric is multiplied with to be read."""
-        return 100 if run_labels.is_share(self.found.metric) else 1
+        return self.found.measure.scale

@@ -5,6 +5,7 @@ from io import BytesIO
 from typing import Any
 
 from transfer_cli.analysis.groups import Group
+from transfer_cli.analysis.run_labels import classes_of
 from transfer_cli.analysis.stored_scores import evaluated
 from transfer_cli.errors import TransferError
 from transfer_cli.report.page.markup import Html, folded, joined, picture, tag
@@ -78,7 +79,7 @@ def _example(it: Material, row: str) -> Html:
 
 def _counts(group: Group) -> tuple[list[list[int]], list[str], int] | None:
     """The sum of a group's matrices, its classes, and of how many runs it is."""
-    classes = [str(name) for name in (group.counted[0]["fingerprints"].get("test") or {}).get("classes", ())]
+    classes = [str(name) for name in classes_of(group.counted[0])]
     tables = [found["confusion"] for found in found_of(group) if len(found.get("confusion", ())) == len(classes)]
     if not tables or not classes:
         return None

@@ -14,6 +14,7 @@ SECTIONS: dict[str, tuple[str, Section]] = {
     "compare": ("Compared", results.comparison),
     "rules": ("Selection rules", results.rules),
     "classes": ("Classes", results.classes),
+    "views": ("Views and marks", results.views),
     "curves": ("Learning curves", learning.learning),
     "confusion": ("Confusion", mistakes.matrices),
     "mistakes": ("Worst errors", mistakes.worst),
@@ -42,8 +43,9 @@ def page(it: Material) -> Page:
     absent: dict[str, str] = {}
     made = [_section(it, name, absent) for name in SECTIONS]
     title = finding.sentence(it)
-    body = joined([tag("header", finding.top(it), _contents(absent)), tag("main", *made, _left_out(absent))])
-    return Page(f"<!doctype html>\n{tag('html', _head(title), tag('body', body), lang='en')}\n", absent, _charts(body))
+    reasons = {name: why for name, why in absent.items() if why}
+    body = joined([tag("header", finding.top(it), _contents(absent)), tag("main", *made, _left_out(reasons))])
+    return Page(f"<!doctype html>\n{tag('html', _head(title), tag('body', body), lang='en')}\n", reasons, _charts(body))
 
 
 def _charts(body: Html) -> int:

@@ -2,19 +2,22 @@
 classes that lost."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isfinite
 from typing import Any
 
-from transfer_cli.analysis import numbers, run_labels
+from transfer_cli.analysis import numbers
 from transfer_cli.analysis.comparison import pareto
-from transfer_cli.analysis.groups import Group, metrics_of
+from transfer_cli.analysis.groups import Group
 from transfer_cli.analysis.statistics import Interval, mean
-from transfer_cli.analysis.verdicts import CLASS
+from transfer_cli.analysis.verdicts import class_family
+from transfer_cli.report.labels import of_a_class, unit_of
 from transfer_cli.report.page.chart import Bar, forest, scatter
 from transfer_cli.report.page.markup import Html, boxed, folded, joined, tag
 from transfer_cli.report.page.material import MOST, Material, Missing
-from transfer_cli.report.run_screen import by_rule
-from transfer_cli.report.tables import Column, Table
+from transfer_cli.report.run_screen import rules_of
+from transfer_cli.report.tables import Column, Table, Unit
+from transfer_cli.report.view_tables import view_tables
 
 COLUMNS = 6  # groups side by side
 WORST = 12  # classes before the fold
@@ -51,7 +54,7 @@ def _forest(it: Material, groups: Sequence[Group]) -> Html:
     bases = {id(v.base): v.base for v in found.verdicts if v.base is not None and v.base.counted}
     lone = next(iter(bases.values())) if len(bases) == 1 else None
     base = scale * mean(lone.values(found.metric)) if lone else None
-    return forest(bars, run_labels.heading(found.metric), base)
+    return forest(bars, found.measure.heading, base)
 
 
 def _costs(it: Material, groups: Sequence[Group]) -> Html:
@@ -68,8 +71,8 @@ def _costs(it: Material, groups: Sequence[Group]) -> Html:
     return scatter(
         [(cost, value, style, f"{name}, {numbers.duration(cost)}") for cost, value, style, name, _ in points],
         "cost of a run, s",
-        run_labels.heading(it.found.metric),
-        about=f"{run_labels.heading(it.found.metric)} against cost: {about}",
+        it.found.measure.heading,
+        about=f"{it.found.measure.heading} against cost: {about}",
         log=wide,
         steps=sorted((cost, value) for cost, value, _, _, mark in points if mark),
     )
@@ -78,45 +81,58 @@ def _costs(it: Material, groups: Sequence[Group]) -> Html:
 def rules(it: Material) -> Html:
     """The metric by every selection rule the runs kept; an oracle's in brackets, for it looked at test."""
     found = it.found
-    known = dict.fromkeys(rule for group in it.groups for run in group.counted for rule in by_rule(run))
+    known = dict.fromkeys(rule for group in it.groups for run in group.counted for rule in rules_of(run))
     if len(known) < 2:
         raise Missing(f"the runs kept one snapshot each, {next(iter(known), 'none')}")
     columns = [Column("group"), *(Column(rule, align="right") for rule in known)]
     rows = [{"group": it.name(group), **{rule: _by_rule(it, group, rule) for rule in known}} for group in it.groups]
     notes = ["in brackets: chosen by looking at test, no result"] if "oracle" in known else []
-    return boxed(Table(columns, rows, notes=[f"test {run_labels.heading(found.metric)}", *notes]))
+    return boxed(Table(columns, rows, notes=[f"test {found.measure.heading}", *notes]))
 
 
 def _by_rule(it: Material, group: Group, rule: str) -> str:
-    values = [found[it.found.metric] for run in group.counted if it.found.metric in (found := metrics_of(run, rule))]
+    scores = [run.metric(it.found.metric, rule) for run in group.counted]
+    values = [score.value for score in scores if score is not None]
     if not values:
         return ""
     text = numbers.plus_minus(it.found.spread(values), scale=it.scale())
     return f"({text})" if rule == "oracle" else text
 
 
+def views(it: Material) -> Html:
+    """The first run of the best group on each view of its test rows, and at the marks of its training."""
+    tables = view_tables(it.groups[0].counted[0])
+    if not tables:
+        raise Missing  # nobody asked for views, so the page says nothing of them
+    name = it.name(it.groups[0])
+    return joined([joined([tag("h3", f"{table.title}: {name}"), boxed(replace(table, title=""))]) for table in tables])
+
+
 def classes(it: Material) -> Html:
-    """Recall of every class in every group; those that lost most against the baseline first."""
+    """A metric of every class in every group; those that lost most against the baseline first."""
     groups = it.groups[:COLUMNS]
     best = groups[0]
-    named = dict.fromkeys(name for name in metrics_of(best.counted[0], best.rule) if name.startswith(CLASS))
+    family = class_family(best.counted[0], best.rule)
+    named = [name for name in best.counted[0].names(best.rule) if family and name.startswith(f"{family}/")]
     if not named:
         raise Missing("no scores of single classes were kept")
+    measure = best.counted[0].measure(family)
     verdict = it.found.verdicts[it.found.groups.index(best)]
     base = verdict.base if verdict.base is not None and verdict.base is not best and verdict.base.counted else None
     rows = [_class(it, name, groups, base) for name in named]
-    rows.sort(key=lambda row: row["order"])
-    heads = [Column(f"g{at}", "%", head=it.name(group), interval=True) for at, group in enumerate(groups)]
-    delta = [Column("delta", "+%", head="first to baseline", interval=True)] if base else []
+    rows.sort(key=lambda row: -measure.sign * row["order"])
+    heads = [Column(f"g{at}", unit_of(measure), head=it.name(group), interval=True) for at, group in enumerate(groups)]
+    unit: Unit = "+%" if measure.is_share else "+"
+    delta = [Column("delta", unit, head="first to baseline", interval=True)] if base else []
     columns = [Column("class"), *heads, *delta]
-    title = ["recall %, ± 95 % over seeds"]
+    title = [f"{of_a_class(measure)}{measure.suffix}, ± 95 % over seeds"]
     shown = boxed(Table(columns, rows[:WORST], notes=title))
     more = folded(f"{len(rows) - WORST} more classes", boxed(Table(columns, rows[WORST:]))) if rows[WORST:] else Html()
     return joined([shown, more])
 
 
 def _class(it: Material, name: str, groups: Sequence[Group], base: Group | None) -> dict[str, Any]:
-    row: dict[str, Any] = {"class": name.removeprefix(CLASS)}
+    row: dict[str, Any] = {"class": name.partition("/")[2]}
     row |= {f"g{at}": it.found.spread(group.values(name)) for at, group in enumerate(groups)}
     first = mean(groups[0].values(name))
     if base is None:

@@ -1,11 +1,13 @@
 """What was asked for: settings in which groups differ, one run against its baseline, everything else folded; data; runs
 that are not counted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 from transfer_cli.analysis import numbers, run_labels
-from transfer_cli.analysis.groups import Group, Run, metrics_of
+from transfer_cli.analysis.groups import Group
+from transfer_cli.analysis.metric import bare
+from transfer_cli.analysis.results import Run
 from transfer_cli.analysis.statistics import Interval
 from transfer_cli.report.difference import difference
 from transfer_cli.report.page.markup import Html, boxed, facts, folded, joined, tag
@@ -60,16 +62,15 @@ def _all(it: Material, group: Group) -> Html:
 def data(it: Material) -> Html:
     """What was learned from and tested on."""
     run = it.groups[0].counted[0]
-    prints, test = run["fingerprints"], run["fingerprints"].get("test") or {}
-    head = run.get("headline") or {}
+    prints, classes, head = run.fingerprints, run_labels.classes_of(run), run.headline
     told: dict[str, str | None] = {
         "target": _named(run, "data", prints.get("target")),
         "source": _named(run, "source", prints.get("source")),
-        "classes": numbers.count(len(test.get("classes", ()))),
-        "tested on": f"{numbers.count(head.get('n') or 0)} {head.get('over', '')}",
+        "classes": numbers.count(len(classes)),
+        "tested on": f"{numbers.count(head.metric.n)} {head.over}" if head is not None else None,
     }
-    notes = dict.fromkeys(note for group in it.groups for one in group.counted for note in one.get("notes", ()))
-    stages = [f"{stage['name']}: {stage['what']}" for stage in run["stages"] if stage.get("key")]
+    notes = dict.fromkeys(note for group in it.groups for one in group.counted for note in one.notes)
+    stages = [f"{stage.name}: {stage.what}" for stage in run.stages if stage.key]
     title = f"stages of {it.name(it.groups[0])}"
     return joined([facts(told), _list("notes", list(notes)), _list(title, stages)])
 
@@ -79,7 +80,7 @@ def _list(title: str, lines: list[str]) -> Html:
 
 
 def _named(run: Run, word: str, digest: object) -> str | None:
-    choice = str(run["choices"].get(word) or "none")
+    choice = run.choices.get(word) or "none"
     if choice == "none":
         return None
     return f"{PurePath(choice).name}, sha256 {str(digest)[:16]}" if digest else PurePath(choice).name
@@ -88,15 +89,15 @@ def _named(run: Run, word: str, digest: object) -> str | None:
 def uncounted(it: Material) -> Html:
     """Runs that failed, died or never ended; what was left out, and why."""
     rows = [
-        {"run": run["id"], "name": run.get("name"), "state": run["status"], "code": run.get("code"), "why": _why(run)}
+        {"run": run.id, "name": run.name, "state": run.status, "code": run.code, "why": _why(run)}
         for run in it.runs
-        if run["status"] != "done"
+        if not run.is_done
     ]
     ruled = [
-        {"run": run["id"], "name": run.get("name"), "state": "done", "why": f"has no {it.found.metric} by this rule"}
+        {"run": run.id, "name": run.name, "state": "done", "why": f"has no {it.found.metric} by this rule"}
         for run in it.found.ruled_out
     ]
-    written = [f"{run['id']}: {run['note']}" for run in it.runs if run.get("note")]
+    written = [f"{run.id}: {run.note}" for run in it.runs if run.note]
     if not rows and not ruled and not written:
         raise Missing("none: every run is done and counts")
     columns = [Column("run"), Column("name"), Column("state", state=True), Column("code", align="right"), Column("why")]
@@ -105,18 +106,16 @@ def uncounted(it: Material) -> Html:
 
 
 def _why(run: Run) -> str:
-    fault = run.get("fault") or run.get("error") or ""
-    seed = (run.get("config") or {}).get("seed")
-    return str(fault) or (f"seed {seed}" if seed is not None else "")
+    return run.fault or (f"seed {run.seed}" if "seed" in run.config else "")
 
 
 def expected(it: Material) -> Html:
     """An experiment's stated number beside the one reached."""
     rows = []
     for group in it.groups:
-        wanted = group.run["config"].get("expect") or {}
-        if {"metric", "rule", "value", "tolerance"} <= set(wanted):
-            rows.append(_against(it, group, wanted))
+        expect = group.run.setting("expect")
+        if isinstance(expect, Mapping) and {"metric", "rule", "value", "tolerance"} <= set(expect):
+            rows.append(_against(it, group, expect))
     if not rows:
         raise Missing("none of these runs is an experiment with a stated number")
     columns = [
@@ -130,17 +129,17 @@ def expected(it: Material) -> Html:
     return boxed(Table(columns, rows))
 
 
-def _against(it: Material, group: Group, wanted: dict[str, object]) -> dict[str, object]:
-    metric, value, wide = str(wanted["metric"]), float(str(wanted["value"])), float(str(wanted["tolerance"]))
-    scale = 100 if run_labels.is_share(metric) else 1
-    scores = (metrics_of(run, str(wanted["rule"])).get(metric) for run in group.counted)
-    got = it.found.spread([float(score) for score in scores if score is not None])
+def _against(it: Material, group: Group, expect: Mapping[str, object]) -> dict[str, object]:
+    name, value, wide = bare(str(expect["metric"])), float(str(expect["value"])), float(str(expect["tolerance"]))
+    measure = group.counted[0].measure(name)
+    scores = (run.metric(name, str(expect["rule"])) for run in group.counted)
+    got = it.found.spread([score.value for score in scores if score is not None])
     agrees = abs(got.value - value) <= wide
     return {
         "group": it.name(group),
-        "metric": run_labels.heading(metric),
-        "expected": numbers.plus_minus(Interval(value, value - wide, value + wide), scale),
-        "got": numbers.plus_minus(got, scale),
+        "metric": measure.heading,
+        "expected": numbers.plus_minus(Interval(value, value - wide, value + wide), measure.scale),
+        "got": numbers.plus_minus(got, measure.scale),
         "verdict": "AGREES" if agrees else "DIFFERS",
-        "of": str(wanted.get("source", "")),
+        "of": str(expect.get("source", "")),
     }

@@ -12,7 +12,7 @@ SIDES = {"target": 0, "source": 1}
 
 def space(it: Material) -> Html:
     """Clouds of the best groups, the first open, and a table of the distances."""
-    known = [(it.name(g), it.clouds[g.counted[0]["id"]]) for g in it.groups[:SHOWN] if g.counted[0]["id"] in it.clouds]
+    known = [(it.name(g), it.clouds[g.counted[0].id]) for g in it.groups[:SHOWN] if g.counted[0].id in it.clouds]
     if not known:
         raise Missing(it.absent.get("clouds", "no net of these runs is left to look through"))
     (name, first), *others = known

@@ -1,5 +1,5 @@
 """Queries in the words of `run`: `data=usps strategy=dann,coral seed=0..4 accuracy=0.9..`. `a,b`: any of them; `a..b`:
-a range, ends may be open; `*` and `?` stand for letters. Reads summaries of runs; nothing is evaluated."""
+a range, ends may be open; `*` and `?` stand for letters. Nothing is evaluated."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,9 +8,9 @@ from math import inf
 from pathlib import PurePath
 from typing import Any
 
+from transfer_cli.analysis.results import Run
 from transfer_cli.errors import ConfigError, Fault, nearest
 
-Run = Mapping[str, Any]
 NUMBER = r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?"
 SPAN = re.compile(rf"({NUMBER})?\.\.({NUMBER})?")
 OWN = ("run", "state", "rule", "cost", "sweep", "note")  # words that no `run` takes
@@ -40,19 +40,15 @@ def fits(run: Run, key: str, wanted: str) -> bool:
 def fact(run: Run, key: str) -> Any:
     """What a run has under a word, dotted key, metric of its headline's rule, or one of `run state rule cost sweep
     note`; None where it has nothing."""
-    head = run.get("headline") or {}
-    own = {"run": run.get("id"), "state": run.get("status"), "sweep": run.get("sweep"), "note": run.get("note")}
-    own |= {"rule": head.get("rule"), "cost": (run.get("cost") or {}).get("seconds")}
+    own: dict[str, Any] = {"run": run.id, "state": run.status, "sweep": run.sweep or None, "note": run.note or None}
+    own |= {"rule": run.rule or None, "cost": run.cost.get("seconds")}
     if key in own:
         return own[key]
-    choices = run.get("choices") or {}
-    if key in choices:
-        return choices[key]
-    if f"test/{key}" in (scores := (run.get("metrics") or {}).get(head.get("rule"), {})):
-        return scores[f"test/{key}"]
-    value: Any = run.get("config") or {}
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+    if key in run.choices:
+        return run.choices[key]
+    if (score := run.value(key)) is not None:
+        return score
+    value = run.setting(key)
     return None if isinstance(value, Mapping) else value
 
 
@@ -73,9 +69,7 @@ def _check(keys: Sequence[str], runs: Sequence[Run]) -> None:
 
 
 def _keys(run: Run) -> set[str]:
-    scores = (run.get("metrics") or {}).get((run.get("headline") or {}).get("rule"), {})
-    metrics = {name.removeprefix("test/") for name in scores if name.startswith("test/")}
-    return {*OWN, "experiment", *(run.get("choices") or {}), *metrics, *_dotted(run.get("config") or {})}
+    return {*OWN, "experiment", *run.choices, *run.names(), *_dotted(run.config)}
 
 
 def _dotted(config: Mapping[str, Any], prefix: str = "") -> set[str]:

@@ -1,0 +1,303 @@
+"""Runs as values: results.json, read once. Everything downstream sees these types; only this file and metric.py know
+how a document spells a metric and what older documents leave out."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import nan
+from pathlib import Path
+from typing import Any, Self
+
+from transfer_cli import legacy_measures
+from transfer_cli.analysis.metric import HALF, MARK, PARTS, STEP, Metric, Scores, bare, measure_in, watched_of
+from transfer_cli.analysis.statistics import wilson
+from transfer_cli.measures import Measure
+from transfer_cli.rundir.runs import UNREADABLE, folders, summary
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What a run is compared by. `over`: what its interval is over, `test pictures` or `draws of 5-way 1-shot`."""
+
+    metric: Metric
+    rule: str
+    over: str
+
+    @property
+    def over_rows(self) -> bool:
+        return self.over.startswith(OVER_ROWS)
+
+    @property
+    def over_draws(self) -> bool:
+        return self.over.startswith("draws")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of a run; `key` is empty where the slot has no method. `size` in bytes."""
+
+    name: str
+    key: str
+    method: str = ""
+    what: str = ""
+    rule: str = ""
+    state: str = ""
+    cached: bool = False
+    seconds: float = 0.0
+    size: int | None = None
+
+
+def mark_of(net: str) -> int | None:
+    """The number of the mark at which a net was handed on, 3 of `at_3`; None for a selection rule."""
+    number = net.removeprefix(MARK)
+    return int(number) if net.startswith(MARK) and number.isdecimal() and number.isascii() else None
+
+
+@dataclass(frozen=True)
+class View:
+    """One net scored on one view of the test rows. `net`: a selection rule, or `at_3`, the third mark."""
+
+    net: str
+    view: str
+    task: str
+    metric: Metric
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as its results.json tells it. `fault`: why it failed, or why the document cannot be read; such a run has an
+    id, a path and nothing else. `config`: the settings, a tree. `cost`: by name, only what is known. `domains`: how far
+    apart source and target lie, before and after. `document`: the whole checked document, for machines."""
+
+    id: str
+    status: str
+    name: str = ""
+    path: Path | None = None
+    code: int | None = None
+    started: str = ""
+    sweep: str = ""
+    note: str = ""
+    fault: str = ""
+    judge: str = ""
+    words: tuple[str, ...] = ()
+    choices: Mapping[str, str] = field(default_factory=dict)
+    config: Json = field(default_factory=dict)
+    stages: tuple[Stage, ...] = ()
+    cost: Mapping[str, float] = field(default_factory=dict)
+    fingerprints: Json = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    document: Json = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, found: Json) -> Self:
+        """Of a document that `rundir.schema` has checked, as `rundir.runs.summary` gives it."""
+        return cls(
+            found["id"],
+            found["status"],
+            found.get("name") or "",
+            Path(found["path"]) if found.get("path") else None,
+            found.get("code"),
+            found.get("started") or "",
+            found.get("sweep") or "",
+            found.get("note") or "",
+            found.get("fault") or found.get("error") or "",
+            found.get("judge") or "",
+            tuple(found["words"]),
+            found["choices"],
+            found["config"],
+            tuple(map(_stage, found["stages"])),
+            {name: value for name, value in found["cost"].items() if value is not None},
+            found.get("fingerprints") or {},
+            tuple(found.get("notes") or ()),
+            found,
+        )
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether its settings are known: false of a run that is unreadable, or died before it wrote them."""
+        return bool(self.config)
+
+    @property
+    def is_unreadable(self) -> bool:
+        return self.status == UNREADABLE
+
+    @property
+    def is_done(self) -> bool:
+        return self.status == "done"
+
+    @property
+    def seed(self) -> int:
+        return int(self.config.get("seed", 0))
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        return self.document.get("versions") or {}
+
+    @property
+    def identity(self) -> Json:
+        """The class of machines and versions inside which results are equal bit by bit."""
+        return self.document.get("identity") or {}
+
+    @property
+    def domains(self) -> Mapping[str, Mapping[str, float]]:
+        return self.document.get("domains") or {}
+
+    def setting(self, key: str) -> Any:
+        """The value of a dotted key; None where there is none."""
+        value: Any = self.config
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        return value
+
+    @cached_property
+    def measures(self) -> Mapping[str, Measure]:
+        """Of its metrics by bare name, in the order of tables; of an older run those of the legacy table."""
+        declared = self.document.get("measures")
+        return {name: _measure(entry) for name, entry in declared.items()} if declared else legacy_measures.MEASURES
+
+    @property
+    def watched(self) -> list[str]:
+        """Names of the metrics shown at each validation."""
+        return watched_of(self.measures)
+
+    def measure(self, name: str) -> Measure:
+        """Of one metric by its bare name."""
+        declares = self.measures is not legacy_measures.MEASURES
+        return measure_in(self.measures, name, Measure(shown=False) if declares else legacy_measures.OTHER)
+
+    @cached_property
+    def headline(self) -> Headline | None:
+        head = self.document.get("headline")
+        if not head:
+            return None
+        rule = head.get("rule") or ""
+        half = head.get("ci95")
+        if half is None:
+            half = self.document["metrics"].get(rule, {}).get(head["name"] + HALF)
+        return Headline(self._metric(head["name"], rule, head["value"], half), rule, head.get("over") or "")
+
+    @property
+    def rule(self) -> str:
+        """The rule of its headline; empty without one."""
+        return str((self.document.get("headline") or {}).get("rule", ""))
+
+    @property
+    def rules(self) -> list[str]:
+        """The selection rules it was scored by."""
+        return [net for net in self.document["metrics"] if mark_of(net) is None]
+
+    @property
+    def marks(self) -> list[str]:
+        """The nets it was scored by that were handed on at a mark, in order."""
+        nets = [*self.document["metrics"], *(view.net for view in self.views)]
+        return sorted({net for net in nets if mark_of(net) is not None}, key=lambda net: mark_of(net) or 0)
+
+    def metric(self, name: str, rule: str = "") -> Metric | None:
+        """A metric by its bare name and a rule, its headline's if none is asked for."""
+        rule, value = rule or self.rule, self.value(name, rule)
+        if value is None:
+            return None
+        found = self.document["metrics"][rule]
+        full = self.part + name if self.part + name in found else name
+        return self._metric(full, rule, value, found.get(full + HALF))
+
+    def value(self, name: str, rule: str = "") -> float | None:
+        """The value of a metric alone."""
+        found: Mapping[str, float] = self.document["metrics"].get(rule or self.rule, {})
+        value = found.get(self.part + name)
+        return found.get(name) if value is None else value
+
+    def names(self, rule: str = "") -> list[str]:
+        """Bare names of the metrics of a rule."""
+        found, start = self.document["metrics"].get(rule or self.rule, {}), len(self.part)
+        return [name[start:] for name in found if name.startswith(self.part) and not name.endswith(HALF)]
+
+    def scores(self, rule: str = "") -> Scores:
+        """All metrics of a rule."""
+        return {name: metric for name in self.names(rule) if (metric := self.metric(name, rule)) is not None}
+
+    def step(self, rule: str) -> int | None:
+        """At which step the snapshot of a rule was taken."""
+        step = self.document["metrics"].get(rule, {}).get(STEP)
+        return None if step is None else int(step)
+
+    @cached_property
+    def part(self) -> str:
+        """`test/` or `val/`: which part of the target was scored."""
+        name = (self.document.get("headline") or {}).get("name", "")
+        return next((part for part in PARTS if name.startswith(part)), PARTS[0])
+
+    @cached_property
+    def views(self) -> tuple[View, ...]:
+        return tuple(map(self._view, self.document.get("views") or ()))
+
+    def _view(self, row: Json) -> View:
+        low, high = row.get("lo"), row.get("hi")
+        ends = (nan if low is None else low, nan if high is None else high)
+        name = bare(row["metric"])
+        metric = Metric(name, row["value"], *ends, row.get("n") or 0, self.measure(name))
+        return View(row["net"], row["view"], row.get("task") or "", metric)
+
+    def _metric(self, full: str, rule: str, value: float, half: float | None) -> Metric:
+        """`full`: the name that the document spells; `half`: of an interval, used where the run states no ends."""
+        head, name = self.document.get("headline") or {}, bare(full)
+        n, measure = head.get("n") or 0, self.measure(name)
+        ends = (self.document.get("intervals") or {}).get(rule, {}).get(full)
+        rows = n > 0 and measure.is_share and str(head.get("over") or "").startswith(OVER_ROWS)
+        of_right = bool(rows) and _counts_right_rows(name, value, n, stated=ends is not None)
+        low, high = ends or _around(value, half, n if of_right else 0)
+        return Metric(name, value, low, high, n, measure, 1 / n if of_right else 0.0)
+
+
+OVER_ROWS = ("test ", "val ")  # how the text that says what an interval is over begins, where it is over rows
+
+
+def _counts_right_rows(name: str, value: float, n: int, *, stated: bool) -> bool:
+    """Whether a share is of rows that are right: by its name where the run states no interval (`stated`), else where
+    it is a whole number of rows."""
+    if not stated:
+        return name in legacy_measures.OF_RIGHT_ROWS and 0 <= value <= 1
+    return abs(value * n - round(value * n)) < 1e-3
+
+
+def _around(value: float, half: float | None, rows: int) -> tuple[float, float]:
+    """Ends of an interval known by its half: Wilson's of a share of `rows` right rows, else as far on both sides."""
+    if half is None:
+        return nan, nan
+    if rows:
+        _, low, high = wilson(value, rows)
+        return low, high
+    return value - half, value + half
+
+
+def _stage(found: Json) -> Stage:
+    return Stage(
+        found["name"],
+        found["key"] or "",
+        found.get("method") or "",
+        found.get("what") or "",
+        found.get("rule") or "",
+        found.get("state") or "",
+        bool(found.get("cached")),
+        found.get("seconds") or 0.0,
+        found.get("bytes"),
+    )
+
+
+KNOWN = tuple(Measure.__dataclass_fields__)
+
+
+def _measure(entry: Json) -> Measure:
+    return Measure(**{name: entry[name] for name in KNOWN if name in entry})
+
+
+def read(folder: Path) -> Run:
+    """The run in a directory. A document that is not what it should be gives a run with the status `unreadable`."""
+    return Run.of(summary(folder))
+
+
+def listing(runs: Path, limit: int | None = None) -> Iterator[Run]:
+    """Every run of a runs folder, newest start first; `limit` reads no more than so many."""
+    return map(read, folders(runs)[::-1][:limit])

@@ -1,0 +1,24 @@
+"""Measures of the metrics of results that do not declare their own: those written before results.json had an entry
+`measures`. This is the only place that knows metrics by name. The order is that of the tables for people."""
+
+from transfer_cli.measures import Measure
+
+MEASURES = {
+    "accuracy": Measure(unit="share", label="accuracy", primary=True, watched=True),
+    "top5": Measure(unit="share", label="top-5"),
+    "os_star": Measure(unit="share", label="OS*"),
+    "unknown": Measure(unit="share", label="unknown recall"),
+    "hos": Measure(unit="share", label="HOS"),
+    # the first family of metrics with a value a class is the one whose classes are compared
+    "recall": Measure(unit="share", label="macro recall", shown=False),
+    "precision": Measure(unit="share", label="macro precision", shown=False),
+    "f1": Measure(unit="share", label="macro F1"),
+    "nll": Measure(unit="nats", lower_is_better=True, label="NLL"),
+    "ece": Measure(unit="share", lower_is_better=True, label="ECE"),
+    "bits_per_char": Measure(unit="bits", lower_is_better=True, label="bits a character", primary=True, watched=True),
+    "perplexity": Measure(lower_is_better=True, label="perplexity"),
+    "loss": Measure(unit="nats", lower_is_better=True, label="loss", shown=False),
+}
+OTHER = Measure(unit="share", shown=False)  # of any other metric
+# a row is right or wrong, so the interval is Wilson's and the value moves in steps of 1 / rows
+OF_RIGHT_ROWS = ("accuracy",)

@@ -1,0 +1,58 @@
+"""A run on views of its test rows (domains, groups of classes, attacks), and at the marks of its training: one table
+each, none where nothing was scored so."""
+
+from collections.abc import Sequence
+
+from transfer_cli.analysis.results import Run, View
+from transfer_cli.report.labels import unit_of
+from transfer_cli.report.tables import Column, Table
+
+TEST = "test"  # the view of all test rows
+
+
+def view_tables(run: Run) -> list[Table]:
+    """Views by metric of the headline's net, and marks; only those there are."""
+    views = [view for view in run.views if view.net == run.rule]
+    marks = _at_marks(run)
+    return [*([_views(run, views)] if views else []), *([_marks(run, marks)] if marks else [])]
+
+
+def _at_marks(run: Run) -> list[View]:
+    """The primary metric of the nets that were handed on at marks: of all test rows, and of each view."""
+    primary = run.headline.metric.name if run.headline is not None else ""
+    found = []
+    for net in run.marks:
+        metric = run.metric(primary, net)
+        found += [View(net, TEST, "", metric)] if metric is not None else []
+        viewed = [view for view in run.views if view.net == net and view.metric.name == primary]
+        found += [view for view in viewed if metric is None or view.view != TEST]
+    return found
+
+
+def _columns(views: Sequence[View]) -> list[Column]:
+    measures = {view.metric.name: view.metric.measure for view in views}
+    return [Column(name, unit_of(found), found.heading, "right", True) for name, found in measures.items()]
+
+
+def _views(run: Run, views: Sequence[View]) -> Table:
+    """A row a view, and where there are several, a task."""
+    rows: dict[tuple[str, str], dict[str, object]] = {}
+    for view in views:
+        row = rows.setdefault(
+            (view.view, view.task), {"view": view.view, "task": view.task, "n": view.metric.n or None}
+        )
+        row[view.metric.name] = view.metric.interval
+    tasks = [Column("task")] if len({view.task for view in views}) > 1 else []
+    columns = [Column("view"), *tasks, *_columns(views), Column("n", "n")]
+    return Table(columns, list(rows.values()), title=f"Views of the test rows, rule {run.rule}", schema="views/1")
+
+
+def _marks(run: Run, marks: Sequence[View]) -> Table:
+    """A row a mark: the step at which the net was handed on, and the primary metric."""
+    several = len({view.view for view in marks}) > 1
+    rows = [
+        {"net": view.net, "step": run.step(view.net), "view": view.view, view.metric.name: view.metric.interval}
+        for view in marks
+    ]
+    columns = [Column("net"), Column("step", "n"), *([Column("view")] if several else []), *_columns(marks)]
+    return Table(columns, rows, title="At the marks of the training", schema="marks/1")

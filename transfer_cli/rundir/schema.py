@@ -1,0 +1,276 @@
+"""What results.json, sweep.json, plan.json and env.json must be, in plain Python: every entry that a reader relies on
+has its type, numbers are finite, text that names things is printable. Who reads a document that passes needs no checks.
+
+Each `fault_in_...` returns what is wrong in a few words, or an empty text."""
+
+import re
+from collections.abc import Callable, Mapping
+from math import isfinite
+from typing import Any
+
+Json = Any
+Check = Callable[[Json, str], None]
+DEEPEST = 24  # levels of a document
+NUMBERS = (int, float)
+LARGEST = 1 << 62  # of a whole number
+STATES = ("running", "done", "failed", "interrupted", "died", "waiting", "to do")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+REQUIRED = ("id", "status", "words", "choices", "config", "stages", "metrics", "headline", "cost")
+
+
+class Wrong(Exception):
+    """An entry that is not what it must be: `where: what`."""
+
+
+def _want(fits: bool, where: str, text: str) -> None:
+    if not fits:
+        raise Wrong(f"{where[:60]}: {text}")
+
+
+def text(value: Json, where: str) -> None:
+    _want(isinstance(value, str), where, "not a text")
+
+
+def printable(value: Json, where: str) -> None:
+    """Text that names something: no control characters."""
+    _want(isinstance(value, str) and value.isprintable(), where, "not a printable text")
+
+
+def identifier(value: Json, where: str) -> None:
+    _want(isinstance(value, str) and NAME.fullmatch(value) is not None, where, "not a name")
+
+
+def number(value: Json, where: str) -> None:
+    """A finite number that a float can hold."""
+    kind = type(value)
+    if not ((kind is float and isfinite(value)) or (kind is int and -LARGEST < value < LARGEST)):
+        raise Wrong(f"{where[:60]}: not a number")
+
+
+def whole(value: Json, where: str) -> None:
+    _want(type(value) is int and -LARGEST < value < LARGEST, where, "not a whole number")
+
+
+def positive(value: Json, where: str) -> None:
+    number(value, where)
+    _want(value >= 0, where, "a negative number")
+
+
+def truth(value: Json, where: str) -> None:
+    _want(isinstance(value, bool), where, "neither true nor false")
+
+
+def state(value: Json, where: str) -> None:
+    _want(value in STATES if isinstance(value, str) else False, where, "no such state")
+
+
+def optional(check: Check) -> Check:
+    """The entry may be null."""
+
+    def checked(value: Json, where: str) -> None:
+        if value is not None:
+            check(value, where)
+
+    return checked
+
+
+def numbers(value: Json, where: str) -> None:
+    """An object of finite numbers."""
+    _want(isinstance(value, dict), where, "not an object")
+    for item in value.values():
+        if type(item) is not float or not isfinite(item):
+            number(item, where)
+
+
+def mapping(check: Check, *, key: Check | None = None) -> Check:
+    def checked(value: Json, where: str) -> None:
+        _want(isinstance(value, dict), where, "not an object")
+        for name, item in value.items():
+            if key is not None:
+                key(name, where)
+            check(item, where)
+
+    return checked
+
+
+def sequence(check: Check) -> Check:
+    def checked(value: Json, where: str) -> None:
+        _want(isinstance(value, list), where, "not a list")
+        for item in value:
+            check(item, where)
+
+    return checked
+
+
+def record(entries: Mapping[str, Check], required: tuple[str, ...] = ()) -> Check:
+    """An object: the `required` entries are there, the known ones fit; others may be anything."""
+
+    def checked(value: Json, where: str) -> None:
+        _want(isinstance(value, dict), where, "not an object")
+        for name in required:
+            _want(name in value, f"{where}.{name}".lstrip("."), "missing")
+        for name, check in entries.items():
+            if name in value:
+                check(value[name], f"{where}.{name}".lstrip("."))
+
+    return checked
+
+
+def tree(value: Json, where: str, depth: int = 0) -> None:
+    """Anything JSON holds, not too deep, its numbers finite."""
+    _want(depth < DEEPEST, where, "nested too deep")
+    if type(value) is not dict and type(value) is not list:
+        if type(value) in NUMBERS:
+            number(value, where)
+        return
+    for item in value.values() if type(value) is dict else value:
+        kind = type(item)
+        if kind is dict or kind is list:
+            tree(item, where, depth + 1)
+        elif kind in NUMBERS:
+            number(item, where)
+
+
+def branch(value: Json, where: str) -> None:
+    """A `tree` that is an object."""
+    _want(isinstance(value, dict), where, "not an object")
+    tree(value, where)
+
+
+def pair(value: Json, where: str) -> None:
+    sequence(number)(value, where)
+    _want(len(value) == 2, where, "not two numbers")
+
+
+MEASURE = record(
+    {
+        "unit": printable,
+        "label": printable,
+        "lower_is_better": truth,
+        "primary": truth,
+        "watched": truth,
+        "shown": truth,
+        "perfect": optional(number),
+    }
+)
+HEADLINE = record(
+    {"name": printable, "rule": printable, "value": number, "ci95": optional(number), "n": optional(whole)}
+    | {"over": printable},
+    ("name", "rule", "value"),
+)
+STAGE = record(
+    {
+        "name": printable,
+        "method": text,
+        "what": text,
+        "key": optional(printable),
+        "rule": optional(printable),
+        "state": printable,
+    }
+    | {"cached": truth, "seconds": positive, "bytes": positive},
+    ("name", "key"),
+)
+VIEW = record(
+    {"net": printable, "view": printable, "task": printable, "metric": printable, "value": number}
+    | {"lo": optional(number), "hi": optional(number), "n": optional(whole)},
+    ("net", "view", "metric", "value"),
+)
+WHEN = record({"domain_accuracy": number, "a_distance": number}, ("domain_accuracy", "a_distance"))
+COMMON: dict[str, Check] = {
+    "id": identifier,
+    "name": printable,
+    "status": state,
+    "code": optional(whole),
+    "started": printable,
+    "ended": optional(printable),
+    "digest": printable,
+    "words": sequence(text),
+}
+RESULTS = record(
+    COMMON
+    | {
+        "sweep": optional(identifier),
+        "choices": mapping(text),
+        "config": branch,
+        "stages": sequence(STAGE),
+        "metrics": mapping(numbers, key=printable),
+        "measures": mapping(MEASURE),
+        "intervals": mapping(mapping(pair), key=printable),
+        "headline": optional(HEADLINE),
+        "cost": mapping(optional(positive)),
+        "fingerprints": branch,
+        "notes": sequence(text),
+        "versions": mapping(text),
+        "identity": branch,
+        "judge": optional(printable),
+        "views": sequence(VIEW),
+        "domains": optional(record({"before": WHEN, "after": WHEN}, ("before", "after"))),
+        "fault": optional(text),
+    },
+    REQUIRED,
+)
+ROW = record(
+    {
+        "words": sequence(text),
+        "path": optional(printable),
+        "id": optional(identifier),
+        "state": state,
+        "code": optional(whole),
+        "fault": optional(text),
+        "headline": optional(HEADLINE),
+        "measure": optional(MEASURE),
+        "params": branch,
+    },
+    ("words", "path", "state", "code"),
+)
+SWEEP = record(
+    COMMON
+    | {
+        "runs": sequence(ROW),
+        "search": optional(record({"runs": whole, "metric": printable}, ("runs", "metric"))),
+        "advise": optional(
+            record(
+                {"candidates": sequence(sequence(text)), "budget": optional(positive), "order": sequence(whole)},
+                ("candidates", "budget"),
+            )
+        ),
+    },
+    ("status", "runs", "words"),
+)
+PLAN = sequence(record({"stage": printable, "key": optional(printable), "spec": branch}, ("stage", "spec")))
+ENV = record({"environment": mapping(text), "commit": optional(printable), "platform": optional(printable)})
+
+
+def _fault(check: Check, value: Json) -> str:
+    try:
+        check(value, "")
+    except Wrong as wrong:
+        return str(wrong)
+    return ""
+
+
+def fault_in_results(found: Json) -> str:
+    """Of results.json. Its headline must be among its metrics, and its seed a whole number."""
+    return _fault(RESULTS, found) or _fault(_agrees, found)
+
+
+def _agrees(found: Json, where: str) -> None:
+    whole(found["config"].get("seed", 0), "config.seed")
+    head = found["headline"]
+    _want(not head or head["name"] in found["metrics"].get(head["rule"], {}), "headline", "not among the metrics")
+    _want(not head or bool(found["stages"]), "stages", "none, and the run has a headline")
+
+
+def fault_in_sweep(found: Json) -> str:
+    """Of sweep.json."""
+    return _fault(SWEEP, found) or _fault(tree, found)
+
+
+def fault_in_plan(found: Json) -> str:
+    """Of plan.json."""
+    return _fault(PLAN, found)
+
+
+def fault_in_env(found: Json) -> str:
+    """Of env.json."""
+    return _fault(ENV, found)
