@@ -47,14 +47,12 @@ class Sound(Kind):
     usual = "ears"
     noun = "sounds"
     one = "sound"
-    media = ("audio/",)
+    media = "audio/wav"
 
     def spec(self, given: Mapping[str, Any]) -> SoundSpec:
         return spec_of(SoundSpec, given)
 
-    def store(
-        self, data: Any, part: str, model: Json, cache: Path, device: Any, poll: Callable[[], None]
-    ) -> Any:
+    def store(self, data: Any, part: str, model: Json, cache: Path, device: Any, poll: Callable[[], None]) -> Any:
         rows = data.raw.parts[part].read()
         return placed(np.stack([_cut(row, model["input"]["samples"]) for row in rows]), device)
 

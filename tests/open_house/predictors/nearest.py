@@ -14,4 +14,4 @@ class Nearest:
     def scores(self, support: Tensor, labels: Tensor, query: Tensor, ways: int) -> Tensor:
         far = torch.cdist(query, support)
         own = one_hot(labels, ways).bool()[:, None]
-        return -far[..., None].where(own, torch.inf).amin(2) ** self.power
+        return -(far[..., None].where(own, torch.inf).amin(2) ** self.power)
