@@ -28,8 +28,9 @@ class Kind:
     model of another kind. `noun`, `item`: what people call rows, and one of them; `one`: what a new row comes as.
     `code`: files of the package, beside the kind's own, on which its numbers depend. `augmentation`: the file that
     changes rows where a view draws, "" for none. `field`: the name of a row in a request of `serve`, "" where the body
-    itself is the row, of a content-type like `media`. `explained`: what `explain` shows, "maps" over a picture or the "tokens" of a
-    text, "" for nothing. `looks`: how a person looks at a row of the data, as "pixels" or as "words", "" for neither.
+    itself is the row, of a content-type like `media`. `explained`: what `explain` shows, "maps" over
+    a picture or the "tokens" of a text, "" for nothing. `looks`: how a person looks at a row of the data, as "pixels"
+    or as "words", "" for neither.
     `shifts`: whether `data.shift` can change rows."""
 
     input: ClassVar[tuple[str, ...]] = ()
