@@ -7,13 +7,15 @@ Letters of shapes: B rows, D features, C classes, E draws (episodes), M support 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from transfer_cli.ranges import Range as Range
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Inputs = dict[str, Tensor]
 Targets = Tensor | dict[str, Tensor]
@@ -145,10 +147,10 @@ class DeviceDataset(Protocol):
 
     def __len__(self) -> int: ...
 
-    def gather(self, index: Tensor, policy: str, rng: Callable[[], np.random.Generator]) -> tuple[Inputs, Targets]:
+    def gather(self, index: Tensor, policy: str, rng: "Callable[[], np.random.Generator]") -> tuple[Inputs, Targets]:
         """Inputs of a net, and what is learned from them; first axis B."""
 
-    def arranged(self, order: np.ndarray, batch: int, rng: np.random.Generator) -> np.ndarray:
+    def arranged(self, order: "np.ndarray", batch: int, rng: "np.random.Generator") -> "np.ndarray":
         """An epoch's order of rows, changed so that rows of a batch go well together."""
 
     def in_order(self) -> Tensor:
@@ -187,9 +189,9 @@ class Sampler(Protocol):
     the task or client of each row, where there are such; the method gets them as `given.groups[stream]`."""
 
     shape: tuple[int, ...]
-    groups: np.ndarray | None
+    groups: "np.ndarray | None"
 
-    def index(self, t: int, rng: Callable[[str, int], np.random.Generator]) -> np.ndarray:
+    def index(self, t: int, rng: "Callable[[str, int], np.random.Generator]") -> "np.ndarray":
         """Rows [prod(shape)] of batch t. `rng(purpose, number)` is a fresh generator, the same for the same words, run
         seed, role and stream: draws that must not change from batch to batch (an epoch's order) take an own number."""
 

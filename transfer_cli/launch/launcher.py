@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from transfer_cli.errors import ConfigError, Fault
 
-Task = Callable[[], int]  # one run; its value is the exit code. It travels to its process, so: a partial of a function
+Task = Callable[[], int]  # one run; returns its exit code. It is pickled for its process: a partial of a function
 DIED = 137  # the code of a task that ended without one: killed, most likely for memory
 NEEDS = {"slurm": "submitit", "ray": "ray"}  # launcher -> the package of its extra
 
@@ -56,5 +56,5 @@ def check(runtime: Mapping[str, Any]) -> None:
 def launcher(runtime: Mapping[str, Any], home: Path) -> Launcher:
     """The launcher that the settings of `runtime` name; `home` is a folder for what it keeps."""
     name = runtime["launcher"]
-    made: Launcher = getattr(import_module(f"transfer_cli.launch.{name}"), name.title())(runtime, home)
-    return made
+    launcher: Launcher = getattr(import_module(f"transfer_cli.launch.{name}"), name.title())(runtime, home)
+    return launcher

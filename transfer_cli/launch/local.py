@@ -1,4 +1,4 @@
-"""This machine: each task in a child of a fork server that has torch loaded, so that one that dies takes nobody along
+"""This machine: each task in a child of a fork server that has torch loaded, so that a task that dies harms no other,
 and a start costs 0.1 s instead of an import of torch."""
 
 import multiprocessing
@@ -52,7 +52,7 @@ class LocalJob:
 
     def stop(self) -> None:
         if self._process.pid and self._process.is_alive():
-            os.kill(self._process.pid, RELAY)  # a Ctrl-C has reached it, too, and must not count twice
+            os.kill(self._process.pid, RELAY)  # Ctrl-C reaches the task as well, and must not count twice
 
 
 def _enter(task: Task) -> None:

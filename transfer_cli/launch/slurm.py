@@ -62,9 +62,9 @@ class SlurmJob:
 
 
 def _parameters(runtime: Mapping[str, Any]) -> dict[str, Any]:
-    """What submitit calls our settings; null leaves a choice to the cluster."""
+    """Settings of `runtime` under the names of submitit; null leaves a choice to the cluster."""
     threads = runtime["threads"]
-    told = {
+    parameters = {
         "name": "transfer",
         "timeout_min": runtime["time"],
         "mem_gb": runtime["memory"],
@@ -73,8 +73,8 @@ def _parameters(runtime: Mapping[str, Any]) -> dict[str, Any]:
         "slurm_partition": runtime["partition"],
     }
     if runtime["cluster"] == "slurm":
-        told |= {"slurm_signal_delay_s": WARNING_S}
-    return {name: value for name, value in told.items() if value is not None}
+        parameters |= {"slurm_signal_delay_s": WARNING_S}
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _enter(task: Task, end: Path, cwd: str) -> None:
