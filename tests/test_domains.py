@@ -14,7 +14,7 @@ from transfer_cli.cli.main import main
 from transfer_cli.contracts import Batch
 from transfer_cli.data.open import describe_pair, open_raw
 from transfer_cli.engine.loader import Address, StepLoader
-from transfer_cli.engine.training_step import _slice
+from transfer_cli.engine.micro_batches import _slice
 from transfer_cli.errors import DataError, TransferError
 from transfer_cli.kinds.pictures import evenly
 

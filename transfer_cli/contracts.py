@@ -22,18 +22,6 @@ Targets = Tensor | dict[str, Tensor]
 Rows = dict[str, Tensor]  # what metrics need of each row, first axis N
 
 
-def joined(first: Inputs, second: Inputs) -> Inputs:
-    """Rows of both, to pass through a net together. Texts are padded on the right to the longer of the two."""
-    return {name: torch.cat(_even(x, second[name])) for name, x in first.items()}
-
-
-def _even(x: Tensor, y: Tensor) -> list[Tensor]:
-    if x.ndim != 2 or x.shape[1] == y.shape[1]:
-        return [x, y]
-    width = max(x.shape[1], y.shape[1])
-    return [nn.functional.pad(part, (0, width - part.shape[1])) for part in (x, y)]
-
-
 @dataclass(frozen=True)
 class Stream:
     """A loader a method reads. `views` names augmentation policies: "train" is the data set's own (`augment`),
@@ -52,9 +40,8 @@ class Stream:
 
 
 class Draw(NamedTuple):
-    """What a method chooses for one stream of one step (`Method.draw`). `rows` [M]: rows of the stream from which the
-    batch is drawn; none at all leaves the stream out of the step. `views`: augmentation policies in place of those of
-    the stream. None: as usual."""
+    """What a method chooses for one stream of one step: `rows` [M] from which the batch is drawn, no row to leave the
+    stream out; `views`, augmentation policies in place of the stream's. None: as usual."""
 
     rows: Tensor | None = None
     views: tuple[str, ...] | None = None
@@ -172,28 +159,25 @@ class Loader(Protocol):
     def whole(self, batch: int | None = None) -> Iterator[Batch]:
         """Every row once, without augmentation; `index` says which row stands where."""
 
-    def groups(self) -> Tensor | None:
-        """The group of each row [N], where the stream's sampler has groups."""
-
     def features(self, net: Any) -> tuple[Tensor, Tensor]:
         """Features [N, D] (fp32) and labels [N] of every row, in order; computed once for a given net and kept."""
 
 
 class Sampler(Protocol):
-    """Chooses which rows make batch t. Numpy only; a pure function of t. The class has the name of its file of samplers/
-    in CamelCase and is made as Name(labels, batch, *, settings): `labels` int64 [N] are those of the stream's rows,
-    `batch` is the batch size that was asked for.
+    """Chooses the rows of batch t: numpy only, a pure function of t. Made as Name(labels, batch, *, settings): `labels`
+    int64 [N] are those of the stream's rows, `batch` is the size that was asked for.
 
-    `shape`: leading axes of a batch, such as (episodes, way, shots + queries); its product is the number of rows. Units
-    along the first axis are what processes and micro-batches share out: rows of one unit stay together. `groups` [N]:
-    the task or client of each row, where there are such; the method gets them as `given.groups[stream]`."""
+    `shape`: leading axes of a batch, such as (episodes, way, shots + queries); its product is the number of rows.
+    Processes and micro-batches share out units of the first axis: rows of one unit stay together. `groups` [N]: the
+    task or client of each row, if any."""
 
     shape: tuple[int, ...]
     groups: "np.ndarray | None"
 
     def index(self, t: int, rng: "Callable[[str, int], np.random.Generator]") -> "np.ndarray":
-        """Rows [prod(shape)] of batch t. `rng(purpose, number)` is a fresh generator, the same for the same words, run
-        seed, role and stream: draws that must not change from batch to batch (an epoch's order) take an own number."""
+        """Rows [prod(shape)] of batch t. `rng(purpose, number)` is a new generator, the same for the same purpose and
+        number in one stream of a run: what several batches share, such as an epoch's order, takes a number of its own
+        in place of t."""
 
 
 class Net(Protocol):
@@ -266,8 +250,7 @@ class Method(nn.Module):
         """Before a step: whole-data passes, freezing by `at.fraction`."""
 
     def draw(self, at: Progress) -> dict[str, Draw]:
-        """After `refresh`: what this step chooses for some of the streams. Reads buffers only, so that a resumed run
-        chooses alike."""
+        """After `refresh`: what this step chooses for some streams. Reads buffers only: a resumed run chooses alike."""
         return {}
 
     def after(self, batch: dict[str, Batch], at: Progress, logs: dict[str, Tensor]) -> None:

@@ -50,7 +50,7 @@ class Execution:
                 for stage in self.plan.stages:
                     self._stage(stage)
                 if self._place and self._place.ranks:
-                    self._place.ranks.tell({})
+                    self._place.ranks.send({})
                 return outcome(self.plan, self.store, self.cached, time.monotonic() - start)
             except Damaged as damaged:
                 self.store.quarantine(damaged.key, owner=shown(self.run.path), poll=self.stop, talk=self.say)
