@@ -35,7 +35,7 @@ class Task:
 
     `head`: the name of its head in a net. `offers`: what methods and predictors may ask of it: "classes" (one integer a
     row), "labels" (several), "numbers" (a vector a row), "row" (any of these, by one
-    linear layer), "loss", "sample". `reads`: kinds of row. `wants`: what the
+    linear layer), "loss", "sample". `reads`: kinds of row, empty for every kind. `wants`: what the
     head is given, features of the "row" or "states" of its parts. `labels`: "human" are counted as labels used, "free"
     are made from the row itself. `verbs`: what a finished net can be asked. `coupled`: its loss is no mean over rows.
     `parents`: settings that name runs or files which shape training. `code`: files of the package, beside its own, that
@@ -43,7 +43,7 @@ class Task:
 
     head: ClassVar[str]
     offers: ClassVar[tuple[str, ...]] = ("loss",)
-    reads: ClassVar[tuple[str, ...]] = ("pictures", "texts", "vectors")
+    reads: ClassVar[tuple[str, ...]] = ()
     wants: ClassVar[str] = "row"
     labels: ClassVar[str] = "human"
     verbs: ClassVar[tuple[str, ...]] = ("predict", "export", "serve")

@@ -5,6 +5,7 @@ from io import BytesIO
 
 from PIL import Image
 
+from transfer_cli.data.contracts import RowKind
 from transfer_cli.data.dataset import DataSet
 from transfer_cli.data.formats.decode import picture
 
@@ -13,19 +14,19 @@ TINY = 40  # pixels of a picture that is kept as it is
 LETTERS = 240
 
 
-def examples(data: DataSet, names: Collection[str], seed: int = 0) -> dict[str, bytes | str]:
-    """Those of `names` that are rows of the test part: a PNG (tiny) or JPEG, or text. Rows of numbers are left out.
-    Raises DataError for a picture that cannot be read."""
+def examples(data: DataSet, kind: RowKind, names: Collection[str], seed: int = 0) -> dict[str, bytes | str]:
+    """Those of `names` that are rows of the test part: a PNG (tiny) or JPEG, or text. Nothing where rows of the `kind`
+    look like neither. Raises DataError for a picture that cannot be read."""
     rows = data.rows("test", seed=seed)
     part = data.raw.parts[rows.part]
     wanted = {name: int(rows.index[at]) for at in range(len(rows.index)) if (name := rows.name(at)) in names}
-    if data.raw.kind == "texts":
+    if kind.looks == "words":
         texts = part.read()
         return {name: _beginning(texts[row]) for name, row in wanted.items()}
+    if kind.looks != "pixels":
+        return {}
     if part.files is not None:
         return {name: _small(picture(part.files[row])) for name, row in wanted.items()}
-    if data.raw.kind != "pictures":
-        return {}
     pixels = part.read()
     return {name: _small(Image.fromarray(pixels[row])) for name, row in wanted.items()}
 

@@ -25,19 +25,26 @@ class Kind:
     """What a row is, from the model's input to the rows on a device.
 
     `input`: keys of `model.input`, the one that no other kind has first. `usual`: the model taken where the data name a
-    model of another kind. `noun`, `one`: what people call rows, and a row. `code`: files of the package, beside the
-    kind's own, on which its numbers depend. `augmentation`: the file that changes rows where a view draws, "" for
-    none. `field`: the name of a row in a request of `serve`, "" where the body itself is the row. `explained`: what
-    `explain` shows, "maps" over a picture or the "tokens" of a text, "" for nothing."""
+    model of another kind. `noun`, `item`: what people call rows, and one of them; `one`: what a new row comes as.
+    `code`: files of the package, beside the kind's own, on which its numbers depend. `augmentation`: the file that
+    changes rows where a view draws, "" for none. `field`: the name of a row in a request of `serve`, "" where the body
+    itself is the row, of a content-type like `media`. `explained`: what `explain` shows, "maps" over
+    a picture or the "tokens" of a text, "" for nothing. `looks`: how a person looks at a row of the data, as "pixels"
+    or as "words", "" for neither.
+    `shifts`: whether `data.shift` can change rows."""
 
     input: ClassVar[tuple[str, ...]] = ()
     usual: ClassVar[str] = ""
     noun: ClassVar[str] = "rows"
+    item: ClassVar[str] = "row"
     one: ClassVar[str] = "row"
     code: ClassVar[tuple[str, ...]] = ()
     augmentation: ClassVar[str] = ""
     field: ClassVar[str] = ""
+    media: ClassVar[str] = "application/octet-stream"
     explained: ClassVar[str] = ""
+    looks: ClassVar[str] = ""
+    shifts: ClassVar[bool] = False
 
     def completed(self, given: Json) -> Json:
         """`model.input` as words and files give it, checked by `Input`, with what follows from it. Raises ConfigError
@@ -68,6 +75,11 @@ class Kind:
     def rows(self, stored: Any, data: "DataSet", rows: "Rows", model: Json, device: "torch.device") -> "DeviceDataset":
         """`rows` of what `store` gave."""
         raise NotImplementedError
+
+    def preprocessing(self, given: Mapping[str, Any], tokenizer: str = "") -> Json:
+        """What must happen to a new row before an exported program reads it, of a model with the input `given`;
+        `tokenizer` is the file that stands beside the program, if the model has one."""
+        return {"reads": self.item, **given}
 
     # new rows, for the verbs of a finished net
     def at(self, place: Path) -> list[Named]:

@@ -1,5 +1,5 @@
-"""What a request asks: a picture as the body itself, {"text": "..."} or {"vector": [...]}. Its size is counted while it
-is read, whatever its headers promise. No torch."""
+"""What a request asks: a file as the body itself, {"text": "..."} or {"vector": [...]}. Its size is counted while it is
+read, whatever its headers promise. No torch."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ MOST_BYTES = 32_000_000
 MOST_CHARACTERS = 100_000  # of a text; nets read far fewer
 READ_ON = 4  # times MOST_BYTES: who sends too much hears why only where all of it is taken from the wire
 SECONDS = 60.0  # to send a body
-Asked = bytes | str | list[float]
+Asked = Any  # bytes, or what the field of a kind holds
 
 
 class Refused(Exception):
@@ -24,18 +24,19 @@ class Refused(Exception):
         self.status, self.text = status, text
 
 
-async def asked(request: Request, field: str, noun: str) -> Asked:
-    """What a run is asked that reads `noun`, in the body itself or in the `field` of a JSON object. Raises Refused."""
+async def asked(request: Request, field: str, noun: str, like: str) -> Asked:
+    """What a run is asked that reads `noun`, in the body itself, of a content-type like `like`, or in the `field` of a
+    JSON object. Raises Refused."""
     data = await _body(request)
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not field:
-        if media.startswith("image/") or media == "application/octet-stream":
+        if media.partition("/")[0] == like.partition("/")[0] or media == "application/octet-stream":
             return data
-        raise Refused(415, f"the run reads {noun}: send the file itself, with its content-type (image/png ...)")
+        raise Refused(415, f"the run reads {noun}: send the file itself, with its content-type ({like} ...)")
     if media != "application/json":
         raise Refused(415, f'the run reads {noun}: send {{"{field}": ...}} with content-type application/json')
     value = _field(data, field)
-    return FIELDS[field](value)
+    return FIELDS[field](value) if field in FIELDS else value
 
 
 async def _body(request: Request) -> bytes:
