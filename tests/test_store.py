@@ -180,7 +180,7 @@ def test_a_link_in_the_place_of_the_commit(root: Path, treasure: Path, name: str
     train(root)
     (root / KEY / name).unlink()
     (root / KEY / name).symlink_to(treasure / "file")
-    with pytest.raises(StoreError, match=f"{name}: a file or link that this program did not make"):
+    with pytest.raises(StoreError, match=f"{name}: a file or link that this program did not create"):
         Store(root).state(KEY)
     with pytest.raises(StoreError):
         train(root)
@@ -192,12 +192,12 @@ def test_a_link_in_the_place_of_a_result_a_row_file_or_a_lock(root: Path, treasu
     with store.claim(KEY, owner="me") as claim:
         (claim.dir / "model.safetensors").symlink_to(treasure / "file")
         (claim.dir / "rows.jsonl").symlink_to(treasure / "file")
-        with pytest.raises(StoreError, match="did not make"):
+        with pytest.raises(StoreError, match="did not create"):
             claim.put("model.safetensors", b"x")
-        with pytest.raises(StoreError, match="did not make"):
+        with pytest.raises(StoreError, match="did not create"):
             claim.append(b"x\n")
     (root / ".locks" / OTHER).symlink_to(treasure / "file")
-    with pytest.raises(StoreError, match="did not make"), store.claim(OTHER, owner="me"):
+    with pytest.raises(StoreError, match="did not create"), store.claim(OTHER, owner="me"):
         pass
     assert (treasure / "file").read_text() == "gold"
 
@@ -207,7 +207,7 @@ def test_a_link_in_the_place_of_a_temporary_file(
 ) -> None:
     monkeypatch.setattr(disk.secrets, "token_hex", lambda size: "guessed")
     (tmp_path / "file.tmp.guessed").symlink_to(treasure / "file")
-    with pytest.raises(StoreError, match="did not make"):
+    with pytest.raises(StoreError, match="did not create"):
         put(tmp_path / "file", b"x")
     assert (treasure / "file").read_text() == "gold"
 
