@@ -30,7 +30,7 @@ LAYERS = (
     ("store",),
     ("config",),
     ("metrics",),
-    ("contracts", "losses"),
+    ("contracts", "losses", "module_copies"),
     ("__init__", "errors", "extras", "measures", "plugins", "ranges", "safe", "seeds", "selection_rules", "signals"),
 )
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}

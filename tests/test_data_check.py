@@ -368,7 +368,7 @@ def test_a_hand_written_yaml(tmp_path, pics):
     assert mended("skip: [nobody.png]").note == "1 name of skip is not in the data"
     with pytest.raises(DataError, match=r"data.rename=stane: .*pics has no such class; nearest: stain"):
         mended("rename: {stane: Crack}")
-    with pytest.raises(DataError, match=r"data.rename=stain: wants a name for it"):
+    with pytest.raises(DataError, match=r"data.rename=stain: needs a new name for this class"):
         mended("rename: {stain: ''}")
     with pytest.raises(ConfigError, match="anchors and aliases"):
         mended("skip: &a [x]\ngroups: [*a]")

@@ -115,7 +115,7 @@ def test_domains_with_other_parts_are_refused(tree: Path) -> None:
             shutil.copytree(tree / "sketch" / name, tree / "cut" / part / name)
     with pytest.raises(DataError, match="photo and cut are not cut alike: only one of them has a part test"):
         pair(tree, {"domain": ["photo", "cut"]})
-    with pytest.raises(DataError, match="comes cut into train, test; only data in one piece can be whole"):
+    with pytest.raises(DataError, match="is already split into train, test; only data without parts can be whole"):
         pair(tree, {"domain": "cut", "whole": True})
 
 
