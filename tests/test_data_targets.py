@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from transfer_cli.data.contracts import Raw, RawPart
+from transfer_cli.data.fingerprints import fingerprint
 from transfer_cli.data.open import describe, scan
 from transfer_cli.data.quality.check import check
 from transfer_cli.data.quality.cleanup_yaml import mended
@@ -156,6 +159,26 @@ def test_a_table_without_a_header_names_positions(tmp_path: Path) -> None:
     path.write_text("".join(f"text {n}\t{n}\t{-n}\n" for n in range(20)))
     data = opened("text_table", path, header=False, text="0", numbers=["2"])
     assert data.raw.parts["train"].targets[3].tolist() == [-3]
+
+
+def test_domains_with_other_labels_are_no_one_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, labels in (("a", "x|y"), ("b", "y|x"), ("c", "x|z")):
+        (tmp_path / f"{name}.tsv").write_text("text\tlabel\n" + "".join(f"{name} {n}\t{labels}\n" for n in range(20)))
+    monkeypatch.setenv("TRANSFER_DATA", str(tmp_path))
+    node = {"family": "text_table", "name": "mine", "train": "{domain}.tsv", "label_separator": "|"}
+    data = describe({**node, "domain": ["a", "b"]}, cache=tmp_path / "cache")
+    assert data is not None
+    assert np.shape(data.raw.parts["train"].targets) == (40, 2)
+    with pytest.raises(DataError, match="a and c have different targets: only one of them has y"):
+        describe({**node, "domain": ["a", "c"]}, cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rows_are_left_out_with_their_targets(family: str, tmp_path: Path) -> None:
+    path = table(tmp_path / "t.csv", family, ["age"], [[n] for n in range(20)])
+    names = opened(family, path, numbers="age").raw.parts["train"].names
+    data = opened(family, path, numbers="age", skip=[names(3), names(0)])
+    assert np.asarray(data.raw.parts["train"].targets)[:3, 0].tolist() == [1, 2, 4]
 
 
 def test_names_of_classes_do_not_fit_several_labels(tmp_path: Path) -> None:
@@ -315,3 +338,30 @@ def test_the_command_tells_targets(transfer: Transfer, tmp_path: Path) -> None:
     assert out.code == 0
     assert "1 target" in out.err + out.out
     assert "age: 0 to 19, mean 9.5" in out.out
+
+
+def test_rows_without_classes_are_cut_at_random_and_copies_stay_together(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.csv", "csv", ["age"], [[n] for n in range(40)])
+    for number in range(20):  # rows 20 to 39 show the pictures of rows 0 to 19
+        (tmp_path / f"{20 + number}.png").write_bytes((tmp_path / f"{number}.png").read_bytes())
+    parts = [opened("csv", path, numbers="age", split_seed=seed, val_fraction=0.2).parts for seed in (0, 1)]
+    cuts = [{part: set((index % 20).tolist()) for part, (_, index) in cut.items()} for cut in parts]
+    for cut in cuts:
+        assert [len(cut[part]) for part in ("train", "val", "test")] == [14, 4, 2]
+        assert not cut["train"] & cut["test"] | cut["train"] & cut["val"] | cut["val"] & cut["test"]
+    assert cuts[0]["test"] != cuts[1]["test"]
+
+
+def test_targets_are_part_of_the_content(tmp_path: Path) -> None:
+    """A reader may make targets of what is in no file, as a folder makes labels of its names."""
+    rows = RawPart(np.zeros(3, np.int64), str, targets=np.array([[1.0], [2.0], [3.0]], np.float32))
+    raw = Raw("made", ("row",), {"train": rows}, (), task="regress", targets=("age",))
+    tags = [np.array([0, 1]), np.array([2])]
+    variants = [
+        raw,
+        replace(raw, targets=("crp",)),
+        replace(raw, parts={"train": replace(rows, targets=np.array([[1.0], [2.0], [4.0]], np.float32))}),
+        replace(raw, parts={"train": replace(rows, targets=tags)}),
+        replace(raw, parts={"train": replace(rows, targets=[np.array([0]), np.array([1, 2])])}),
+    ]
+    assert len({fingerprint(variant, {}) for variant in variants}) == len(variants)

@@ -6,15 +6,17 @@ Letters of shapes: B rows, D features, C classes, E draws (episodes), M support 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from transfer_cli.module_copies import Ema as Ema
 from transfer_cli.module_copies import Frozen as Frozen
 from transfer_cli.ranges import Range as Range
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Inputs = dict[str, Tensor]
 Targets = Tensor | dict[str, Tensor]
@@ -150,10 +152,10 @@ class DeviceDataset(Protocol):
 
     def __len__(self) -> int: ...
 
-    def gather(self, index: Tensor, policy: str, rng: Callable[[], np.random.Generator]) -> tuple[Inputs, Targets]:
+    def gather(self, index: Tensor, policy: str, rng: "Callable[[], np.random.Generator]") -> tuple[Inputs, Targets]:
         """Inputs of a net and their labels or targets; first axis B."""
 
-    def arranged(self, order: np.ndarray, batch: int, rng: np.random.Generator) -> np.ndarray:
+    def arranged(self, order: "np.ndarray", batch: int, rng: "np.random.Generator") -> "np.ndarray":
         """Rearranges the order of an epoch so that rows of one batch suit each other, such as texts of similar
         length."""
 
@@ -193,12 +195,14 @@ class Sampler(Protocol):
     if any; the method gets them as `given.groups[stream]`."""
 
     shape: tuple[int, ...]
-    groups: np.ndarray | None
+    groups: "np.ndarray | None"
 
-    def index(self, t: int, rng: Callable[[str, int], np.random.Generator]) -> np.ndarray:
-        """Rows [prod(shape)] of batch t. `rng(purpose, number)` returns a new generator, which depends on the
-        arguments, run seed, role and stream only. Draws that hold for several batches, such as the order of an epoch,
-        use a number that does not depend on t."""
+    def gather(self, index: Tensor, policy: str, rng: "Callable[[], np.random.Generator]") -> tuple[Inputs, Targets]:
+        """Inputs of a net and their labels or targets; first axis B."""
+
+    def arranged(self, order: "np.ndarray", batch: int, rng: "np.random.Generator") -> "np.ndarray":
+        """Rearranges the order of an epoch so that rows of one batch suit each other, such as texts of similar
+        length."""
 
 
 class Net(Protocol):

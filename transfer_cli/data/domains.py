@@ -46,6 +46,10 @@ def together(title: str, found: Mapping[str, Raw]) -> Raw:
     """Several domains as one data set, rows in the order of the domains, `domains` saying which each is from. Classes
     are those of any domain. DataError if some have a part that others lack."""
     raws, first = list(found.values()), next(iter(found.values()))
+    for name, raw in found.items():
+        if odd := set(raw.targets) ^ set(first.targets):
+            text = f"{next(iter(found))} and {name} have different targets: only one of them has {min(odd)}"
+            raise DataError(Fault(title, text))
     kinds = {raw.classes for raw in raws}
     classes = first.classes if len(kinds) == 1 else tuple(sorted(set(chain.from_iterable(kinds))))
     parts = {part: _joined(part, raws, classes) for part in PARTS if part in _same_parts(title, found)}

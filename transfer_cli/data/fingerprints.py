@@ -9,6 +9,8 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from transfer_cli.data.array_cache import name_of, put
 from transfer_cli.data.contracts import Raw, bad_file
 from transfer_cli.errors import ResourceError
@@ -61,9 +63,9 @@ def _read(book: Path) -> dict[str, Any]:
 
 
 def fingerprint(raw: Raw, settings: Mapping[str, Any]) -> str:
-    """sha256 of the content: the family's settings, classes, the bytes of all sources in order, and the labels of every
-    part (in a folder they are no file's bytes). Where the files lie (`path`) does not count, nor how the domains
-    were asked for."""
+    """sha256 of the content: the family's settings, classes, the bytes of all sources in order, and the labels and
+    targets of every part (in a folder they are no file's bytes). Where the files lie (`path`) does not count, nor how
+    the domains were asked for."""
     own = {key: value for key, value in settings.items() if key not in ("path", "domain")}
     facts = [
         own,
@@ -71,10 +73,13 @@ def fingerprint(raw: Raw, settings: Mapping[str, Any]) -> str:
         raw.classes,
         [raw.digests[path] for path in raw.sources],
         *([raw.domains] * bool(raw.domains)),
+        *([raw.targets] * bool(raw.targets)),
     ]
     digest = sha256(json.dumps(facts, sort_keys=True).encode())
     for part, rows in sorted(raw.parts.items()):
         digest.update(part.encode() + rows.labels.astype("<i8").tobytes())
         if rows.domains is not None:
             digest.update(rows.domains.astype("<i8").tobytes())
+        for target in [rows.targets] if isinstance(rows.targets, np.ndarray) else rows.targets or ():
+            digest.update(b"%d:" % len(target) + np.ascontiguousarray(target).tobytes())
     return digest.hexdigest()

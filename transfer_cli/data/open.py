@@ -175,7 +175,8 @@ def _few(data: DataSet) -> list[Fault]:
         allowed = f"allowed 0 to {data.view.folds - 1}"
         faults.append(Fault(f"{data.word}.fold", allowed, str(data.view.fold)))
     if data.view.label_noise and not data.raw.has_classes:
-        faults.append(Fault(f"{data.word}.label_noise", "the rows have no classes", str(data.view.label_noise)))
+        text = "the rows have no classes" if data.raw.targets else "a text has no labels"
+        faults.append(Fault(f"{data.word}.label_noise", text, str(data.view.label_noise)))
     return [fault for fault in faults if fault]
 
 

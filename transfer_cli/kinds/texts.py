@@ -11,8 +11,6 @@ import numpy as np
 from transfer_cli.data.array_cache import remember
 from transfer_cli.data.contracts import Raw
 from transfer_cli.data.placement import sent
-from transfer_cli.data.readers.text import read_text
-from transfer_cli.data.readers.text_table import texts_of
 from transfer_cli.data.tokenizers import Tokenizer, fitted, load
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.kinds._kind import Json, Kind, Named, unlabelled
@@ -108,6 +106,9 @@ class Texts(Kind):
 
     def at(self, place: Path) -> list[Named]:
         """A text a line of a .txt, or the column `text` of a .csv, .tsv or .jsonl."""
+        from transfer_cli.data.readers.text import read_text
+        from transfer_cli.data.readers.text_table import texts_of
+
         if not place.is_file():
             text = "a .txt with a text a line, or a table with a column text"
             raise DataError(Fault(str(place), "no such file", do=text))

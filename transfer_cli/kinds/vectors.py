@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from transfer_cli.data.placement import placed, sent
-from transfer_cli.data.readers.features import matrix_of
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.kinds._kind import Json, Kind, Named, unlabelled
 from transfer_cli.kinds._specs import input_fault, spec_of
@@ -86,6 +85,8 @@ class Vectors(Kind):
 
     def at(self, place: Path) -> list[Named]:
         """The rows of a table of numbers, a .npz or a .mat."""
+        from transfer_cli.data.readers.features import matrix_of
+
         matrix = matrix_of(place)
         return [(f"{place.name} row {row + 1}", values) for row, values in enumerate(matrix)]
 

@@ -1,5 +1,5 @@
-"""Everything that can be wrong with a data set before anything is trained on it. Opens every picture.
-Knows findings, not screens: report/data_check_table.py shows them; cleanup_yaml.py makes a data YAML of them."""
+"""Finds what is wrong with a data set before any training. Opens every picture. Knows findings, not screens:
+report/data_check_table.py shows them; cleanup_yaml.py writes a data YAML from them."""
 
 import os
 import unicodedata
@@ -65,7 +65,8 @@ def _counts(raw: Raw) -> dict[str, int]:
 
 
 def _opened(raw: Raw, part: str, bad: list[Finding]) -> np.ndarray:
-    """Small versions of all pictures of a part, black for those in `bad`, which it adds to."""
+    """Small versions of all pictures of a part. A picture that cannot be read is black, and a finding is added to
+    `bad`."""
     rows = raw.parts[part]
     if rows.files is None:
         return _of_array(rows, bad)
@@ -101,7 +102,7 @@ def _of_array(rows: RawPart, bad: list[Finding]) -> np.ndarray:
 
 
 def _alike(counts: Mapping[str, int]) -> dict[str, str]:
-    """Classes whose names differ in case, spaces or the way a letter is written, only: to the largest of them."""
+    """class -> the largest class whose name differs only in case, spaces or the encoding of a letter."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name in counts:
         groups["".join(unicodedata.normalize("NFKC", name).casefold().split())].append(name)
@@ -135,7 +136,7 @@ def _copied(raw: Raw, group: Sequence[Row]) -> Iterator[Finding]:
 
 
 def _kept(raw: Raw, first: Row, other: Row) -> str:
-    """What a cut of their part would do to the two."""
+    """Whether a cut keeps the two rows in one part, if their part is cut."""
     if not is_cut(raw, other.part):
         return ""
     return "; kept in one part" if stays(raw, [first, other]) else "; may be cut apart"
