@@ -98,7 +98,7 @@ def test_a_whole_target_is_test_in_full_and_a_whole_source_is_all_to_learn_from(
         ({"domain": "skech"}, None, "data.domain=skech: {} has no such domain; there are art, photo, sketch; nearest:"),
         ({"domain": "../tree/art"}, None, "data.domain=../tree/art: {} has no such domain"),
         ({"domain": "art"}, {"domain": ["photo", "photo"]}, "source.domain=photo, photo: names a domain twice"),
-        ({"domain": list(SIZES)}, {"domain": "others"}, "source.domain=others: {} has no domain but those of the"),
+        ({"domain": list(SIZES)}, {"domain": "others"}, "source.domain=others: {} has only the domains that the other"),
         ({"domain": "art", "whole": True}, {"domain": ["art", "photo"]}, "source={} art, photo: has 8 files of {} art"),
         ({"domain": "art", "shift": "noisy", "shift_amount": 2.0}, None, "data.shift_amount=2: of noisy: 0 to 1"),
     ],
@@ -113,7 +113,7 @@ def test_domains_with_other_parts_are_refused(tree: Path) -> None:
     for part in ("train", "test"):
         for name in ("cat", "dog"):
             shutil.copytree(tree / "sketch" / name, tree / "cut" / part / name)
-    with pytest.raises(DataError, match="photo and cut are not cut alike: only one of them has a part test"):
+    with pytest.raises(DataError, match="photo and cut have different parts: only one of them has a part test"):
         pair(tree, {"domain": ["photo", "cut"]})
     with pytest.raises(DataError, match="is already split into train, test; only data without parts can be whole"):
         pair(tree, {"domain": "cut", "whole": True})

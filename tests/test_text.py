@@ -214,7 +214,7 @@ def test_a_stored_tokenizer_comes_back_only_as_what_it_was(tmp_path: Path) -> No
     spec = tokens.fitted(SPEC | {"tokenizer": "char"}, lambda: ["abc"], "x", tmp_path / "a")
     content = tokens.text_of(spec["digest"], tmp_path / "a")
     tokens.restore(content + b" ", spec["digest"], tmp_path / "b")
-    with pytest.raises(StoreError, match="no longer there"):
+    with pytest.raises(StoreError, match="no longer in the cache"):
         tokens.load(spec["digest"], tmp_path / "b")
     tokens.restore(content, spec["digest"], tmp_path / "b")
     assert tokens.load(spec["digest"], tmp_path / "b").size == spec["size"]
