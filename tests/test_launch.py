@@ -66,7 +66,7 @@ def test_a_machine_without_slurm_is_told_before_any_work(transfer: Any, monkeypa
     monkeypatch.setattr(launcher, "which", lambda program: None)
     told = transfer("run", "-m", *SMALL, "runtime=slurm", "seed=0,1")
     assert told.code == 2
-    assert told.errors[0] == "error: runtime=slurm: no sbatch here"
+    assert told.errors[0] == "error: runtime=slurm: sbatch is not on this machine"
     assert not Path("runs/sweeps").exists()
 
 

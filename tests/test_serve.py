@@ -235,12 +235,12 @@ def test_what_is_no_picture(what: str, path: str, pictures: TestClient) -> None:
 
 
 TEXTS = {
-    "not JSON": (b"{", 400, "this is no JSON"),
-    "not Unicode": (b'{"text": "\xff"}', 400, "this is no JSON"),
-    "too deep": (b"[" * 100_000, 400, "this is no JSON"),
-    "a list": (b"[1]", 400, 'wants {"text": ...}'),
-    "another key": (b'{"file": "/etc/passwd"}', 400, 'wants {"text": ...}'),
-    "a number": (b'{"text": 5}', 400, "wants a string"),
+    "not JSON": (b"{", 400, "the body is not valid JSON"),
+    "not Unicode": (b'{"text": "\xff"}', 400, "the body is not valid JSON"),
+    "too deep": (b"[" * 100_000, 400, "the body is not valid JSON"),
+    "a list": (b"[1]", 400, 'expected {"text": ...}'),
+    "another key": (b'{"file": "/etc/passwd"}', 400, 'expected {"text": ...}'),
+    "a number": (b'{"text": 5}', 400, "must be a string"),
     "half a character": (b'{"text": "a\\ud800"}', 400, "half a character"),
     "empty": (b'{"text": " \\n"}', 422, "is empty"),
     "very long": (json.dumps({"text": "good " * 30_000}).encode(), 413, "more than 100,000 characters"),
