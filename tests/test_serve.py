@@ -259,8 +259,8 @@ def test_what_is_no_text(what: str, path: str, clients: dict[str, TestClient]) -
 @pytest.mark.parametrize(
     ("vector", "status", "words"),
     [
-        ("[1, 2]", 422, "has 2 numbers a row, the net of the run reads 3"),
-        ("[]", 422, "has 0 numbers a row"),
+        ("[1, 2]", 422, "has 2 numbers per row, the net of the run reads 3"),
+        ("[]", 422, "has 0 numbers per row"),
         ("[1, 2, NaN]", 400, "no JSON"),
         ("[1, 2, 1e400]", 422, "too large"),
         ("[1, 2, 1e39]", 422, "too large"),
@@ -309,7 +309,7 @@ def test_other_paths_and_methods(pictures: TestClient) -> None:
         assert (reply.status_code, reply.json()) == (404, {"error": "no such page"}), path
     for method, path in (("GET", "/predict"), ("PUT", "/explain"), ("DELETE", "/"), ("POST", "/about"), ("POST", "/")):
         reply = pictures.request(method, path)
-        assert (reply.status_code, reply.json()) == (405, {"error": f"{method} is not for {path}"})
+        assert (reply.status_code, reply.json()) == (405, {"error": f"{path} does not accept {method}"})
 
 
 def test_a_bug_is_one_line_and_the_server_lives_on(
