@@ -253,7 +253,7 @@ def test_a_path_says_what_it_is(transfer: Transfer, tmp_path: Path, name: str, f
 
 # features of a run
 def test_features_of_a_run_are_data_of_the_next(transfer: Transfer, tmp_path: Path) -> None:
-    """A probe on written features is the probe on the net itself; parts, labels and names go along."""
+    """A probe on exported features equals the probe on the net itself; parts, labels and names are exported too."""
     words = ("data=digits", "data.classes=[3, 5, 8]", "source=none", "pretrain=none", "model=mlp", "seed=1")
     told = transfer("run", "strategy=linear_probe", *words, *SMALL, "fine_tune.l2=0.1")
     assert told.code == 0, told.err
