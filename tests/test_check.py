@@ -288,7 +288,7 @@ def test_empty_slots_have_only_reserved_keys() -> None:
         (
             "model",
             {"family": "lenet", "input": INPUT | {"std": [1, 2]}},
-            "model.input.std=[1, 2]: wants one number a channel",
+            "model.input.std=[1, 2]: needs one number per channel",
         ),
         ("model", {"family": "lenet", "input": INPUT | {"crop": 29}}, "model.input.crop=29: allowed 1 to size, 28"),
         ("colour", "red", "colour: the configuration has no such key"),
