@@ -10,7 +10,6 @@ import torch
 from transfer_cli.data.tokenizers import text_of
 from transfer_cli.errors import Differs, Fault
 from transfer_cli.export.check import ROWS, agreement, agrees, allowed, latency
-from transfer_cli.export.preprocessing import preprocessing
 from transfer_cli.export.program import Program, program_of
 from transfer_cli.store.disk import put
 
@@ -53,10 +52,10 @@ def _before(predicting: Any, path: Path) -> Json:
     """The preprocessing, with the tokenizer's own file where there is one."""
     given = predicting.spec["model"]["input"]
     if "digest" not in given:
-        return preprocessing(given)
+        return dict(predicting.kind.preprocessing(given))
     beside = path.with_name(f"{path.name}.tokenizer.json")
     put(beside, text_of(given["digest"], predicting.context.cache))
-    return preprocessing(given, beside.name)
+    return dict(predicting.kind.preprocessing(given, beside.name))
 
 
 def _measured(scores: Any, program: Program, told: Any, precision: str, quantize: str) -> Json:
