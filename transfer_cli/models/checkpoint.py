@@ -1,5 +1,7 @@
-"""Files of weights made by others -> named tensors. The only place that calls torch.load, on bytes already checked.
-Nothing of a file is executed: safetensors hold none, pickles are read with weights_only."""
+"""Reads checkpoint files from other programs into named tensors.
+
+This is the only place that calls torch.load, and only on bytes that were checked first. No code in a file is executed:
+safetensors files cannot hold code, and pickles are read with weights_only."""
 
 import io
 import re
@@ -21,7 +23,8 @@ NESTS = ("state_dict", "model_state_dict", "model")
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], str]:
-    """Tensors of a checkpoint by name, and the sha256 of the very bytes they came from. Raises Bad saying why not."""
+    """Returns the tensors of a checkpoint by name, and the sha256 of the bytes they were read from. Raises Bad with the
+    reason if the file cannot be read as tensors."""
     if path.suffix not in (".safetensors", *PICKLES):
         raise Bad(f"weights are files of .safetensors {' '.join(PICKLES)}")
     try:
@@ -50,9 +53,9 @@ def _unpickle(data: bytes) -> dict[str, Tensor]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # a hostile file can make the reader fail in any way; all mean the same
-        wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
-        why = f"it asks for {wanted[1]}; only plain tensors are read" if wanted else "damaged or cut short"
+    except Exception as error:  # a hostile file can make the reader fail in any way; every failure means the same
+        forbidden = re.search(r"GLOBAL ([\w.]+)", str(error))
+        why = f"it asks for {forbidden[1]}; only plain tensors are read" if forbidden else "damaged or cut short"
         raise Bad(f"not a file of tensors: {why}") from error
     named = {k: x for k, x in _state(content).items() if isinstance(k, str) and isinstance(x, Tensor)}
     for name, x in named.items():
@@ -61,7 +64,7 @@ def _unpickle(data: bytes) -> dict[str, Tensor]:
 
 
 def _state(content: Any) -> Mapping[Any, Any]:
-    """The innermost dict of tensors: training scripts wrap it as {"state_dict": ..., "epoch": ...}."""
+    """Returns the innermost dict of tensors. Training scripts nest it, as in {"state_dict": ..., "epoch": ...}."""
     for _ in NESTS:
         if isinstance(content, Mapping) and (
             inner := [content[n] for n in NESTS if isinstance(content.get(n), Mapping)]
@@ -71,7 +74,8 @@ def _state(content: Any) -> Mapping[Any, Any]:
 
 
 def _check_zip(data: bytes) -> None:
-    """torch.save stores records as they are: a packed one, or one larger than the file, is a bomb."""
+    """Rejects zip bombs: torch.save never compresses records, so a compressed record, or records larger than the file,
+    are refused."""
     try:
         records = zipfile.ZipFile(io.BytesIO(data)).infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
@@ -87,7 +91,7 @@ def _check_tensor(name: str, x: Tensor) -> None:
         raise Bad(f"a tensor has a name of {len(name):,} characters")
     if x.layout is not torch.strided or x.device.type != "cpu" or x.is_quantized:
         raise Bad(f"tensor {name} is not a plain one")
-    # Strides of 0 let a file of a kilobyte claim terabytes.
+    # With strides of 0, a file of one kilobyte could claim terabytes.
     if x.numel() * x.itemsize > x.untyped_storage().nbytes():
         raise Bad(
             f"tensor {name} claims {x.numel() * x.itemsize:,} bytes, the file has {x.untyped_storage().nbytes():,}"

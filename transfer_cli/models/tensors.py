@@ -1,7 +1,7 @@
-"""Tensors as bytes and back: safetensors, written reproducibly and read without trust.
+"""Converts tensors to bytes and back: reproducible safetensors, read without trusting the file.
 
-One metadata key, "j", holds sorted JSON: with several, the order of keys differs from save to save. The reader checks
-the header itself, since the format's own reader lets the last of two equal names win."""
+The one metadata key "j" holds sorted JSON, because the order of several keys would differ from save to save. The header
+is checked here, because the format's own reader silently takes the last of two tensors with the same name."""
 
 import json
 import math
@@ -25,11 +25,11 @@ DTYPES = {
 
 
 class Bad(Exception):
-    """Bytes that are not what they claim to be; the text says how."""
+    """Bytes that are not what they claim to be; the message gives the reason."""
 
 
 class Entry(NamedTuple):
-    """One tensor of a header: where its bytes lie behind it."""
+    """One tensor of a header, with the byte range `start` to `end` of its data after the header."""
 
     name: str
     dtype: torch.dtype
@@ -39,17 +39,18 @@ class Entry(NamedTuple):
 
 
 def pack(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
-    """The same tensors and JSON give the same bytes. Layouts are written contiguous; a tensor that stands under several
-    names is written once. Raises ValueError for meta that is not JSON (NaN, infinity)."""
-    kept, aliases = _untied(tensors)
+    """Writes tensors and JSON as bytes; equal inputs give equal bytes. Tensors are written contiguously, and a tensor
+    with several names is written once. Raises ValueError if `meta` is not valid JSON (NaN, infinity)."""
+    unique, aliases = _untied(tensors)
     note = json.dumps({"aliases": aliases, "meta": dict(meta)}, sort_keys=True, allow_nan=False)
-    # A clone each: safetensors refuses tensors that share memory.
-    copies = {name: x.detach().cpu().clone(memory_format=torch.contiguous_format) for name, x in kept.items()}
+    # Each tensor is cloned because safetensors refuses tensors that share memory.
+    copies = {name: x.detach().cpu().clone(memory_format=torch.contiguous_format) for name, x in unique.items()}
     return safetensors.torch.save(copies, {"j": note})
 
 
 def unpack(data: bytes, where: str = "tensors") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What `pack` was given, tied names sharing one tensor again. Raises StoreError naming `where` for other bytes."""
+    """Reads what `pack` wrote; names that shared one tensor share it again. Raises StoreError naming `where` for other
+    bytes."""
     try:
         tensors, notes = parse(data)
         note = _json(notes["j"])
@@ -58,11 +59,11 @@ def unpack(data: bytes, where: str = "tensors") -> tuple[dict[str, Tensor], dict
     except Bad as bad:
         raise StoreError(Fault(where, str(bad))) from bad
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise StoreError(Fault(where, "holds tensors, but not a note of ours beside them")) from error
+        raise StoreError(Fault(where, "holds tensors, but not the metadata that transfer writes")) from error
 
 
 def parse(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of safetensors bytes, copied out. Raises Bad for anything else."""
+    """Returns copies of the tensors and the metadata of safetensors bytes. Raises Bad for anything else."""
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > len(data) - 8:
         raise Bad(f"not a safetensors file, or cut short ({len(data):,} bytes)")
@@ -78,7 +79,7 @@ def parse(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def same_bits(x: Tensor, y: Tensor) -> bool:
-    """Whether two tensors have the same type, shape and bits, wherever they lie and in whatever layout."""
+    """Returns whether two tensors have the same type, shape and bits, whatever their device and memory layout."""
     if x.dtype != y.dtype or x.shape != y.shape:
         return False
     one, other = (z.detach().cpu().flatten().contiguous().view(torch.uint8) for z in (x, y))
@@ -86,26 +87,26 @@ def same_bits(x: Tensor, y: Tensor) -> bool:
 
 
 def _untied(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Each tensor under its first name in order of the alphabet, and {further name: first name}."""
-    first: dict[tuple[Any, ...], str] = {}
+    """Returns each tensor under its alphabetically first name, and {further name: first name} for shared tensors."""
+    first_name: dict[tuple[Any, ...], str] = {}
     aliases = {}
     for name in sorted(tensors):
         x = tensors[name]
-        place = (x.untyped_storage().data_ptr(), x.storage_offset(), x.dtype, x.shape, x.stride())
-        if x.numel() and place in first:
-            aliases[name] = first[place]
-        first.setdefault(place, name)
+        memory = (x.untyped_storage().data_ptr(), x.storage_offset(), x.dtype, x.shape, x.stride())
+        if x.numel() and memory in first_name:
+            aliases[name] = first_name[memory]
+        first_name.setdefault(memory, name)
     return {name: x for name, x in tensors.items() if name not in aliases}, aliases
 
 
 def _json(text: bytes | str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_no_twins, parse_constant=_no_constant)
+        return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise Bad("safetensors header is not JSON") from error
 
 
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     keys = dict(pairs)
     if len(keys) < len(pairs):
         raise Bad("safetensors header names a tensor twice")
@@ -117,17 +118,17 @@ def _no_constant(word: str) -> Any:
 
 
 def _entries(header: dict[str, Any], size: int) -> list[Entry]:
-    """Checked entries that fill `size` bytes without gap or overlap."""
+    """Returns the checked entries; they cover `size` bytes without gap or overlap."""
     if len(header) > MOST_TENSORS:
         raise Bad(f"{len(header):,} tensors, allowed {MOST_TENSORS:,}")
     entries = sorted((_entry(name, value) for name, value in header.items()), key=lambda e: (e.start, e.end))
-    reached = 0
+    end = 0
     for entry in entries:
-        if entry.start != reached:
-            raise Bad(f"bytes of tensor {entry.name} do not follow those before")
-        reached = entry.end
-    if reached != size:
-        raise Bad(f"{size:,} bytes of tensors, the header says {reached:,}")
+        if entry.start != end:
+            raise Bad(f"the bytes of tensor {entry.name} do not start where the previous tensor ends")
+        end = entry.end
+    if end != size:
+        raise Bad(f"{size:,} bytes of tensors, the header says {end:,}")
     return entries
 
 
