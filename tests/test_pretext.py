@@ -13,7 +13,7 @@ from transfer_cli.errors import ConfigError
 from transfer_cli.losses.contrast import nt_xent
 from transfer_cli.losses.masked import hidden_patches, masked_error
 from transfer_cli.methods.mae import Decoder, Mae
-from transfer_cli.methods.rotation import Rotation, turned
+from transfer_cli.methods.rotation import Rotation, rotated
 from transfer_cli.methods.simclr import Simclr
 from transfer_cli.models.net import build
 
@@ -67,7 +67,7 @@ def test_masked_error_sees_hidden_pixels_alone():
 # methods
 def test_turned_pictures_know_by_how_much():
     pixels = noise(2, 1, 5, 5)
-    copies, turns = turned(pixels)
+    copies, turns = rotated(pixels)
     assert turns.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     for copy, quarters in zip(copies, turns.tolist(), strict=True):
         back = np.rot90(copy[0].numpy(), -quarters)
