@@ -41,7 +41,7 @@ def test_nt_xent_knows_no_sides_no_order_and_no_lengths():
 
 @pytest.mark.parametrize(("first", "second"), [((1, 3), (1, 3)), ((4, 3), (4, 2)), ((4,), (4,))])
 def test_nt_xent_refuses_shapes(first, second):
-    with pytest.raises(ValueError, match=r"nt_xent: .* wants \[rows >= 2, features\] twice"):
+    with pytest.raises(ValueError, match=r"nt_xent: .* expected \[rows >= 2, features\] twice"):
         nt_xent(torch.zeros(first), torch.zeros(second), 0.5)
 
 
@@ -128,7 +128,7 @@ def test_pretext_learns_the_backbone_and_hands_it_on_alone(kind):
 @pytest.mark.parametrize(("kind", "name"), [(Rotation, "rotation"), (Mae, "mae")])
 def test_pretext_of_pictures_refuses_other_rows(kind, name):
     made = build({"family": "mlp", "input": {"width": 4}, "precision": "fp32", "channels_last": False})
-    with pytest.raises(ConfigError, match=rf"pretrain={name}: learns from pictures, and the net reads none"):
+    with pytest.raises(ConfigError, match=rf"pretrain={name}: learns from images, and the net does not read images"):
         kind(MethodInputs(made))
 
 

@@ -1,4 +1,4 @@
-"""What must happen to a picture, a text or numbers before an exported program reads them: JSON beside it."""
+"""The preprocessing that inputs of an exported program need, as JSON next to the program."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,8 @@ Json = dict[str, Any]
 
 
 def preprocessing(input: Mapping[str, Any], tokenizer: str = "") -> Json:
-    """Of the `input` of a model node; `tokenizer` is the file that stands beside the program."""
+    """Returns the steps for the `input` of a model node; `tokenizer` is the name of the tokenizer file next to the
+    program."""
     if "tokenizer" in input:
         return {
             "reads": "text",
