@@ -351,5 +351,5 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     kinds = ".safetensors .pt .pth .th .bin .ckpt .tar"
     assert refused(resnet20(), tmp_path / "x.h5") == f"weights are files of {kinds}"
     (tmp_path / "x.pt").write_bytes(b"12345")
-    monkeypatch.setattr(checkpoint, "MOST_BYTES", 4)
+    monkeypatch.setattr(checkpoint, "MAX_BYTES", 4)
     assert refused(resnet20(), tmp_path / "x.pt") == "5 bytes, allowed 4"

@@ -21,8 +21,8 @@ from transfer_cli.explain.overlay import overlay
 from transfer_cli.explain.rollout import Attention, rollout
 from transfer_cli.kinds.texts import tokenizer_of
 
-LIKELY = 0.2  # classes of at least this probability are explained, and always the most probable one
-MOST = 3
+MIN_PROBABILITY = 0.2  # classes of at least this probability are explained, and always the most probable one
+MAX_CLASSES = 3
 STEPS = 8  # occlusion steps across an image
 
 
@@ -72,8 +72,8 @@ class Explaining:
         pixels = self.predicting.inputs([shown])["pixels"]
         chances = self._probabilities(self._scores(pixels))
         by = self._method(pixels)
-        likely = self._likely(chances)[: 1 if by == "rollout" else MOST]
-        return Answer(chances, [self._of_picture(shown, pixels, by, label) for label in likely])
+        explained = self._explained_classes(chances)[: 1 if by == "rollout" else MAX_CLASSES]
+        return Answer(chances, [self._of_picture(shown, pixels, by, label) for label in explained])
 
     def text(self, text: str) -> Answer:
         """Explains a text. Raises DataError for a text without tokens."""
@@ -82,7 +82,9 @@ class Explaining:
         with torch.no_grad():
             chances = self._probabilities(self.predicting.scores(inputs))
         pieces = [text[before:end] for before, end in pairwise([0, *accumulate((end for _, end in offsets), max)])]
-        return Answer(chances, [self._of_text(inputs, pieces, free, label) for label in self._likely(chances)])
+        return Answer(
+            chances, [self._of_text(inputs, pieces, free, label) for label in self._explained_classes(chances)]
+        )
 
     def _of_picture(self, image: np.ndarray, pixels: Tensor, by: str, label: str) -> Reason:
         index = self.predicting.classes.index(label)
@@ -132,9 +134,9 @@ class Explaining:
     def _probabilities(self, scores: Tensor) -> dict[str, float]:
         return dict(zip(self.predicting.classes, scores.detach().softmax(1)[0].tolist(), strict=True))
 
-    def _likely(self, chances: dict[str, float]) -> list[str]:
+    def _explained_classes(self, chances: dict[str, float]) -> list[str]:
         ordered = sorted(chances, key=lambda label: -chances[label])
-        return [label for i, label in enumerate(ordered[:MOST]) if i == 0 or chances[label] >= LIKELY]
+        return [label for i, label in enumerate(ordered[:MAX_CLASSES]) if i == 0 or chances[label] >= MIN_PROBABILITY]
 
     def _method(self, pixels: Tensor) -> str:
         """Returns the requested method, or the first one that fits the net."""

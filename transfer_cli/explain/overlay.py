@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-LEAST = 256  # smallest side of the drawing in pixels
+MIN_SIDE = 256  # smallest side of the drawing in pixels
 # from dark to bright; distinguishable with colour blindness and in greyscale
 COLOURS = np.array([[0, 0, 40], [90, 20, 110], [190, 55, 85], [245, 130, 25], [252, 250, 160]], float)
 
@@ -17,7 +17,7 @@ def overlay(picture: np.ndarray, values: np.ndarray, mask: np.ndarray) -> Image.
     heat = np.stack([np.interp(share, np.linspace(0, 1, len(COLOURS)), channel) for channel in COLOURS.T], -1)
     weight = (0.25 + 0.45 * share)[..., None]
     mixed = (1 - weight) * rgb.transpose(1, 2, 0) + weight * heat
-    scale = -(-LEAST // min(values.shape))
+    scale = -(-MIN_SIDE // min(values.shape))
     large = np.kron(mixed.round().clip(0, 255).astype(np.uint8), np.ones((scale, scale, 1), np.uint8))
     large[_outline(np.kron(mask, np.ones((scale, scale), bool)))] = 255
     return Image.fromarray(large)

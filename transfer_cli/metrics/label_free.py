@@ -13,7 +13,7 @@ from transfer_cli.losses.certainty import information as mutual_information
 from transfer_cli.losses.mmd import mk_mmd
 from transfer_cli.metrics.domains import source_probability
 
-MOST = 1000  # compare at most the first 1,000 rows of a side; the order of a part is random
+MAX_ROWS = 1000  # compare at most the first 1,000 rows of a side; the order of a part is random
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def bnm(outputs: Judged) -> float:
 def snd(outputs: Judged, temperature: float = 0.05) -> float:
     """Soft neighbourhood density: mean entropy of the distribution over neighbours with similar predictions. Saito et
     al. 2021, arXiv:2108.10860, eqs. 1 to 3. It is misleadingly high if all rows get the same class."""
-    probabilities = nn.functional.normalize(outputs.target_scores[:MOST].softmax(1), dim=1)
+    probabilities = nn.functional.normalize(outputs.target_scores[:MAX_ROWS].softmax(1), dim=1)
     similarity = probabilities @ probabilities.T / temperature
     similarity.fill_diagonal_(-torch.inf)
     logs = similarity.log_softmax(1).fill_diagonal_(0.0)
@@ -84,14 +84,14 @@ def knn(outputs: Judged) -> float:
     """Share of target rows whose prediction equals the label of the nearest source row by cosine."""
     features, _, labels = outputs.known()
     source = nn.functional.normalize(features, dim=1)
-    target = nn.functional.normalize(outputs.target[:MOST], dim=1)
+    target = nn.functional.normalize(outputs.target[:MAX_ROWS], dim=1)
     neighbour_labels = labels[(target @ source.T).argmax(1)]
-    return float((outputs.target_scores[:MOST].argmax(1) == neighbour_labels).double().mean())
+    return float((outputs.target_scores[:MAX_ROWS].argmax(1) == neighbour_labels).double().mean())
 
 
 def mmd(outputs: Judged) -> float:
     """Minus MMD^2 of the features with five kernels. Long et al. 2015, arXiv:1502.02791."""
-    return -float(mk_mmd(outputs.known()[0][:MOST], outputs.target[:MOST]))
+    return -float(mk_mmd(outputs.known()[0][:MAX_ROWS], outputs.target[:MAX_ROWS]))
 
 
 VALIDATORS: dict[str, Callable[[Judged], float]] = {

@@ -19,7 +19,7 @@ from transfer_cli.errors import ConfigError, Fault
 
 Entry = dict[str, Any]  # {"kind", "layers": names below the backbone, and the kind's settings}
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-MOST = 65536
+MAX_SETTING = 65536
 
 
 class Graft(nn.Module):
@@ -155,7 +155,9 @@ def _kinds(layer: nn.Module) -> tuple[str, ...]:
     return kinds
 
 
-def places(backbone: nn.Module, example: Mapping[str, Tensor], kind: str, endings: Sequence[str] = ()) -> list[str]:
+def graftable_layers(
+    backbone: nn.Module, example: Mapping[str, Tensor], kind: str, endings: Sequence[str] = ()
+) -> list[str]:
     """Returns the names of the layers that can take a graft of this kind; if `endings` are given, only names that end
     with one of them. LoRA acts wherever a weight is read. An adapter acts only after layers that are called in a
     forward pass of `example`: attention may read the weight of a layer without calling the layer. Layers that share
@@ -179,8 +181,8 @@ def places(backbone: nn.Module, example: Mapping[str, Tensor], kind: str, ending
 def entry(
     backbone: nn.Module, example: Mapping[str, Tensor], kind: str, endings: Sequence[str], settings: Mapping[str, Any]
 ) -> Entry:
-    """Returns the description of a graft of this kind for this net. Raises ConfigError as `places` does."""
-    return {"kind": kind, "layers": places(backbone, example, kind, endings), **settings}
+    """Returns the description of a graft of this kind for this net. Raises ConfigError as `graftable_layers` does."""
+    return {"kind": kind, "layers": graftable_layers(backbone, example, kind, endings), **settings}
 
 
 @torch.no_grad()
@@ -231,7 +233,7 @@ def _checked(entry: Any) -> tuple[str, Entry]:
     if entry.keys() != {"kind", "layers", *types}:
         raise _damaged()
     for name, kind in types.items():
-        if type(entry[name]) not in (int, kind) or not 0 < entry[name] <= MOST:
+        if type(entry[name]) not in (int, kind) or not 0 < entry[name] <= MAX_SETTING:
             raise _damaged()
     return entry["kind"], {name: entry[name] for name in types}
 

@@ -18,7 +18,7 @@ from transfer_cli.plugins import load_class
 Node = Mapping[str, Any]
 Family = Callable[..., Backbone]  # (input spec, *, keys of the YAML)
 RESERVED = ("family", "input", "precision", "channels_last")
-MOST_OUTPUTS = 1_000_000
+MAX_OUTPUTS = 1_000_000
 Description = dict[str, Any]
 
 
@@ -195,7 +195,7 @@ def _described(name: str, head: Mapping[str, Any], tokens: Sequence[str]) -> tup
     classes, settings = head.get("classes"), head.get("settings", {"outputs": head.get("n")})
     kind = head.get("kind", "tokens" if name in tokens else "linear")
     sizes = [value for value in settings.values() if type(value) is int] if isinstance(settings, Mapping) else []
-    valid = isinstance(kind, str) and bool(sizes) and all(1 <= size <= MOST_OUTPUTS for size in sizes)
+    valid = isinstance(kind, str) and bool(sizes) and all(1 <= size <= MAX_OUTPUTS for size in sizes)
     if not valid or (classes is not None and len(classes) != settings.get("outputs", len(classes))):
         raise ConfigError(Fault("model", f"the description of head {name} is damaged"))
     return kind, dict(settings), classes

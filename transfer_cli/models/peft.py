@@ -17,7 +17,7 @@ Entry = dict[str, Any]  # {"kind", "layers": endings of layer names, and the set
 Kind = Literal["prompt", "prefix", "p_tuning"]
 PROMPTS = {"prompt": "PromptTuningConfig", "prefix": "PrefixTuningConfig", "p_tuning": "PromptEncoderConfig"}
 KINDS = (*PROMPTS, "ia3")
-MOST = 65536
+MAX_TOKENS = 65536
 WRAPPED = "net.base_model."  # prefix that the library adds to tensor names for prompts
 
 
@@ -124,7 +124,7 @@ def _checked(entry: Mapping[str, Any]) -> tuple[str, Entry]:
     keys = {"kind", "layers", "tokens"} if entry["kind"] in PROMPTS else {"kind", "layers"}
     layers, tokens = entry.get("layers"), entry.get("tokens", 1)
     valid = isinstance(layers, list) and all(isinstance(name, str) for name in layers)
-    if entry.keys() != keys or not valid or type(tokens) is not int or not 0 < tokens <= MOST:
+    if entry.keys() != keys or not valid or type(tokens) is not int or not 0 < tokens <= MAX_TOKENS:
         raise _damaged()
     return entry["kind"], {key: entry[key] for key in keys - {"kind"}}
 

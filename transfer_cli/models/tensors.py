@@ -14,9 +14,9 @@ from torch import Tensor
 
 from transfer_cli.errors import Fault, StoreError
 
-MOST_HEADER = 16 * 2**20
-MOST_TENSORS = 100_000
-MOST_NAME = 500
+MAX_HEADER = 16 * 2**20
+MAX_TENSORS = 100_000
+MAX_NAME = 500
 DTYPES = {
     **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "BOOL": torch.bool},
     **{"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8},
@@ -24,8 +24,8 @@ DTYPES = {
 }
 
 
-class Bad(Exception):
-    """Bytes that are not what they claim to be; the message gives the reason."""
+class InvalidFile(Exception):
+    """Raised for bytes that are not what they claim to be; the message gives the reason."""
 
 
 class Entry(NamedTuple):
@@ -56,23 +56,23 @@ def unpack(data: bytes, where: str = "tensors") -> tuple[dict[str, Tensor], dict
         note = _json(notes["j"])
         tensors |= {name: tensors[first] for name, first in note["aliases"].items()}
         return tensors, dict(note["meta"])
-    except Bad as bad:
+    except InvalidFile as bad:
         raise StoreError(Fault(where, str(bad))) from bad
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise StoreError(Fault(where, "holds tensors, but not the metadata that transfer writes")) from error
 
 
 def parse(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Returns copies of the tensors and the metadata of safetensors bytes. Raises Bad for anything else."""
+    """Returns copies of the tensors and the metadata of safetensors bytes. Raises InvalidFile for anything else."""
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > len(data) - 8:
-        raise Bad(f"not a safetensors file, or cut short ({len(data):,} bytes)")
-    if size > MOST_HEADER:
-        raise Bad(f"safetensors header of {size:,} bytes, allowed {MOST_HEADER:,}")
+        raise InvalidFile(f"not a safetensors file, or cut short ({len(data):,} bytes)")
+    if size > MAX_HEADER:
+        raise InvalidFile(f"safetensors header of {size:,} bytes, allowed {MAX_HEADER:,}")
     header = _json(data[8 : 8 + size])
     notes = header.pop("__metadata__", {}) if isinstance(header, dict) else None
     if not isinstance(notes, dict) or not all(isinstance(value, str) for value in notes.values()):
-        raise Bad("safetensors header is damaged")
+        raise InvalidFile("safetensors header is damaged")
     entries = _entries(header, len(data) - 8 - size)
     body = memoryview(data)[8 + size :]
     return {entry.name: _tensor(entry, body) for entry in entries}, notes
@@ -103,13 +103,13 @@ def _json(text: bytes | str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise Bad("safetensors header is not JSON") from error
+        raise InvalidFile("safetensors header is not JSON") from error
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     keys = dict(pairs)
     if len(keys) < len(pairs):
-        raise Bad("safetensors header names a tensor twice")
+        raise InvalidFile("safetensors header names a tensor twice")
     return keys
 
 
@@ -119,29 +119,29 @@ def _no_constant(word: str) -> Any:
 
 def _entries(header: dict[str, Any], size: int) -> list[Entry]:
     """Returns the checked entries; they cover `size` bytes without gap or overlap."""
-    if len(header) > MOST_TENSORS:
-        raise Bad(f"{len(header):,} tensors, allowed {MOST_TENSORS:,}")
+    if len(header) > MAX_TENSORS:
+        raise InvalidFile(f"{len(header):,} tensors, allowed {MAX_TENSORS:,}")
     entries = sorted((_entry(name, value) for name, value in header.items()), key=lambda e: (e.start, e.end))
     end = 0
     for entry in entries:
         if entry.start != end:
-            raise Bad(f"the bytes of tensor {entry.name} do not start where the previous tensor ends")
+            raise InvalidFile(f"the bytes of tensor {entry.name} do not start where the previous tensor ends")
         end = entry.end
     if end != size:
-        raise Bad(f"{size:,} bytes of tensors, the header says {end:,}")
+        raise InvalidFile(f"{size:,} bytes of tensors, the header says {end:,}")
     return entries
 
 
 def _entry(name: str, value: Any) -> Entry:
-    if len(name) > MOST_NAME:
-        raise Bad(f"a tensor has a name of {len(name):,} characters")
+    if len(name) > MAX_NAME:
+        raise InvalidFile(f"a tensor has a name of {len(name):,} characters")
     try:
         dtype, shape, (start, end) = DTYPES[value["dtype"]], tuple(value["shape"]), value["data_offsets"]
     except (KeyError, TypeError, ValueError) as error:
-        raise Bad(f"tensor {name} has a damaged or unknown description") from error
+        raise InvalidFile(f"tensor {name} has a damaged or unknown description") from error
     numbers = (*shape, start, end)
     if any(type(n) is not int or n < 0 for n in numbers) or math.prod(shape) * dtype.itemsize != end - start:
-        raise Bad(f"tensor {name} of shape {list(shape)} does not match its bytes")
+        raise InvalidFile(f"tensor {name} of shape {list(shape)} does not match its bytes")
     return Entry(name, dtype, shape, start, end)
 
 

@@ -15,7 +15,7 @@ from transfer_cli.models.backbone import Backbone
 from transfer_cli.models.foreign import layer_blocks
 from transfer_cli.ranges import Range
 
-MOST = {"vocab_size": 2**20, "hidden_size": 2**15, "num_hidden_layers": 512, "intermediate_size": 2**17}
+MAX_SIZES = {"vocab_size": 2**20, "hidden_size": 2**15, "num_hidden_layers": 512, "intermediate_size": 2**17}
 DROPOUTS = (
     "hidden_dropout_prob", "attention_probs_dropout_prob", "resid_pdrop", "embd_pdrop", "attn_pdrop",
     "attention_dropout",
@@ -128,7 +128,7 @@ def _of_folder(config: Mapping[str, Any], input: TokenSpec) -> Any:
     settings = _config(
         str(config.get("model_type")), {key: value for key, value in config.items() if key != "model_type"}
     )
-    for key, largest in MOST.items():
+    for key, largest in MAX_SIZES.items():
         if not 1 <= int(getattr(settings, key, None) or 1) <= largest:
             raise StoreError(Fault("weights", f"config.json: {key} {getattr(settings, key)}, allowed 1 to {largest:,}"))
     if input.size > settings.vocab_size:

@@ -11,7 +11,7 @@ from transfer_cli.kinds.pictures import InputSpec
 from transfer_cli.models.backbone import Backbone
 from transfer_cli.models.foreign import layer_blocks, width_of
 
-MOST = 2**17  # largest integer allowed in a config.json: widths, depths, pixels
+MAX_INTEGER = 2**17  # largest integer allowed in a config.json: widths, depths, pixels
 
 
 class TransformersImage(Backbone):
@@ -58,7 +58,7 @@ def _config(values: Mapping[str, Any]) -> Any:
         raise ConfigError(Fault("model.config", "no architecture of the transformers library", name))
     large = [f"{key} {x}" for key, x in rest.items() for one in (x if isinstance(x, list) else [x]) if _large(one)]
     if large:
-        raise StoreError(Fault("weights", f"config.json: {large[0]}, allowed at most {MOST:,}"))
+        raise StoreError(Fault("weights", f"config.json: {large[0]}, allowed at most {MAX_INTEGER:,}"))
     try:
         return CONFIG_MAPPING[name](**rest)
     except Exception as error:  # the library raises many types of errors
@@ -66,7 +66,7 @@ def _config(values: Mapping[str, Any]) -> Any:
 
 
 def _large(value: Any) -> bool:
-    return type(value) is int and value > MOST
+    return type(value) is int and value > MAX_INTEGER
 
 
 def _class_of(config: Any) -> Any:

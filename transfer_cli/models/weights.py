@@ -14,7 +14,7 @@ from transfer_cli.errors import ConfigError, Fault, StoreError
 from transfer_cli.models.backbone import Backbone
 from transfer_cli.models.checkpoint import read
 from transfer_cli.models.net import Family, Net, family
-from transfer_cli.models.tensors import Bad
+from transfer_cli.models.tensors import InvalidFile
 
 HEAD = "classify"
 LANGUAGE = "language"
@@ -55,11 +55,11 @@ def load(net: Net, path: Path, *, sha256: str | None = None) -> Report:
     try:
         tensors, digest = read(path)
         if sha256 and digest != sha256:
-            raise Bad(f"the file has changed: its sha256 begins {digest[:8]}, expected {sha256[:8]}")
+            raise InvalidFile(f"the file has changed: its sha256 begins {digest[:8]}, expected {sha256[:8]}")
         tensors = _original_names(tensors, net.backbone)
         _must_fit(tensors, net, str(path))
         taken = _taken(tensors, net.backbone)
-    except Bad as bad:
+    except InvalidFile as bad:
         raise StoreError(Fault("weights", str(bad), str(path))) from bad
     _copy(net.backbone, taken)
     return _report(net, tensors, taken, Path(path).name, digest)
@@ -123,11 +123,11 @@ def _shape(x: Tensor) -> str:
 
 
 def _taken(tensors: Mapping[str, Tensor], backbone: Backbone) -> dict[str, Tensor]:
-    """Returns the tensors for the backbone. Raises Bad if a value is not finite."""
+    """Returns the tensors for the backbone. Raises InvalidFile if a value is not finite."""
     taken = {name: tensors[name] for name in _expected_tensors(backbone) if name in tensors}
     for name, x in taken.items():
         if not x.isfinite().all():
-            raise Bad(f"{name} holds NaN or infinity")
+            raise InvalidFile(f"{name} holds NaN or infinity")
     return taken
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-MOST_NUMBERS = 2**25  # limit for one temporary array: 256 MB in float64
+MAX_NUMBERS = 2**25  # limit for one temporary array: 256 MB in float64
 
 
 def checked(support: Tensor, labels: Tensor, query: Tensor, ways: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -35,8 +35,8 @@ def one_hot(labels: Tensor, ways: int, like: Tensor) -> Tensor:
 
 
 def chunks(rows: int, numbers: int) -> Iterator[slice]:
-    """Returns slices over `rows` rows, such that an array of `numbers` per row stays below MOST_NUMBERS."""
-    step = max(1, MOST_NUMBERS // max(1, numbers))
+    """Returns slices over `rows` rows, such that an array of `numbers` per row stays below MAX_NUMBERS."""
+    step = max(1, MAX_NUMBERS // max(1, numbers))
     return (slice(start, start + step) for start in range(0, rows, step))
 
 

@@ -12,7 +12,7 @@ STEPS = 300
 # Relative change of t = alpha / beta at convergence. The evidence is flat there, so its error is far smaller.
 CLOSE = 1e-6
 # Bounds of t, relative to the mean squared norm of a row; reached if labels have no noise, or only noise.
-LEAST, MOST = 1e-8, 1e8
+MIN_RATIO, MAX_RATIO = 1e-8, 1e8
 
 
 def logme(features: Tensor, labels: Tensor) -> Tensor:
@@ -62,4 +62,4 @@ def _step(squares: Tensor, inside: Tensor, outside: Tensor, t: Tensor, n: int) -
     weights = (squares * inside / shifted.square()).sum(-1)  # squared norm of the mean weights
     residual = (inside / shifted.square()).sum(-1) * t.square() + outside
     ratio = freedom * residual / ((n - freedom) * weights).clamp_min(1e-300)
-    return ratio.clamp(LEAST, MOST)
+    return ratio.clamp(MIN_RATIO, MAX_RATIO)
