@@ -62,8 +62,9 @@ class Aligned(Method):
         loss = self.task.loss(source_scores, source)
         if few:
             loss = mean_of([(loss, sizes[0]), (self.task.loss(few_scores, few), sizes[2])])
-        parts = (source_features, target_features, source_scores, target_scores)
-        return Both(*(part.float() for part in parts), loss)
+        return Both(
+            source_features.float(), target_features.float(), source_scores.float(), target_scores.float(), loss
+        )
 
     def head(self, features: Tensor) -> Tensor:
         """Returns the scores [B, C] of the net's head for this task, from features [B, D]."""
