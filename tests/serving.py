@@ -12,6 +12,7 @@ from urllib.error import HTTPError
 import numpy as np
 from pictures import write_pictures
 
+from transfer_cli.analysis.results import Run
 from transfer_cli.cli.main import main
 from transfer_cli.cli.options import read
 from transfer_cli.runner.loaded import finished_run, load_net
@@ -20,8 +21,8 @@ from transfer_cli.serve.answers import Answers
 from transfer_cli.serve.app import application
 from transfer_cli.serve.server import Server, listening
 
-LONG = 120.0  # seconds: far more than anything takes, also on a machine that is busy
-# no proxy of the environment stands between this machine and itself
+LONG = 120.0  # seconds: much longer than any operation takes, even on a busy machine
+# ignore proxies from the environment
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 GOOD, BAD = ("good", "fine", "great", "happy"), ("bad", "poor", "awful", "sad")
 
@@ -35,14 +36,14 @@ class Reply(NamedTuple):
 def a_run(root: Path, *words: str) -> str:
     """Id of a finished run in root/runs, of data in root."""
     runs = root / "runs"
-    before = set(runs.glob("*/2*"))
+    before = set(runs.glob("[!.]*/2*"))
     assert main(["run", "-q", "trainer=tiny", "strategy=scratch", *words, "--runs", str(runs)]) == 0
-    (made,) = set(runs.glob("*/2*")) - before
+    (made,) = set(runs.glob("[!.]*/2*")) - before
     return made.name[-6:]
 
 
 def a_run_of_pictures(root: Path, *classes: str) -> str:
-    """Of two classes that brightness tells apart, unless it is told others; pictures in root/pics."""
+    """A run on pictures in root/pics, by default with two classes that differ in brightness."""
     named = classes or ("cat", "dog")
     write_pictures(root / "pics" / "train", named)
     write_pictures(root / "pics" / "test", named, count=3)
@@ -69,7 +70,7 @@ def app_of(root: Path, name: str, port: int, tell: Callable[[str], None] = print
     """The application for a run, as the command makes it."""
     options = read(["serve", name, "--runs", str(root / "runs")])
     run = finished_run(options, options.args, options.words)
-    return application(Answers(load_net(run, options, "serve")), about(run), port, tell)
+    return application(Answers(load_net(run, options, "serve")), about(Run.of(run)), port, tell)
 
 
 @contextmanager

@@ -1,8 +1,10 @@
-"""Several labels or numbers a row: tables of pictures, texts and numbers, arrays, the built-in sets, and data check."""
+"""Several labels or numbers per row: tables of pictures, texts and numbers, arrays, the built-in sets, and data
+check."""
 
 import csv
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from transfer_cli.data.contracts import Raw, RawPart
+from transfer_cli.data.fingerprints import fingerprint
 from transfer_cli.data.open import describe, scan
 from transfer_cli.data.quality.check import check
 from transfer_cli.data.quality.cleanup_yaml import mended
 from transfer_cli.errors import ConfigError, DataError
+from transfer_cli.kinds._kind import kind_named
 
 Transfer = Callable[..., Any]
 FAMILIES = ("csv", "text_table", "features")
@@ -83,7 +88,7 @@ def test_lists_of_json_lines_are_labels(tmp_path: Path) -> None:
     assert (data.raw.task, data.names) == ("multilabel", ("b", "é"))
 
 
-def test_one_cell_that_is_no_list_leaves_classes(tmp_path: Path) -> None:
+def test_a_column_with_one_cell_that_is_not_a_list_contains_classes(tmp_path: Path) -> None:
     path = table(tmp_path / "t.csv", "text_table", ["label"], [["[a]"], ["b"]] * 10)
     assert opened("text_table", path).raw.task == "classify"
 
@@ -130,7 +135,7 @@ def test_a_bad_cell_is_named_by_row_and_column(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_settings_that_cannot_be(family: str, tmp_path: Path) -> None:
+def test_invalid_settings(family: str, tmp_path: Path) -> None:
     path = table(tmp_path / "t.csv", family, ["age", "label"], [[1, "a"], [2, "b"]] * 5)
     with pytest.raises(ConfigError, match=r"data\.numbers=\['age'\]: not together with labels"):
         opened(family, path, labels=["age"], numbers=["age"])
@@ -144,7 +149,7 @@ def test_settings_that_cannot_be(family: str, tmp_path: Path) -> None:
         opened(family, path, numbers=["agee"])
 
 
-def test_a_picture_that_is_missing_is_told_before_its_labels(tmp_path: Path) -> None:
+def test_a_missing_picture_is_reported_before_its_labels(tmp_path: Path) -> None:
     path = table(tmp_path / "t.csv", "csv", ["a"], [["1"], ["x"], ["0"], ["1"]])
     (tmp_path / "1.png").unlink()
     raw = scan({"family": "csv", "path": str(path), "labels": ["a"]}, tmp_path / "cache")
@@ -156,6 +161,26 @@ def test_a_table_without_a_header_names_positions(tmp_path: Path) -> None:
     path.write_text("".join(f"text {n}\t{n}\t{-n}\n" for n in range(20)))
     data = opened("text_table", path, header=False, text="0", numbers=["2"])
     assert data.raw.parts["train"].targets[3].tolist() == [-3]
+
+
+def test_domains_with_different_labels_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, labels in (("a", "x|y"), ("b", "y|x"), ("c", "x|z")):
+        (tmp_path / f"{name}.tsv").write_text("text\tlabel\n" + "".join(f"{name} {n}\t{labels}\n" for n in range(20)))
+    monkeypatch.setenv("TRANSFER_DATA", str(tmp_path))
+    node = {"family": "text_table", "name": "mine", "train": "{domain}.tsv", "label_separator": "|"}
+    data = describe({**node, "domain": ["a", "b"]}, cache=tmp_path / "cache")
+    assert data is not None
+    assert np.shape(data.raw.parts["train"].targets) == (40, 2)
+    with pytest.raises(DataError, match="a and c have different targets: only one of them has y"):
+        describe({**node, "domain": ["a", "c"]}, cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_skipped_rows_lose_their_targets_too(family: str, tmp_path: Path) -> None:
+    path = table(tmp_path / "t.csv", family, ["age"], [[n] for n in range(20)])
+    names = opened(family, path, numbers="age").raw.parts["train"].names
+    data = opened(family, path, numbers="age", skip=[names(3), names(0)])
+    assert np.asarray(data.raw.parts["train"].targets)[:3, 0].tolist() == [1, 2, 4]
 
 
 def test_names_of_classes_do_not_fit_several_labels(tmp_path: Path) -> None:
@@ -266,7 +291,7 @@ def test_films_have_the_counts_that_their_yaml_says(learn: str, rows: int, tmp_p
 # data check
 def found(family: str, path: Path, **settings: Any) -> tuple[Any, Any]:
     raw = scan({"family": family, "path": str(path), **settings}, path.parent / "cache")
-    return raw, check(raw)
+    return raw, check(raw, kind_named(raw.kind))
 
 
 def test_check_counts_rows_a_label(tmp_path: Path) -> None:
@@ -280,7 +305,7 @@ def test_check_counts_rows_a_label(tmp_path: Path) -> None:
     assert not {finding.kind for finding in checked.findings} & {"uneven", "small class", "class not in test"}
 
 
-def test_check_tells_the_range_of_numbers(tmp_path: Path) -> None:
+def test_check_reports_the_range_of_numbers(tmp_path: Path) -> None:
     rows = [[n, 5, "train" if n < 10 else "test"] for n in range(12)]
     _, checked = found("csv", table(tmp_path / "t.csv", "csv", ["age", "k", "part"], rows), numbers=["age", "k"])
     told = {(finding.kind, finding.detail) for finding in checked.findings}
@@ -299,7 +324,7 @@ def test_check_counts_entities_a_type(tmp_path: Path) -> None:
     assert ("warn", "type not in train", "y: 1 entities, none in train") in told
 
 
-def test_copies_with_other_targets_are_told_and_stay(tmp_path: Path) -> None:
+def test_copies_with_different_targets_are_reported_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("text,year\nking kong,1933\nKing Kong,1976\na,1\nb,2\n")
     raw, checked = found("text_table", path, numbers=["year"])
@@ -309,9 +334,36 @@ def test_copies_with_other_targets_are_told_and_stay(tmp_path: Path) -> None:
     assert mended(raw, checked).groups == [["t.csv row 2", "t.csv row 3"]]
 
 
-def test_the_command_tells_targets(transfer: Transfer, tmp_path: Path) -> None:
+def test_the_command_reports_targets(transfer: Transfer, tmp_path: Path) -> None:
     path = table(tmp_path / "t.csv", "text_table", ["age"], [[n] for n in range(20)])
     out = transfer("data", "check", str(path), "data.numbers=[age]")
     assert out.code == 0
     assert "1 target" in out.err + out.out
     assert "age: 0 to 19, mean 9.5" in out.out
+
+
+def test_rows_without_classes_are_cut_at_random_and_copies_stay_together(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.csv", "csv", ["age"], [[n] for n in range(40)])
+    for number in range(20):  # rows 20 to 39 show the pictures of rows 0 to 19
+        (tmp_path / f"{20 + number}.png").write_bytes((tmp_path / f"{number}.png").read_bytes())
+    parts = [opened("csv", path, numbers="age", split_seed=seed, val_fraction=0.2).parts for seed in (0, 1)]
+    cuts = [{part: set((index % 20).tolist()) for part, (_, index) in cut.items()} for cut in parts]
+    for cut in cuts:
+        assert [len(cut[part]) for part in ("train", "val", "test")] == [14, 4, 2]
+        assert not cut["train"] & cut["test"] | cut["train"] & cut["val"] | cut["val"] & cut["test"]
+    assert cuts[0]["test"] != cuts[1]["test"]
+
+
+def test_targets_are_part_of_the_content(tmp_path: Path) -> None:
+    """Readers may derive targets from data outside the files, as the folder reader derives labels from folder names."""
+    rows = RawPart(np.zeros(3, np.int64), str, targets=np.array([[1.0], [2.0], [3.0]], np.float32))
+    raw = Raw("made", ("row",), {"train": rows}, (), task="regress", targets=("age",))
+    tags = [np.array([0, 1]), np.array([2])]
+    variants = [
+        raw,
+        replace(raw, targets=("crp",)),
+        replace(raw, parts={"train": replace(rows, targets=np.array([[1.0], [2.0], [4.0]], np.float32))}),
+        replace(raw, parts={"train": replace(rows, targets=tags)}),
+        replace(raw, parts={"train": replace(rows, targets=[np.array([0]), np.array([1, 2])])}),
+    ]
+    assert len({fingerprint(variant, {}) for variant in variants}) == len(variants)

@@ -1,33 +1,34 @@
-"""Test rows by their names, as a person looks at them: a small picture, or the beginning of a text. PIL and numpy."""
+"""Test rows for display in reports: a small picture, or the beginning of a text. PIL and numpy."""
 
 from collections.abc import Collection
 from io import BytesIO
 
 from PIL import Image
 
+from transfer_cli.data.contracts import RowKind
 from transfer_cli.data.dataset import DataSet
 from transfer_cli.data.formats.decode import picture
 
-SIDE = 128  # longest side of a picture that is made smaller, twice what is shown
-TINY = 40  # pixels of a picture that is kept as it is
-LETTERS = 240
+SIDE = 128  # pixels of the longest side of reduced pictures, twice the displayed size
+TINY = 40  # pictures up to this side length keep their size
+LETTERS = 240  # maximal length of a text
 
 
-def examples(data: DataSet, names: Collection[str], seed: int = 0) -> dict[str, bytes | str]:
-    """Those of `names` that are rows of the test part: a PNG (tiny) or JPEG, or text. Rows of numbers are left out.
-    Raises DataError for a picture that cannot be read."""
+def examples(data: DataSet, kind: RowKind, names: Collection[str], seed: int = 0) -> dict[str, bytes | str]:
+    """Those of `names` that are rows of the test part: a PNG (tiny) or JPEG, or text. Nothing where rows of the `kind`
+    look like neither. Raises DataError for a picture that cannot be read."""
     rows = data.rows("test", seed=seed)
     part = data.raw.parts[rows.part]
     wanted = {name: int(rows.index[at]) for at in range(len(rows.index)) if (name := rows.name(at)) in names}
-    if data.raw.kind == "texts":
+    if kind.looks == "words":
         texts = part.read()
         return {name: _beginning(texts[row]) for name, row in wanted.items()}
+    if kind.looks != "pixels":
+        return {}
     if part.files is not None:
         return {name: _small(picture(part.files[row])) for name, row in wanted.items()}
-    if data.raw.kind != "pictures":
-        return {}
     pixels = part.read()
-    return {name: _small(Image.fromarray(pixels[row])) for name, row in wanted.items()}
+    return {name: _small(Image.fromarray(pixels[row])) for name, row in positions.items()}
 
 
 def _beginning(text: str) -> str:

@@ -10,7 +10,6 @@ import torch
 from transfer_cli.data.tokenizers import text_of
 from transfer_cli.errors import Differs, Fault
 from transfer_cli.export.check import ROWS, agreement, agrees, allowed, latency
-from transfer_cli.export.preprocessing import preprocessing
 from transfer_cli.export.program import Program, program_of
 from transfer_cli.store.disk import put
 
@@ -54,10 +53,10 @@ def _preprocessing(predicting: Any, path: Path) -> Json:
     """Returns the preprocessing; for texts, the tokenizer's file is written next to the program."""
     input = predicting.spec["model"]["input"]
     if "digest" not in input:
-        return preprocessing(input)
+        return dict(predicting.kind.preprocessing(input))
     tokenizer = path.with_name(f"{path.name}.tokenizer.json")
     put(tokenizer, text_of(input["digest"], predicting.context.cache))
-    return preprocessing(input, tokenizer.name)
+    return dict(predicting.kind.preprocessing(input, tokenizer.name))
 
 
 def _measured(scores: Any, program: Program, expected: Any, precision: str, quantize: str) -> Json:

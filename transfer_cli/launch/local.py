@@ -1,4 +1,4 @@
-"""This machine: each task in a child of a fork server that has torch loaded, so that one that dies takes nobody along
+"""This machine: each task in a child of a fork server that has torch loaded, so that a task that dies harms no other,
 and a start costs 0.1 s instead of an import of torch."""
 
 import multiprocessing
@@ -21,11 +21,13 @@ PRELOADED = [
     "transfer_cli.report.figures",
     "matplotlib.backends.backend_agg",
     "hydra.core.override_parser.overrides_parser",
-    "torch._dynamo",  # 1.7 s; the first optimiser imports it
+    "torch._dynamo",  # takes 1.7 s; the first optimiser imports it
 ]
 
 
 class Local:
+    """Launcher for this machine."""
+
     here = True
 
     def __init__(self, runtime: Mapping[str, Any], home: Path) -> None:
@@ -39,6 +41,8 @@ class Local:
 
 
 class LocalJob:
+    """A task in a child process."""
+
     def __init__(self, process: multiprocessing.process.BaseProcess) -> None:
         self._process = process
 
@@ -52,11 +56,11 @@ class LocalJob:
 
     def stop(self) -> None:
         if self._process.pid and self._process.is_alive():
-            os.kill(self._process.pid, RELAY)  # a Ctrl-C has reached it, too, and must not count twice
+            os.kill(self._process.pid, RELAY)  # Ctrl-C reaches the task as well, and must not count twice
 
 
 def _enter(task: Task) -> None:
-    """In the child: leaves when the command that started it is gone."""
+    """Runs in the child, which is stopped when its parent process ends."""
     threading.Thread(target=_follow, daemon=True).start()
     sys.exit(task())
 

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from transfer_cli.contracts import Batch, Method, MethodInputs, ParamGroup, Stream, joined
+from transfer_cli.contracts import Batch, Method, MethodInputs, ParamGroup, Stream
+from transfer_cli.methods._joined import joined
 
 
 class Both(NamedTuple):

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
-from transfer_cli.contracts import Batch, Inputs, Method, MethodInputs, joined
+from transfer_cli.contracts import Batch, Inputs, Method, MethodInputs
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.kinds.pictures import InputSpec
+from transfer_cli.methods._joined import joined
 
 
 class Pretext(Method):

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated
 
-from transfer_cli.contracts import Batch, Loss, MethodInputs, Progress, Range, Stream, joined
+from transfer_cli.contracts import Batch, Loss, MethodInputs, Progress, Range, Stream
 from transfer_cli.losses.consistency import confident
 from transfer_cli.methods._aligned import Aligned
+from transfer_cli.methods._joined import joined
 
 
 class PseudoLabel(Aligned):

@@ -26,7 +26,7 @@ def entry(
 ) -> Entry:
     """Returns the description of a part for this net. Raises ConfigError if the net cannot take it."""
     net: Any = getattr(backbone, "net", None)
-    if not hasattr(net, "base_model_prefix") or (kind in PROMPTS and backbone.gives != "states"):
+    if not hasattr(net, "base_model_prefix") or (kind in PROMPTS and "ids" not in example):
         kinds = "a net of the transformers library" + (" that reads texts" if kind in PROMPTS else "")
         do = "model=gpt_tiny, bert_tiny or transformers; fine_tune=lora fits any net"
         raise ConfigError(Fault("fine_tune", f"is for {kinds}", kind, do=do))

@@ -1,6 +1,6 @@
 """Readers of CIFAR-10 and CIFAR-100: the published Python batches, and lossless WebP sheets of 50x50 pictures.
-Krizhevsky 2009, www.cs.toronto.edu/~kriz/cifar.html. The batches are pickles: the one place of the program that
-unpickles, only after the file's published md5 matched, and then only numpy arrays and plain values."""
+Krizhevsky 2009, www.cs.toronto.edu/~kriz/cifar.html. The batches are pickles. Only here does the program unpickle: only
+files with the published md5, and only numpy arrays and plain values."""
 
 import hashlib
 import io
@@ -59,7 +59,7 @@ def read_names(path: Path) -> tuple[str, ...]:
 
 
 def _published(path: Path) -> dict[str, Any]:
-    """What a file holds whose md5 is the published one. DataError otherwise."""
+    """The content of a file with the published md5. DataError for any other file."""
     data = path.read_bytes()
     found, want = hashlib.md5(data, usedforsecurity=False).hexdigest(), (BATCHES | HUNDRED)[path.name]
     if found != want:

@@ -14,7 +14,7 @@ NO_BREAK_SPACE = "\u00a0"  # stands for a space inside a word: a text is its wor
 
 
 class Sentence(NamedTuple):
-    """`line` of its first word; `words`, of which none holds a space; a tag a word, IOB2."""
+    """The line number of its first word; the words, none of which contains a space; one IOB2 tag a word."""
 
     line: int
     words: list[str]
@@ -22,7 +22,7 @@ class Sentence(NamedTuple):
 
 
 class Tagged(NamedTuple):
-    """Sentences of a file, and the `dialect` of the tags in it, in words."""
+    """The sentences of a file, and the `dialect` of its tags as a text."""
 
     sentences: list[Sentence]
     dialect: str
@@ -69,7 +69,7 @@ def dialect(sentences: Sequence[Sequence[str]]) -> str:
 
 
 def _groups(file: Path, text: str, tag_column: int | None, faults: list[Fault]) -> Iterator[list[Line]]:
-    """Lines of each sentence; may be empty. Adds to `faults`."""
+    """The lines of each sentence, possibly none. Wrong lines are added to `faults`."""
     separator, columns, first = "", 0, 0
     group: list[Line] = []
     for number, line in enumerate(text.split("\n"), 1):

@@ -1,5 +1,5 @@
-"""One picture from a file or from memory, and the resize and crop every picture takes on its way into a net. PIL and
-numpy. Formats by list; a picture above PIL's pixel limit is an error, never a warning."""
+"""Decodes one picture from a file or from memory, and resizes and crops it for a net. PIL and numpy. Only listed
+formats are read; a picture above PIL's pixel limit is an error."""
 
 import warnings
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from transfer_cli.data.contracts import bad_file
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-THINNEST = 1000  # the resize of the shorter side blows up a thin picture: 1 x 80,000 to a net's 224 is 12 GB of pixels
+THINNEST = 1000  # resizing the shorter side enlarges a thin picture: 1 x 80,000 resized to 224 has 12 GB of pixels
 
 # PIL only warns between one and two times its limit; `_small` raises there, so the warning would say it twice.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -32,8 +32,8 @@ def picture(path: Path) -> Image.Image:
 
 
 def decoded(stream: BinaryIO, name: str) -> Image.Image:
-    """The decoded picture as "L" or "RGB", turned as its EXIF says; `name` is what an error calls it. DataError if it
-    is none, is cut short, or is too large or too thin to be brought to a net's size."""
+    """The decoded picture as "L" or "RGB", rotated as its EXIF data say; errors call it `name`. DataError if it is no
+    picture, is cut short, or is too large or too thin to be resized for a net."""
     try:
         with Image.open(stream, formats=FORMATS) as image:
             _small(image)
@@ -61,10 +61,10 @@ def _small(image: Image.Image) -> None:
 
 
 def _turned(image: Image.Image) -> Image.Image:
-    """As its camera says; as it is, where what the camera says cannot be read."""
+    """The picture rotated as its EXIF data say; unchanged where they cannot be read."""
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # EXIF is a TIFF in a picture: its parser has as many ways to fail as bytes have
+    except Exception:  # EXIF is a TIFF inside the picture; its parser fails in many ways
         return image
 
 
@@ -95,7 +95,7 @@ def _length(data: bytes) -> tuple[str, int] | None:
 
 
 def _png_length(data: bytes) -> int:
-    """Where the last chunk begun would end; a PNG whose chunks stop before IEND wants at least 12 bytes more."""
+    """The end of the last chunk that begins in the file; a PNG without IEND lacks at least 12 bytes."""
     at = 8
     while at + 8 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
@@ -106,7 +106,7 @@ def _png_length(data: bytes) -> int:
 
 
 class Fit(NamedTuple):
-    """What pictures become: shorter side to `size` by `interpolation`, centre `crop`, grey for one channel."""
+    """The form that pictures get: shorter side to `size` by `interpolation`, centre `crop`, grey for one channel."""
 
     channels: int
     size: int
@@ -115,7 +115,7 @@ class Fit(NamedTuple):
 
     @classmethod
     def of(cls, input: Mapping[str, Any]) -> "Fit":
-        """Of the `input` of a model node."""
+        """The fit that the `input` of a model node describes."""
         return cls(**{name: input[name] for name in cls._fields if name in input})
 
     @property

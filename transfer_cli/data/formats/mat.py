@@ -1,5 +1,5 @@
-"""Arrays of MATLAB files (versions 4 to 7) by scipy, and SVHN, which is kept in two of them.
-Netzer et al. 2011, ufldl.stanford.edu/housenumbers."""
+"""Arrays of MATLAB files (versions 4 to 7) by scipy, and SVHN, which consists of two such files. Netzer et al. 2011,
+ufldl.stanford.edu/housenumbers."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +11,7 @@ from transfer_cli.extras import extra
 
 
 def read_mat(path: Path, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
-    """The arrays of a .mat file, those called `names` where given. DataError if it is none; ConfigError without
+    """The arrays of a .mat file, only `names` where given. DataError if the file is no .mat; ConfigError without
     scipy."""
     scipy = extra("scipy.io", "scipy", str(path))
     try:

@@ -1,4 +1,4 @@
-"""Arrays of .npz files from anywhere: objects (pickles) are never opened, and labels become classes."""
+"""Arrays of .npz files: Python objects (pickles) are never opened. Also turns labels as stored into classes."""
 
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -37,9 +37,9 @@ def read_array(path: Path, name: str) -> np.ndarray:
 def numbered_classes(
     path: Path, found: Mapping[str, np.ndarray], names: Sequence[str] | None = None
 ) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-    """Classes, and labels int64 [N] of every part by them. `found`: part -> labels as stored, numbers or words [N].
-    The classes are the labels of train in order, called by `names` where given. DataError for labels that train does
-    not have, that are no whole numbers, or for another number of names."""
+    """The classes, and the labels int64 [N] of every part as positions in them. `found`: part -> labels as stored,
+    numbers or words [N]. The classes are the labels of train in order, named `names` where given. DataError for labels
+    that train lacks, labels that are no whole numbers, or another number of names."""
     known = np.unique(_whole(path, "train", found["train"]))
     classes = tuple(map(str, known.tolist()))
     if names is not None and len(names) != len(classes):

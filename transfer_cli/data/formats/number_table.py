@@ -12,8 +12,8 @@ from transfer_cli.errors import DataError, Fault, nearest
 
 
 class NumberTable(NamedTuple):
-    """N rows of a file: `values` float64 [N, D] of the columns of numbers, `words` the cells of the others by column,
-    and `rows`, where each stands (the header is row 1)."""
+    """N rows of a file: `values` float64 [N, D] of the columns of numbers, `words` the cells of the other columns by
+    name, and `rows`, the number of each row in the file (the header is row 1)."""
 
     values: np.ndarray
     words: Mapping[str, list[str]]
@@ -21,8 +21,8 @@ class NumberTable(NamedTuple):
 
 
 def read_numbers(file: Path, words: Sequence[str], needed: Sequence[str] = ()) -> NumberTable:
-    """The table in `file`; columns called as one of `words` or `needed` are not read as numbers. DataError for what is
-    no table, lacks a column of `needed`, or has cells that are no numbers."""
+    """The table in `file`; columns named in `words` or `needed` are not read as numbers. DataError for what is no
+    table, lacks a column of `needed`, or has cells that are no numbers."""
     header, rows = _read(file)
     for name in needed:
         if name not in header:

@@ -15,7 +15,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def read_arrays(file: Path, features: str, labels: str) -> Arrays:
-    """Arrays that may matter, by name. DataError if none does; ConfigError for a .mat without scipy."""
+    """The arrays that are used, by name. DataError if there is none; ConfigError for a .mat without scipy."""
     wanted = [f"{prefix}{name}" for prefix in ("", *(f"{part}_" for part in PARTS)) for name in (features, labels)]
     wanted = [*filter(None, wanted), "classes", "about"]
     if file.suffix.lower() == ".mat":
@@ -40,7 +40,7 @@ def needed(file: Path, arrays: Arrays, name: str) -> np.ndarray:
 
 
 def by_part(arrays: Arrays, features: str) -> dict[str, str]:
-    """part -> what stands in front of the names of its arrays; arrays with nothing in front are train."""
+    """part -> the prefix of its arrays; arrays without a prefix are train."""
     return {part: f"{part}_" for part in PARTS if f"{part}_{features}" in arrays} or {"train": ""}
 
 

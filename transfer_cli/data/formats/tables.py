@@ -14,8 +14,8 @@ JSON = (".jsonl", ".json")
 
 
 class Record(NamedTuple):
-    """One row: where it stands (the header is row 1), names of the columns, and their cells, of which some of the last
-    may lack."""
+    """One row: its number in the file (the header is row 1), the names of the columns, and the cells. The last cells
+    may be missing."""
 
     row: int
     columns: Sequence[str]
@@ -30,9 +30,9 @@ def is_json(file: Path) -> bool:
 
 
 def records(file: Path, text: str, *, header: bool, separator: str | None, max_splits: int | None) -> Iterator[Record]:
-    """Rows of `text`, the content of `file`, without empty ones. `separator` None: by the file's ending; with
-    `max_splits` all after that many separators is one cell. Without a header columns are called 0, 1, ... DataError
-    for what is no table."""
+    """The rows of `text`, the content of `file`; empty rows are left out. `separator` None: by the ending of the file.
+    With `max_splits`, everything after that many separators is one cell. Without a header the columns are called 0, 1,
+    ... DataError for what is no table."""
     if is_json(file):
         yield from _json(file, text)
         return

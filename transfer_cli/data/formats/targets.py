@@ -1,6 +1,6 @@
-"""What a table gives to learn beside one class a row: several labels or numbers, out of cells. Knows no files.
-Readers take the settings `labels` (columns of 0 and 1), `label_separator` (one cell with several labels) and `numbers`
-(columns of numbers); a cell may also be a JSON list of labels."""
+"""Targets in the cells of a table: several labels or numbers a row, in place of one class. Knows no files. Readers take
+the settings `labels` (columns of 0 and 1), `label_separator` (one cell holds several labels) and `numbers` (columns of
+numbers); a cell may also be a JSON list of labels."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,8 +20,8 @@ Cell = float | bool | list[str]
 
 
 class Targets(NamedTuple):
-    """`values` of N rows: bool [N, L] of the labels, or float32 [N, K] of the numbers, in `names`; of a row that is
-    in `faults` they mean nothing. `unlabelled` counts rows with none of the labels."""
+    """`values` of N rows: bool [N, L] for labels or float32 [N, K] for numbers, named by `names`. The values of a row
+    in `faults` have no meaning."""
 
     task: str
     names: tuple[str, ...]
@@ -38,8 +38,8 @@ class Targets(NamedTuple):
 
 @dataclass(frozen=True)
 class TargetColumns:
-    """Which columns hold what there is to learn, of `task`. `setting` is the key that says so. With `separator` (or
-    `lists`) the only column holds all labels of a row."""
+    """The `columns` that hold the targets of a `task`, as the key `setting` says. With `separator` or `lists` there is
+    one column, whose cells hold all labels of a row."""
 
     task: str
     setting: str
@@ -53,7 +53,8 @@ class TargetColumns:
         return self.separator is not None or self.lists
 
     def targets(self, rows: Sequence[tuple[str, Sequence[str]]]) -> Targets:
-        """Targets of rows, each its place in the file and its cells in the order of `columns`. Bad cells are faults."""
+        """The targets of rows. A row is its place in the file and its cells in the order of `columns`. Bad cells are
+        faults."""
         if self.whole:
             return self._sets(rows)
         read: Callable[[str], Cell] = _number if self.setting == "numbers" else _flag
@@ -68,7 +69,7 @@ class TargetColumns:
         return Targets(self.task, self.columns, values, faults)
 
     def _sets(self, rows: Sequence[tuple[str, Sequence[str]]]) -> Targets:
-        """One cell with all labels of a row; the labels are those of any row, sorted."""
+        """The targets of rows with one cell each; the labels are those of all rows, sorted."""
         sets, faults = list[list[str]](), dict[int, Finding]()
         for row, (where, (cell,)) in enumerate(rows):
             try:
@@ -87,8 +88,8 @@ class TargetColumns:
 def columns_of_settings(
     labels: Names, label_separator: str | None, numbers: Names, label: str, word: str = "data"
 ) -> TargetColumns | None:
-    """What the settings of a table ask for; None for one class a row. `label` is the column of all labels. ConfigError
-    where two of the settings are given, or one is empty."""
+    """The columns that the settings of a table name; None for one class a row. `label` is the column that
+    `label_separator` splits. ConfigError if two of the settings are given, or one is empty."""
     given = {"labels": labels, "label_separator": label_separator, "numbers": numbers}
     chosen = [key for key, value in given.items() if value is not None]
     if not chosen:
@@ -107,7 +108,7 @@ def columns_of_settings(
 
 
 def columns_of_lists(cells: Iterable[str], label: str) -> TargetColumns | None:
-    """Several labels a row, if every label cell that is not empty is a JSON list; else None."""
+    """The column `label` as several labels a row, if every cell that is not empty is a JSON list; else None."""
     filled = [cell for cell in cells if cell.strip()]
     if not filled or not all(cell.lstrip().startswith("[") and _is_list(cell) for cell in filled):
         return None
@@ -115,12 +116,12 @@ def columns_of_lists(cells: Iterable[str], label: str) -> TargetColumns | None:
 
 
 def listed(names: Names) -> tuple[str, ...]:
-    """Names of columns, of which one may stand alone."""
+    """Names of columns as a tuple; a single name needs no list."""
     return (names,) if isinstance(names, str) else tuple(map(str, names or ()))
 
 
 def in_order(labels: Iterable[str]) -> list[str]:
-    """Different labels, sorted; as numbers if all are whole numbers, so that 10 comes after 9."""
+    """The different labels, sorted; as numbers if all are whole numbers, so that 10 comes after 9."""
     known = set(labels)
     if all(label.isdecimal() for label in known):
         return sorted(known, key=lambda label: (int(label), label))

@@ -13,8 +13,8 @@ MOST_BYTES = 200_000_000
 
 
 def read_usps(path: Path) -> np.ndarray:
-    """uint8 [N, 257]: label 0..9, then 16x16 pixels, rounded down from (v + 1) / 2 * 255 as torchvision does.
-    DataError names the row that is none."""
+    """uint8 [N, 257]: label 0..9, then 16x16 pixels, rounded down from (v + 1) / 2 * 255 as torchvision does. DataError
+    names the first line that is no such row."""
     numbers = _numbers(path)
     values = numbers[:, 2::2].astype(np.float32)
     _fail_if(path, ~np.isin(numbers[:, 0], np.arange(1, 11)), numbers[:, 0], "label {:g} is outside 1..10")

@@ -40,7 +40,7 @@ def mended(raw: Raw, checked: Checked) -> Mended:
         rest = rows[len(early) :]
         if early:
             skip.setdefault(PARTS, []).extend(early)
-        # one content may well have two numbers or sets of labels; two classes contradict each other
+        # rows of one content may have different numbers or sets of labels; two classes contradict each other
         if not raw.targets and rest[0].part == "train" and len({row.label for row in rest}) > 1:
             skip.setdefault(LABELS, []).extend(row.name for row in rest)
         elif len(rest) > 1 and is_cut(raw, rest[0].part) and not stays(raw, rest):
@@ -49,7 +49,7 @@ def mended(raw: Raw, checked: Checked) -> Mended:
 
 
 def _inside(raw: Raw, finding: Finding) -> str:
-    """The name of a finding relative to the data: a fault of the family's may have their place before it."""
+    """The name of a finding relative to the data; the reader may have put a path in front of it."""
     own = (raw.name, Path(raw.name).parent, *{path.parent for path in raw.sources})
     places = own if finding in raw.faults else ()
     inside = (finding.file.removeprefix(f"{place}/") for place in places if finding.file.startswith(f"{place}/"))
@@ -79,7 +79,7 @@ def _reasons(skip: Mapping[str, Sequence[str]]) -> Iterator[str]:
 
 
 def _plain(value: Any) -> str:
-    """One value in flow style, texts in quotes so that none is read as another kind."""
+    """One value in flow style; texts are quoted so that none is read as a number or a date."""
     import yaml
 
     if isinstance(value, list):

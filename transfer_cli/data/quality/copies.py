@@ -1,5 +1,5 @@
-"""Rows that are copies of one another: of the same content, or nearly. Pictures by how they look, texts by their words
-whatever case and spaces, all else by its bytes."""
+"""Finds rows with the same or nearly the same content: pictures by their look, texts by their words without case and
+spaces, other rows by their bytes."""
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from transfer_cli.data.contracts import PARTS, Raw
+from transfer_cli.data.contracts import PARTS, Raw, RowKind
 from transfer_cli.data.groups import Groups
 from transfer_cli.data.quality.near_duplicates import alike
 from transfer_cli.data.quality.targets import text_of
@@ -23,16 +23,16 @@ class Row(NamedTuple):
     content: object
 
 
-def copies(raw: Raw, small: Mapping[str, np.ndarray], rename: Mapping[str, str]) -> list[list[Row]]:
-    """Groups of two or more rows, train before val before test; labels as `rename` has them. `small` has the small
-    version of each picture by part (near_duplicates.py), and is empty for what is no pictures."""
+def copies(raw: Raw, kind: RowKind, small: Mapping[str, np.ndarray], rename: Mapping[str, str]) -> list[list[Row]]:
+    """Groups of two or more rows, train before val before test; labels renamed by `rename`. `small` has the small
+    versions of the pictures of each part (near_duplicates.py) and is empty for other kinds."""
     parts = [part for part in PARTS if part in raw.parts]
     contents = [content for part in parts for content in _contents(raw, part)]
     groups = Groups(len(contents))
     groups.by_key(contents)
     if small:
         groups.join(np.arange(len(contents)), alike(np.concatenate([small[part] for part in parts])))
-    if raw.kind == "texts":
+    if kind.looks == "words":
         groups.by_key(words(str(text)) for text in contents)
     rows = [(part, row) for part in parts for row in range(len(raw.parts[part].labels))]
 
@@ -56,7 +56,7 @@ def stays(raw: Raw, rows: Sequence[Row]) -> bool:
 
 
 def words(text: str) -> str:
-    """What a text says: one case, single spaces, one way to write each letter."""
+    """The words of a text in one case and one encoding, with single spaces."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 

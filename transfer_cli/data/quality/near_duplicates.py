@@ -1,8 +1,7 @@
-"""Which pictures look the same: one hash each to find pairs, a small version to be sure of them. PIL and numpy.
-Finds copies that were saved again, scaled, brightened; not cut, turned or mirrored ones, which augmentation makes too.
-
-The hash says which of the lowest frequencies are strong. Hashes that differ in at most `FAR` of their 64 bits share one
-of their 8 bytes, so only such pictures are compared (multi-index hashing; Norouzi et al. 2012, arXiv:1307.2982)."""
+"""Finds pictures that look the same: a hash of each finds candidates, a small version confirms them. PIL and numpy.
+Finds copies that were saved again, scaled or brightened; not cropped, rotated or mirrored ones, which augmentation
+makes too. The hash says which of the lowest frequencies are strong. Hashes that differ in at most `FAR` of 64 bits
+share one of 8 bytes, so only such pictures are compared (multi-index hashing; Norouzi et al. 2012, arXiv:1307.2982)."""
 
 from collections.abc import Callable, Iterator
 
@@ -37,7 +36,8 @@ def alike(pictures: np.ndarray) -> np.ndarray:
     groups.join(lively, lively[first[same]])
 
     def standard(rows: np.ndarray) -> np.ndarray:
-        """Mean 0, deviation 1, over all points and colours: brightness and contrast do not count, hues do."""
+        """Pictures with mean 0 and deviation 1 over all points and colours, so that brightness and contrast do not
+        count."""
         shifted: np.ndarray = (pictures[rows] - mean[rows, None, None, None]) / deviation[rows, None, None, None]
         return shifted
 
@@ -56,7 +56,7 @@ def alike(pictures: np.ndarray) -> np.ndarray:
 
 
 def _chunks(rows: np.ndarray) -> Iterator[np.ndarray]:
-    """In pieces that take little memory; one piece of no rows, if there are none."""
+    """Rows in chunks that need little memory; without rows, one empty chunk."""
     for at in range(0, max(1, len(rows)), CHUNK):
         yield rows[at : at + CHUNK]
 
@@ -69,7 +69,8 @@ def _moments(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _hashes(pictures: np.ndarray, deviation: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """uint8 [N, 8]: which of the 8 x 8 lowest coefficients of the cosine transform, but the mean's, are above noise."""
+    """uint8 [N, 8]: a bit for each of the 8 x 8 lowest coefficients of the cosine transform: is it above noise? The
+    mean is left out."""
     waves = np.cos(np.pi / SIDE * np.arange(8)[:, None] * (np.arange(SIDE) + 0.5)).astype(np.float32)
     pieces = []
     for some in _chunks(rows):
@@ -87,7 +88,7 @@ def _coarse(standard: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> n
 
 
 def _met(hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of rows within `FAR` bits, band by band; some come more than once."""
+    """Pairs of rows that differ in at most `FAR` bits, byte by byte; a pair may come more than once."""
     whole = np.ascontiguousarray(hashes).view(np.uint64)[:, 0]
     for band in hashes.T:
         order = np.argsort(band, kind="stable")

@@ -1,4 +1,5 @@
-"""What the targets of rows tell: rows a label, the range of numbers, entities a type. None where rows have classes."""
+"""Findings about targets: rows of each label, the range of numbers, entities of each type. None for rows with
+classes."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ SHOWN = 20  # labels or types in a line
 
 
 def findings(raw: Raw) -> Iterator[Finding]:
-    """Findings about what there is to learn of each row, by the form of the targets."""
+    """Findings about the targets of all rows; their form decides which."""
     targets = {part: raw.parts[part].targets for part in PARTS if part in raw.parts}
     if not raw.targets or any(values is None for values in targets.values()):
         return
@@ -26,7 +27,7 @@ def findings(raw: Raw) -> Iterator[Finding]:
 
 
 def text_of(raw: Raw, part: str, row: int) -> str:
-    """What there is to learn of a row, in words: its labels, its numbers, or its entities by type."""
+    """The targets of a row in words: its labels, its numbers, or its entities by type."""
     values = raw.parts[part].targets
     assert values is not None, "the rows have targets"
     target = np.asarray(values[row])

@@ -37,8 +37,8 @@ def columns(raw: Raw) -> Iterator[Finding]:
 
 
 def share_told(cells: Sequence[str], labels: np.ndarray) -> float:
-    """Share of N rows whose label their cell tells: the label of most other rows with the same cell or, of numbers,
-    of the next lower row. A cell that no other row has tells nothing by the first rule."""
+    """Share of N rows whose label follows from their cell: it is the label of most other rows with the same cell or,
+    for numbers, of the row with the next lower number. By the first rule a cell that occurs once tells nothing."""
     number: dict[str, int] = {}
     codes = np.array([number.setdefault(cell, len(number)) for cell in cells], np.int64)
     numbers = _numbers(cells)
@@ -57,7 +57,7 @@ def _by_cell(codes: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _by_order(numbers: np.ndarray, labels: np.ndarray) -> float:
-    mixed = shuffled(np.arange(len(numbers)), 0)  # rows of one number in no order, whatever the file's
+    mixed = shuffled(np.arange(len(numbers)), 0)  # rows with equal numbers in random order, not in that of the file
     order = mixed[np.argsort(numbers[mixed], kind="stable")]
     return float((labels[order][1:] == labels[order][:-1]).mean()) if len(order) > 1 else 0.0
 

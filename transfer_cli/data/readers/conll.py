@@ -1,4 +1,5 @@
-"""Sentences with a tag a word, as in named-entity recognition: CoNLL files, plain or .gz, one a part, or one in all."""
+"""Sentences with a tag a word, as in named-entity recognition: CoNLL files, plain or .gz, one for each part, or one for
+all."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -55,7 +56,7 @@ class Conll:
         )  # fmt: skip
 
     def _files(self, places: Places) -> tuple[list[tuple[str, Path]], tuple[str, ...]]:
-        """(part, file) of each part, train first, and the names of files that are of no part."""
+        """(part, file) of each part, train first, and the names of files that belong to no part."""
         if self.path is not None:
             path = Path(self.path).expanduser()
             if path.is_file():
@@ -92,7 +93,7 @@ def _by_spelling(folder: Path) -> tuple[list[tuple[str, Path]], tuple[str, ...]]
 
 
 def _tags(tagged: Mapping[str, Tagged]) -> tuple[str, ...]:
-    """ "O", then B- and I- of each type of any part, by type."""
+    """ "O", then B- and I- of each type in any part, sorted by type."""
     types = {split(tag)[1] for part in tagged.values() for sentence in part.sentences for tag in sentence.tags}
     return OUTSIDE, *(f"{prefix}-{kind}" for kind in sorted(types - {""}) for prefix in "BI")
 

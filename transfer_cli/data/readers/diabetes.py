@@ -1,6 +1,6 @@
-"""Patients with diabetes: ten measurements at first, and a number that says how far the disease is a year later.
-Efron, Hastie, Johnstone & Tibshirani 2004, Least Angle Regression, Ann. Statist. 32:407; the files of scikit-learn's
-load_diabetes, which the extra `photos` brings."""
+"""Patients with diabetes: ten measurements, and how far the disease is a year later. Efron, Hastie, Johnstone &
+Tibshirani 2004, Least Angle Regression, Ann. Statist. 32:407; the files of scikit-learn's load_diabetes, which the
+extra `photos` installs."""
 
 from functools import cache
 from importlib.util import find_spec

@@ -1,5 +1,5 @@
-"""Rows of numbers with a label each, or several, or numbers to predict: features worked out elsewhere, or by
-`transfer predict --features`. Arrays of a .npz or .mat (formats/part_arrays.py), or the columns of a .csv."""
+"""Rows of numbers with a class, several labels or numbers to predict: features computed elsewhere, or by `transfer
+predict --features`. Arrays of a .npz or .mat (formats/part_arrays.py), or the columns of a .csv."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,10 +22,10 @@ Columns = Mapping[str, np.ndarray]  # part -> an entry or a row for each of its 
 
 
 class Features:
-    """A matrix and labels from `path`. `features` and `labels` name arrays of a .npz or .mat, with train_, val_, test_
-    in front or, for one part of which `test_fraction` is cut off, without; in a .csv, all columns but `label` and
-    `part` are numbers. Of arrays, `classes` names the classes 0, 1 ..., and `about` says where features come from.
-    Several labels a row are a matrix of 0 and 1, or in a .csv the columns `labels`, or the column label with
+    """A matrix and labels from `path`. `features` and `labels` name arrays of a .npz or .mat, with the prefix train_,
+    val_ or test_, or without a prefix for one part, of which `test_fraction` is cut off. In a .csv all columns but
+    `label` and `part` are numbers. The array `classes` names the classes 0, 1 ..., and `about` says where features come
+    from. Several labels a row are a matrix of 0 and 1, or in a .csv the columns `labels`, or the column label with
     `label_separator` between them. `numbers` to predict are an array, or columns of a .csv."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Features:
         self.test_fraction = test_fraction
 
     def open(self, places: Places) -> Raw:
-        """Raw with rows of numbers. DataError for what is no matrix, not finite, or has other widths or counts;
+        """Raw with rows of numbers. DataError for arrays that are no matrix, not finite, or of other widths or counts;
         ConfigError for a .mat without scipy."""
         file = Path(self.path).expanduser()
         if not file.is_file():
@@ -88,7 +88,7 @@ class Features:
 
 def matrix_of(file: Path) -> np.ndarray:
     """Rows to predict for, which need no labels: float32 [N, D] from the array `features` or the columns of a table.
-    DataError as for any other."""
+    DataError as in `Features.open`."""
     if not file.is_file():
         raise DataError(
             Fault(str(file), "no such file", do="a .npz or .mat with an array features, or a .csv of numbers")
@@ -99,7 +99,7 @@ def matrix_of(file: Path) -> np.ndarray:
 
 
 def _rows(title: str, part: str, values: np.ndarray, learned: RawPart) -> RawPart:
-    """The part `learned`, of which labels and targets are known, with its rows."""
+    """The part `learned`, which has labels and targets, with its rows."""
     return replace(learned, names=numbered(title, part), rows=lambda: values)
 
 
@@ -111,7 +111,8 @@ def _same_width(file: Path, what: str, columns: Columns) -> None:
 
 
 def _learned(file: Path, targets: Columns, classes: np.ndarray | None, numbers: str | None) -> Raw:
-    """What arrays give to learn: `numbers` (their name), several labels, or a class a row. Rows are still missing."""
+    """The targets or classes in arrays; `numbers` is the name of an array of numbers, else None. Rows are still
+    missing."""
     if numbers is None and all(column.ndim == 1 for column in targets.values()):
         names, labels = _classes(file, targets, classes)
         return Raw("", names, {part: RawPart(rows, str) for part, rows in labels.items()}, ())
@@ -174,7 +175,7 @@ def _check_parts(file: Path, table: NumberTable, parts: np.ndarray) -> None:
 
 
 def _table_labels(file: Path, table: NumberTable) -> np.ndarray:
-    """A class a row [N], as numbers if all are, so that 10 comes after 9."""
+    """A class for each row [N], as numbers if all are, so that 10 comes after 9."""
     if LABEL not in table.words:
         raise DataError(Fault(str(file), f"no column {LABEL}", do=f"name the column of classes {LABEL}"))
     cells = table.words[LABEL]

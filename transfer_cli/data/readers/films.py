@@ -1,5 +1,5 @@
-"""Titles of films with what can be learned of them: MovieLens latest-small, 9,742 films, movies.csv.gz.
-Harper & Konstan 2015, The MovieLens Datasets, ACM TiiS 5(4):19; terms: grouplens.org/datasets/movielens."""
+"""Titles of films with their year or genres: MovieLens latest-small, 9,742 films, movies.csv.gz. Harper & Konstan 2015,
+The MovieLens Datasets, ACM TiiS 5(4):19; terms: grouplens.org/datasets/movielens."""
 
 import re
 from collections import defaultdict
@@ -35,8 +35,8 @@ class Film(NamedTuple):
 
 
 class Films:
-    """Words of a title, and the `year` or the `genres` of the film. Films that lack it are left out. Films of one title
-    stay in one part; test is 20 % of all, cut by split_seed."""
+    """The words of a title, and the `year` or the `genres` of the film. Films without it are left out. Films with the
+    same title stay in one part; test is 20 % of all, cut by split_seed."""
 
     def __init__(
         self,

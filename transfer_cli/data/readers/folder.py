@@ -1,6 +1,6 @@
-"""Pictures in folders: one folder a class, or train/ test/ (val/) with class folders in each. Or a folder a
-domain, each with such folders in it. Never writes there.
-Folders are read in the order of their names; names beginning with a dot are left out."""
+"""Pictures in folders: one folder a class, or train/ test/ (val/) with class folders in each, or a folder a domain with
+such folders in it. Nothing is written there. Folders are read in the order of their names; names that begin with a dot
+are left out."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from typing import Annotated
 import numpy as np
 
 from transfer_cli.data.contracts import Finding, Places, Raw, RawPart, all_files, bad_file, missing, with_test
-from transfer_cli.data.domains import meant, together
+from transfer_cli.data.domains import joined_domains, selected_domains
 from transfer_cli.data.formats.decode import SUFFIXES
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.ranges import Range
@@ -22,8 +22,8 @@ Found = dict[str, list[Path]]
 
 class Folder:
     """A user's own folder of pictures. With train and val but no test, val is the test part; without both,
-    `test_fraction` of every class is cut off. With `domain` the folders in it are domains, of which one, several or
-    the `others` are read. `name` is a folder of the data folder, where there is no `path`."""
+    `test_fraction` of every class is cut off. With `domain`, the sub-folders are domains; one, several or the `others`
+    are read. `name` is a folder of the data folder and is used if there is no `path`."""
 
     def __init__(
         self,
@@ -42,13 +42,13 @@ class Folder:
         root, title = self._root(places)
         if self.domain is None:
             return self._opened(root, root, title, places.word)
-        names = meant(self.domain, [folder.name for folder in _folders(root)], places, title)
-        return together(
+        names = selected_domains(self.domain, [folder.name for folder in _folders(root)], places, title)
+        return joined_domains(
             title, {name: self._opened(root, root / name, f"{title}/{name}", places.word) for name in names}
         )
 
     def _root(self, places: Places) -> tuple[Path, str]:
-        """The folder, and what it is called."""
+        """The folder and its title."""
         if self.path is not None:
             root = Path(self.path).expanduser()
             if not root.is_dir():
@@ -61,7 +61,7 @@ class Folder:
         raise DataError(missing(places.word, self.name, f"a folder {self.name}", 4, fetch=False))
 
     def _opened(self, top: Path, root: Path, title: str, word: str) -> Raw:
-        """Class folders of `root`; rows are named as `top` sees them."""
+        """The class folders of `root`; row names are relative to `top`."""
         folders = _parts(root)
         trees = {part: _tree(folder) for part, folder in folders.items()}
         if not trees["train"]:
@@ -81,7 +81,7 @@ class Folder:
 
 
 def _parts(root: Path) -> dict[str, Path]:
-    """part -> folder, where all sub-folders are parts and one is train; else the root is train."""
+    """part -> folder, if all sub-folders are parts and one is train; else train is the root."""
     inside = _folders(root)
     named = {SPLITS[folder.name.lower()]: folder for folder in inside if folder.name.lower() in SPLITS}
     return named if "train" in named and len(named) == len(inside) else {"train": root}
@@ -106,7 +106,7 @@ def _tree(folder: Path) -> Found:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """All files below, sorted folder by folder; links to folders are not followed, a loop would never end."""
+    """All files below, sorted folder by folder; links to folders are not followed, because they may form a loop."""
 
     def fail(error: OSError) -> None:
         raise bad_file(error.filename, (error.strerror or "unreadable").lower())
@@ -137,7 +137,7 @@ def _faults(folders: Mapping[str, Path], trees: Mapping[str, Found]) -> Iterator
 
 
 def _others(root: Path) -> Iterator[str]:
-    """Files left out: other formats, and pictures in no class folder."""
+    """Files that are left out: other formats, and pictures outside class folders."""
     for path in _files(root):
         if not _is_picture(path) or path.parent == root:
             yield str(path.relative_to(root))

@@ -1,5 +1,5 @@
-"""Data sets by the Hugging Face library `datasets` (an extra): a folder of pictures, .csv or .parquet files here, or a
-name on the hub. Only the library's own readers run, never code that comes with data."""
+"""Data sets by the Hugging Face library `datasets` (an extra): a folder of pictures, .csv or .parquet files on this
+machine, or a name on the hub. Only the library's own readers run, never code that comes with data."""
 
 import glob
 import os
@@ -27,8 +27,8 @@ Sets = dict[str, Any]
 
 
 class Hf:
-    """`path`: a folder, a file or a name on the hub, there with `subset`. `input` is the column to learn from, pictures
-    or texts; null: the one of pictures, else `text`. `label` is the column of classes. Splits named train, validation
+    """`path`: a folder, a file or a name on the hub, with `subset`. `input` is the column to learn from, pictures or
+    texts; null: the column of pictures, else `text`. `label` is the column of classes. Splits named train, validation
     and test are the parts; without a test split, `test_fraction` of every class is cut off."""
 
     def __init__(
@@ -44,7 +44,7 @@ class Hf:
         self.test_fraction = test_fraction
 
     def open(self, places: Places) -> Raw:
-        """Raw with pictures or texts. DataError for what is not there, cannot be read or lacks a column; ConfigError
+        """Raw with pictures or texts. DataError for data that are missing, cannot be read or lack a column; ConfigError
         without the extra."""
         if forbidden():
             os.environ["HF_HUB_OFFLINE"] = "1"  # read when the library is imported
@@ -65,10 +65,11 @@ class Hf:
                 texts = [_text(name(row), text) for row, text in enumerate(rows[column])]
                 parts[part] = RawPart(labels[part], name, rows=lambda texts=texts: texts)  # type: ignore[misc]
         read = [file for part in PARTS if part in parts for file in parts[part].files or tables or _stored(sets[part])]
-        layout = f"{'pictures' if pictures else 'texts'} of {column}, parts {', '.join(parts)}"
+        kind = "pictures" if pictures else "texts"
+        layout = f"{kind} of {column}, parts {', '.join(parts)}"
         return Raw(
             self.path, classes, with_test(parts), tuple(dict.fromkeys(read)),
-            kind="pictures" if pictures else "texts", flip=pictures,
+            kind=kind, flip=pictures,
             test_fraction=self.test_fraction, layout=layout, ignored=ignored,
         )  # fmt: skip
 
@@ -84,7 +85,7 @@ class Hf:
             raise DataError(Fault(f"{places.word}.path", "no such file or folder", self.path))
         try:
             found = library.load_dataset(**wanted, cache_dir=str(places.cache / "data" / "hf"))
-        except Exception as error:  # the library fails in as many ways as there are data
+        except Exception as error:  # the library raises errors of many types
             raise DataError(_failed(self.path, places.word, error, exists)) from None
         return found, [file for files in by_split.values() for file in files]
 
@@ -111,7 +112,7 @@ class Hf:
         if not isinstance(kind, library.ClassLabel):
             return numbered_classes(Path(self.path), found)
         for part, values in found.items():
-            if bad := np.flatnonzero(values < 0).tolist():  # the library's mark for a label that is kept secret
+            if bad := np.flatnonzero(values < 0).tolist():  # the library marks a hidden label so
                 raise bad_file(self.path, f"{part} row {bad[0] + 1}: no label; {len(bad):,} in all")
         return tuple(kind.names), {part: values.astype(np.int64) for part, values in found.items()}
 
@@ -124,8 +125,8 @@ def _library(word: str) -> Any:
 
 
 def _local(path: Path) -> tuple[str, dict[str, list[Path]]]:
-    """The library's reader for a file or folder, and split -> files. All are named here, so that nothing in a folder
-    can name others."""
+    """The library's reader for a file or folder, and split -> files. All files are listed here, so that nothing in a
+    folder can point to others."""
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     pictures = [file for file in files if file.suffix.lower() in SUFFIXES and file != path]
     if pictures:
@@ -137,7 +138,7 @@ def _local(path: Path) -> tuple[str, dict[str, list[Path]]]:
 
 
 def _by_split(files: list[Path], root: Path) -> dict[str, list[Path]]:
-    """Split -> its files: by the word that begins the name or a folder, as in train-00000-of-00002.parquet."""
+    """Split -> its files, by the first word of the file or folder name, as in train-00000-of-00002.parquet."""
     found: dict[str, list[Path]] = {}
     for file in files:
         names = (file.name,) if file == root else file.relative_to(root).parts
@@ -147,12 +148,12 @@ def _by_split(files: list[Path], root: Path) -> dict[str, list[Path]]:
 
 
 def _literal(files: list[Path]) -> list[str]:
-    """Names in which the library sees no pattern."""
+    """Names escaped so that the library sees no pattern in them."""
     return [glob.escape(str(file.absolute())) for file in files]
 
 
 def _parts(path: str, sets: Mapping[str, Any]) -> tuple[Sets, tuple[str, ...]]:
-    """part -> rows, and the splits that are none of ours. DataError without train."""
+    """part -> rows, and the splits that are not used. DataError without train."""
     found = {SPLITS[name]: rows for name, rows in sets.items() if name in SPLITS}
     if "train" not in found:
         raise bad_file(path, f"no split train; splits: {', '.join(map(str, sets))}")
@@ -160,8 +161,8 @@ def _parts(path: str, sets: Mapping[str, Any]) -> tuple[Sets, tuple[str, ...]]:
 
 
 def _files(pictures: Iterable[Any], cache: Path, homes: Sequence[Path], name: Callable[[int], str]) -> Iterator[Path]:
-    """A file a picture. Those that lie inside a table are written to <cache>/hf once, named by their content; those
-    that a table only names must be one of `homes`, or below."""
+    """One file for each picture. Pictures inside a table are written to <cache>/hf once, named by their content;
+    pictures that a table only names must lie in one of `homes`."""
     for row, picture in enumerate(pictures):
         data, place = (picture or {}).get("bytes"), (picture or {}).get("path")
         if data:

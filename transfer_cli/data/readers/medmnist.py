@@ -15,7 +15,8 @@ NAMES = {"pneumoniamnist": ("normal", "pneumonia")}  # as medmnist.com has them
 
 class Medmnist:
     """One set: `path`, or the file `name`.npz of the data folder. `names` are the classes in the order of the labels;
-    null: those known of the set, else the labels. Pictures are not mirrored: left and right are in organs' names."""
+    null: the published names of a known set, else the labels. Pictures are not mirrored, because some classes differ
+    only in left and right."""
 
     def __init__(
         self, *, path: str | None = None, name: str = "pneumoniamnist", names: list[str] | None = None

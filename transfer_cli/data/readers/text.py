@@ -1,5 +1,5 @@
-"""Plain text for language modelling: a file of yours, a named book, or what comes with Python itself.
-A row is a passage of about a thousand characters, so that cuts, shots and fractions count passages."""
+"""Plain text for language modelling: a user's file, a named book, or texts that come with Python. A row is a passage of
+about a thousand characters, so that cuts, shots and fractions count passages."""
 
 import ast
 import codecs
@@ -25,9 +25,9 @@ SKIPPED = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "ensurepip", "si
 
 
 class Text:
-    """One text. Without `path`: `topics`, the language reference in `pydoc_data.topics`, or `docstrings`, those of the
-    standard library, both of the Python that runs this, or a book of the data folder. The last `test_fraction` of the
-    passages is the test part; passages have `passage` characters in the mean."""
+    """One text. Without `path`: `topics`, the language reference in `pydoc_data.topics`, `docstrings`, those of the
+    standard library, both of the running Python, or a book of the data folder. The last `test_fraction` of the passages
+    is the test part; a passage has `passage` characters on average."""
 
     def __init__(
         self,
@@ -78,8 +78,8 @@ def _part(title: str, part: str, passages: list[str]) -> RawPart:
 
 
 def read_text(path: Path, encoding: str) -> str:
-    """The text of a file, plain or .gz, with Unix line ends and without a mark in front. DataError where it is empty,
-    larger than 2 GB or holds bytes that are no text in `encoding`."""
+    """The text of a file, plain or .gz, with Unix line ends and without a byte order mark. DataError if it is empty,
+    larger than 2 GB or holds bytes that are not valid in `encoding`."""
     try:
         codec = codecs.lookup(encoding)
     except LookupError:
@@ -105,8 +105,8 @@ def read_text(path: Path, encoding: str) -> str:
 
 
 def cut_passages(text: str, size: int) -> Iterator[str]:
-    """`text` in pieces that end with a line, `size` characters each in the mean; a line of over twice `size` is cut.
-    Together they are the text."""
+    """`text` in pieces that end at a line end, with `size` characters each on average; a line longer than twice `size`
+    is cut. The pieces together are the text."""
     piece, length, wanted = list[str](), 0, size
     for line in text.splitlines(keepends=True):
         for start in range(0, len(line), 2 * size):
@@ -122,13 +122,13 @@ def cut_passages(text: str, size: int) -> Iterator[str]:
 
 
 def _embedded(name: str, cache: Path) -> Path:
-    """The text of this Python, written out once into the cache. Its first line names the version, so that another
-    Python is another content."""
+    """The text of this Python, written to the cache once. Its first line names the version, so that another Python
+    gives other content."""
     version = platform.python_version()
     path = cache / "data" / "text" / f"{name}-{version}.txt"
     if not path.is_file():
         found = {"topics": _topics, "docstrings": _docstrings}[name]()
-        # by a hash of their names: neither the alphabet nor the folders decide what is test
+        # sorted by a hash of their names, so that the test part is no alphabetical end
         documents = [text for _, text in sorted(found.items(), key=lambda item: sha256(item[0].encode()).digest())]
         whole = "\n\n".join([f"Python {version}", *(text.strip() for text in documents)]) + "\n"
         put(path, lambda tmp: tmp.write_text(whole, encoding="utf-8", errors="replace"))
@@ -160,6 +160,6 @@ def _of_module(path: Path) -> Iterator[str]:
 
 
 def wants_causal(model: str | None) -> Fault:
-    """What is wrong with a model that sees the tokens it would have to predict."""
+    """The fault of a model that sees the tokens it should predict."""
     text = "sees the words it would have to predict; language wants a causal model"
     return Fault("model", text, model, do="model=gpt_tiny")

@@ -1,5 +1,5 @@
-"""Tables of texts with a label each: CSV, TSV, any separator, or JSON lines; plain or .gz; one file a part, or one in
-all. Columns go by name, or by position (0 is the first)."""
+"""Tables of texts with a class, several labels or numbers each: CSV, TSV, any separator, or JSON lines; plain or .gz;
+one file for each part, or one for all. Columns are given by name or by position (0 is the first)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 
 from transfer_cli.data.contracts import PARTS, Finding, Places, Raw, RawPart, missing, with_test
-from transfer_cli.data.domains import together
+from transfer_cli.data.domains import joined_domains
 from transfer_cli.data.formats.tables import Record, is_json, records
 from transfer_cli.data.formats.targets import CLASS, TargetColumns, columns_of_lists, columns_of_settings, in_order
 from transfer_cli.data.readers.text import read_text
@@ -32,13 +32,12 @@ Tables = Mapping[str, tuple[Path, Sequence[Line]]]  # part -> its file and rows
 
 
 class TextTable:
-    """Texts and labels from files: `path` for all (column `part`, where there is one, says train, val or test), or
-    `train`, `val` and `test` of the named data set `name`, with `{domain}` in them replaced by one domain, or by
-    several in turn, whose rows are put together. `separator` null: by the
-    file's ending; of commas, cells may be quoted. `max_splits`: all after that many separators is the last cell.
-    `names` are the classes in the order of the sorted labels. In place of one class a row: `labels`, columns of 0 and
-    1; `label_separator`, between several labels in the column `label` (JSON lists need none); `numbers`, columns to
-    predict."""
+    """Texts and labels from files: `path` for all (a column `part` may say train, val or test), or `train`, `val` and
+    `test` of the named data set `name`. `{domain}` in these names stands for one domain, or for several in turn, whose
+    rows are put together. `separator` null: by the ending of the file; cells between commas may be quoted.
+    `max_splits`: everything after that many separators is the last cell. `names` are the classes in the order of the
+    sorted labels. In place of one class a row: `labels`, columns of 0 and 1; `label_separator`, between several labels
+    in the column `label` (JSON lists need none); `numbers`, columns to predict."""
 
     def __init__(
         self,
@@ -73,10 +72,12 @@ class TextTable:
         self.encoding, self.names, self.test_fraction = encoding, names, test_fraction
 
     def open(self, places: Places) -> Raw:
-        """Raw with texts and labels. DataError if a file is missing, empty, not in its encoding or lacks a column;
-        rows without text or label, and labels that train does not have, are `faults`."""
+        """Raw with texts and labels. DataError if a file is missing, empty, not in its encoding or lacks a column; rows
+        without text or label, and labels that are not in train, are `faults`."""
         if isinstance(self.domain, list) and self.domain:
-            return together(self.name or "", {str(domain): self._of(domain).open(places) for domain in self.domain})
+            return joined_domains(
+                self.name or "", {str(domain): self._of(domain).open(places) for domain in self.domain}
+            )
         files = self._files(places)
         tables = {part: (file, list(self._lines(file, part))) for part, file in files.items()}
         if self.path is not None:
@@ -131,7 +132,7 @@ class TextTable:
         )  # fmt: skip
 
     def _of(self, domain: str) -> "TextTable":
-        """The same of one domain."""
+        """The same table for one domain."""
         alone = copy(self)
         alone.domain = str(domain)
         return alone

@@ -39,7 +39,7 @@ Files = dict[str, list[Path]]
 
 
 def locate(name: str, places: Places) -> Files:
-    """part -> its files; of kmnist, test alone will do. DataError if one is in none of the places."""
+    """part -> its files; for kmnist the test files are enough. DataError if a file is missing."""
     return KNOWN[name].files(name, places)
 
 
@@ -83,7 +83,8 @@ def _need_idx(name: str, places: Places, file: str) -> Path:
 
 
 def _layouts(name: str, file: str) -> list[str]:
-    """Where a file may lie. All sets have the same file names, so only MNIST's may lie in no folder of their own."""
+    """Places of a file. All sets use the same file names, so only those of MNIST may lie outside a folder of their
+    own."""
     folders = (f"{IDX[name].folder}/raw/", *(("raw/", "") if name == "mnist" else (f"{name}/raw/", f"{name}/")))
     return [f"{folder}{file}{end}" for folder in folders for end in ("", ".gz")]
 
@@ -178,7 +179,7 @@ def _from_sheets(name: str, files: Files) -> Raw:
 
 
 def _cifar100_files(name: str, places: Places) -> Files:
-    """Files by their own names: train, test, and meta with the names of the classes."""
+    """The files train, test, and meta, which holds the names of the classes."""
     archive = "cifar-100-python.tar.gz"
     return {file: [places.need(name, archive, 169, f"cifar-100-python/{file}")] for file in HUNDRED}
 
@@ -191,7 +192,7 @@ def _cifar100(name: str, files: Files, places: Places) -> Raw:
 def _remembered(
     name: str, part: str, paths: list[Path], read: Callable[[Path], np.ndarray], shape: tuple[int, ...], cache: Path
 ) -> RawPart:
-    """A part whose labels come with its pixels: both are kept, because reading labels alone costs as much."""
+    """A part whose labels are stored with its pixels: both are cached, because reading labels alone takes as long."""
     key = f"{name} {' '.join(digests(paths, cache).values())}"
 
     def table() -> np.ndarray:
