@@ -21,8 +21,8 @@ from transfer_cli.serve.answers import Answers
 from transfer_cli.serve.app import application
 from transfer_cli.serve.server import Server, listening
 
-LONG = 120.0  # seconds: far more than anything takes, also on a machine that is busy
-# no proxy of the environment stands between this machine and itself
+LONG = 120.0  # seconds: much longer than any operation takes, even on a busy machine
+# ignore proxies from the environment
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 GOOD, BAD = ("good", "fine", "great", "happy"), ("bad", "poor", "awful", "sad")
 
@@ -43,7 +43,7 @@ def a_run(root: Path, *words: str) -> str:
 
 
 def a_run_of_pictures(root: Path, *classes: str) -> str:
-    """Of two classes that brightness tells apart, unless it is told others; pictures in root/pics."""
+    """A run on pictures in root/pics, by default with two classes that differ in brightness."""
     named = classes or ("cat", "dog")
     write_pictures(root / "pics" / "train", named)
     write_pictures(root / "pics" / "test", named, count=3)

@@ -1,4 +1,5 @@
-"""Augmentation of a batch: laws, an independent picture-by-picture version, and no draw shared between pictures."""
+"""Augmentation of a batch: properties, an independent implementation for single pictures, and independent random
+numbers."""
 
 import numpy as np
 import pytest
@@ -84,13 +85,13 @@ def test_the_input_is_not_changed():
 
 
 @pytest.mark.parametrize("policy", ["weak", "strong"])
-def test_each_picture_has_draws_of_its_own(policy):
+def test_each_picture_has_its_own_random_numbers(policy):
     pixels = images(1, 3, 32, 32).expand(64, 3, 32, 32)
     assert len({image.numpy().tobytes() for image in augment(pixels, policy, rng())}) > 40
 
 
 @pytest.mark.parametrize("policy", ["weak", "strong"])
-def test_the_generator_decides(policy):
+def test_the_result_depends_on_the_generator(policy):
     pixels = images(8, 3, 32, 32)
     first, again, other = (augment(pixels, policy, rng(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
@@ -101,7 +102,7 @@ def test_the_generator_decides(policy):
 
 @pytest.mark.parametrize("policy", ["weak", "strong"])
 def test_a_picture_does_not_depend_on_its_neighbours(policy):
-    """The same draws fall on the same place of a batch, whatever else is in it."""
+    """Random numbers depend on the position in the batch, not on the other pictures."""
     pixels, others = images(8, 3, 32, 32), images(8, 3, 32, 32)
     others[1:] = 0
     torch.testing.assert_close(augment(pixels, policy, rng(5))[0], augment(others, policy, rng(5))[0])
@@ -125,7 +126,7 @@ def test_shifts_cover_an_eighth_each_way_evenly():
     assert counts.min() > 3000 / 9 * 0.75
 
 
-def test_layouts_give_the_same():
+def test_memory_layouts_give_equal_results():
     pixels = images(8, 3, 32, 32)
     laid = pixels.contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(augment(pixels, "strong", rng()), augment(laid, "strong", rng()))

@@ -74,7 +74,7 @@ def test_a_signature_says_all_without_an_import(toy: Path) -> None:
         "free": ("dict", {}, False, "settings as {key: value}"),
     }
     assert (found.doc, found.steps, found.coupled) == ("First line.", False, True)
-    assert found.flags == {"players_wanted": ["net", "discriminator"], "taught": False}
+    assert found.flags == {"players_wanted": ["net", "discriminator"], "taught": False, "heads": True}
 
 
 def test_streams_and_settings_are_inherited(toy: Path) -> None:
@@ -288,7 +288,7 @@ def test_empty_slots_have_only_reserved_keys() -> None:
         (
             "model",
             {"family": "lenet", "input": INPUT | {"std": [1, 2]}},
-            "model.input.std=[1, 2]: wants one number a channel",
+            "model.input.std=[1, 2]: needs one number per channel",
         ),
         ("model", {"family": "lenet", "input": INPUT | {"crop": 29}}, "model.input.crop=29: allowed 1 to size, 28"),
         ("colour", "red", "colour: the configuration has no such key"),

@@ -1,4 +1,4 @@
-"""transfer data check: every kind of finding, the faces of the answer, the YAML that mends."""
+"""transfer data check: every kind of finding, the output formats, and the YAML with corrections."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ from transfer_cli.kinds._kind import kind_named
 
 @pytest.fixture
 def pics(tmp_path):
-    """As a user would have them: odd in every way that is told."""
+    """A data set of a user with every kind of finding."""
     rng = np.random.default_rng(0)
     for name, count in (("Crack", 30), ("crack ", 6), ("stain", 14)):
         folder = tmp_path / "pics" / name
@@ -92,7 +92,7 @@ def test_parts_that_share_or_lack_pictures(tmp_path):
 
 
 def soft(seed: int) -> Image.Image:
-    """As unlike one another as photographs."""
+    """Pictures that differ from each other like photographs."""
     coarse = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), np.uint8)
     return Image.fromarray(coarse).resize((48, 48), Image.Resampling.BICUBIC)
 
@@ -109,7 +109,7 @@ def parts(root: Path) -> Path:
     return root
 
 
-def test_near_copies_are_told_as_copies_are(tmp_path):
+def test_near_copies_are_reported_like_copies(tmp_path):
     assert [row for row in findings(parts(tmp_path / "pics"), tmp_path) if row[0] == "warn"] == [
         ("warn", "near-copies", "a", "train/a/small.png", "~ train/a/0.png; may be cut apart"),
         ("warn", "nearly in two parts", "a", "test/a/leak.jpg", "~ train/a/1.png (train and test)"),
@@ -226,7 +226,7 @@ def test_json(capsys, tmp_path, pics):
 
 
 def described(path: Path, tmp_path: Path, **view: Any) -> Any:
-    """What `data=path` means, as a run reads it."""
+    """The configuration that a run has for `data=path`."""
     option, values = _own_data("data", str(path))
     return describe({"family": option, **values, **view}, cache=tmp_path / "cache")
 
@@ -236,7 +236,7 @@ def kept(data: Any, part: str) -> dict[str, str]:
     return {rows.name(i): data.classes[rows.labels[i]] for i in range(len(rows.labels))}
 
 
-def test_the_yaml_mends_all_that_was_found(capsys, tmp_path, pics):
+def test_the_yaml_corrects_all_findings(capsys, tmp_path, pics):
     (pics / "dent").mkdir()
     before = {path: path.read_bytes() for path in sorted(pics.rglob("*")) if path.is_file()}
     out = tmp_path / "elsewhere" / "good.yaml"
@@ -322,7 +322,7 @@ def test_a_yaml_of_texts(capsys, tmp_path):
     assert every["t.jsonl row 24"] == "a"
 
 
-def test_a_second_yaml_holds_what_the_first_did(capsys, tmp_path, pics):
+def test_a_second_yaml_contains_the_corrections_of_the_first(capsys, tmp_path, pics):
     run(capsys, tmp_path, pics, out=tmp_path / "one.yaml")
     shutil.copy(pics / "stain" / "05.png", pics / "Crack" / "y.png")
     run(capsys, tmp_path, tmp_path / "one.yaml", out=tmp_path / "two.yaml")
@@ -333,7 +333,7 @@ def test_a_second_yaml_holds_what_the_first_did(capsys, tmp_path, pics):
     ]  # fmt: skip
 
 
-def test_a_table_of_pictures_is_mended_too(capsys, tmp_path, pics):
+def test_a_table_of_pictures_is_corrected_too(capsys, tmp_path, pics):
     table = tmp_path / "t.csv"
     rows = [f"pics/{name}/{i:02}.png,{name}" for name in ("Crack", "stain") for i in (0, 2, 5, 7, 8, 9)]
     table.write_text("path,label\n" + "\n".join([*rows, "pics/gone.png,stain", "pics/Crack/03.png,Crack"]))
@@ -345,7 +345,7 @@ def test_a_table_of_pictures_is_mended_too(capsys, tmp_path, pics):
     assert sum(described(out, tmp_path).sizes().values()) == 12
 
 
-def test_names_that_no_yaml_holds_are_refused(capsys, tmp_path):
+def test_names_that_yaml_cannot_contain_are_refused(capsys, tmp_path):
     for name in ("a", "b"):
         (tmp_path / "pics" / name).mkdir(parents=True)
         for i in range(3):
@@ -373,7 +373,7 @@ def test_a_hand_written_yaml(tmp_path, pics):
     assert mended("skip: [nobody.png]").note == "1 name of skip is not in the data"
     with pytest.raises(DataError, match=r"data.rename=stane: .*pics has no such class; nearest: stain"):
         mended("rename: {stane: Crack}")
-    with pytest.raises(DataError, match=r"data.rename=stain: wants a name for it"):
+    with pytest.raises(DataError, match=r"data.rename=stain: needs a new name for this class"):
         mended("rename: {stain: ''}")
     with pytest.raises(ConfigError, match="anchors and aliases"):
         mended("skip: &a [x]\ngroups: [*a]")
@@ -395,7 +395,7 @@ def test_a_yaml_is_read_from_anywhere(transfer, tmp_path, pics):
     )
 
 
-def test_words_are_obeyed(capsys, tmp_path):
+def test_options_are_applied(capsys, tmp_path):
     code, out, _ = run(capsys, tmp_path, "digits", words=("data.classes=[1,2]",), format="table")
     assert code == 0
     assert out.endswith("next  transfer run data=digits 'data.classes=[1,2]'\n")

@@ -41,7 +41,7 @@ def test_fitted_equals_torchvision_on_a_pil_picture(shape, size, crop, interpola
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("stored", [(28, 28), (28, 28, 3)])
 @pytest.mark.parametrize("size", [28, 32])
-def test_arrays_and_pictures_are_treated_alike(channels, stored, size):
+def test_arrays_and_pictures_give_equal_results(channels, stored, size):
     array = noise(5, *stored)
     want = np.stack([fitted(Image.fromarray(row), Fit(channels, size, size)) for row in array])
     got = from_array(array, Fit(channels, size, size))
@@ -69,15 +69,16 @@ def test_unusual_modes(tmp_path):
         assert picture(name).mode == ("L" if mode in ("1", "LA") else "RGB")
 
 
-def test_a_picture_is_turned_as_its_camera_says(tmp_path):
+def test_a_picture_is_rotated_according_to_exif(tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn right
+    exif[0x0112] = 6  # rotate right
     Image.new("RGB", (30, 20)).save(tmp_path / "x.jpg", exif=exif)
     assert picture(tmp_path / "x.jpg").size == (20, 30)
 
 
-def test_broken_exif_leaves_a_picture_as_it_is(tmp_path):
-    """Bytes of EXIF overwritten in every place, one and eight at a time: the picture may lose its turn, no more."""
+def test_invalid_exif_does_not_change_the_picture(tmp_path):
+    """Bytes of EXIF overwritten in every place, one and eight at a time: only the rotation of the picture may
+    change."""
     exif = Image.Exif()
     exif[0x0112] = 6
     exif[0x010F] = "maker"
@@ -107,7 +108,7 @@ def test_a_picture_in_memory_is_the_one_of_the_file(tmp_path):
 
 @pytest.mark.parametrize("shape", [(1, 1001), (1001, 1), (2, 2002)])
 def test_a_thin_picture_is_refused(tmp_path, shape):
-    """Its resize to a shorter side of 224 would ask for gigabytes."""
+    """Resizing it to a shorter side of 224 would need gigabytes."""
     path = saved(tmp_path, "PNG", noise(*shape))
     with pytest.raises(DataError, match="one side is more than 1,000 times the other"):
         picture(path)
@@ -135,7 +136,7 @@ def test_a_truncated_jpeg(tmp_path):
 
 
 @pytest.mark.parametrize(("data", "text"), [(b"hello", "no PNG, JPEG, BMP or WebP picture"), (b"", "no PNG, JPEG")])
-def test_no_picture(tmp_path, data, text):
+def test_a_file_that_is_not_a_picture(tmp_path, data, text):
     (tmp_path / "x.png").write_bytes(data)
     with pytest.raises(DataError, match=text):
         picture(tmp_path / "x.png")
@@ -147,14 +148,14 @@ def test_a_format_that_is_not_on_the_list(tmp_path):
         picture(tmp_path / "x.png")
 
 
-def test_no_file(tmp_path):
+def test_a_missing_file(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         picture(tmp_path / "x.png")
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("side", [40, 60])  # between one and two times the limit PIL would only warn
-def test_a_bomb_is_an_error_from_the_limit_on(tmp_path, monkeypatch, side):
+def test_a_picture_above_the_size_limit_is_an_error(tmp_path, monkeypatch, side):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1500)
     Image.new("L", (side, side)).save(tmp_path / "x.png")
     with pytest.raises(DataError) as error:
@@ -162,8 +163,8 @@ def test_a_bomb_is_an_error_from_the_limit_on(tmp_path, monkeypatch, side):
     assert message(error) == f"{tmp_path}/x.png: more than 1,500 pixels"
 
 
-def test_a_bomb_is_not_decoded(tmp_path):
-    """A header of 30000 x 30000 is enough to refuse: 900 MB are never asked for."""
+def test_a_picture_above_the_size_limit_is_not_decoded(tmp_path):
+    """A header of 30000 x 30000 is enough to refuse: 900 MB are never allocated."""
     header = struct.pack(">II5B", 30_000, 30_000, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 1000)), (b"IEND", b"")]
     data = b"".join(

@@ -1,4 +1,4 @@
-"""Data sets under a view: who sees which row, what enters a key, what is refused."""
+"""Data sets under a view: which rows are visible, what keys contain, and which settings are refused."""
 
 import json
 import subprocess
@@ -68,7 +68,7 @@ def test_shots_limit_labelled_training_rows_only(tmp_path):
         data.rows("val")
 
 
-def test_val_shots_bring_validation_back(tmp_path):
+def test_val_shots_restore_labelled_validation_rows(tmp_path):
     data = digits(tmp_path, shots=3, val_shots=2)
     assert data.has("val")
     assert np.bincount(data.rows("val", seed=4).labels).tolist() == [2] * 10
@@ -86,7 +86,7 @@ def test_drawn_rows_are_training_rows(tmp_path):
     assert all(set(data.rows("train", seed=seed).index.tolist()) < everything for seed in range(3))
 
 
-def test_a_key_holds_the_seed_only_where_something_is_drawn(tmp_path):
+def test_a_key_contains_the_seed_only_if_rows_are_drawn(tmp_path):
     plain, few = digits(tmp_path), digits(tmp_path, shots=5)
 
     def keys(data, part, labelled):
@@ -98,7 +98,7 @@ def test_a_key_holds_the_seed_only_where_something_is_drawn(tmp_path):
 
 
 @pytest.mark.parametrize("view", [{"split_seed": 1}, {"val_fraction": 0.3}, {"classes": [0, 1]}, {"shots": 2}])
-def test_what_changes_rows_changes_the_key(tmp_path, view):
+def test_settings_that_change_rows_change_the_key(tmp_path, view):
     plain, other = digits(tmp_path), digits(tmp_path, **view)
     keys = [data.key("train", labelled=True, seed=0) for data in (plain, other)]
     assert keys[0] != keys[1]
@@ -108,7 +108,7 @@ def test_what_changes_rows_changes_the_key(tmp_path, view):
 NOISE = {"label_noise": 0.2, "noise_seed": 3}
 
 
-def test_noise_is_in_the_labels_to_learn_from_and_nowhere_else(tmp_path):
+def test_noise_changes_training_labels_only(tmp_path):
     plain, noisy = digits(tmp_path), digits(tmp_path, **NOISE)
     same = [("val", True), ("test", True), ("train", False)]
     for part, labelled in same:
@@ -134,11 +134,11 @@ def test_noise_has_a_seed_of_its_own_and_keeps_the_draw(tmp_path):
 
 
 @pytest.mark.parametrize("view", [{"label_noise": 0.3}, {"noise_kind": "asymmetric"}, {"noise_seed": 4}])
-def test_what_changes_the_noise_changes_the_key(tmp_path, view):
+def test_settings_that_change_the_noise_change_the_key(tmp_path, view):
     keys = [digits(tmp_path, **made).key("train", labelled=True, seed=0) for made in (NOISE, NOISE | view, {})]
     assert len({json.dumps(key) for key in keys}) == 3
     without = [digits(tmp_path, **made).key("train", labelled=True, seed=0) for made in ({}, {"noise_seed": 4})]
-    assert without[0] == without[1]  # a seed that draws nothing is in no key
+    assert without[0] == without[1]  # a seed that is not used is in no key
 
 
 def test_noise_in_a_text_is_refused(tmp_path):
@@ -164,7 +164,7 @@ def test_base_and_target_are_halves(tmp_path):
     assert set(source.raw.parts["train"].labels[source.rows("train").index].tolist()) == set(range(5))
 
 
-def test_base_is_what_the_target_does_not_name(tmp_path):
+def test_base_contains_the_classes_that_the_target_does_not_select(tmp_path):
     target, source = pair(tmp_path, data={"classes": [1, 8]})
     assert source is not None
     assert target.classes == ("1", "8")
@@ -208,7 +208,7 @@ def test_no_source(tmp_path):
         ({"shots": 3, "fraction": 0.5}, {}, "data.fraction=0.5: not together with shots"),
     ],
 )
-def test_refusals_say_what_and_what_is_allowed(tmp_path, data, source, text):
+def test_errors_name_the_value_and_allowed_values(tmp_path, data, source, text):
     with pytest.raises(DataError) as error:
         pair(tmp_path, data, source)
     assert message(error) == text
@@ -278,7 +278,7 @@ def test_families_import_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
 
 
-def test_base_is_augmented_as_its_target_unless_told_otherwise(tmp_path):
+def test_base_is_augmented_like_its_target_by_default(tmp_path):
     node = {"family": "digits", "val_fraction": 0.2, "augment": "weak"}
     for given, expected in (({}, "weak"), ({"augment": "strong"}, "strong"), ({"augment": None}, "weak")):
         values = {"data": node, "source": {"family": "base", **given}, "plugins": []}

@@ -222,8 +222,8 @@ def test_a_linear_probe_of_numbers_is_logistic_regression(transfer: Transfer, tm
     ("words", "code", "text"),
     [
         (("model=mlp",), 2, "model=mlp: reads pictures, and a.npz are vectors   do: model=mlp_vectors"),
-        (("model.input.width=5",), 4, "data=a.npz: has 6 numbers a row, the model reads 5"),
-        (("source=c.npz",), 4, "source=c.npz: has 4 numbers a row, the model reads 6"),
+        (("model.input.width=5",), 4, "data=a.npz: has 6 numbers per row, the model reads 5"),
+        (("source=c.npz",), 4, "source=c.npz: has 4 numbers per row, the model reads 6"),
         (("data=digits", "source=none", "model=identity"), 2, "model=identity: reads vectors, and digits are pictures"),
     ],
 )
@@ -253,7 +253,7 @@ def test_a_path_says_what_it_is(transfer: Transfer, tmp_path: Path, name: str, f
 
 # features of a run
 def test_features_of_a_run_are_data_of_the_next(transfer: Transfer, tmp_path: Path) -> None:
-    """A probe on written features is the probe on the net itself; parts, labels and names go along."""
+    """A probe on exported features equals the probe on the net itself; parts, labels and names are exported too."""
     words = ("data=digits", "data.classes=[3, 5, 8]", "source=none", "pretrain=none", "model=mlp", "seed=1")
     told = transfer("run", "strategy=linear_probe", *words, *SMALL, "fine_tune.l2=0.1")
     assert told.code == 0, told.err
@@ -299,11 +299,11 @@ def test_features_of_other_data_and_predictions_for_numbers(transfer: Transfer, 
     assert [row["path"] for row in rows] == [f"b.npz row {i}" for i in range(1, 10)]
     assert sum(row["class"] == str(i % 3) for i, row in enumerate(rows)) >= 8
     for argv, code, line in (
-        (["last", "c.npz"], 4, "error: c.npz: has 5 numbers a row, the net of the run reads 6"),
+        (["last", "c.npz"], 4, "error: c.npz: has 5 numbers per row, the net of the run reads 6"),
         (["last", "nope.npz"], 4, "error: nope.npz: no such file"),
         (["last", "--features"], 2, "error: --features: wants -o FILE.npz"),
         (["last", "--features", "-o", "f.csv"], 2, "error: --features=f.csv: wants -o FILE.npz"),
-        (["last", "--features", "-o", "g.npz", "data=c.npz"], 4, "error: c.npz: has 5 numbers a row, the net"),
+        (["last", "--features", "-o", "g.npz", "data=c.npz"], 4, "error: c.npz: has 5 numbers per row, the net"),
         (["last", "--features", "-o", "g.npz", "data=digits"], 2, "error: data: the net reads vectors, and digits are"),
         (["last", "--features", "-o", "g.npz", "seed=1"], 2, "error: seed=1: predict --features takes data=..."),
     ):

@@ -1,4 +1,4 @@
-"""Bringing data: checksums, places, archives that lie, and no network unless it is allowed."""
+"""Fetching data: checksums, locations, malicious archives, and no network access unless it is allowed."""
 
 import hashlib
 import io
@@ -24,7 +24,7 @@ def remote(data: bytes, name="a.bin", mb=0.001) -> Remote:
 
 
 class Served:
-    """A network of files: address -> bytes. Counts what was asked for."""
+    """A network of files: address -> bytes. Counts requests."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files, self.asked = files, []
@@ -69,7 +69,7 @@ def test_bring_checks_and_places(tmp_path, tiny, served):
     assert len(served.asked) == 2
 
 
-def test_a_broken_fetch_goes_on_with_what_is_missing(tmp_path, tiny, served):
+def test_an_interrupted_fetch_continues_with_the_missing_files(tmp_path, tiny, served):
     second = served.files.pop("https://example.org/usps.t.bz2")
     with pytest.raises(DataError, match=r"usps\.t\.bz2: cannot be fetched: no such host"):
         datasets.bring("usps", tmp_path)
@@ -78,7 +78,7 @@ def test_a_broken_fetch_goes_on_with_what_is_missing(tmp_path, tiny, served):
     assert [url.rsplit("/", 1)[1] for url in served.asked] == ["usps.bz2", "usps.t.bz2", "usps.t.bz2"]
 
 
-def test_another_file_than_published_is_not_kept(tmp_path, tiny, served):
+def test_a_file_with_a_wrong_checksum_is_removed(tmp_path, tiny, served):
     served.files["https://example.org/usps.bz2"] = b"evil"
     with pytest.raises(
         DataError, match=r"usps\.bz2: is another file: checksum 4034a346\.\.\., published 8b04d5e3\.\.\."
@@ -98,7 +98,7 @@ def test_offline_forbids(tmp_path, tiny, served, monkeypatch, how):
     assert served.asked == []
 
 
-def test_no_test_of_ours_reaches_the_network(tmp_path, monkeypatch):
+def test_tests_cannot_reach_the_network(tmp_path, monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", lambda *a: pytest.fail("connected"))
     monkeypatch.setenv("TRANSFER_OFFLINE", "1")
     monkeypatch.setenv("TRANSFER_DATA", str(tmp_path))
@@ -107,7 +107,7 @@ def test_no_test_of_ours_reaches_the_network(tmp_path, monkeypatch):
             bring("mnist" if bring is datasets.bring else "resnet18", tmp_path)
 
 
-def test_absent_names_what_a_configuration_lacks(tmp_path, tiny):
+def test_absent_returns_the_missing_data_sets(tmp_path, tiny):
     values = {"data": {"family": "torchvision", "name": "usps"}, "source": {"family": "base"}}
     assert datasets.absent(values, tmp_path) == ["usps"]
     datasets.bring("usps", tmp_path)
@@ -115,7 +115,7 @@ def test_absent_names_what_a_configuration_lacks(tmp_path, tiny):
     assert datasets.absent({"data": {"family": "digits"}, "source": None}, tmp_path) == []
 
 
-def test_from_file_takes_what_fits(tmp_path, tiny, served):
+def test_from_file_accepts_published_files(tmp_path, tiny, served):
     (tmp_path / "renamed").write_bytes(b"second")
     gone = datasets.take("usps", tmp_path / "renamed", tmp_path / "cache")
     assert [path.name for path in gone] == ["usps.bz2"]
@@ -136,16 +136,16 @@ def test_from_file_refuses_another_file(tmp_path, tiny):
         datasets.take("usps", tmp_path / "y", tmp_path / "cache")
 
 
-def test_an_endless_answer_ends(tmp_path, served):
+def test_an_endless_response_is_aborted(tmp_path, served):
     wanted = remote(b"")
     served.files[wanted.url] = b"x" * 3_000_000
-    with pytest.raises(DataError, match="goes on after"):
+    with pytest.raises(DataError, match="does not end after"):
         net.download(wanted, tmp_path / "a", lambda text: None)
     assert not list(tmp_path.iterdir())
 
 
 def test_only_https_is_followed():
-    with pytest.raises(net.URLError, match="sent on to http, want https"):
+    with pytest.raises(net.URLError, match="redirected to http, which is not https"):
         net._HttpsOnly().redirect_request(None, None, 302, "", {}, "http://example.org/a")  # type: ignore[arg-type]
 
 
@@ -169,7 +169,7 @@ def test_a_set_without_its_training_files_can_still_be_fetched(tmp_path, served)
     for kind in ("images-idx3", "labels-idx1"):
         (folder / f"t10k-{kind}-ubyte.gz").touch()
     values = {"data": {"family": "torchvision", "name": "kmnist"}}
-    assert datasets.absent(values, tmp_path) == []  # a run does without
+    assert datasets.absent(values, tmp_path) == []  # runs work without it
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz: cannot be fetched"):
         datasets.bring("kmnist", tmp_path)
 
@@ -238,7 +238,7 @@ def test_hostile_archives_write_nothing_outside(tmp_path, data):
     assert [path.name for path in tmp_path.rglob("*") if path.is_file() or path.is_symlink()] == ["x.tar.gz"]
 
 
-def test_an_absolute_name_lands_inside(tmp_path):
+def test_an_absolute_name_is_unpacked_inside(tmp_path):
     """tarfile's data filter strips the leading slash."""
     (tmp_path / "x.tar.gz").write_bytes(archive({"/tmp/transfer-escape": b"x"}))
     unpack(tmp_path / "x.tar.gz", tmp_path / "in")
@@ -264,7 +264,7 @@ def test_addresses_of_weights_are_read_from_the_package():
     assert all(imagenet.remote(name) for name in imagenet.names())
 
 
-def test_weights_that_are_nowhere(tmp_path, monkeypatch):
+def test_missing_weights(tmp_path, monkeypatch):
     monkeypatch.setenv("TRANSFER_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     model = {"family": "torchvision", "name": "resnet18"}

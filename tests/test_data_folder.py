@@ -1,4 +1,4 @@
-"""A user's folders and tables: what is taken, how it is cut, what is refused and in which words."""
+"""Folders and tables of users: which files are read, how they are split, and error messages."""
 
 import shutil
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_pictures_are_kept_and_mapped(tmp_path, pics):
         converted(data.raw, "train", {**INPUT, "size": 9}, tmp_path / "cache")
 
 
-def test_a_damaged_cache_is_made_again(tmp_path, pics):
+def test_a_damaged_cache_is_rebuilt(tmp_path, pics):
     data = opened(tmp_path)
     want = np.array(converted(data.raw, "train", INPUT, tmp_path / "cache"))
     (kept,) = (tmp_path / "cache" / "arrays").glob("*.npy")
@@ -69,7 +69,7 @@ def test_a_damaged_cache_is_made_again(tmp_path, pics):
     np.testing.assert_array_equal(converted(data.raw, "train", INPUT, tmp_path / "cache"), want)
 
 
-def test_a_stop_while_decoding_keeps_nothing(tmp_path, pics):
+def test_an_interrupted_decoding_caches_nothing(tmp_path, pics):
     calls = []
 
     def poll() -> None:
@@ -127,14 +127,14 @@ def test_another_byte_or_label_is_another_fingerprint(tmp_path, pics):
     assert len({before, edited, moved}) == 3
 
 
-def test_a_change_in_flight_is_seen(tmp_path, pics):
+def test_a_change_during_the_run_is_detected(tmp_path, pics):
     data = opened(tmp_path)
     assert data.changed(tmp_path / "cache") is None
     Image.new("RGB", (8, 8), (1, 2, 3)).save(pics / "b" / "007.png")
     assert data.changed(tmp_path / "cache") == pics / "b" / "007.png"
 
 
-def test_copies_are_never_torn_apart(tmp_path):
+def test_copies_stay_in_one_part(tmp_path):
     for name in "ab":
         pictures(tmp_path / "pics" / name, 12)
         for picture in list((tmp_path / "pics" / name).iterdir()):
@@ -146,7 +146,7 @@ def test_copies_are_never_torn_apart(tmp_path):
         assert all(names.count(name) == 2 for name in names)
 
 
-def test_other_files_and_hidden_ones_are_left_out(tmp_path, pics):
+def test_other_files_and_hidden_ones_are_ignored(tmp_path, pics):
     (pics / "a" / "notes.txt").write_text("x")
     (pics / "top.png").write_bytes((pics / "a" / "000.png").read_bytes())
     pictures(pics / ".hidden", 3)
@@ -161,7 +161,7 @@ def test_a_loop_of_links_ends(tmp_path, pics):
     assert len(opened(tmp_path).raw.parts["train"].labels) == 30
 
 
-def test_every_empty_class_is_told(tmp_path, pics):
+def test_every_empty_class_is_reported(tmp_path, pics):
     (pics / "dent").mkdir()
     (pics / "e").mkdir()
     with pytest.raises(DataError) as error:
@@ -235,7 +235,7 @@ def test_a_table_gives_the_same_as_the_folder(tmp_path, pics):
     assert ours.rows("test").name(0) == "pics/" + theirs.rows("test").name(0)
 
 
-def test_a_column_part_is_obeyed(tmp_path, pics):
+def test_the_column_part_determines_parts(tmp_path, pics):
     parts = ["train", "test", "", "val"]
     files = sorted(pics.rglob("*.png"))
     rows = [f"{path},{path.parent.name},{parts[i % 4]}" for i, path in enumerate(files)]
@@ -250,7 +250,7 @@ def test_whole_numbers_are_sorted_as_numbers(tmp_path, pics):
     assert data.classes == tuple(str(n) for n in range(11))
 
 
-def test_all_bad_rows_are_told_with_their_row(tmp_path, pics):
+def test_all_bad_rows_are_reported_with_their_number(tmp_path, pics):
     text = "path,label,part\npics/a/000.png,a,train\npics/gone.png,a,train\n,b,train\npics/b/000.png,,test\n"
     path = table(tmp_path, text + "pics/b/001.png,b,trian\npics,b,train\npics/b/002.png,b,test\n")
     with pytest.raises(DataError) as error:
@@ -276,7 +276,7 @@ def test_all_bad_rows_are_told_with_their_row(tmp_path, pics):
         ('path,label\n"x', "not readable as CSV in UTF-8: unexpected end of data"),
     ],
 )
-def test_tables_that_are_none(tmp_path, pics, text, line):
+def test_invalid_tables(tmp_path, pics, text, line):
     path = table(tmp_path, text)
     with pytest.raises(DataError) as error:
         opened(tmp_path, path, family="csv")
@@ -298,7 +298,7 @@ def test_a_byte_order_mark_and_windows_lines_do_no_harm(tmp_path, pics):
 
 
 # fingerprints
-def test_hashes_are_remembered_once_files_have_settled(tmp_path, pics, monkeypatch):
+def test_hashes_are_cached_once_files_are_old_enough(tmp_path, pics, monkeypatch):
     import os
 
     from transfer_cli.data import fingerprints
@@ -319,7 +319,7 @@ def test_a_file_just_written_is_not_trusted_yet(tmp_path, pics):
     assert book.read_text() == "{}"
 
 
-def test_hashes_need_no_place_to_be_remembered(tmp_path, pics):
+def test_hashes_work_without_a_writable_cache(tmp_path, pics):
     from transfer_cli.data.fingerprints import digests
 
     (tmp_path / "file").write_text("no folder")

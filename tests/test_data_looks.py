@@ -1,4 +1,4 @@
-"""Which pictures are copies, rows that belong together, columns that tell the label: against brute force."""
+"""Copies of pictures, groups of rows, and columns that predict the label, compared with brute force."""
 
 import io
 import os
@@ -16,7 +16,7 @@ DATA = Path(os.environ.get("TRANSFER_DATA", "/nowhere"))
 
 
 def photo(seed: int, side: int = 96) -> Image.Image:
-    """Soft blobs of colour, as unlike one another as photographs."""
+    """Smooth blobs of colour that differ from each other like photographs."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8))
     return coarse.resize((side, side), Image.Resampling.BICUBIC)
@@ -51,7 +51,7 @@ def test_a_changed_copy_is_found_among_others(kind: str) -> None:
     assert grouped([*pictures, *copies]) == [[i, 40 + i] for i in range(20)]
 
 
-def test_blanks_and_other_hues_are_no_copies() -> None:
+def test_blank_pictures_and_other_hues_are_not_copies() -> None:
     rng = np.random.default_rng(0)
     blanks = [Image.fromarray(rng.integers(250, 256, (20, 20, 3), np.uint8)) for _ in range(20)]
     assert grouped([*blanks, Image.new("L", (9, 9), 255), Image.new("L", (9, 9), 255)]) == []
@@ -130,7 +130,7 @@ def test_groups_are_the_connected_rows(seed: int) -> None:
 
 # columns
 @pytest.mark.parametrize("seed", range(30))
-def test_what_a_cell_tells_is_the_vote_of_the_others(seed: int) -> None:
+def test_the_information_of_a_cell_is_the_vote_of_other_rows(seed: int) -> None:
     rng = np.random.default_rng(seed)
     count = int(rng.integers(2, 40))
     cells, labels = rng.integers(0, rng.integers(1, 9), count), rng.integers(0, rng.integers(1, 5), count)
@@ -142,7 +142,7 @@ def test_what_a_cell_tells_is_the_vote_of_the_others(seed: int) -> None:
     assert share_told([f"v{cell}" for cell in cells], labels) == pytest.approx(right / count)
 
 
-def test_numbers_tell_by_their_order_and_names_do_not() -> None:
+def test_numbers_are_compared_by_order_and_names_are_not() -> None:
     labels = np.repeat([0, 1], 200)
     scores = [f"{x:.6f}" for x in np.random.default_rng(0).random(400) + labels]
     assert share_told(scores, labels) > 0.99

@@ -89,7 +89,7 @@ def test_files_of_mnist_are_not_taken_for_another_set(home):
         assert len(opened(home, name).raw.parts["train"].labels) == 40
 
 
-def test_only_kmnist_does_without_training_files(home):
+def test_only_kmnist_works_without_training_files(home):
     for folder in ("FashionMNIST", "KMNIST"):
         idx_set(home / folder / "raw", stems=("t10k",))
     assert opened(home, "kmnist").raw.test_fraction == 0.2
@@ -133,7 +133,7 @@ def test_bad_svhn(home, labels, pixels, text):
     assert message(error) == f"{home}/train_32x32.mat: {text}"
 
 
-def test_a_mat_that_is_none(home):
+def test_an_invalid_mat(home):
     pytest.importorskip("scipy.io")
     (home / "train_32x32.mat").write_bytes(b"hello" * 100)
     (home / "test_32x32.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + bytes(400))
@@ -225,7 +225,7 @@ def test_medmnist_grey_and_colour(home, channels):
     np.testing.assert_array_equal(data.raw.parts["train"].rows(), pixels)
 
 
-def test_without_a_test_part_val_is_it(home):
+def test_without_a_test_part_val_is_the_test_part(home):
     data = looked_at(medmnist(home, test_images=None, test_labels=None), home, val_fraction=0.2)
     assert data.sizes() == {"val": 6, "test": 6, "train": 24}
 
@@ -253,7 +253,7 @@ def test_wrong_medmnist(home, case):
     assert not MARKER
 
 
-def test_medmnist_that_is_nowhere_or_no_npz(home, tmp_path):
+def test_medmnist_that_is_missing_or_invalid(home, tmp_path):
     with pytest.raises(DataError, match=r"wants medmnist/pneumoniamnist\.npz, 5 MB"):
         describe({"family": "medmnist"}, cache=tmp_path)
     with pytest.raises(DataError, match=r"data\.name=\.\./x: is not the name of a MedMNIST set"):

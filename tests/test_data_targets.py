@@ -1,4 +1,5 @@
-"""Several labels or numbers a row: tables of pictures, texts and numbers, arrays, the built-in sets, and data check."""
+"""Several labels or numbers per row: tables of pictures, texts and numbers, arrays, the built-in sets, and data
+check."""
 
 import csv
 import json
@@ -87,7 +88,7 @@ def test_lists_of_json_lines_are_labels(tmp_path: Path) -> None:
     assert (data.raw.task, data.names) == ("multilabel", ("b", "é"))
 
 
-def test_one_cell_that_is_no_list_leaves_classes(tmp_path: Path) -> None:
+def test_a_column_with_one_cell_that_is_not_a_list_contains_classes(tmp_path: Path) -> None:
     path = table(tmp_path / "t.csv", "text_table", ["label"], [["[a]"], ["b"]] * 10)
     assert opened("text_table", path).raw.task == "classify"
 
@@ -134,7 +135,7 @@ def test_a_bad_cell_is_named_by_row_and_column(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_settings_that_cannot_be(family: str, tmp_path: Path) -> None:
+def test_invalid_settings(family: str, tmp_path: Path) -> None:
     path = table(tmp_path / "t.csv", family, ["age", "label"], [[1, "a"], [2, "b"]] * 5)
     with pytest.raises(ConfigError, match=r"data\.numbers=\['age'\]: not together with labels"):
         opened(family, path, labels=["age"], numbers=["age"])
@@ -148,7 +149,7 @@ def test_settings_that_cannot_be(family: str, tmp_path: Path) -> None:
         opened(family, path, numbers=["agee"])
 
 
-def test_a_picture_that_is_missing_is_told_before_its_labels(tmp_path: Path) -> None:
+def test_a_missing_picture_is_reported_before_its_labels(tmp_path: Path) -> None:
     path = table(tmp_path / "t.csv", "csv", ["a"], [["1"], ["x"], ["0"], ["1"]])
     (tmp_path / "1.png").unlink()
     raw = scan({"family": "csv", "path": str(path), "labels": ["a"]}, tmp_path / "cache")
@@ -162,7 +163,7 @@ def test_a_table_without_a_header_names_positions(tmp_path: Path) -> None:
     assert data.raw.parts["train"].targets[3].tolist() == [-3]
 
 
-def test_domains_with_other_labels_are_no_one_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_domains_with_different_labels_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, labels in (("a", "x|y"), ("b", "y|x"), ("c", "x|z")):
         (tmp_path / f"{name}.tsv").write_text("text\tlabel\n" + "".join(f"{name} {n}\t{labels}\n" for n in range(20)))
     monkeypatch.setenv("TRANSFER_DATA", str(tmp_path))
@@ -175,7 +176,7 @@ def test_domains_with_other_labels_are_no_one_set(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_rows_are_left_out_with_their_targets(family: str, tmp_path: Path) -> None:
+def test_skipped_rows_lose_their_targets_too(family: str, tmp_path: Path) -> None:
     path = table(tmp_path / "t.csv", family, ["age"], [[n] for n in range(20)])
     names = opened(family, path, numbers="age").raw.parts["train"].names
     data = opened(family, path, numbers="age", skip=[names(3), names(0)])
@@ -304,7 +305,7 @@ def test_check_counts_rows_a_label(tmp_path: Path) -> None:
     assert not {finding.kind for finding in checked.findings} & {"uneven", "small class", "class not in test"}
 
 
-def test_check_tells_the_range_of_numbers(tmp_path: Path) -> None:
+def test_check_reports_the_range_of_numbers(tmp_path: Path) -> None:
     rows = [[n, 5, "train" if n < 10 else "test"] for n in range(12)]
     _, checked = found("csv", table(tmp_path / "t.csv", "csv", ["age", "k", "part"], rows), numbers=["age", "k"])
     told = {(finding.kind, finding.detail) for finding in checked.findings}
@@ -323,7 +324,7 @@ def test_check_counts_entities_a_type(tmp_path: Path) -> None:
     assert ("warn", "type not in train", "y: 1 entities, none in train") in told
 
 
-def test_copies_with_other_targets_are_told_and_stay(tmp_path: Path) -> None:
+def test_copies_with_different_targets_are_reported_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("text,year\nking kong,1933\nKing Kong,1976\na,1\nb,2\n")
     raw, checked = found("text_table", path, numbers=["year"])
@@ -333,7 +334,7 @@ def test_copies_with_other_targets_are_told_and_stay(tmp_path: Path) -> None:
     assert mended(raw, checked).groups == [["t.csv row 2", "t.csv row 3"]]
 
 
-def test_the_command_tells_targets(transfer: Transfer, tmp_path: Path) -> None:
+def test_the_command_reports_targets(transfer: Transfer, tmp_path: Path) -> None:
     path = table(tmp_path / "t.csv", "text_table", ["age"], [[n] for n in range(20)])
     out = transfer("data", "check", str(path), "data.numbers=[age]")
     assert out.code == 0
@@ -354,7 +355,7 @@ def test_rows_without_classes_are_cut_at_random_and_copies_stay_together(tmp_pat
 
 
 def test_targets_are_part_of_the_content(tmp_path: Path) -> None:
-    """A reader may make targets of what is in no file, as a folder makes labels of its names."""
+    """Readers may derive targets from data outside the files, as the folder reader derives labels from folder names."""
     rows = RawPart(np.zeros(3, np.int64), str, targets=np.array([[1.0], [2.0], [3.0]], np.float32))
     raw = Raw("made", ("row",), {"train": rows}, (), task="regress", targets=("age",))
     tags = [np.array([0, 1]), np.array([2])]

@@ -1,4 +1,4 @@
-"""Folds of the labels to learn from: every label is validated on once, copies stay together, test is never touched."""
+"""Folds of training labels: each label is in one validation fold, copies stay together, test rows are never used."""
 
 from pathlib import Path
 
@@ -22,9 +22,7 @@ def data(folder: Path, *words: str) -> DataSet:
 
 
 @pytest.mark.parametrize("words", [(), ("data.shots=7",), ("data.fraction=0.1",), ("data.label_noise=0.5",)])
-def test_each_label_is_validated_on_once_and_never_learned_from_in_that_fold(
-    words: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_each_label_is_used_for_validation_in_exactly_one_fold(words: tuple[str, ...], tmp_path: Path) -> None:
     whole = data(tmp_path, *words).rows("train", seed=3)
     clean = data(tmp_path, *(word for word in words if "noise" not in word)).rows("train", seed=3)
     seen = []
@@ -43,7 +41,7 @@ def test_each_label_is_validated_on_once_and_never_learned_from_in_that_fold(
     assert sorted(seen) == whole.index.tolist()
 
 
-def test_copies_share_a_fold_and_a_class_is_dealt_out_evenly() -> None:
+def test_copies_share_a_fold_and_folds_are_stratified() -> None:
     draw = np.random.default_rng(0)
     labels = draw.integers(0, 4, 200)
     groups = np.arange(200)
@@ -70,7 +68,7 @@ def test_a_run_that_scores_validation_rows_has_no_test_rows_in_any_key(tmp_path:
         assert "'test'" in str(planned(tmp_path, f"strategy={strategy}", "data.fold=2").work[-1].spec)
 
 
-def test_wrong_folds_and_validation_rows_that_are_not_there(tmp_path: Path) -> None:
+def test_invalid_folds_and_missing_validation_rows(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         planned(tmp_path, "data.fold=5")
     assert caught.value.faults[0].line() == "data.fold=5: allowed 0 to 4"
@@ -79,8 +77,8 @@ def test_wrong_folds_and_validation_rows_that_are_not_there(tmp_path: Path) -> N
     assert caught.value.faults[0].text == "digits has no labelled val rows"
 
 
-def test_features_of_a_fold_are_those_of_all_rows(tmp_path: Path) -> None:
-    """They are taken from one pass for all folds, and are what a pass of their own gives."""
+def test_features_of_a_fold_equal_those_computed_for_all_rows(tmp_path: Path) -> None:
+    """They come from one pass for all folds, and equal those of a separate pass."""
     import torch
 
     from transfer_cli.engine.inference import features

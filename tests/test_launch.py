@@ -28,7 +28,7 @@ RUNTIME = {
 
 @pytest.mark.slow
 def test_a_sweep_of_six_jobs_with_one_that_fails(tmp_path: Path, capsys: Any) -> None:
-    """submitit's local executor stands for the cluster: the same jobs, as processes of this machine."""
+    """The local executor of submitit replaces the cluster: the same jobs, as processes of this machine."""
     rates = ("0.05", "1e30", "0.01", "0.02", "0.03", "0.04")
     words = ["runtime=slurm", "runtime.cluster=local", f"fine_tune.trainer.lr={','.join(rates)}"]
     argv = ["run", "-m", *SMALL, *words, "-j", "3", "--runs", str(tmp_path)]
@@ -46,8 +46,8 @@ def test_a_sweep_of_six_jobs_with_one_that_fails(tmp_path: Path, capsys: Any) ->
     assert f"{ledger['runs'][1]['id']}  fine_tune.trainer.lr=1e30  failed [7]" in err
     assert f"log {log}" in " ".join(err.split())
     assert "5 of 6 done, 1 failed" in err
-    assert len([line for line in out.splitlines() if "\t" in line]) == 7  # the table and its head
-    assert main(argv) == 3  # what is done is not done again, what diverged is told again
+    assert len([line for line in out.splitlines() if "\t" in line]) == 7  # the table and its header
+    assert main(argv) == 3  # finished runs are not repeated; a diverged run is reported again
     again = capsys.readouterr().err
     assert "failed [7]" in again
     assert "done  accuracy" not in again
@@ -62,11 +62,11 @@ def test_a_missing_extra_is_one_line(name: str, package: str, transfer: Any, mon
     assert (told.code, Path("runs").exists()) == (2, False)
 
 
-def test_a_machine_without_slurm_is_told_before_any_work(transfer: Any, monkeypatch: Any) -> None:
+def test_a_missing_sbatch_is_reported_before_any_work(transfer: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(launcher, "which", lambda program: None)
     told = transfer("run", "-m", *SMALL, "runtime=slurm", "seed=0,1")
     assert told.code == 2
-    assert told.errors[0] == "error: runtime=slurm: no sbatch here"
+    assert told.errors[0] == "error: runtime=slurm: sbatch is not on this machine"
     assert not Path("runs/sweeps").exists()
 
 
@@ -84,7 +84,7 @@ def test_settings_reach_submitit_under_its_names() -> None:
     assert _parameters(RUNTIME) == {"name": "transfer", "timeout_min": 90, "slurm_signal_delay_s": 90}
 
 
-def test_submitit_knows_these_names(tmp_path: Path) -> None:
+def test_submitit_accepts_these_names(tmp_path: Path) -> None:
     submitit = pytest.importorskip("submitit")
     executor = submitit.AutoExecutor(tmp_path, cluster="debug")
     executor.update_parameters(**_parameters({**RUNTIME, "partition": "gpu", "memory": 16.0, "gpus": 1}))
@@ -92,7 +92,7 @@ def test_submitit_knows_these_names(tmp_path: Path) -> None:
         executor.update_parameters(no_such_setting=1)
 
 
-def test_what_sbatch_refuses_is_one_line(tmp_path: Path, monkeypatch: Any) -> None:
+def test_an_error_of_sbatch_is_one_line(tmp_path: Path, monkeypatch: Any) -> None:
     submitit = pytest.importorskip("submitit")
 
     def refused(*args: Any, **kwargs: Any) -> None:
@@ -106,7 +106,7 @@ def test_what_sbatch_refuses_is_one_line(tmp_path: Path, monkeypatch: Any) -> No
 
 
 class FakeRay:
-    """What RayJob asks of ray."""
+    """The functions of ray that RayJob calls."""
 
     class exceptions:
         class RayError(Exception): ...
@@ -138,7 +138,7 @@ def test_the_end_of_a_ray_task_is_an_exit_code(monkeypatch: Any) -> None:
     assert ray.cancelled == ["first"]
 
 
-def test_a_job_that_left_no_code_was_killed(tmp_path: Path) -> None:
+def test_a_job_without_an_exit_code_was_killed(tmp_path: Path) -> None:
     from transfer_cli.launch.slurm import SlurmJob
 
     ended = SimpleNamespace(done=lambda: True)

@@ -95,7 +95,7 @@ def test_a_standardised_mlp_does_not_feel_the_scale_of_columns() -> None:
 
 
 def test_identity_reads_nothing_but_vectors() -> None:
-    with pytest.raises(ConfigError, match=r"model\.input: identity reads vectors; wants a width"):
+    with pytest.raises(ConfigError, match=r"model\.input: identity reads vectors and needs a width"):
         build(node("identity", input=picture()))
 
 
@@ -286,13 +286,13 @@ def damaged(**model: Any) -> dict[str, Any]:
         (damaged(family="backbone"), r"model.family=backbone: no such model family"),
         (damaged(family="weights"), r"model.family=weights: no such model family"),
         (damaged(_target_="os.system"), r"model._target_: mlp has no such key"),
-        (damaged(hidden=[]), r"model.hidden=\[\]: wants widths"),
-        (damaged(input={"channels": 1}), r"model.input: wants channels, size, crop, mean, std"),
-        (damaged(input=picture() | {"size": "big"}), r"model.input=.*: wants whole numbers"),
+        (damaged(hidden=[]), r"model.hidden=\[\]: needs at least one width"),
+        (damaged(input={"channels": 1}), r"model.input: needs channels, size, crop, mean, std"),
+        (damaged(input=picture() | {"size": "big"}), r"model.input=.*: needs integers"),
         (damaged(input=picture() | {"size": 10**9}), r"model.input.size=1000000000: allowed 1 to 4096"),
         (damaged(input=picture() | {"crop": 29}), r"model.input.crop=29: allowed 1 to size, 28"),
         (damaged(input=picture() | {"std": [0.0]}), r"model.input.std=\[0.0\]: numbers > 0 only"),
-        (damaged(input=picture() | {"mean": [0.1, 0.2]}), r"model.input.mean=.*: wants one number a channel, 1"),
+        (damaged(input=picture() | {"mean": [0.1, 0.2]}), r"model.input.mean=.*: needs one number per channel, 1"),
         ({"model": node("mlp"), "heads": {"a": {"classes": None, "n": 10**9}}}, r"head a is damaged"),
         ({"model": node("mlp"), "heads": {"a": {"classes": ["x"], "n": 2}}}, r"head a is damaged"),
     ],

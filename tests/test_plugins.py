@@ -1,4 +1,4 @@
-"""Code and settings of a user's own: a package with a method, a model, a data set; folders of YAML files."""
+"""Code and settings of users: a package with a method, a model, a data set; folders of YAML files."""
 
 import csv
 import importlib
@@ -156,7 +156,7 @@ def results(told: Any) -> dict[str, Any]:
 
 
 # a package
-def test_everything_of_a_package_runs_and_predicts(package: str, transfer: Transfer, tmp_path: Path) -> None:
+def test_all_parts_of_a_plugin_package_run_and_predict(package: str, transfer: Transfer, tmp_path: Path) -> None:
     words = [f"plugins=[{package}]", "strategy=shrunk", "data=stripes", "fine_tune.penalty=0.2", "trainer=tiny"]
     run = results(transfer("run", "-q", *words))
     assert run["choices"].items() >= {"strategy": "shrunk", "data": "stripes", "model": "flat"}.items()
@@ -187,14 +187,14 @@ def test_a_predictor_of_a_package(package: str, transfer: Transfer) -> None:
 
 @pytest.mark.slow  # a fork server starts and loads torch
 def test_a_run_of_a_package_in_a_sweeps_child(package: str, transfer: Transfer) -> None:
-    """A child of a sweep is a fresh process: it must find the package, too."""
+    """A child of a sweep is a new process, which must import the package again."""
     words = [f"plugins=[{package}]", "strategy=shrunk", "data=stripes", "trainer=tiny", "seed=0,1"]
     told = transfer("run", "-m", *words)
     assert told.code == 0, told.err
     assert transfer("list", "--json").out.count('"done') == 2
 
 
-def test_an_edited_method_of_a_package_is_computed_anew(package: str, transfer: Transfer, tmp_path: Path) -> None:
+def test_an_edited_method_of_a_package_is_computed_again(package: str, transfer: Transfer, tmp_path: Path) -> None:
     words = ["-q", f"plugins=[{package}]", "strategy=shrunk", "data=stripes", "trainer=tiny"]
     first = results(transfer("run", *words))
     method = tmp_path / "site" / package / "methods" / "halve.py"
@@ -208,7 +208,7 @@ def test_an_edited_method_of_a_package_is_computed_anew(package: str, transfer: 
 
 
 def test_a_record_cannot_load_a_package(package: str, transfer: Transfer, tmp_path: Path) -> None:
-    """Only words of the user's may: runs/ may come from somebody else."""
+    """Only arguments of the user can load packages, because runs/ may come from another person."""
     words = [f"plugins=[{package}]", "strategy=shrunk", "data=stripes", "trainer=tiny"]
     path = Path(transfer("run", "-q", *words).out.strip())
     write_pictures(tmp_path / "new", side=8)
@@ -230,7 +230,7 @@ def test_a_record_cannot_load_a_package(package: str, transfer: Transfer, tmp_pa
 
 
 @pytest.mark.parametrize("words", [["plugins=[not_there]"], ["plugins=[../x]"], ["plugins=[os.path]"]])
-def test_a_package_that_is_not_there(words: list[str], transfer: Transfer) -> None:
+def test_a_missing_package(words: list[str], transfer: Transfer) -> None:
     told = transfer("run", "data=digits", *words)
     name = words[0][9:-1]
     assert told.code == 2
@@ -248,7 +248,7 @@ def test_a_class_is_found_by_its_file(package: str) -> None:
 
 
 @pytest.mark.parametrize("stem", ["nope", "../methods/coral", "coral.x", "", "a b", "__init__", "os", "methods"])
-def test_what_is_no_class_of_the_folder_is_refused(stem: str, package: str) -> None:
+def test_names_that_are_not_classes_of_the_folder_are_refused(stem: str, package: str) -> None:
     with pytest.raises(ConfigError) as error:
         load_class("methods", stem, [package])
     assert error.value.faults[0].line() == f"methods/{stem}.py: no such file or class, here or in a plugin"
@@ -259,7 +259,7 @@ def test_a_file_that_lies_in_the_package_itself(package: str, tmp_path: Path) ->
     assert load_class("methods", "deep_coral", [package]).__module__ == f"{package}.deep_coral"
 
 
-def test_what_a_users_file_lacks_is_not_called_a_missing_file(package: str, tmp_path: Path) -> None:
+def test_a_failing_import_in_a_users_file_is_not_reported_as_a_missing_file(package: str, tmp_path: Path) -> None:
     write(tmp_path / "site" / package, {"methods/lacking.py": "import not_installed_anywhere\n"})
     with pytest.raises(ModuleNotFoundError, match="not_installed_anywhere"):
         load_class("methods", "lacking", [package])
@@ -282,7 +282,7 @@ STRATEGY = {"strategy/quick.yaml": """
 
 
 @pytest.mark.parametrize(("folder", "options"), [("conf", []), ("mine", ["--config-dir", "mine"])])
-def test_settings_of_a_users_own(folder: str, options: list[str], transfer: Transfer, tmp_path: Path) -> None:
+def test_yaml_files_of_the_user(folder: str, options: list[str], transfer: Transfer, tmp_path: Path) -> None:
     write(tmp_path / folder, STRATEGY)
     run = results(transfer("run", "-q", "strategy=quick", "data=digits", "model=mlp", *options))
     assert (run["choices"]["strategy"], run["choices"]["fine_tune"]) == ("quick", "last_layer")
@@ -299,7 +299,7 @@ def test_settings_without_their_folder_are_unknown(transfer: Transfer, tmp_path:
 
 
 def test_an_edited_forward_pass_gives_other_features(package: str, transfer: Transfer, tmp_path: Path) -> None:
-    """Tensors and settings stay as they are: only the code says that cached features are no longer these."""
+    """Tensors and settings do not change: only the hash of the code shows that cached features are outdated."""
     words = [f"plugins=[{package}]", "data=stripes", "source=none", "pretrain=none", "strategy=knn", "-q"]
     before = results(transfer("run", *words))["headline"]["value"]
     model = tmp_path / "site" / package / "models" / "flat.py"

@@ -172,7 +172,7 @@ def test_fewer_rows_than_k_all_vote() -> None:
 def test_knn_in_pieces_equals_knn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     support, labels, query = episodes(7)
     want = Knn().scores(support, labels, query, 5)
-    monkeypatch.setattr(support_file, "MOST_NUMBERS", 60)
+    monkeypatch.setattr(support_file, "MAX_NUMBERS", 60)
     assert len(list(knn_file.chunks(20, 25))) == 10
     assert torch.equal(Knn().scores(support, labels, query, 5), want)
 
@@ -183,7 +183,7 @@ def test_knn_in_pieces_equals_knn_at_once(monkeypatch: pytest.MonkeyPatch) -> No
         (torch.zeros(2, 4), torch.zeros(2, 4), torch.zeros(2, 1, 4), r"support \[2, 4\]"),
         (torch.zeros(1, 2, 4), torch.zeros(1, 3).long(), torch.zeros(1, 1, 4), r"labels \[1, 3\]"),
         (torch.zeros(1, 2, 4), torch.zeros(1, 2).long(), torch.zeros(1, 1, 5), r"differ in draws or features"),
-        (torch.zeros(1, 2, 4), torch.full((1, 2), 3), torch.zeros(1, 1, 4), r"labels 3 to 3, want 0 to 2"),
+        (torch.zeros(1, 2, 4), torch.full((1, 2), 3), torch.zeros(1, 1, 4), r"labels 3 to 3, expected 0 to 2"),
     ],
 )
 def test_what_does_not_fit_is_refused(support: Tensor, labels: Tensor, query: Tensor, text: str) -> None:

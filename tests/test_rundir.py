@@ -137,7 +137,7 @@ def test_a_run_killed_between_any_two_writes_is_found_or_made_anew(runs: Path) -
     assert 20 < point < 59
 
 
-# R30: clocks; E1: names
+# clocks and names
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
     now = [datetime(2026, 11, 22, 10, 15, 2, tzinfo=UTC)]

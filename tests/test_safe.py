@@ -1,4 +1,4 @@
-"""Outside text: nothing of it reaches a terminal, a spreadsheet, a path or a record as more than text."""
+"""Untrusted text has no effect in terminals, spreadsheets, paths and records except as text."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from transfer_cli.errors import ConfigError
 from transfer_cli.safe import check_name, csv_cell, environment, hide_places, hide_secrets, safe, scrub
 
 
-# S11: terminals
+# terminals
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -38,32 +38,32 @@ def test_no_text_keeps_a_control_character(text: str) -> None:
     assert safe(shown) == shown
 
 
-# S7: names
+# names
 @pytest.mark.parametrize("name", ["dann-usps", "a", "A1._-", "x" * 64, "v1.2"])
-def test_a_name_is_a_name(name: str) -> None:
+def test_valid_names_are_accepted(name: str) -> None:
     assert check_name(name) == name
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "a\0b", "a\nb", "a\n", "x" * 300, "-rf", "", ".", "a..b", "é", "a b"])
-def test_what_could_leave_its_folder_is_no_name(name: str) -> None:
+def test_names_that_could_leave_their_folder_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"^strategy=.*: not a name: 1 to 64 of A-Z a-z 0-9 \. _ -") as caught:
         check_name(name, "strategy")
     assert caught.value.code == 2
     assert str(caught.value).isprintable()
 
 
-# S12: spreadsheets
+# spreadsheets
 @pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-1", "@x", "\t=1", "\r=1", "＝1", "＋1", "－1", "＠x"])
 def test_a_formula_becomes_text(text: str) -> None:
     assert csv_cell(text) == "'" + text
 
 
 @pytest.mark.parametrize("value", [-0.5, -3, 0, None, True, "plain", "a=b", "'=quoted"])
-def test_numbers_and_plain_text_stay(value: object) -> None:
+def test_numbers_and_plain_text_are_unchanged(value: object) -> None:
     assert csv_cell(value) is value
 
 
-# S13: records
+# records
 @pytest.mark.parametrize(
     ("argv", "expected"),
     [
@@ -84,7 +84,7 @@ def test_secrets_of_a_command_are_hidden(argv: list[str], expected: list[str]) -
     assert hide_secrets(argv) == expected
 
 
-def test_paths_are_relative_or_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_relative_to_the_working_directory_or_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "home" / "ann"
     work = home / "work"
     work.mkdir(parents=True)

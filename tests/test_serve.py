@@ -70,7 +70,7 @@ def picture(place: Place) -> bytes:
 
 
 def png(width: int, height: int) -> bytes:
-    """A few hundred bytes that promise so many grey pixels."""
+    """A few hundred bytes whose header declares this many grey pixels."""
     header = struct.pack(">II5B", width, height, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 1000)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -79,7 +79,7 @@ def png(width: int, height: int) -> bytes:
 
 
 # answers
-def test_the_page_and_what_it_is_told(clients: dict[str, TestClient], place: Place) -> None:
+def test_the_page_and_its_facts(clients: dict[str, TestClient], place: Place) -> None:
     for reads, client in clients.items():
         told = client.get("/about").json()
         assert (told["reads"], told["id"], told["explains"]) == (reads, place.names[reads], reads != "vectors")
@@ -103,7 +103,7 @@ def test_the_page_runs_nothing_inline_and_refers_to_nothing_outside() -> None:
     assert "url(" not in texts["page.css"]
 
 
-def test_every_answer_is_guarded(pictures: TestClient) -> None:
+def test_every_response_has_the_security_headers(pictures: TestClient) -> None:
     for path in ("/", "/about", "/page.js", "/nothing", "/predict"):
         headers = pictures.get(path).headers
         assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; style-src 'self'")
@@ -121,7 +121,7 @@ def told(capsys: Any, *argv: str) -> list[dict[str, Any]]:
     return list(json.loads(capsys.readouterr().out)["rows"])
 
 
-def test_a_picture_gets_what_the_commands_say(
+def test_answers_for_pictures_equal_the_commands(
     pictures: TestClient, place: Place, picture: bytes, tmp_path: Path, capsys: Any
 ) -> None:
     file, where = str(place.root / "pics" / "test" / "dog" / "00.png"), ["--runs", str(place.root / "runs")]
@@ -141,7 +141,7 @@ def test_a_picture_gets_what_the_commands_say(
         assert Image.open(io.BytesIO(base64.b64decode(data))) == Image.open(theirs["drawing"])
 
 
-def test_a_text_gets_what_the_commands_say(clients: dict[str, TestClient], place: Place, capsys: Any) -> None:
+def test_answers_for_texts_equal_the_commands(clients: dict[str, TestClient], place: Place, capsys: Any) -> None:
     text = "happy item <b>7</b>"
     got = clients["texts"].post("/explain", json={"text": text}).json()
     rows = told(capsys, "explain", place.names["texts"], text, "--runs", str(place.root / "runs"))
@@ -156,7 +156,7 @@ def test_a_text_gets_what_the_commands_say(clients: dict[str, TestClient], place
     )
 
 
-def test_a_text_of_one_token_has_nothing_left_without_it(clients: dict[str, TestClient]) -> None:
+def test_a_text_of_one_token_has_no_probability_without_it(clients: dict[str, TestClient]) -> None:
     (reason, *_) = clients["texts"].post("/explain", json={"text": "a"}).json()["reasons"]
     assert (len(reason["pieces"]), reason["without"]) == (1, None)
 
@@ -170,7 +170,7 @@ def test_a_row_of_numbers_gets_its_class_and_no_reason(clients: dict[str, TestCl
     assert (refused.status_code, "reads numbers" in refused.json()["error"]) == (422, True)
 
 
-# who may ask
+# hosts and origins
 @pytest.mark.parametrize(
     "headers",
     [
@@ -189,7 +189,7 @@ def test_a_row_of_numbers_gets_its_class_and_no_reason(clients: dict[str, TestCl
     ],
     ids=str,
 )
-def test_others_are_refused(headers: dict[str, str], pictures: TestClient, picture: bytes) -> None:
+def test_other_hosts_and_origins_are_refused(headers: dict[str, str], pictures: TestClient, picture: bytes) -> None:
     for reply in (
         pictures.get("/about", headers=headers),
         pictures.post("/predict", content=picture, headers={**PNG, **headers}),
@@ -199,7 +199,7 @@ def test_others_are_refused(headers: dict[str, str], pictures: TestClient, pictu
         assert not [name for name in reply.headers if name.startswith("access-control")]
 
 
-def test_each_name_of_this_machine_is_welcome(pictures: TestClient, picture: bytes) -> None:
+def test_each_local_host_name_is_accepted(pictures: TestClient, picture: bytes) -> None:
     for name in (f"127.0.0.1:{PORT}", f"localhost:{PORT}", f"LOCALHOST:{PORT}", f"[::1]:{PORT}"):
         headers = {**PNG, "host": name, "origin": f"http://{name}"}
         assert pictures.post("/predict", content=picture, headers=headers).status_code == 200
@@ -228,19 +228,19 @@ PICTURES: dict[str, tuple[dict[str, str], bytes, int, str]] = {
 
 @pytest.mark.parametrize("path", ["/predict", "/explain"])
 @pytest.mark.parametrize("what", PICTURES)
-def test_what_is_no_picture(what: str, path: str, pictures: TestClient) -> None:
+def test_invalid_pictures(what: str, path: str, pictures: TestClient) -> None:
     headers, body, status, words = PICTURES[what]
     reply = pictures.post(path, content=body, headers=headers)
     assert (reply.status_code, words in reply.json()["error"]) == (status, True), reply.text
 
 
 TEXTS = {
-    "not JSON": (b"{", 400, "this is no JSON"),
-    "not Unicode": (b'{"text": "\xff"}', 400, "this is no JSON"),
-    "too deep": (b"[" * 100_000, 400, "this is no JSON"),
-    "a list": (b"[1]", 400, 'wants {"text": ...}'),
-    "another key": (b'{"file": "/etc/passwd"}', 400, 'wants {"text": ...}'),
-    "a number": (b'{"text": 5}', 400, "wants a string"),
+    "not JSON": (b"{", 400, "the body is not valid JSON"),
+    "not Unicode": (b'{"text": "\xff"}', 400, "the body is not valid JSON"),
+    "too deep": (b"[" * 100_000, 400, "the body is not valid JSON"),
+    "a list": (b"[1]", 400, 'expected {"text": ...}'),
+    "another key": (b'{"file": "/etc/passwd"}', 400, 'expected {"text": ...}'),
+    "a number": (b'{"text": 5}', 400, "must be a string"),
     "half a character": (b'{"text": "a\\ud800"}', 400, "half a character"),
     "empty": (b'{"text": " \\n"}', 422, "is empty"),
     "very long": (json.dumps({"text": "good " * 30_000}).encode(), 413, "more than 100,000 characters"),
@@ -250,7 +250,7 @@ TEXTS = {
 
 @pytest.mark.parametrize("path", ["/predict", "/explain"])
 @pytest.mark.parametrize("what", TEXTS)
-def test_what_is_no_text(what: str, path: str, clients: dict[str, TestClient]) -> None:
+def test_invalid_texts(what: str, path: str, clients: dict[str, TestClient]) -> None:
     body, status, words = TEXTS[what]
     reply = clients["texts"].post(path, content=body, headers=JSON)
     assert (reply.status_code, words in reply.json()["error"]) == (status, True), reply.text
@@ -259,8 +259,8 @@ def test_what_is_no_text(what: str, path: str, clients: dict[str, TestClient]) -
 @pytest.mark.parametrize(
     ("vector", "status", "words"),
     [
-        ("[1, 2]", 422, "has 2 numbers a row, the net of the run reads 3"),
-        ("[]", 422, "has 0 numbers a row"),
+        ("[1, 2]", 422, "has 2 numbers per row, the net of the run reads 3"),
+        ("[]", 422, "has 0 numbers per row"),
         ("[1, 2, NaN]", 400, "no JSON"),
         ("[1, 2, 1e400]", 422, "too large"),
         ("[1, 2, 1e39]", 422, "too large"),
@@ -272,12 +272,12 @@ def test_what_is_no_text(what: str, path: str, clients: dict[str, TestClient]) -
         ("3", 400, "a list of numbers"),
     ],
 )
-def test_what_is_no_vector(vector: str, status: int, words: str, clients: dict[str, TestClient]) -> None:
+def test_invalid_vectors(vector: str, status: int, words: str, clients: dict[str, TestClient]) -> None:
     reply = clients["vectors"].post("/predict", content=f'{{"vector": {vector}}}', headers=JSON)
     assert (reply.status_code, words in reply.json()["error"]) == (status, True), reply.text
 
 
-def test_strange_but_good_texts_are_answered(clients: dict[str, TestClient]) -> None:
+def test_unusual_valid_texts_are_answered(clients: dict[str, TestClient]) -> None:
     for text in ("\0", "\u202egood", "😀 happy", "<script>alert(1)</script>", "good " * 1000, "\x1b[31m", "ﷺ" * 50):
         reply = clients["texts"].post("/explain", json={"text": text})
         assert reply.status_code == 200, (text[:20], reply.text)
@@ -309,10 +309,10 @@ def test_other_paths_and_methods(pictures: TestClient) -> None:
         assert (reply.status_code, reply.json()) == (404, {"error": "no such page"}), path
     for method, path in (("GET", "/predict"), ("PUT", "/explain"), ("DELETE", "/"), ("POST", "/about"), ("POST", "/")):
         reply = pictures.request(method, path)
-        assert (reply.status_code, reply.json()) == (405, {"error": f"{method} is not for {path}"})
+        assert (reply.status_code, reply.json()) == (405, {"error": f"{path} does not accept {method}"})
 
 
-def test_a_bug_is_one_line_and_the_server_lives_on(
+def test_a_bug_is_one_line_and_the_server_keeps_running(
     place: Place, picture: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from transfer_cli.serve import answers
@@ -332,7 +332,7 @@ def test_a_bug_is_one_line_and_the_server_lives_on(
     assert client.post("/predict", content=picture, headers=PNG).status_code == 200
 
 
-def test_nothing_is_written(pictures: TestClient, place: Place, picture: bytes) -> None:
+def test_requests_write_no_files(pictures: TestClient, place: Place, picture: bytes) -> None:
     def files() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in place.root.rglob("*")}
 
@@ -344,7 +344,7 @@ def test_nothing_is_written(pictures: TestClient, place: Place, picture: bytes) 
 
 
 def test_torch_computes_one_request_at_a_time(pictures: TestClient, picture: bytes) -> None:
-    """Maps are read by hooks on the one net: two requests at once would read each other's."""
+    """Maps are read by hooks on one shared net: two requests at once would read the maps of each other."""
     wanted = pictures.post("/explain", content=picture, headers=PNG).json()
     got: list[Any] = []
     threads = [
@@ -366,7 +366,7 @@ def address(place: Place) -> Iterator[str]:
 
 
 def wire(address: str, data: bytes) -> bytes:
-    """What a server says to these very bytes until it closes."""
+    """The response of a server to these bytes, until it closes the connection."""
     host, _, port = address.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=LONG) as line:
         line.sendall(data)
@@ -376,7 +376,7 @@ def wire(address: str, data: bytes) -> bytes:
     return found
 
 
-def test_what_is_hardly_http(address: str, picture: bytes) -> None:
+def test_malformed_http(address: str, picture: bytes) -> None:
     host = address.removeprefix("http://").encode()
     close, kind = b"Host: %s\r\nConnection: close\r\n" % host, b"Content-Type: image/png\r\n"
     for data, status in (
@@ -396,19 +396,19 @@ def test_what_is_hardly_http(address: str, picture: bytes) -> None:
     assert ask(address, "/predict", picture, content_type="image/png").status == 200
 
 
-def test_the_server_hears_loopback_only(address: str) -> None:
+def test_the_server_listens_on_loopback_only(address: str) -> None:
     port = int(address.rpartition(":")[2])
     with socket.socket() as other:
         other.bind(("127.0.0.2", port))  # free, so the server took 127.0.0.1 and not every address
 
 
-def test_who_sends_too_much_hears_why(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_sends_too_much_gets_the_reason(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asked, "MOST_BYTES", 1_000_000)
     reply = ask(address, "/predict", b"x" * 3_000_000, content_type="image/png")
     assert (reply.status, json.loads(reply.body)) == (413, {"error": "larger than 1 MB"})
 
 
-def test_who_never_finishes_is_not_waited_for(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_request_times_out(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asked, "SECONDS", 0.2)
     host = address.removeprefix("http://").encode()
     head = b"POST /predict HTTP/1.1\r\nHost: %s\r\nContent-Type: image/png\r\nContent-Length: 100\r\n\r\nabc" % host
@@ -422,7 +422,7 @@ def test_the_command_serves_until_ctrl_c(place: Place, picture: bytes, tmp_path:
         [*argv, "--runs", str(place.root / "runs")],
         stdout=subprocess.PIPE, stderr=(tmp_path / "err.txt").open("w"), text=True, env=environment(), cwd=tmp_path,
     ) as server:  # fmt: skip
-        watchdog = threading.Timer(5 * LONG, server.kill)  # whatever hangs, the tests go on
+        watchdog = threading.Timer(5 * LONG, server.kill)  # ends a server that hangs
         watchdog.start()
         try:
             assert server.stdout is not None
@@ -440,7 +440,7 @@ def test_the_command_serves_until_ctrl_c(place: Place, picture: bytes, tmp_path:
     assert "Traceback" not in (tmp_path / "err.txt").read_text()
 
 
-def test_what_cannot_be_served(transfer: Transfer, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_that_cannot_be_served(transfer: Transfer, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     where = ("--runs", str(place.root / "runs"))
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -475,7 +475,7 @@ def test_a_language_model_has_no_classes(transfer: Transfer, tmp_path: Path) -> 
         assert told.errors[0] == f"error: run {name}: {text}"
 
 
-def test_a_net_that_is_gone(transfer: Transfer, tmp_path: Path) -> None:
+def test_a_missing_net(transfer: Transfer, tmp_path: Path) -> None:
     name = a_run_of_pictures(tmp_path)
     (tmp_path / "x.txt").write_text("good\n")
     for folder in {file.parent for file in (tmp_path / "runs" / ".store").glob("*/model-*")}:

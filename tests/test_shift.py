@@ -1,4 +1,4 @@
-"""Generated domains: what a row becomes, against the formulas; that it depends on its place alone; what keys know."""
+"""Artificial domain shifts: results compared with the formulas, dependence on the position of rows, and keys."""
 
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,13 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
-from transfer_cli.kinds._items import stored
 
 from transfer_cli.cli.main import main
 from transfer_cli.config.signatures import PACKAGE, signature_of
 from transfer_cli.data.open import describe
 from transfer_cli.data.shift import AMOUNTS, SHIFTS, Shift
 from transfer_cli.errors import ConfigError, DataError
+from transfer_cli.kinds.pictures import Pictures
 
 KINDS = tuple(SHIFTS)
 
@@ -29,25 +29,25 @@ def applied(kind: str, pixels: np.ndarray, part: str = "train", amount: float | 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_row_depends_on_its_place_and_part_alone(kind: str, channels: int) -> None:
+def test_a_shifted_row_depends_only_on_its_position_and_part(kind: str, channels: int) -> None:
     pixels = pictures(channels=channels)
     made = applied(kind, pixels)
     assert (made.shape, made.dtype) == (pixels.shape, np.uint8)
     assert (made != pixels).any()
     assert np.array_equal(applied(kind, pixels), made)
-    assert np.array_equal(applied(kind, pixels[:4]), made[:4])  # rows behind it change nothing
+    assert np.array_equal(applied(kind, pixels[:4]), made[:4])  # later rows have no influence
     changed = pixels.copy()
     changed[1] = 7
-    assert np.array_equal(np.delete(applied(kind, changed), 1, 0), np.delete(made, 1, 0))  # nor do others' pixels
+    assert np.array_equal(np.delete(applied(kind, changed), 1, 0), np.delete(made, 1, 0))  # nor do pixels of other rows
     drawn = kind in ("coloured", "blended", "noisy")
     assert np.array_equal(applied(kind, pixels, "test"), made) != drawn
     alike = applied(kind, np.repeat(pixels[:1], 6, 0))
     assert (alike == alike[:1]).all() != drawn
 
 
-def test_rows_beyond_the_first_thousand_are_drawn_anew() -> None:
+def test_rows_after_the_first_thousand_have_other_draws() -> None:
     made = applied("coloured", np.full((2001, 3, 1, 1), 255, np.uint8))
-    assert len(np.unique(made.reshape(-1, 3), axis=0)) > 1900  # of 2,001; a few are alike by chance
+    assert len(np.unique(made.reshape(-1, 3), axis=0)) > 1900  # of 2,001; a few are equal by chance
     assert np.array_equal(applied("coloured", np.full((1003, 3, 1, 1), 255, np.uint8)), made[:1003])
 
 
@@ -56,10 +56,10 @@ def test_inverted_and_rotated_by_hand() -> None:
     assert np.array_equal(applied("inverted", pixels).astype(int), 255 - pixels.astype(int))
     assert np.array_equal(applied("rotated", pixels, amount=90), np.rot90(pixels, axes=(2, 3)))
     assert np.array_equal(applied("rotated", pixels, amount=0), pixels)
-    assert (applied("rotated", np.full((1, 1, 12, 12), 255, np.uint8))[:, :, 0, 0] == 0).all()  # black comes in
+    assert (applied("rotated", np.full((1, 1, 12, 12), 255, np.uint8))[:, :, 0, 0] == 0).all()  # the border is black
 
 
-def test_noise_has_the_deviation_asked_for() -> None:
+def test_noise_has_the_requested_deviation() -> None:
     middle = np.full((40, 3, 32, 32), 128, np.uint8)
     noise = applied("noisy", middle, amount=0.1).astype(float) - 128
     assert abs(noise.mean()) < 0.3
@@ -68,7 +68,7 @@ def test_noise_has_the_deviation_asked_for() -> None:
     assert np.array_equal(applied("noisy", middle, amount=0.0), middle)
 
 
-def test_a_tint_is_one_colour_a_picture() -> None:
+def test_a_tint_is_one_colour_per_picture() -> None:
     grey = np.repeat(pictures(channels=1), 3, 1)
     grey[:, :, 0, 0] = 255
     made = applied("coloured", grey)
@@ -107,13 +107,13 @@ def test_pictures_larger_than_the_photos_are_refused() -> None:
         ("rotated", 200.0, "source.shift_amount=200: of rotated: -180 to 180"),
     ],
 )
-def test_an_amount_that_cannot_be_is_told(kind: str, amount: float, text: str) -> None:
+def test_an_invalid_amount_is_refused(kind: str, amount: float, text: str) -> None:
     with pytest.raises(ConfigError) as error:
         Shift.of(kind, amount, "source")
     assert error.value.faults[0].line() == text
 
 
-def test_the_keys_name_the_shifts_there_are() -> None:
+def test_the_setting_lists_all_shifts() -> None:
     allowed = signature_of(PACKAGE / "data" / "view.py", "View").params["shift"].choices
     assert set(allowed) == set(SHIFTS) >= set(AMOUNTS)
 
@@ -123,25 +123,25 @@ def digits(tmp_path: Path, **view: Any) -> Any:
     return describe({"family": "digits", **view}, cache=tmp_path / "cache")
 
 
-def test_title_and_key_know_the_shift_and_the_cut_does_not(tmp_path: Path) -> None:
+def test_title_and_key_contain_the_shift_and_the_split_does_not_change(tmp_path: Path) -> None:
     plain, shifts = digits(tmp_path), [digits(tmp_path, shift=kind) for kind in KINDS]
     turned = [digits(tmp_path, shift="rotated", shift_amount=angle) for angle in (30.0, 45.0)]
     assert [data.title for data in (plain, *shifts)] == ["digits", *(f"digits {kind}" for kind in KINDS)]
     assert [data.title for data in turned] == ["digits rotated 30", "digits rotated"]
     assert len({data.fingerprint for data in (plain, *shifts, turned[0])}) == len(KINDS) + 2
-    assert turned[1].fingerprint == shifts[KINDS.index("rotated")].fingerprint  # the usual amount, said
+    assert turned[1].fingerprint == shifts[KINDS.index("rotated")].fingerprint  # the default amount, given explicitly
     assert all(np.array_equal(data.rows("test").index, plain.rows("test").index) for data in shifts)
 
 
-def test_pictures_are_shifted_once_and_kept(tmp_path: Path) -> None:
+def test_pictures_are_shifted_once_and_cached(tmp_path: Path) -> None:
     model, cpu = {"input": {"channels": 3, "size": 8, "crop": 8}}, torch.device("cpu")
     plain, data = digits(tmp_path), digits(tmp_path, shift="blended")
-    made = stored(data, "train", model, tmp_path / "cache", cpu, lambda: None)
-    before = stored(plain, "train", model, tmp_path / "cache", cpu, lambda: None)
-    assert np.array_equal(made.numpy(), applied("blended", before.numpy()))
-    kept = {file: file.stat().st_mtime_ns for file in (tmp_path / "cache" / "arrays").iterdir()}
-    assert torch.equal(stored(data, "train", model, tmp_path / "cache", cpu, lambda: None), made)
-    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "cache" / "arrays").iterdir()} == kept
+    shifted = Pictures().store(data, "train", model, tmp_path / "cache", cpu, lambda: None)
+    original = Pictures().store(plain, "train", model, tmp_path / "cache", cpu, lambda: None)
+    assert np.array_equal(shifted.numpy(), applied("blended", original.numpy()))
+    times = {file: file.stat().st_mtime_ns for file in (tmp_path / "cache" / "arrays").iterdir()}
+    assert torch.equal(Pictures().store(data, "train", model, tmp_path / "cache", cpu, lambda: None), shifted)
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "cache" / "arrays").iterdir()} == times
 
 
 def test_a_shift_on_the_command_line(tmp_path: Path, capsys: Any) -> None:
@@ -152,4 +152,4 @@ def test_a_shift_on_the_command_line(tmp_path: Path, capsys: Any) -> None:
     assert main(["run", *words, "data.shift=blurred"]) == 2
     assert "data.shift=blurred: one of rotated, coloured, blended, noisy, inverted" in capsys.readouterr().err
     assert main(["run", "strategy=scratch", "data=docstrings", "data.shift=noisy", "--runs", str(tmp_path)]) == 4
-    assert "data.shift=noisy: makes pictures of pictures, and" in capsys.readouterr().err
+    assert "data.shift=noisy: needs pictures, and" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The store in good weather: states, reading, claims, and whose files it touches."""
+"""The store without failures: states, reading, claims, links, modes, and cleaning."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def test_a_stage_from_absent_to_done(root: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("sha256sum"), reason="needs sha256sum")
-def test_the_manifest_says_what_sha256sum_says(root: Path) -> None:
+def test_the_manifest_equals_the_output_of_sha256sum(root: Path) -> None:
     train(root)
     manifest = json.loads((root / KEY / "MANIFEST.json").read_text())
     assert sorted(manifest) == ["model.safetensors", "results.json", "rows.jsonl", "stage.json"]
@@ -67,13 +67,13 @@ def test_a_hit_reads_and_writes_nothing(root: Path) -> None:
     assert sorted((str(path), path.stat().st_mtime_ns) for path in root.rglob("*")) == before
 
 
-def test_looking_makes_no_directory(root: Path) -> None:
+def test_reading_creates_no_directory(root: Path) -> None:
     assert Store(root, create=False).state(KEY) == "absent"
     assert Store(root, create=False).keys() == []
     assert not root.parent.exists()
 
 
-def test_a_file_that_no_stage_has_is_no_damage(root: Path) -> None:
+def test_an_unknown_file_name_is_not_reported_as_damage(root: Path) -> None:
     train(root)
     with pytest.raises(StoreError, match=r"^stage 0123456789ab: has no model-source_val\.safetensors$") as caught:
         Store(root).read(KEY, "model-source_val.safetensors")
@@ -82,7 +82,7 @@ def test_a_file_that_no_stage_has_is_no_damage(root: Path) -> None:
         Store(root).read(OTHER, "model.safetensors")
 
 
-def test_a_failure_is_kept_until_somebody_starts_over(root: Path) -> None:
+def test_a_failure_is_kept_until_start_over(root: Path) -> None:
     store = Store(root)
     with store.claim(KEY, owner="me") as claim:
         claim.append(b"{}\n")
@@ -107,7 +107,7 @@ def test_starting_over_a_finished_stage_gives_the_same_manifest(root: Path) -> N
     assert (root / KEY / "MANIFEST.json").read_bytes() == before
 
 
-def test_the_identity_class_is_kept_beside_the_result(root: Path) -> None:
+def test_the_identity_class_is_stored_with_the_result(root: Path) -> None:
     assert Store(root).identity(KEY) is None
     train(root)
     assert Store(root).identity(KEY) == IDENTITY
@@ -117,13 +117,13 @@ def test_the_identity_class_is_kept_beside_the_result(root: Path) -> None:
     assert identity_change(now, None) is None
 
 
-def test_numbers_that_are_none_are_not_stored(root: Path) -> None:
+def test_nan_and_infinity_are_not_stored(root: Path) -> None:
     with Store(root).claim(KEY, owner="me") as claim, pytest.raises(ValueError, match="not JSON compliant"):
         claim.put_json("results.json", {"loss": float("nan")})
     assert canonical({"b": 0.1, "a": "é"}) == b'{"a": "\\u00e9", "b": 0.1}'
 
 
-def test_rows_before_the_resume_are_there_for_the_curve(root: Path) -> None:
+def test_rows_from_before_a_resume_can_be_read(root: Path) -> None:
     with Store(root).claim(KEY, owner="me") as claim:
         claim.append(b'{"step": 1}\n')
     with Store(root).claim(KEY, owner="me") as claim:
@@ -132,7 +132,7 @@ def test_rows_before_the_resume_are_there_for_the_curve(root: Path) -> None:
         assert claim.rows_state()[0] == 24
 
 
-# S7: names
+# names
 @pytest.mark.parametrize("key", ["../x", "a/b", "", "A" * 32, "0" * 31, "0" * 33, f"{'0' * 31}\n", f"{'0' * 31}\0"])
 def test_a_key_is_32_hex_digits(root: Path, key: str) -> None:
     with pytest.raises(ConfigError, match="not a stage key: 32 hex digits"):
@@ -140,12 +140,12 @@ def test_a_key_is_32_hex_digits(root: Path, key: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "a..b", "x" * 65, "-rf", "a\n", ""])
-def test_a_file_of_a_stage_has_a_plain_name(root: Path, name: str) -> None:
+def test_invalid_file_names_are_refused(root: Path, name: str) -> None:
     with Store(root).claim(KEY, owner="me") as claim, pytest.raises(ConfigError, match="not a name"):
         claim.put(name, b"")
 
 
-# S8: links somebody planted
+# links created by others
 @pytest.fixture
 def treasure(tmp_path: Path) -> Path:
     path = tmp_path / "treasure"
@@ -154,7 +154,7 @@ def treasure(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_link_in_the_place_of_the_store(root: Path, treasure: Path) -> None:
+def test_a_link_instead_of_the_store_is_refused(root: Path, treasure: Path) -> None:
     root.parent.mkdir()
     root.symlink_to(treasure)
     with pytest.raises(StoreError, match=r"\.store: a symbolic link, not a directory$"):
@@ -162,7 +162,7 @@ def test_a_link_in_the_place_of_the_store(root: Path, treasure: Path) -> None:
     assert [path.name for path in treasure.iterdir()] == ["file"]
 
 
-def test_a_link_in_the_place_of_a_stage(root: Path, treasure: Path) -> None:
+def test_a_link_instead_of_a_stage_is_refused(root: Path, treasure: Path) -> None:
     store = Store(root)
     (root / KEY).symlink_to(treasure)
     with pytest.raises(StoreError, match="a symbolic link, not a directory"):
@@ -176,45 +176,45 @@ def test_a_link_in_the_place_of_a_stage(root: Path, treasure: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["DONE", "MANIFEST.json"])
-def test_a_link_in_the_place_of_the_commit(root: Path, treasure: Path, name: str) -> None:
+def test_a_link_instead_of_a_commit_file_is_refused(root: Path, treasure: Path, name: str) -> None:
     train(root)
     (root / KEY / name).unlink()
     (root / KEY / name).symlink_to(treasure / "file")
-    with pytest.raises(StoreError, match=f"{name}: a file or link that this program did not make"):
+    with pytest.raises(StoreError, match=f"{name}: a file or link that this program did not create"):
         Store(root).state(KEY)
     with pytest.raises(StoreError):
         train(root)
     assert (treasure / "file").read_text() == "gold"
 
 
-def test_a_link_in_the_place_of_a_result_a_row_file_or_a_lock(root: Path, treasure: Path) -> None:
+def test_a_link_instead_of_a_result_rows_or_lock_file_is_refused(root: Path, treasure: Path) -> None:
     store = Store(root)
     with store.claim(KEY, owner="me") as claim:
         (claim.dir / "model.safetensors").symlink_to(treasure / "file")
         (claim.dir / "rows.jsonl").symlink_to(treasure / "file")
-        with pytest.raises(StoreError, match="did not make"):
+        with pytest.raises(StoreError, match="did not create"):
             claim.put("model.safetensors", b"x")
-        with pytest.raises(StoreError, match="did not make"):
+        with pytest.raises(StoreError, match="did not create"):
             claim.append(b"x\n")
     (root / ".locks" / OTHER).symlink_to(treasure / "file")
-    with pytest.raises(StoreError, match="did not make"), store.claim(OTHER, owner="me"):
+    with pytest.raises(StoreError, match="did not create"), store.claim(OTHER, owner="me"):
         pass
     assert (treasure / "file").read_text() == "gold"
 
 
-def test_a_link_in_the_place_of_a_temporary_file(
+def test_a_link_instead_of_a_temporary_file_is_not_followed(
     tmp_path: Path, treasure: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(disk.secrets, "token_hex", lambda size: "guessed")
     (tmp_path / "file.tmp.guessed").symlink_to(treasure / "file")
-    with pytest.raises(StoreError, match="did not make"):
+    with pytest.raises(StoreError, match="did not create"):
         put(tmp_path / "file", b"x")
     assert (treasure / "file").read_text() == "gold"
 
 
-# S14: modes
+# modes
 @pytest.mark.parametrize(("umask", "folder", "file"), [(0o077, 0o700, 0o600), (0o022, 0o755, 0o644), (0, 0o775, 0o666)])
-def test_modes_follow_the_umask_but_the_store_is_never_for_all(
+def test_modes_follow_the_umask_but_the_store_is_never_writable_by_all(
     tmp_path: Path, umask: int, folder: int, file: int
 ) -> None:
     before = os.umask(umask)
@@ -227,7 +227,7 @@ def test_modes_follow_the_umask_but_the_store_is_never_for_all(
     assert (tmp_path / "s" / KEY / "model.safetensors").stat().st_mode & 0o777 == file
 
 
-def test_a_store_that_everybody_can_write_is_refused(root: Path) -> None:
+def test_a_store_writable_by_all_is_refused(root: Path) -> None:
     Store(root)
     root.chmod(0o777)
     with pytest.raises(StoreError, match="can be written by everybody") as caught:
@@ -244,7 +244,7 @@ def cleaned(capsys: pytest.CaptureFixture[str], runs: Path, *options: str) -> tu
 
 @pytest.fixture
 def full(root: Path, treasure: Path) -> Path:
-    """A store with a used stage, an unused one that holds a link, one in quarantine and one in the trash."""
+    """A store with a used stage, an unused one that contains a link, one in quarantine and one in the trash."""
     train(root)
     run = root.parent / "toy-digits" / "20261122T101500Z-k7q2md"
     run.mkdir(parents=True)
@@ -258,7 +258,7 @@ def full(root: Path, treasure: Path) -> Path:
     return root
 
 
-def test_clean_shows_and_deletes_nothing(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_clean_without_yes_only_lists(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(full.rglob("*"))
     text, code = cleaned(capsys, full.parent)
     rows = [line.split("\t")[:2] for line in text.splitlines()[1:]]
@@ -278,7 +278,7 @@ def test_clean_with_yes_deletes_what_no_run_uses(
     assert (treasure / "file").read_text() == "gold"
 
 
-def test_clean_in_words(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_clean_prints_a_summary(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Store(full).claim("a" * 32, owner="somebody"):
         shown, _ = cleaned(capsys, full.parent, "--format", "table")
         done, _ = cleaned(capsys, full.parent, "--format", "table", "-y")
@@ -291,13 +291,13 @@ def test_clean_in_words(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not (full.parent / "elsewhere").exists()
 
 
-def test_clean_takes_no_words(tmp_path: Path) -> None:
+def test_clean_refuses_arguments(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="takes no words"):
         clean.main(read(["clean", "data=usps"]))
 
 
-def test_a_run_that_names_its_stages_waits_until_the_cleaning_is_over(root: Path) -> None:
-    """The run's own words are on disk before it waits, so whoever cleans next sees them."""
+def test_a_run_waits_until_cleaning_is_over(root: Path) -> None:
+    """The run records its stages on disk before it waits, so the next cleaning sees them."""
     train(root)
     store, looks = Store(root), []
 

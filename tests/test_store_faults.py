@@ -1,4 +1,4 @@
-"""Kills, full disks, damaged files and rivals: after each, the same command ends with the same bytes."""
+"""Kills, full disks and damaged files: afterwards, the same command ends with the same bytes."""
 
 import errno
 import json
@@ -31,10 +31,10 @@ def stopped_at(root: Path, step: int) -> None:
     assert Child(lambda: train(root, after_step=lambda at: os._exit(9) if at == step else None)).join()[0] == 9
 
 
-# R1, R2: kills
+# kills
 def test_a_kill_at_every_io_point_loses_nothing(memory: Path, whole: bytes) -> None:
     points = count_points(memory / "count")
-    assert points > 100  # the hooks are there
+    assert points > 100  # the I/O points are active
     with_leftovers = 0
     for point in range(1, points + 1):
         root = memory / str(point)
@@ -48,11 +48,11 @@ def test_a_kill_at_every_io_point_loses_nothing(memory: Path, whole: bytes) -> N
         assert leftovers(root) == []
         assert {oct(p.stat().st_mode & 0o777) for p in (root / KEY).iterdir()} == {"0o444"}
         shutil.rmtree(root)
-    assert with_leftovers >= 2  # killed after DONE, before the resume files went: a hit removed them
+    assert with_leftovers >= 2  # killed after DONE and before the resume files were removed: a hit removes them
 
 
-def test_what_is_written_is_on_the_disk_before_what_speaks_of_it(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A power cut keeps what was fsynced: so the order of fsyncs is the protocol, and a kill cannot show it."""
+def test_files_are_synced_before_the_files_that_refer_to_them(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a power failure only synced files remain, so the order of fsync calls matters; a kill does not show it."""
     calls: list[str] = []
     for module in (disk, commit, claim):
         monkeypatch.setattr(module, "point", lambda name, file="": calls.append(f"{name} {file[:8]}"))
@@ -96,7 +96,7 @@ def test_a_kill_loses_at_most_one_save_interval(memory: Path) -> None:
     assert Store(memory / "s").read(KEY, "model.safetensors").decode() == expected_state()
 
 
-def test_many_random_kills_one_after_the_other(memory: Path, whole: bytes) -> None:
+def test_many_random_kills_in_a_row(memory: Path, whole: bytes) -> None:
     rng, kills = random.Random(0), 0
     points = count_points(memory / "count")
     for stage in range(12):
@@ -108,13 +108,13 @@ def test_many_random_kills_one_after_the_other(memory: Path, whole: bytes) -> No
     assert kills >= 50
 
 
-def test_older_resume_files_go_only_after_the_new_one_is_there(memory: Path) -> None:
+def test_older_resume_files_are_removed_only_after_the_new_one_exists(memory: Path) -> None:
     kept = []
     train(memory / "s", after_step=lambda step: kept.append([int(p.name[7:15]) for p in resume_files(memory / "s")]))
     assert kept == [[1], [1, 2], [2, 3], [3, 4], [4, 5], [5, 6]]
 
 
-# R6, R7, R8, R33: the disk
+# the disk
 def test_a_full_disk_while_saving(memory: Path, whole: bytes) -> None:
     root = memory / "s"
     stopped_at(root, 3)
@@ -135,7 +135,7 @@ def test_a_full_disk_while_writing_the_result(memory: Path, whole: bytes) -> Non
         assert code == 1
         assert "ResourceError" in text
         assert Store(root).state(KEY) == "partial"
-        assert train(root) in ("trained from 6", "hit")  # "hit": the manifest was there, only DONE was missing
+        assert train(root) in ("trained from 6", "hit")  # "hit": the manifest existed, only DONE was missing
         assert manifest(root) == whole
 
 
@@ -159,7 +159,7 @@ def small_disk(memory: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", path], check=True)
 
 
-def test_a_really_full_disk(small_disk: Path) -> None:
+def test_a_file_system_that_is_really_full(small_disk: Path) -> None:
     put(small_disk / "first", b"1" * 3_000_000)
     with pytest.raises(
         ResourceError, match=r"^no space: need 3\.0 MB, have [\d.,]+ (MB|kB|bytes) at .*small$"
@@ -171,7 +171,7 @@ def test_a_really_full_disk(small_disk: Path) -> None:
         diskerrors.check_space(small_disk, 3_000_000)
 
 
-def test_rows_on_a_full_disk_end_with_a_whole_line(small_disk: Path) -> None:
+def test_rows_on_a_full_disk_end_with_a_complete_line(small_disk: Path) -> None:
     lines = Lines(small_disk / "rows.jsonl")
 
     def fill() -> None:
@@ -197,7 +197,7 @@ def test_a_file_size_limit_is_named(memory: Path) -> None:
     assert list(memory.iterdir()) == []
 
 
-def test_a_store_removed_while_running_is_not_made_again(memory: Path) -> None:
+def test_a_store_removed_during_a_run_is_not_created_again(memory: Path) -> None:
     store = Store(memory / "s")
     shutil.rmtree(memory / "s")
     with pytest.raises(StoreError, match="No such file"), store.claim(KEY, owner="me"):
@@ -205,9 +205,9 @@ def test_a_store_removed_while_running_is_not_made_again(memory: Path) -> None:
     assert not (memory / "s").exists()
 
 
-# R9: permission
+# permission
 @pytest.mark.skipif(not ROOT_USER, reason="only root can become somebody else")
-def test_a_store_without_write_permission_is_found_at_once(memory: Path) -> None:
+def test_missing_write_permission_is_detected_at_once(memory: Path) -> None:
     memory.chmod(0o755)
     root = memory / "runs" / ".store"
     Store(root)
@@ -224,7 +224,7 @@ def test_a_store_without_write_permission_is_found_at_once(memory: Path) -> None
     assert f"StoreError: cannot write to {root}: permission denied (mode 555)" in text
 
 
-# R10, R11, R14: resume files and rows
+# resume files and rows
 def flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -240,7 +240,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("how", DAMAGE)
-def test_a_damaged_resume_file_is_set_aside_and_the_older_used(memory: Path, whole: bytes, how: str) -> None:
+def test_a_damaged_resume_file_is_quarantined_and_the_older_one_used(memory: Path, whole: bytes, how: str) -> None:
     root, said = memory / "s", []
     stopped_at(root, 4)
     DAMAGE[how](resume_files(root)[-1])
@@ -250,7 +250,7 @@ def test_a_damaged_resume_file_is_set_aside_and_the_older_used(memory: Path, who
     assert manifest(root) == whole
 
 
-def test_a_resume_file_under_the_name_of_another_step_does_not_live_for_ever(memory: Path, whole: bytes) -> None:
+def test_a_resume_file_renamed_to_another_step_is_removed_eventually(memory: Path, whole: bytes) -> None:
     root = memory / "s"
     stopped_at(root, 4)
     path = resume_files(root)[-1]
@@ -271,7 +271,7 @@ def test_both_resume_files_damaged(memory: Path, whole: bytes) -> None:
     assert manifest(root) == whole
 
 
-def test_a_resume_file_that_speaks_of_rows_which_are_gone(memory: Path, whole: bytes) -> None:
+def test_a_resume_file_whose_rows_are_missing_is_not_used(memory: Path, whole: bytes) -> None:
     root = memory / "s"
     stopped_at(root, 4)
     rows = root / KEY / "rows.jsonl"
@@ -281,7 +281,7 @@ def test_a_resume_file_that_speaks_of_rows_which_are_gone(memory: Path, whole: b
 
 
 @pytest.mark.parametrize("garbage", [b'{"step": 5, "lo', b'{"step": 5}\n{"step": 6}\n'])
-def test_rows_beyond_the_checkpoint_are_cut_off(memory: Path, whole: bytes, garbage: bytes) -> None:
+def test_rows_after_the_checkpoint_are_removed(memory: Path, whole: bytes, garbage: bytes) -> None:
     root = memory / "s"
     stopped_at(root, 4)
     with (root / KEY / "rows.jsonl").open("ab") as file:
@@ -290,15 +290,15 @@ def test_rows_beyond_the_checkpoint_are_cut_off(memory: Path, whole: bytes, garb
     assert manifest(root) == whole
 
 
-# R12, R13: finished stages
-def test_a_flipped_bit_in_a_result_is_found_and_the_stage_computed_again(memory: Path, whole: bytes) -> None:
+# finished stages
+def test_a_flipped_bit_is_detected_and_the_stage_computed_again(memory: Path, whole: bytes) -> None:
     root, said = memory / "s", []
     train(root)
     model = root / KEY / "model.safetensors"
     model.chmod(0o644)
     flip(model)
     store = Store(root)
-    assert store.done(KEY)  # sizes match: nobody has looked inside
+    assert store.done(KEY)  # sizes match; content is not checked yet
     with pytest.raises(Damaged, match=r"^stage 0123456789ab: model\.safetensors failed its checksum$"):
         store.read(KEY, "model.safetensors")
     assert store.quarantine(KEY, owner="me", talk=said.append)
@@ -306,7 +306,7 @@ def test_a_flipped_bit_in_a_result_is_found_and_the_stage_computed_again(memory:
     assert (next((root / ".quarantine").iterdir()) / "model.safetensors").exists()
     assert train(root) == "trained from 0"
     assert manifest(root) == whole
-    assert not store.quarantine(KEY, owner="me", talk=said.append)  # whole again: not moved
+    assert not store.quarantine(KEY, owner="me", talk=said.append)  # intact again: not moved
 
 
 BREAK = {
@@ -329,13 +329,13 @@ def test_an_invalid_done_is_not_finished(memory: Path, whole: bytes, how: str) -
     assert Store(root).state(KEY) == "partial"
     with pytest.raises(Damaged):
         [Store(root).read(KEY, name) for name in ("model.safetensors", "results.json")]
-    assert train(root, talk=said.append) == ("hit" if "DONE" in how else "trained from 0")  # only DONE: all is there
+    assert train(root, talk=said.append) == ("hit" if "DONE" in how else "trained from 0")  # all files are intact
     assert said[0] == "warning: stage 0123456789ab has an invalid DONE"
     assert manifest(root) == whole
     assert Store(root).verify(KEY)
 
 
-# R31: formats; R34: removal
+# formats; R34: removal
 def test_a_newer_format_is_refused_and_not_touched(memory: Path) -> None:
     root = memory / "s"
     train(root)
@@ -347,7 +347,7 @@ def test_a_newer_format_is_refused_and_not_touched(memory: Path) -> None:
     assert sorted((str(p), p.stat().st_mtime_ns) for p in root.rglob("*")) == before
 
 
-def test_a_format_that_is_absent_or_garbage(memory: Path) -> None:
+def test_a_missing_or_invalid_format_file(memory: Path) -> None:
     root = memory / "s"
     train(root)
     (root / "FORMAT").unlink()
@@ -367,7 +367,7 @@ def test_an_unknown_file_in_a_stage_is_left_alone(memory: Path, whole: bytes) ->
     assert (root / KEY / "notes.txt").read_text() == "mine"
 
 
-def test_removal_skips_a_claimed_stage_and_a_kill_leaves_work_for_the_next(memory: Path) -> None:
+def test_removal_skips_a_claimed_stage_and_continues_after_a_kill(memory: Path) -> None:
     root = memory / "s"
     train(root)
     store = Store(root)
@@ -383,5 +383,5 @@ def test_removal_skips_a_claimed_stage_and_a_kill_leaves_work_for_the_next(memor
 
 
 def test_errno_names_used_here_exist() -> None:
-    """The hook looks names up; a typo would otherwise make a test pass for the wrong reason."""
+    """`point` looks errno names up; with a typo, a test could pass for the wrong reason."""
     assert all(hasattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EIO", "ENOLCK"))

@@ -1,4 +1,5 @@
-"""Several processes, one stage: one trains, the others wait and find it; a claim dies with its owner, never before."""
+"""Several processes and one stage: one trains, the others wait and reuse it; a claim ends when its owner dies, never
+before."""
 
 import fcntl
 import os
@@ -15,7 +16,7 @@ from transfer_cli.store.store import Store
 
 
 @pytest.mark.parametrize("round_", range(6))
-def test_of_many_processes_one_trains(memory: Path, whole: bytes, round_: int) -> None:
+def test_only_one_of_many_processes_trains(memory: Path, whole: bytes, round_: int) -> None:
     root = memory / "s"
     children = [Child(lambda: train(root)) for _ in range(2 + round_ % 5)]
     ends = [child.join() for child in children]
@@ -23,7 +24,7 @@ def test_of_many_processes_one_trains(memory: Path, whole: bytes, round_: int) -
     assert manifest(root) == whole
 
 
-def test_a_waiter_goes_on_where_a_killed_owner_was(memory: Path, whole: bytes) -> None:
+def test_a_waiting_process_continues_where_the_killed_owner_stopped(memory: Path, whole: bytes) -> None:
     root = memory / "s"
     ready, go = os.pipe()
 
@@ -50,7 +51,7 @@ def test_a_waiter_goes_on_where_a_killed_owner_was(memory: Path, whole: bytes) -
     assert manifest(root) == whole
 
 
-def test_a_stopped_owner_is_never_robbed(memory: Path) -> None:
+def test_a_suspended_owner_keeps_its_claim(memory: Path) -> None:
     store = Store(memory / "s")
     ready, go = os.pipe()
 
@@ -84,7 +85,7 @@ def test_a_signal_ends_the_wait(memory: Path) -> None:
     assert not is_held(memory / "s" / ".locks" / KEY)
 
 
-def test_a_waiter_speaks_once_a_minute(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_waiting_process_prints_once_per_minute(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, said = [0.0], []
     mine, other = Lock(memory / "lock"), Lock(memory / "lock")
     assert mine.take("runs/mine")
@@ -122,7 +123,7 @@ def test_a_child_that_outlives_the_owner_does_not_keep_the_claim(memory: Path) -
 
 
 @pytest.mark.parametrize("content", [b"pid 1, runs/x\n", b"\xff\x00\x1b]0;x\x07", b"x" * 5000, b"host:99 pid 4242"])
-def test_what_a_lock_file_says_decides_nothing(memory: Path, content: bytes) -> None:
+def test_the_text_of_a_lock_file_has_no_effect(memory: Path, content: bytes) -> None:
     root = memory / "s"
     Store(root)
     (root / ".locks" / KEY).write_bytes(content)
@@ -145,7 +146,7 @@ def test_locks_that_do_not_exclude_are_refused(memory: Path, monkeypatch: pytest
         Store(memory / "s")
 
 
-def test_two_who_ask_do_not_see_each_other(memory: Path) -> None:
+def test_two_calls_of_is_held_do_not_see_each_other(memory: Path) -> None:
     path = memory / "lock"
     with path.open("w") as asking:
         fcntl.flock(asking, fcntl.LOCK_SH)

@@ -1,4 +1,4 @@
-"""Texts on their way into a net: files, passages, tables, tokenizers, padded rows and blocks."""
+"""Texts from files to inputs of nets: passages, tables, tokenizers, padded rows and blocks."""
 
 import gzip
 import json
@@ -64,7 +64,7 @@ def test_the_test_part_is_the_end_of_the_text(tmp_path: Path) -> None:
     assert len(test) == round(0.1 * (len(train) + len(test)))
 
 
-def test_text_of_another_encoding_is_read_or_told(tmp_path: Path) -> None:
+def test_text_in_another_encoding_is_read_or_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes("grün\n".encode("latin-1") * 900)
     with pytest.raises(DataError, match=r"line 1: byte 0xfc is no utf-8"):
@@ -79,7 +79,7 @@ def test_text_of_another_encoding_is_read_or_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("content", "told"), [(b"", "is empty"), (b" \n", "is empty"), (b"short", "two passages")])
-def test_a_text_of_nothing_is_told(tmp_path: Path, content: bytes, told: str) -> None:
+def test_an_empty_text_is_reported(tmp_path: Path, content: bytes, told: str) -> None:
     (tmp_path / "a.txt").write_bytes(content)
     with pytest.raises(DataError, match=told):
         describe({"family": "text", "path": str(tmp_path / "a.txt")}, cache=tmp_path)
@@ -137,14 +137,14 @@ def test_a_column_says_the_part_and_names_name_the_classes(tmp_path: Path) -> No
         ("", "is empty"),
     ],
 )
-def test_wrong_tables_are_told_with_their_row(tmp_path: Path, content: str, told: str) -> None:
+def test_invalid_tables_are_reported_with_their_row(tmp_path: Path, content: str, told: str) -> None:
     (tmp_path / "t.csv").write_text(content)
     with pytest.raises(DataError) as error:
         describe(table(tmp_path / "t.csv"), cache=tmp_path)
     assert told in error.value.faults[0].line()
 
 
-def test_a_line_that_is_no_json_is_told(tmp_path: Path) -> None:
+def test_a_line_that_is_not_json_is_reported(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text('{"text": "a", "label": 1}\n{"text": \n')
     with pytest.raises(DataError, match="row 2: no JSON"):
         describe(table(tmp_path / "t.jsonl"), cache=tmp_path)
@@ -159,7 +159,7 @@ def test_a_domain_stays_inside_its_folder(tmp_path: Path, monkeypatch: pytest.Mo
 
 # tokenizers
 @pytest.mark.parametrize("kind", ["byte", "char", "bpe"])
-def test_a_learned_tokenizer_gives_the_text_back_and_counts_its_characters(tmp_path: Path, kind: str) -> None:
+def test_a_trained_tokenizer_decodes_to_the_text_and_counts_characters(tmp_path: Path, kind: str) -> None:
     texts = [STRANGE, "Hello Hello Hello test test"]
     spec = tokens.fitted(SPEC | {"tokenizer": kind, "size": 300}, lambda: texts, "x", tmp_path)
     made = tokens.load(spec["digest"], tmp_path)
@@ -173,7 +173,7 @@ def test_a_learned_tokenizer_gives_the_text_back_and_counts_its_characters(tmp_p
             assert len(ids) == len(text)
 
 
-def test_what_a_character_tokenizer_never_saw_is_one_unknown_each(tmp_path: Path) -> None:
+def test_each_unknown_character_is_one_unknown_token(tmp_path: Path) -> None:
     spec = tokens.fitted(SPEC | {"tokenizer": "char"}, lambda: ["abc"], "x", tmp_path)
     made = tokens.load(spec["digest"], tmp_path)
     ids = made.encode(["cab日x"])[0]
@@ -181,7 +181,7 @@ def test_what_a_character_tokenizer_never_saw_is_one_unknown_each(tmp_path: Path
     assert len(set(ids)) == 4
 
 
-def test_bpe_depends_on_what_it_learned_from_and_bytes_do_not(tmp_path: Path) -> None:
+def test_bpe_depends_on_its_training_texts_and_bytes_do_not(tmp_path: Path) -> None:
     def digest(kind: str, text: str) -> str:
         return str(tokens.fitted(SPEC | {"tokenizer": kind, "size": 280}, lambda: [text], text, tmp_path)["digest"])
 
@@ -189,7 +189,7 @@ def test_bpe_depends_on_what_it_learned_from_and_bytes_do_not(tmp_path: Path) ->
     assert digest("byte", "aaaa") == digest("byte", "cccc")
 
 
-def test_tokenizer_files_give_the_known_numbers(tmp_path: Path) -> None:
+def test_tokenizer_files_give_the_known_token_ids(tmp_path: Path) -> None:
     folder = Path(__import__("os").environ.get("TRANSFER_DATA", "/nowhere")) / "tokenizers"
     if not folder.is_dir():
         pytest.skip("TRANSFER_DATA has no tokenizers")
@@ -200,7 +200,7 @@ def test_tokenizer_files_give_the_known_numbers(tmp_path: Path) -> None:
     assert tokens.load(bert["digest"], tmp_path).encode(["Hello, WORLD"]) == [[101, 7592, 1010, 2088, 102]]
 
 
-def test_a_tokenizer_that_is_none_is_told(tmp_path: Path) -> None:
+def test_an_invalid_tokenizer_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="allowed byte, char, bpe or a folder"):
         tokens.fitted(SPEC | {"tokenizer": "bytes"}, lambda: [], "", tmp_path)
     with pytest.raises(DataError, match=r"has none of tokenizer.json"):
@@ -210,11 +210,11 @@ def test_a_tokenizer_that_is_none_is_told(tmp_path: Path) -> None:
         tokens.fitted(SPEC | {"tokenizer": str(tmp_path)}, lambda: [], "", tmp_path)
 
 
-def test_a_stored_tokenizer_comes_back_only_as_what_it_was(tmp_path: Path) -> None:
+def test_a_stored_tokenizer_is_restored_only_if_its_hash_matches(tmp_path: Path) -> None:
     spec = tokens.fitted(SPEC | {"tokenizer": "char"}, lambda: ["abc"], "x", tmp_path / "a")
     content = tokens.text_of(spec["digest"], tmp_path / "a")
     tokens.restore(content + b" ", spec["digest"], tmp_path / "b")
-    with pytest.raises(StoreError, match="no longer there"):
+    with pytest.raises(StoreError, match="no longer in the cache"):
         tokens.load(spec["digest"], tmp_path / "b")
     tokens.restore(content, spec["digest"], tmp_path / "b")
     assert tokens.load(spec["digest"], tmp_path / "b").size == spec["size"]
@@ -232,7 +232,7 @@ def test_rows_are_padded_to_the_longest_of_their_batch_and_cut_at_the_window() -
     assert made.gather(torch.tensor([1, 3]), "none", lambda: np.random.default_rng(0))[0]["ids"].shape == (2, 2)
 
 
-def test_left_out_tokens_leave_no_gap_and_the_policy_decides() -> None:
+def test_removed_tokens_leave_no_gap_and_depend_on_the_policy() -> None:
     rows = [list(range(1, 101))] * 8
     made = Texts(flat(rows), view(list(range(8))), length=100, policy="strong", device=CPU)
     every = torch.arange(8)
@@ -245,7 +245,7 @@ def test_left_out_tokens_leave_no_gap_and_the_policy_decides() -> None:
     assert made.gather(every, "none", lambda: np.random.default_rng(0))[0]["mask"].all()
 
 
-def test_batches_hold_rows_of_like_length_and_an_epoch_holds_every_row_once() -> None:
+def test_batches_contain_rows_of_similar_length_and_epochs_every_row_once() -> None:
     rng = np.random.default_rng(0)
     rows = [[1] * int(n) for n in rng.integers(1, 200, 1003)]
     made = Texts(flat(rows), view(list(range(len(rows)))), length=256, policy="none", device=CPU)
@@ -254,12 +254,12 @@ def test_batches_hold_rows_of_like_length_and_an_epoch_holds_every_row_once() ->
     index = torch.cat([batch.index for batch in batches])
     assert len(index.unique()) == len(index) == 62 * 16
     padding = sum(int((~b.inputs["mask"]).sum()) for b in batches) / sum(b.inputs["mask"].numel() for b in batches)
-    assert padding < 0.05  # rows drawn blindly: about 0.45
+    assert padding < 0.05  # without sorting by length: about 0.45
     firsts = [int(b.inputs["mask"].sum(1)[0]) for b in batches]
     assert firsts != sorted(firsts)  # short and long batches come in any order
 
 
-def test_a_whole_pass_takes_short_rows_first_and_puts_them_back() -> None:
+def test_a_pass_over_all_rows_starts_with_short_rows_and_restores_the_order() -> None:
     rng = np.random.default_rng(0)
     rows = [[i] * int(n) for i, n in enumerate(rng.integers(1, 60, 150))]
     made = Texts(flat(rows), view(list(range(150))), length=64, policy="none", device=CPU)
@@ -289,7 +289,7 @@ def test_blocks_end_to_end_predict_every_token_once() -> None:
     assert told == list(range(2, 30))
 
 
-def test_training_blocks_begin_anywhere_and_never_cross_the_end() -> None:
+def test_training_blocks_start_anywhere_and_never_cross_the_end() -> None:
     made = Blocks(flat([list(range(100))]), view([0]), length=8, policy="weak", device=CPU)
     loader = StepLoader(made, Address(0, "pretrain", "target"), batch=12)
     starts = set()

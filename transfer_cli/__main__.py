@@ -6,5 +6,5 @@ from transfer_cli.cli.main import entry
 
 if __name__ == "__main__":
     if not sys.flags.safe_path:
-        del sys.path[0]  # the current directory must not offer code; packages of your own are installed
+        del sys.path[0]  # do not import code from the current directory; plugin packages are installed
     entry()

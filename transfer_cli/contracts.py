@@ -1,10 +1,9 @@
-"""What engine, methods, tasks, models, data and predictors promise each other. Imports torch only.
+"""The interfaces between engine, methods, models, data and predictors. Imports torch only.
 
-A method yields losses, the engine does the rest (backward, clipping, optimisers, precision, saving). What tasks promise
-is in task_contracts.py. A batch is opaque to a method: pictures and texts look the same.
+A method yields losses; the engine does the rest (backward, clipping, optimisers, precision, saving). The interfaces of
+tasks are in task_contracts.py. A batch is opaque to a method: pictures and texts look the same.
 Letters of shapes: B rows, D features, C classes, E draws (episodes), M support rows, Q query rows."""
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from transfer_cli.module_copies import Ema as Ema
+from transfer_cli.module_copies import Frozen as Frozen
 from transfer_cli.ranges import Range as Range
 
 if TYPE_CHECKING:
@@ -19,17 +20,19 @@ if TYPE_CHECKING:
 
 Inputs = dict[str, Tensor]
 Targets = Tensor | dict[str, Tensor]
-Rows = dict[str, Tensor]  # what metrics need of each row, first axis N
+Rows = dict[str, Tensor]  # the values of each row that metrics need, first axis N
 
 
 @dataclass(frozen=True)
 class Stream:
-    """A loader a method reads. `views` names augmentation policies: "train" is the data set's own (`augment`),
-    "none", "weak", "strong" are fixed; the first fills `batch.inputs`. `side` is whose rows: "source" or "target", by
-    the stream's name unless said. `optional`: there only where there is something for it, else neither task nor batch
-    has the stream: rows of a source if there is one; labelled rows of the target beside unlabelled ones if the run says
-    how many (`shots`, `fraction`). `sampler`: the file of samplers/ that chooses the rows of a batch; empty: every row
-    once an epoch. Plan reads this from the syntax tree: write it as literals."""
+    """A data loader that a method reads.
+
+    `views`: augmentation policies; "train" is the policy of the data set (`augment`), "none", "weak" and "strong" are
+    fixed. The first view fills `batch.inputs`. `side`: "source" or "target", the data set that the rows come from;
+    default: the name of the stream. `optional`: the stream exists only if the run has rows for it, otherwise it is
+    missing in tasks and batches: source rows need a source; labelled target rows beside unlabelled ones need a number
+    (`shots`, `fraction`). `sampler`: the file of samplers/ that chooses the rows of a batch; empty: every row once per
+    epoch. Values must be literals, because the plan reads them from the syntax tree."""
 
     labelled: bool = True
     views: tuple[str, ...] = ("train",)
@@ -48,9 +51,9 @@ class Draw(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """One optimiser step: whose parameters move (`param_groups`), by which scalar `value` ().
-    `weight` is what micro-batches, and the shares of several processes, are averaged by: rows or tokens that count;
-    None: the rows of the batch."""
+    """One optimiser step: minimises `value`, a scalar (), over the parameters of `param_groups`.
+    `weight`: the weight in averages over micro-batches and processes, the number of rows or tokens that the loss uses;
+    None: the rows of the batch. `logs`: values to record."""
 
     param_groups: str | tuple[str, ...]
     value: Tensor
@@ -59,7 +62,7 @@ class Loss(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Where training stands: `step` of `steps`."""
+    """The progress of training: `step` of `steps`."""
 
     step: int
     steps: int
@@ -69,18 +72,20 @@ class Progress(NamedTuple):
         return self.step / max(1, self.steps)
 
     def renews(self, times: int) -> bool:
-        """Whether what is made anew `times` times over training, first at step 0, is due."""
+        """Whether an update that is due `times` times during training, first at step 0, is due now."""
         return self.step % max(1, self.steps // times) == 0
 
 
 @dataclass
 class Batch:
-    """`inputs`: tensors by name, as the kind of row has them: {"pixels": [B, C, H, W]}, {"ids": [B, T], "mask": [B,
-    T]}, {"vectors": [B, D]}. `labels` [B]: classes; `targets`: what a task other than classification learns, a tensor
-    or several by name, first axis B; both None where the stream has no labels. `index` [B]: rows of the view. `views`:
-    one dict of inputs an augmentation policy, `inputs` is the first. `domains` [B]: the domain of each row, None where
-    the data have none. `shape`: the leading axes that a sampler gives the rows, such as (episodes, ways, shots); their
-    product is B. Empty without a sampler."""
+    """A batch of one stream.
+
+    `inputs`: tensors by name, defined by the kind of row: {"pixels": [B, C, H, W]}, {"ids": [B, T], "mask": [B, T]},
+    {"vectors": [B, D]}. `labels` [B]: classes; `targets`: what a task other than classification learns, one tensor or
+    several by name, first axis B; both are None if the stream has no labels. `index` [B]: positions of the rows in the
+    stream. `views`: one dict of inputs per augmentation policy; `inputs` is the first. `domains` [B]: the domain of
+    each row, None if the data have no domains. `shape`: the leading axes that a sampler defines, such as (episodes,
+    ways, shots), whose product is B; empty without a sampler."""
 
     inputs: Inputs
     labels: Tensor | None
@@ -94,15 +99,15 @@ class Batch:
         return len(self.index)
 
     def target(self) -> Any:
-        """What is learned from a labelled stream: `targets` where there are some, else `labels`. Raises TypeError on an
-        unlabelled stream: a method must not look."""
-        learned = self.labels if self.targets is None else self.targets
-        if learned is None:
+        """The targets of a labelled stream: `targets` if given, else `labels`. Raises TypeError on an unlabelled
+        stream, whose labels a method must not read."""
+        target = self.labels if self.targets is None else self.targets
+        if target is None:
             raise TypeError("this stream has no labels; the method's `streams` says labelled=False")
-        return learned
+        return target
 
     def rows(self, chosen: Tensor | slice) -> "Batch":
-        """The batch of some of its rows."""
+        """A batch of the chosen rows."""
         views = tuple(_picked(view, chosen) for view in self.views)
         return Batch(
             views[0] if views else _picked(self.inputs, chosen),
@@ -121,31 +126,32 @@ def _picked(x: Any, chosen: Tensor | slice) -> Any:
 
 
 class DeviceDataset(Protocol):
-    """Rows of one view, gathered by position. `labels` [N, ...]: what is learned of whole rows, on the device that
-    computes; `targeted`: it is not a class. Positions are expected at `home`."""
+    """Rows of one view, gathered by position. `labels` [N, ...]: the classes or targets of rows, on the device that
+    computes; `targeted`: they are not classes. Positions must be tensors on the device `home`."""
 
     labels: Tensor
     targeted: bool
-    domains: Tensor | None  # [N], the domain of each row, beside the labels; None where the data have none
+    domains: Tensor | None  # [N], the domain of each row, on the device of the labels; None without domains
     home: torch.device
-    noun: str  # what people call rows
-    chunk: int  # rows that pass through a net together when nothing is learned
-    cut: int  # rows longer than the net's window
+    noun: str  # the word for rows in messages
+    chunk: int  # rows per batch in passes without training
+    cut: int  # number of rows longer than the context window of the net, which are truncated
 
     def __len__(self) -> int: ...
 
     def gather(self, index: Tensor, policy: str, rng: "Callable[[], np.random.Generator]") -> tuple[Inputs, Targets]:
-        """Inputs of a net, and what is learned from them; first axis B."""
+        """Inputs of a net and their labels or targets; first axis B."""
 
     def arranged(self, order: "np.ndarray", batch: int, rng: "np.random.Generator") -> "np.ndarray":
-        """An epoch's order of rows, changed so that rows of a batch go well together."""
+        """Rearranges the order of an epoch so that rows of one batch suit each other, such as texts of similar
+        length."""
 
     def in_order(self) -> Tensor:
-        """All rows in the order in which a pass without learning takes them."""
+        """All rows, in the order in which passes without training read them."""
 
 
 class Loader(Protocol):
-    """Batches addressed by step: `loader[t]` depends on (seed, role, stream, t) only."""
+    """Batches by step: `loader[t]` depends only on (seed, role, stream, t)."""
 
     rows: int
     batch: int
@@ -154,13 +160,13 @@ class Loader(Protocol):
     def __getitem__(self, t: int) -> Batch: ...
 
     def at(self, t: int, draw: Draw) -> Batch:
-        """Batch t with the rows and views that a method chooses."""
+        """Batch t with the rows and views that a method chose in `Method.draw`."""
 
     def whole(self, batch: int | None = None) -> Iterator[Batch]:
-        """Every row once, without augmentation; `index` says which row stands where."""
+        """Every row once, without augmentation; `index` contains their positions."""
 
     def features(self, net: Any) -> tuple[Tensor, Tensor]:
-        """Features [N, D] (fp32) and labels [N] of every row, in order; computed once for a given net and kept."""
+        """Features [N, D] (fp32) and labels [N] of all rows, in order; computed once per net and cached."""
 
 
 class Sampler(Protocol):
@@ -181,7 +187,7 @@ class Sampler(Protocol):
 
 
 class Net(Protocol):
-    """Backbone (inputs -> features [B, D]) and named heads. The class is in models/net.py."""
+    """A backbone (inputs -> features [B, D]) with named heads. models/net.py implements it."""
 
     heads: nn.ModuleDict
     width: int
@@ -198,9 +204,9 @@ class Net(Protocol):
 
 @dataclass
 class MethodInputs:
-    """What the engine hands a method: the net, a task a stream, rows a stream, names of its domains a stream (none
-    where the data have no such axis). `parts`: for each setting in `Method.parents` the net that it names, as `Frozen`,
-    which takes the same inputs as `net`. `groups` [N]: the group of each row, for streams whose sampler has groups."""
+    """The arguments that the engine passes to a method. By name of the stream: its task, its number of rows, the names
+    of its domains (empty without domains), and `groups` [N], the group of each row if the sampler has groups. `parts`:
+    for each setting in `Method.parents` the net that it names, as `Frozen`, which takes the same inputs as `net`."""
 
     net: Any
     tasks: dict[str, Any] = field(default_factory=dict)
@@ -214,79 +220,57 @@ ParamGroup = Sequence[nn.Module | nn.Parameter | tuple[nn.Module | nn.Parameter,
 
 
 class Method(nn.Module):
-    """A training procedure. State is parameters and buffers, nothing else: what is not in `state_dict`
-    is lost by a resume. Keyword-only arguments of `__init__` are the keys and defaults of its YAML.
+    """A training procedure. Its state consists of parameters and buffers only: anything that is not in `state_dict` is
+    lost when a run is resumed. Keyword-only arguments of `__init__` are the keys and defaults of its YAML.
 
-    Several processes may train one method, each on its rows of the same batch; it need not know. Gradients and logs
-    are then means over all rows, floating buffers are averaged after each step, `step` draws other noise in each
-    process, `refresh` and `after` the same. Which parameters get a gradient must not depend on the rows."""
+    Several processes may train one method, each on its rows of the same batch; the method needs no code for that.
+    Gradients and logs are then means over all rows, and floating-point buffers are averaged after each step. Random
+    numbers differ between processes in `step`, and are equal in `refresh` and `after`. Which parameters get a gradient
+    must not depend on the rows."""
 
     streams: ClassVar[dict[str, Stream]] = {}
-    steps: ClassVar[bool] = True  # False: `finish` is all the work, and it draws nothing
-    needs: ClassVar[tuple[str, ...]] = ("loss",)  # what the task must offer
-    extra: ClassVar[str] = ""  # the optional library it needs, named as the extra of pyproject.toml is
-    # how the classes of a labelled source and an unlabelled target may differ. partial: the source may have more;
-    # open: the target may, and to both streams' tasks those are one last class, "unknown"
+    steps: ClassVar[bool] = True  # False: `finish` does all the work and uses no random numbers
+    needs: ClassVar[tuple[str, ...]] = ("loss",)  # required entries of Task.offers
+    extra: ClassVar[str] = ""  # the extra of pyproject.toml that installs an optional library it needs
+    # how the classes of a labelled source and an unlabelled target may differ. partial: the source may have more
+    # classes; open: the target may have more, which form one last class, "unknown", in the tasks of both streams
     classes: ClassVar[str] = "same"
     parents: ClassVar[tuple[str, ...]] = ()  # settings that name a RUN or a file of weights: `given.parts[setting]`
-    taught: ClassVar[bool] = False  # True: it adapts a net that an earlier stage taught the classes
-    heads: ClassVar[bool] = True  # False: it teaches no head of a task, so no rule that reads labels can judge it
-    coupled: ClassVar[bool] = False  # True: the loss is no mean over rows, so micro-batches would change it
+    taught: ClassVar[bool] = False  # True: it adapts a net whose head an earlier stage trained
+    heads: ClassVar[bool] = True  # False: it trains no head of a task, so no rule that reads labels can score it
+    coupled: ClassVar[bool] = False  # True: the loss is not a mean over rows, so micro-batches would change it
 
     def param_groups(self) -> dict[str, ParamGroup]:
-        """Who is optimised by whose loss: items are modules, parameters or (item, lr scale); disjoint."""
+        """Parameter groups by name, to which losses refer. Items are modules, parameters or (item, learning-rate
+        scale); groups must be disjoint."""
         return {}
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
-        """Yields losses; writes nothing to self; no graph crosses a yield."""
+        """Yields losses. Must not modify self; no autograd graph may be used across a yield."""
         raise NotImplementedError
 
     def result(self) -> dict[str, Any]:
-        """What is handed on: "net" and parts by name. Pure."""
+        """The modules that later stages get: "net" and further parts by name. Has no side effects."""
         return {"net": self.net}
 
     # optional hooks, in the order of a step
     def refresh(self, loaders: dict[str, Loader], at: Progress) -> None:
-        """Before a step: whole-data passes, freezing by `at.fraction`."""
+        """Runs before a step: passes over all data, freezing of layers by `at.fraction`."""
 
     def draw(self, at: Progress) -> dict[str, Draw]:
         """After `refresh`: what this step chooses for some streams. Reads buffers only: a resumed run chooses alike."""
         return {}
 
     def after(self, batch: dict[str, Batch], at: Progress, logs: dict[str, Tensor]) -> None:
-        """Once a step, after the last optimiser step: moving averages."""
+        """Runs once per step, after the last optimiser step: moving averages."""
 
     def finish(self, loaders: dict[str, Loader]) -> None:
-        """Once per snapshot handed on; all the work where `steps` is False."""
+        """Runs once for each snapshot that later stages get. Does all the work if `steps` is False."""
 
 
 class Predictor(Protocol):
-    """Few labelled features to scores, without training."""
+    """Predicts scores from a few labelled features, without training."""
 
     def scores(self, support: Tensor, labels: Tensor, query: Tensor, ways: int) -> Tensor:
-        """support [E, M, D], labels [E, M] in 0..ways-1, query [E, Q, D] -> scores [E, Q, ways], larger is likelier."""
-
-
-class Frozen:
-    """A parent that is only read: follows no optimiser, is in no state dict, always in eval mode."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = copy.deepcopy(module).eval().requires_grad_(False)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.module(*args, **kwargs)
-
-
-class Ema(nn.Module):
-    """Exponential moving average of a module: parameters are averaged, buffers copied."""
-
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        super().__init__()
-        self.module = copy.deepcopy(module).requires_grad_(False)
-        self.decay = decay
-
-    @torch.no_grad()
-    def update(self, module: nn.Module) -> None:
-        torch._foreach_lerp_(list(self.module.parameters()), list(module.parameters()), 1 - self.decay)
-        for mine, theirs in zip(self.module.buffers(), module.buffers(), strict=True):
-            mine.copy_(theirs)
+        """support [E, M, D], labels [E, M] in 0..ways-1, query [E, Q, D] -> scores [E, Q, ways]; larger means more
+        likely."""

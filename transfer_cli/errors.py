@@ -1,15 +1,15 @@
-"""What can go wrong, as values: one Fault a line, one exception class an exit code.
+"""Errors that users see: a Fault is one line of a message, and each exception class has its own exit code.
 
 TransferError 1
 ├── ConfigError 2      words, options, settings
 ├── SweepError 3       at least one run of a sweep failed
-├── DataError 4        data missing, invalid or changed in flight
+├── DataError 4        data missing, invalid or changed during the run
 ├── StoreError 5       permission, locks, format, bad weights or checkpoints
 ├── ResourceError 6    disk, quota, memory, killed worker
 ├── Diverged 7         non-finite loss or gradient
-├── Busy 8             a claim held longer than --wait
-├── Differs 9          checked, and it is not as it should be
-└── Stopped 128+n      a signal; 124: runtime.max_time is over, as timeout(1) has it; state is saved
+├── Busy 8             another process held a claim longer than --wait
+├── Differs 9          a check found a difference
+└── Stopped 128+n      signal n; 124, as timeout(1) returns: runtime.max_time has passed; state is saved
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong. `key` and `value` are what the user typed; `text` says what is wrong with it."""
+    """One problem. `key` and `value` are what the user typed, `text` says what is wrong, `allowed` and `nearest` are
+    valid values, `do` is what to do, `see` is a further reference."""
 
     key: str
     text: str
@@ -31,14 +32,14 @@ class Fault:
     see: str | None = None
 
     def line(self) -> str:
-        """`key=value: text; nearest: word; see`: enough alone, without the `do:` line."""
+        """The message as one line, `key=value: text; nearest: word; see`, without `do`."""
         what = self.key if self.value is None else f"{self.key}={self.value}"
         more = [f"nearest: {self.nearest}" if self.nearest else "", self.see or ""]
         return "; ".join([f"{what}: {self.text}", *filter(None, more)])
 
 
 class TransferError(Exception):
-    """A fault the user can read. `faults` holds every one found; `code` is the exit code."""
+    """An error with a message for the user. `faults` contains all problems, `code` is the exit code."""
 
     code = 1
 
@@ -84,7 +85,7 @@ class Differs(TransferError):
 
 
 class Stopped(TransferError):
-    """A signal (128 + its number) or the clock asked the work to stop; everything reached is saved."""
+    """A signal (128 + its number) or a time limit (124) stopped the work; all progress is saved."""
 
     def __init__(self, code: int, *faults: Fault) -> None:
         super().__init__(*faults)
@@ -92,5 +93,5 @@ class Stopped(TransferError):
 
 
 def nearest(word: str, known: Sequence[str]) -> str | None:
-    """The known word spelt most like `word`, or None."""
+    """The element of `known` with the most similar spelling to `word`, or None."""
     return next(iter(get_close_matches(word, known, n=1, cutoff=0.5)), None)

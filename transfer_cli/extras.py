@@ -1,4 +1,4 @@
-"""Optional libraries: imported where they are needed, one line where they are missing. Standard library only."""
+"""Optional libraries: imports them on demand, and reports missing ones in one line. Standard library only."""
 
 import importlib
 from importlib.util import find_spec
@@ -8,8 +8,8 @@ from transfer_cli.errors import ConfigError, Fault
 
 
 def extra(module: str, name: str, key: str, value: str | None = None) -> Any:
-    """The module of an optional library that `key=value` asks for; `name` is the extra of pyproject.toml that brings
-    it. Raises ConfigError with the command if it is not installed."""
+    """The module of an optional library that `key=value` requires; `name` is the extra of pyproject.toml that installs
+    it. Raises ConfigError with the install command if it is missing."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -19,8 +19,8 @@ def extra(module: str, name: str, key: str, value: str | None = None) -> Any:
 
 
 def absent(name: str, key: str, value: str | None = None, *, module: str | None = None) -> list[Fault]:
-    """The fault of asking for what needs the extra `name` where its library `module` (None: called as the extra) is not
-    installed. The library is not imported."""
+    """The fault, if any, that `key=value` needs the extra `name` and its library `module` (default: `name`) is not
+    installed. Does not import the library."""
     return [] if find_spec(module or name) else [_needed(name, key, value)]
 
 

@@ -1,11 +1,11 @@
-"""Libraries that are imported at first use. Files that commands without torch read (kinds/) name torch by it."""
+"""Modules that are imported at first use, for files such as kinds/ that commands without torch import."""
 
 import importlib
 from typing import Any
 
 
 class Lazy:
-    """Stands for a module: `torch = Lazy("torch")`. An attribute imports it."""
+    """A placeholder for a module, `torch = Lazy("torch")`: the first access to an attribute imports the module."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -1,5 +1,5 @@
-"""Measures of the metrics of results that do not declare their own: those written before results.json had an entry
-`measures`. This is the only place that knows metrics by name. The order is that of the tables for people."""
+"""Measures for old results: results.json files written before the entry `measures` existed. This is the only file that
+lists metrics by name. The order is that of the tables in reports."""
 
 from transfer_cli.measures import Measure
 
@@ -9,7 +9,7 @@ MEASURES = {
     "os_star": Measure(unit="share", label="OS*"),
     "unknown": Measure(unit="share", label="unknown recall"),
     "hos": Measure(unit="share", label="HOS"),
-    # the first family of metrics with a value a class is the one whose classes are compared
+    # reports compare classes by the first metric that has a value per class
     "recall": Measure(unit="share", label="macro recall", shown=False),
     "precision": Measure(unit="share", label="macro precision", shown=False),
     "f1": Measure(unit="share", label="macro F1"),
@@ -19,6 +19,6 @@ MEASURES = {
     "perplexity": Measure(lower_is_better=True, label="perplexity"),
     "loss": Measure(unit="nats", lower_is_better=True, label="loss", shown=False),
 }
-OTHER = Measure(unit="share", shown=False)  # of any other metric
-# a row is right or wrong, so the interval is Wilson's and the value moves in steps of 1 / rows
+OTHER = Measure(unit="share", shown=False)  # the measure of any other metric
+# each row is right or wrong, so the interval is Wilson's and values are multiples of 1 / rows
 OF_RIGHT_ROWS = ("accuracy",)

@@ -1,19 +1,19 @@
-"""What a metric is: its unit, its direction, what people call it. Scorings declare it, results.json carries it, reports
-read it: no report knows a metric by its name. Standard library only."""
+"""Measure: the unit, direction and label of a metric. Scorings declare measures, results.json stores them, and reports
+read them there, so no report depends on the name of a metric. Standard library only."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-UNSPOKEN = ("", "nats", "bits", "count")  # units that headings leave out
+HIDDEN_UNITS = ("", "nats", "bits", "count")  # units that headings omit
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
     """One metric. `unit`: "share" (0 to 1, shown in %), "bits", "nats", "dB", "count", or "" for a plain number in the
     unit of the data. `label`: what people call it; empty: its own name. `primary`: what runs are compared by; one
-    metric of a scoring has it. `watched`: shown at each validation. `perfect`: the best value that can be reached, if
-    there is one."""
+    metric of a scoring has it. `watched`: shown at each validation. `shown`: stands in the tables for people; machines
+    get all metrics. `perfect`: the best value that can be reached, if there is one."""
 
     unit: str = ""
     lower_is_better: bool = False
@@ -29,18 +29,18 @@ class Measure:
 
     @property
     def scale(self) -> int:
-        """What a value is multiplied with to be read: shares are shown in %."""
+        """Factor for display: shares are shown in %."""
         return 100 if self.is_share else 1
 
     @property
     def sign(self) -> int:
-        """1 or -1: sorting by sign * value puts the best first."""
+        """1 or -1: sorting by sign * value puts the best value first."""
         return 1 if self.lower_is_better else -1
 
     @property
     def suffix(self) -> str:
-        """The unit behind a number: ` %`, ` dB`; none where the label or the number says it."""
-        return " %" if self.is_share else "" if self.unit in UNSPOKEN else f" {self.unit}"
+        """The unit shown after a number: ` %`, ` dB`; empty where the label or the number implies it."""
+        return " %" if self.is_share else "" if self.unit in HIDDEN_UNITS else f" {self.unit}"
 
     @property
     def heading(self) -> str:
@@ -52,13 +52,13 @@ class Measure:
 
 
 def measure_of(measures: Mapping[str, Measure], name: str) -> Measure:
-    """The measure of a metric by its bare name. A metric of one class, `f1/cat`, has that of its family, `f1`.
-    Raises KeyError for a metric that nobody declared."""
+    """The measure of the metric `name`. A metric of one class, `f1/cat`, has the measure of its family, `f1`.
+    Raises KeyError for a metric without a measure."""
     return measures[name] if name in measures else measures[name.partition("/")[0]]
 
 
 def primary_of(measures: Mapping[str, Measure]) -> str:
-    """The name of the metric that counts most. Raises ValueError unless exactly one is primary."""
+    """The name of the primary metric. Raises ValueError unless there is exactly one."""
     names = [name for name, measure in measures.items() if measure.primary]
     if len(names) != 1:
         raise ValueError(f"one metric must be primary, not {len(names)}: {', '.join(names)}")

@@ -1,11 +1,10 @@
-"""Range: the bounds of a number, written into signatures as `Annotated[float, Range(0, 1)]`.
-Imported by everything that takes settings; imports nothing."""
+"""Range: the bounds of a numeric setting, written in signatures as `Annotated[float, Range(0, 1)]`."""
 
 from typing import NamedTuple
 
 
 class Range(NamedTuple):
-    """Closed interval of allowed numbers; None leaves an end open. `above=True` leaves `low` itself out."""
+    """Closed interval of allowed numbers; None means no bound. `above=True` excludes `low` itself."""
 
     low: float | None = None
     high: float | None = None

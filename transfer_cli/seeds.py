@@ -1,10 +1,10 @@
-"""Seeds come from names, not from call order: the same on every machine, 0 is a seed like any other."""
+"""Derives seeds from names instead of call order, so that they are equal on every machine."""
 
 from hashlib import sha256
 
 
 def seed_for(run_seed: int, *names: str | int, bits: int = 128) -> int:
-    """Seed for one named part of a run, in [0, 2**bits), bits <= 256.
+    """The seed for one named part of a run, in [0, 2**bits), bits <= 256.
 
     >>> seed_for(0, "split", "cifar10") == seed_for(0, "split", "cifar10") != seed_for(0, "split", "svhn")
     True"""

@@ -1,6 +1,6 @@
-"""Names of the selection rules: which snapshot of a stage is handed on. No torch."""
+"""Names of the snapshot selection rules, which choose the snapshot of a stage that later stages get. No torch."""
 
-# rule -> whether it also reads rows of the source; all of them judge target rows whose labels they do not see
+# rule -> whether it also reads source rows; all of them score target rows without reading their labels
 LABEL_FREE = {
     "entropy": False,
     "information": False,

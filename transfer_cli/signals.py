@@ -1,8 +1,9 @@
-"""Signals: the handler only sets a flag; whoever works looks at it between steps, saves and leaves.
-A second signal leaves at once, which is safe because every file is written whole or not at all. A limit of time
-(runtime.max_time) is a flag that the clock sets.
+"""Signals: the handler only sets a flag, which the training loop checks between steps, then saves and exits.
+A second signal exits at once, which is safe because all files are written atomically. A time limit
+(runtime.max_time) has the same effect as a signal.
 
-A sweep passes a signal on to its run as RELAY: a Ctrl-C in a terminal reaches both, and must not count twice."""
+A sweep passes a signal on to its runs as RELAY: Ctrl-C in a terminal reaches both processes and must not count
+twice."""
 
 import math
 import os
@@ -14,13 +15,13 @@ from transfer_cli.errors import Fault, Stopped
 
 WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 RELAY = signal.SIGUSR1
-TIME_UP = 124  # the exit code that timeout(1) made known
-CLUSTER = signal.SIGUSR2  # the time of a cluster's job is up, before it is killed
+TIME_UP = 124  # the exit code of timeout(1)
+CLUSTER = signal.SIGUSR2  # sent by the cluster shortly before a job reaches its time limit
 
 
 class Stop:
-    """Call it: raises Stopped once a signal came or the time is over. `watch` installs the handlers in the main
-    thread; `quiet`: some other process tells the user."""
+    """Calling an instance raises Stopped after a signal or when the time limit has passed. `watch` installs the
+    handlers in the main thread; `quiet`: prints nothing, because another process informs the user."""
 
     def __init__(self) -> None:
         self.signum = 0
@@ -36,7 +37,8 @@ class Stop:
         return self
 
     def limit(self, seconds: float, words: str, began: float | None = None) -> "Stop":
-        """The time is over `seconds` after `began` (time.monotonic), else after now; `words` say it to the user."""
+        """Sets a limit of `seconds` after `began` (time.monotonic; default: now). `words` is the name of the limit in
+        messages."""
         self._deadline = (time.monotonic() if began is None else began) + seconds
         self._limit = words
         return self
@@ -46,18 +48,18 @@ class Stop:
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self.signum:
-            self._tell(b"interrupted again, leaving now\n")
+            self._print(b"interrupted again, leaving now\n")
             os._exit(128 + signum)
         self.signum = signum
-        self._tell(b"finishing this step, saving; again to leave at once\n")
+        self._print(b"finishing this step, saving; again to leave at once\n")
 
-    def _tell(self, text: bytes) -> None:
+    def _print(self, text: bytes) -> None:
         if not self._quiet:
             os.write(2, text)
 
     @property
     def code(self) -> int:
-        """The exit code to stop with, 0: go on."""
+        """The exit code to stop with; 0: continue."""
         if self.signum:
             return 128 + self.signum
         return TIME_UP if time.monotonic() >= self._deadline else 0
@@ -67,7 +69,8 @@ class Stop:
             raise self.error(self.code)
 
     def error(self, code: int, where: str = "") -> Stopped:
-        """What ends a run with `code`, here or at another process of the run; `where`: how far it came."""
+        """The error for exit code `code`, of this or another process of the run; `where`: the progress, for the
+        message."""
         if code == TIME_UP:
             word, text = self._limit, "the time is over, saved"
         elif code == 128 + signal.SIGINT:

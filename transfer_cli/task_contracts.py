@@ -1,5 +1,5 @@
-"""What tasks and their scoring promise. A task says what is learned from rows, its scoring how that is judged and
-shown.
+"""The interfaces of tasks and scorings. A task defines what is learned from rows; its scoring defines metrics and the
+display of answers.
 
 Letters of shapes: B rows of a batch, N rows, C classes, K numbers, L labels, T tokens."""
 
@@ -19,9 +19,9 @@ TEACH = "strategy=linear_probe or fine_tune gives it one"
 
 @dataclass(frozen=True)
 class TaskContext:
-    """What a task is made for. `names`: classes, labels, numbers or tags that are learned; `title`: what people call
-    the data; `tokenizer`: the model's, if it reads texts; `statistics`: gives mean and standard deviation [K] of the
-    numbers to learn, over training rows, None where no rows are at hand."""
+    """What a task is created from. `names`: the classes, labels, numbers or tags to learn; `title`: the name of the
+    data in messages; `tokenizer`: the tokenizer of a model that reads texts; `statistics`: returns mean and standard
+    deviation [K] of the numbers to learn over training rows; None if no rows are available."""
 
     names: tuple[str, ...]
     title: str = "the data"
@@ -30,8 +30,8 @@ class TaskContext:
 
 
 class Task:
-    """What is learned from rows. Without state. Class attributes are literals: plan and command line read them from the
-    syntax tree. Keyword-only arguments of `__init__` are the keys of its YAML.
+    """What is learned from rows. Stateless. Class attributes must be literals, because plan and command line read them
+    from the syntax tree. Keyword-only arguments of `__init__` are the keys of its YAML.
 
     `head`: the name of its head in a net. `offers`: what methods and predictors may ask of it: "classes" (one integer a
     row), "labels" (several), "numbers" (a vector a row), "row" (any of these, by one
@@ -48,7 +48,6 @@ class Task:
     labels: ClassVar[str] = "human"
     verbs: ClassVar[tuple[str, ...]] = ("predict", "export", "serve")
     coupled: ClassVar[bool] = False
-    validates: ClassVar[bool] = True
     parents: ClassVar[tuple[str, ...]] = ()
     code: ClassVar[tuple[str, ...]] = ()
 
@@ -56,38 +55,39 @@ class Task:
         self.context, self.names = context, context.names
 
     def prepare(self, net: Any) -> None:
-        """Gives `net` the head of this task; what the net already knows of it is kept."""
+        """Adds the head of this task to `net`; weights of an existing head are kept."""
         raise NotImplementedError
 
     def settle(self, net: Any, title: str) -> None:
-        """Before scoring: makes sure that the net's head is one for this task. Raises DataError if it is not."""
+        """Checks, before scoring, that `net` has a head for this task. Raises DataError otherwise."""
         if self.head not in net.heads:
             raise DataError(Fault("evaluate", f"no stage taught the net the head {self.head}", do=TEACH))
 
     def wrap(self, items: Any, rows: Any) -> Any:
-        """The rows of a kind with what this task learns of them; `rows` says which rows of the data they are."""
+        """Adds the targets of this task to `items`, the rows of a kind; `rows` are their positions in the data."""
         return items
 
     def new_rows(self, items: Any, given: Sequence[Any]) -> Any:
-        """The same of new rows, of which nothing is known but what they are."""
+        """As `wrap`, for new rows without labels."""
         return items
 
     def forward(self, net: Any, inputs: Inputs) -> Any:
-        """What the net answers, as `loss` takes it."""
+        """The output of the net, in the form that `loss` takes."""
         return net(inputs, self.head)
 
     def loss(self, out: Any, batch: Batch, smoothing: float = 0.0) -> Tensor:
-        """Mean loss () of a batch."""
+        """The mean loss of a batch, a tensor ()."""
         raise NotImplementedError
 
     def weight(self, batch: Batch) -> float | Tensor:
-        """How much the batch counts when losses are averaged; a tensor () where only the device can count."""
+        """The weight of the batch when losses are averaged; a tensor () if it is computed on the device."""
         return float(len(batch))
 
 
 @dataclass(frozen=True)
 class AnswerColumn:
-    """A column of the table that `predict` prints. `only`: "screen" or "machine", empty for both."""
+    """A column of the table that `predict` prints. `only`: "screen" or "machine" output; empty: both. `head`: the
+    heading, default `name`."""
 
     name: str
     only: str = ""
@@ -95,8 +95,8 @@ class AnswerColumn:
 
 
 class Scoring:
-    """How a task is judged and its answers shown; part of the key of evaluation alone. `measures` says of each metric
-    what it is; a metric of one class, `f1/cat`, has the measure of `f1`."""
+    """Metrics of a task and the display of its answers. Belongs to the key of evaluation only, not of training.
+    `measures` describes each metric; a metric of one class, `f1/cat`, has the measure of `f1`."""
 
     measures: ClassVar[dict[str, Measure]] = {}
     parents: ClassVar[tuple[str, ...]] = ()
@@ -119,38 +119,38 @@ class Scoring:
         return tuple(name for name, measure in self.measures.items() if measure.watched)
 
     def ask(self, net: Any, batch: Batch) -> Any:
-        """What is judged: the task's answer to a batch."""
+        """The output of the net that is scored, for a batch."""
         return self.task.forward(net, batch.inputs)
 
     def rows(self, out: Any, batch: Batch) -> Rows:
-        """What metrics need of each row [B, ...]."""
+        """The values of each row that metrics need, tensors [B, ...]."""
         raise NotImplementedError
 
     def metrics(self, rows: Rows) -> dict[str, float]:
-        """Metrics of all rows."""
+        """Metrics over all rows, by name."""
         raise NotImplementedError
 
     def better(self, metrics: Mapping[str, float]) -> tuple[float, float]:
-        """What a snapshot is chosen by: larger is better, the second number decides ties."""
+        """The criterion of snapshot selection: larger is better, the second number breaks ties."""
         value = metrics[self.primary]
         return (-value if self.lower else value), 0.0
 
     def interval(self, rows: Rows, metric: str) -> tuple[float, float] | None:
-        """The 95 % interval of a metric over these rows in closed form; None: the engine resamples rows."""
+        """The 95 % confidence interval of a metric in closed form; None: the engine uses the bootstrap over rows."""
         return None
 
     def per_row(self, rows: Rows) -> dict[str, Tensor]:
-        """For paired tests: values [N] whose mean is the metric, or [N, 2], whose ratio of sums is."""
+        """Values for paired tests: [N], whose mean is the metric, or [N, 2], whose ratio of sums is the metric."""
         return {}
 
     def details(self, rows: Rows) -> dict[str, Any]:
-        """More of these rows for the report, as JSON: a confusion matrix."""
+        """Further results for the report as JSON, such as a confusion matrix."""
         return {}
 
     def columns(self) -> list[AnswerColumn]:
-        """Columns of the answers, beside the row's name and its error."""
+        """Columns of the answers, in addition to the name of the row and its error."""
         raise NotImplementedError
 
     def answers(self, out: Any, batch: Batch, given: Sequence[Any]) -> list[dict[str, Any]]:
-        """One answer a row, by name of the column; `given` are the rows of the batch as their kind opened them."""
+        """One answer per row, by column name; `given` are the rows of the batch as their kind opened them."""
         raise NotImplementedError

@@ -194,7 +194,7 @@ def _has_pictures(file: Path) -> bool:
 
 
 def _fill(made: Choices, given: set[str], picked: Slots, weights: str, search: Sequence[Path]) -> None:
-    """Defaults of DESIGN 1. A word that is wrong counts as given: its default must add no second fault."""
+    """Fills in defaults. A word with a fault counts as given, because its default could add a second fault."""
     given = given | {slot_of(word) for word in made.faulty}
     slots, named = made.slots, set(picked) | set(_chosen_by("experiment", picked.get("experiment"), search))
     path = find_option("data", slots["data"], search)

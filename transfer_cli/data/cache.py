@@ -1,4 +1,4 @@
-"""Pictures in the shape a net takes, worked out once. Owns <cache>/arrays; keep.py says how files there are made."""
+"""Pictures converted to the input size of a net, cached in <cache>/arrays; array_cache.py writes the files."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ from transfer_cli.data.formats.decode import Fit, fitted, grey, picture
 from transfer_cli.errors import DataError, Fault, ResourceError
 
 SLOW_S = 1.0
-LAYOUT = 1  # raise when `converted` gives other pixels from the same input
+LAYOUT = 1  # increment when `converted` returns other pixels for the same input
 
 
 def _nothing() -> None: ...
@@ -30,9 +30,11 @@ def _nothing() -> None: ...
 def converted(
     raw: Raw, part: str, input: Mapping[str, Any], cache: Path, poll: Callable[[], None] = _nothing
 ) -> np.ndarray:
-    """All pictures of one raw part, uint8 [N, channels, crop, crop] as `input` says, in the order of its labels.
-    What took over a second, and every set of files, is kept in the cache and mapped. DataError names the first bad
-    file and counts the others. `poll` is called once a picture; what it raises ends the work, with nothing kept."""
+    """All pictures of one raw part, uint8 [N, channels, crop, crop] as defined by `input`, in the order of the labels.
+
+    Pictures from files, and all conversions of more than a second, are cached and memory-mapped. `poll` is called for
+    each picture; if it raises, the conversion stops and nothing is cached. Raises DataError, which names the first bad
+    file and counts the others, and ResourceError if the cache cannot be written."""
     rows, fit = raw.parts[part], Fit.of(input)
     shape, way = fit.shape, "" if fit.interpolation == "bilinear" else f" {fit.interpolation}"
     key = f"{LAYOUT} {raw.fingerprint} {part} {shape} {fit.size}{way}"
@@ -66,8 +68,8 @@ def _timed(rows: RawPart, fit: Fit, path: Path, poll: Callable[[], None]) -> np.
 
 
 def from_array(pixels: np.ndarray, fit: Fit, poll: Callable[[], None] = _nothing) -> np.ndarray:
-    """uint8 [N, H, W] or [N, H, W, 3] as uint8 [N, channels, crop, crop]; without a resize it is a copy or two of the
-    whole."""
+    """Converts uint8 [N, H, W] or [N, H, W, 3] to uint8 [N, channels, crop, crop]. Without a resize, all pictures are
+    copied at once."""
     if pixels.shape[1:3] != (fit.size, fit.size) or fit.crop != fit.size:
         return _resized(pixels, fit, poll)
     if fit.channels == 1:
@@ -85,7 +87,8 @@ def _resized(pixels: np.ndarray, fit: Fit, poll: Callable[[], None]) -> np.ndarr
 
 
 def _fill(tmp: Path, name: str, files: tuple[Path, ...], fit: Fit, poll: Callable[[], None]) -> None:
-    """Decode all files into a new .npy file. Space is taken first: a full disk under a mapping would be SIGBUS."""
+    """Decodes all files into a new .npy file. Disk space is reserved first, because a full disk would kill a process
+    that writes to a memory map (SIGBUS)."""
     out = np.lib.format.open_memmap(tmp, mode="w+", dtype=np.uint8, shape=(len(files), *fit.shape))
     with tmp.open("r+b") as file:
         _reserve(file.fileno(), tmp.stat().st_size)
@@ -103,7 +106,7 @@ def _fill(tmp: Path, name: str, files: tuple[Path, ...], fit: Fit, poll: Callabl
             poll()
             bad += [error] if error else []
     if bad:
-        raise DataError(_worst(bad, name))
+        raise DataError(_summary(bad, name))
     out.flush()
 
 
@@ -111,13 +114,13 @@ def _reserve(descriptor: int, size: int) -> None:
     try:
         os.posix_fallocate(descriptor, 0, size)
     except OSError as error:
-        # Some file systems cannot reserve; only a full one is a reason to stop.
+        # Some file systems cannot reserve space; only a full one is an error.
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
 
 
-def _worst(bad: list[DataError], name: str) -> Fault:
-    """The first fault, the number of the others, and the way out."""
+def _summary(bad: list[DataError], name: str) -> Fault:
+    """The first fault, the number of the others, and what to do."""
     first = bad[0].faults[0]
     more = f"; {len(bad) - 1} more" if len(bad) > 1 else ""
     do = f"transfer data check {shlex.quote(name)} -o good.yaml, then data=good.yaml"

@@ -1,18 +1,18 @@
-"""Which classes of a data set are meant: names or positions, halves for source=base, and how a title says it."""
+"""Selection of classes by name or position, the split of classes for source=base, and titles of data sets."""
 
 from collections.abc import Sequence
 
 from transfer_cli.data.contracts import Raw
 from transfer_cli.errors import DataError, Fault, nearest
 
-Wanted = Sequence[str | int] | None
+Selection = Sequence[str | int] | None
 
 
-def chosen(known: Sequence[str], wanted: Wanted, word: str, name: str) -> list[int]:
-    """Positions of the wanted classes in the order asked for; all if None. Whole numbers are positions, strings are
-    names. DataError for unknown or repeated ones, or fewer than two."""
-    places = list(range(len(known))) if wanted is None else [_place(known, item, word, name) for item in wanted]
-    _two([known[place] for place in places], *((f"{word}.classes", None) if wanted is not None else (word, name)))
+def chosen(known: Sequence[str], selection: Selection, word: str, name: str) -> list[int]:
+    """Positions of the requested classes, in the requested order; None means all. Integers are positions, strings are
+    names. Raises DataError for unknown or repeated classes, or fewer than two."""
+    places = list(range(len(known))) if selection is None else [_place(known, item, word, name) for item in selection]
+    _two([known[place] for place in places], *((f"{word}.classes", None) if selection is not None else (word, name)))
     if twice := sorted({known[place] for place in places if places.count(place) > 1}):
         raise DataError(Fault(f"{word}.classes", f"given twice: {', '.join(twice)}"))
     return places
@@ -34,18 +34,19 @@ def _two(names: Sequence[str], key: str, value: str | None) -> None:
         raise DataError(Fault(key, f"{count}; a classifier needs 2 or more", value))
 
 
-def base_and_novel(raw: Raw, novel: Wanted, base: Wanted) -> tuple[list[str], list[str]]:
-    """Classes of source and target under source=base: the target keeps those its node names, else the second half;
-    the source those its own node names, else all others."""
+def base_and_novel(raw: Raw, novel: Selection, base: Selection) -> tuple[list[str], list[str]]:
+    """Classes of (source, target) for source=base. The target has the classes in `novel`, by default the second half;
+    the source has the classes in `base`, by default all others. Raises DataError if both share a class or one has fewer
+    than two."""
     half = len(raw.classes) // 2
-    kept = list(range(half, len(raw.classes))) if novel is None else chosen(raw.classes, novel, "data", raw.name)
-    others = [place for place in range(len(raw.classes)) if place not in kept]
-    given = others if base is None else chosen(raw.classes, base, "source", raw.name)
-    if shared := [raw.classes[place] for place in given if place in kept]:
+    target = list(range(half, len(raw.classes))) if novel is None else chosen(raw.classes, novel, "data", raw.name)
+    others = [place for place in range(len(raw.classes)) if place not in target]
+    source = others if base is None else chosen(raw.classes, base, "source", raw.name)
+    if shared := [raw.classes[place] for place in source if place in target]:
         raise DataError(Fault("source.classes", f"base and target share {', '.join(shared)}"))
-    if len(given) < 2 or len(kept) < 2:
-        raise DataError(_too_small(raw, len(given), len(kept)))
-    return [raw.classes[place] for place in given], [raw.classes[place] for place in kept]
+    if len(source) < 2 or len(target) < 2:
+        raise DataError(_too_small(raw, len(source), len(target)))
+    return [raw.classes[place] for place in source], [raw.classes[place] for place in target]
 
 
 def _too_small(raw: Raw, base: int, novel: int) -> Fault:
@@ -54,7 +55,8 @@ def _too_small(raw: Raw, base: int, novel: int) -> Fault:
 
 
 def title(raw: Raw, picked: Sequence[int]) -> str:
-    """`usps`, `cifar10 classes 5-9`, `cifar10 classes cat, dog`, `cifar10, 6 of 10 classes`."""
+    """The title of chosen classes: `usps`, `cifar10 classes 5-9`, `cifar10 classes cat, dog`, or
+    `cifar10, 6 of 10 classes`."""
     if list(picked) == list(range(len(raw.classes))):
         return raw.name
     if list(picked) == list(range(picked[0], picked[-1] + 1)):

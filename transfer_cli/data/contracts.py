@@ -1,5 +1,6 @@
-"""What a data family hands over (Raw) and where it looks for files (Places). No torch.
-A family is a file of this folder with one class; `open(places)` reads names and labels, never all pixels."""
+"""The interface of data readers: the data set that a reader returns (Raw), and where it looks for files (Places).
+A reader is a file of data/readers/ with one class; its `open(places)` reads names and labels, not all pixels. No
+torch."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,8 +25,8 @@ class RowKind(Protocol):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing `transfer data check` saw. `level` FAIL stops a run, warn and note do not. `file` is what is named
-    to the user (with a row, in a table)."""
+    """One finding of `transfer data check`. `level` FAIL stops a run; warn and note do not. `file` is the file shown to
+    the user, with the row if it is a table."""
 
     level: str
     kind: str
@@ -34,19 +35,20 @@ class Finding:
     detail: str
 
     def names(self, row: str) -> bool:
-        """Whether `row`, a name relative to the data's own folder, is what the finding is about."""
+        """Whether the finding is about `row`, a name relative to the folder of the data."""
         return self.file == row or self.file.endswith(f"/{row}")
 
 
 @dataclass(frozen=True)
 class RawPart:
-    """Rows of one part as stored. `labels` int64 [N]: the class of each row, 0 where rows have no classes. Rows are
-    given by `rows`, a function whose result depends on the kind (pictures: uint8 [N, H, W] or [N, H, W, 3]; texts: N
-    strings; vectors: float32 [N, D]), or by `files`, one file a row, which the kind opens. `names(i)` is what a person
-    calls row i. `columns` gives all cells of a table, N texts by name of the column, "" where there is none. `domains`
-    int64 [N]: the domain of each row, None where the data have no domains. `targets`: what a task other than
-    classification learns of each row, named by Raw.targets: bool [N, L] for several labels, float32 [N, K] for
-    numbers, N arrays of int64 for a tag a word."""
+    """Rows of one part as stored.
+
+    `labels` int64 [N]: the class of each row, 0 if rows have no classes. The content is given by `rows`, a function
+    whose result depends on the kind (pictures: uint8 [N, H, W] or [N, H, W, 3]; texts: N strings; vectors: float32 [N,
+    D]), or by `files`, one file per row, which the kind opens. `names(i)` is the name of row i in messages. `columns`
+    returns all cells of a table, N texts by column name, "" for a missing cell. `domains` int64 [N]: the domain of each
+    row, None if the data have no domains. `targets`: what a task other than classification learns of each row, named by
+    Raw.targets: bool [N, L] for several labels, float32 [N, K] for numbers, N arrays of int64 for one tag per word."""
 
     labels: np.ndarray
     names: Callable[[int], str]
@@ -57,12 +59,12 @@ class RawPart:
     targets: Sequence[Any] | np.ndarray | None = None
 
     def read(self) -> Any:
-        """What `rows` gives. Only for rows that are no files."""
+        """The content of all rows. Only for rows that are not files."""
         assert self.rows is not None, "the kind opens files itself"
         return self.rows()
 
     def only(self, rows: np.ndarray) -> "RawPart":
-        """The part with these rows [M] alone."""
+        """The part reduced to these rows [M]."""
         index = rows.tolist()
         read, columns, names = self.rows, self.columns, self.names
         return RawPart(
@@ -83,15 +85,16 @@ def taken(values: Any, rows: np.ndarray) -> Any:
 
 @dataclass(frozen=True)
 class Raw:
-    """A data set as found, before any view. `parts` always has "train"; without "test", `test_fraction` of every class
-    is cut off as test. `sources` are all files that decide the content. `flip`: may pictures be mirrored?
-    `kind` is what a row is, a file of kinds/; `task` what there is to learn, a file of tasks/. `targets` are the names
-    behind RawPart.targets: labels, numbers or tags; such data have one class, to which all rows belong.
-    `classified`: whether the classes mean anything; see `has_classes`.
-    `faults` stop a run; `note` says what is not as usual ("train 10,000 of 50,000"); `layout`, `ignored` and `read`,
-    the columns of a table that a net sees, are for `data check`. `groups` name rows that a cut must not tear apart;
-    `domains` are the names behind the numbers of RawPart.domains.
-    `fingerprint` and `digests` (sha256 of each source) are filled in by `describe`."""
+    """A data set as stored, before any view.
+
+    `parts` always contains "train"; without "test", `test_fraction` of every class becomes the test part. `sources`:
+    all files that determine the content. `flip`: whether pictures may be mirrored. `kind`: the kind of rows, a file of
+    kinds/; `task`: the default task, a file of tasks/. `targets`: the names of the columns of RawPart.targets: labels,
+    numbers or tags; such data have one class, which contains all rows. `classified`: whether the classes have a
+    meaning; see `has_classes`. `faults` stop a run; `note` describes anything unusual ("train 10,000 of 50,000").
+    `layout`, `ignored` and `read`, the columns of a table that a net reads, are for `data check`. `groups`: names of
+    rows that must stay in the same part or fold. `domains`: the names of the numbers in RawPart.domains. `describe`
+    fills in `fingerprint` and `digests` (sha256 of each source)."""
 
     name: str
     classes: tuple[str, ...]
@@ -115,46 +118,48 @@ class Raw:
 
     @property
     def has_classes(self) -> bool:
-        """Whether rows have classes of their own, and not one that stands for all of them."""
+        """Whether rows belong to different classes, instead of one class that contains all rows."""
         return self.classified and not self.targets
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where named data sets are looked for: $TRANSFER_DATA/<name>/, $TRANSFER_DATA/, then what `transfer fetch`
-    brought, <cache>/data/<name>/. `cache` is <runs>/.cache, the only folder that is written to.
-    `word` is what the user calls this data set: "data" or "source"; `taken` are the domains that the other data set of
-    the run names."""
+    """The folders in which named data sets are searched: $TRANSFER_DATA/<name>/, $TRANSFER_DATA/, then
+    <cache>/data/<name>/, where `transfer fetch` stores data sets.
+
+    `cache` is <runs>/.cache, the only folder that is written to. `word`: the key of this data set in the configuration,
+    "data" or "source", for messages. `taken`: the domains that the other data set of the run uses."""
 
     cache: Path
     word: str = "data"
     taken: tuple[str, ...] = ()
 
     def roots(self, name: str) -> Iterator[Path]:
-        """Folders that may hold the data set `name`, best first."""
+        """Folders that may contain the data set `name`, in order of priority."""
         if given := os.environ.get("TRANSFER_DATA"):
             yield Path(given).expanduser() / name
             yield Path(given).expanduser()
         yield self.cache / "data" / name
 
     def find(self, name: str, *relative: str) -> Path | None:
-        """First existing file among `relative` paths, in the order of the roots."""
+        """The first existing file among the `relative` paths, in the order of the roots; None if there is none."""
         found = (root / path for root in self.roots(name) for path in relative)
         return next((path for path in found if path.is_file()), None)
 
     def folder(self, name: str) -> Path | None:
-        """The folder of the data set `name`, if it has one."""
+        """The folder of the data set `name`, or None."""
         return next((root for root in self.roots(name) if root.name == name and root.is_dir()), None)
 
     def need(self, name: str, wants: str, size_mb: float, *relative: str) -> Path:
-        """`find`, or a DataError that names the file, the folder, its variable and the two ways to bring it."""
+        """As `find`. Raises DataError if there is no file: the message names the file `wants`, the folder, its
+        environment variable, and how to get it."""
         if found := self.find(name, *relative):
             return found
         raise DataError(missing(self.word, name, wants, size_mb))
 
 
 def missing(word: str, name: str, wants: str, size_mb: float, *, fetch: bool = True) -> Fault:
-    """The fault of a named data set that is nowhere; `fetch`: can it be brought?"""
+    """The fault of a named data set that is not on this machine. `fetch`: whether `transfer fetch` can download it."""
     given = os.environ.get("TRANSFER_DATA") or "not set"
     text = f"not in the data folder (TRANSFER_DATA: {given}); wants {wants}, {size_mb:.0f} MB"
     if not fetch:
@@ -163,7 +168,7 @@ def missing(word: str, name: str, wants: str, size_mb: float, *, fetch: bool = T
 
 
 def bad_file(path: Path | str, text: str) -> DataError:
-    """A file of the data that cannot be read; `text` says how."""
+    """The error of a data file that cannot be read, for the reason `text`."""
     return DataError(Fault(str(path), text))
 
 
@@ -172,12 +177,13 @@ def digit_names(count: int = 10) -> tuple[str, ...]:
 
 
 def numbered(name: str, part: str) -> Callable[[int], str]:
-    """Names of rows that are no files of their own: `usps/test/17`."""
+    """Names of rows that are not separate files: `usps/test/17`."""
     return lambda row: f"{name}/{part}/{row}"
 
 
 def with_test(parts: Mapping[str, RawPart]) -> dict[str, RawPart]:
-    """Parts as the user brought them; with val and no test, val is the test part and validation is cut from train."""
+    """Parts as the user provides them. With val but without test, val becomes the test part, and validation rows are
+    split from train."""
     if "val" in parts and "test" not in parts:
         return {"train": parts["train"], "test": parts["val"]}
     return dict(parts)

@@ -1,5 +1,5 @@
-"""DataSet: an opened data set under one view, and which rows of it anybody may see. No torch, no pixels.
-Test rows are handed out under their own name only; what is drawn is drawn here, by seed."""
+"""DataSet: an opened data set under one view, and which of its rows are visible. No torch, no pixels.
+Only the part "test" returns test rows. All random draws of rows happen here, by seed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,13 +16,13 @@ from transfer_cli.data.view import View
 from transfer_cli.errors import DataError, Fault
 
 Part = Literal["train", "val", "test"]
-UNKNOWN = "unknown"  # the class of all rows whose own class a net does not know
+UNKNOWN = "unknown"  # the class of all rows whose class is not among those of the net
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a view: `part` is the raw part to read pixels from, `index` [N] rows of it, `labels` int64 [N]
-    numbered as DataSet.names."""
+    """Rows of a view: `part` is the raw part that contains them, `index` [N] their positions in it, `labels` int64 [N]
+    their positions in DataSet.names."""
 
     part: str
     index: np.ndarray
@@ -31,28 +31,28 @@ class Rows:
 
     @property
     def domains(self) -> np.ndarray | None:
-        """Which of the raw domains each row is from, int64 [N]; None where there is no such axis."""
+        """The domain of each row, int64 [N]; None if the data have no domains."""
         every = self.raw.parts[self.part].domains
         return None if every is None else every[self.index]
 
     @property
     def targets(self) -> Any:
-        """What a task other than classification learns of each row, as RawPart.targets has it. Raises DataError where
-        the data have no such thing."""
+        """What a task other than classification learns of each row, see RawPart.targets. Raises DataError if the data
+        have no targets."""
         every = self.raw.parts[self.part].targets
         if every is None:
             raise DataError(Fault("task", f"{self.raw.name} has classes, and no numbers, labels or tags to learn"))
         return taken(every, self.index)
 
     def name(self, row: int) -> str:
-        """What a person calls row 0..N-1."""
+        """The name of row 0..N-1 in messages."""
         return self.raw.parts[self.part].names(int(self.index[row]))
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """An opened data set under one view. `parts`: part -> (raw part, ascending rows of the classes chosen). `known`:
-    classes of a net by which labels are numbered in place of the data's own."""
+    """An opened data set under one view. `parts`: part -> (raw part, ascending rows of the chosen classes). `known`:
+    the classes of a net; if given, labels are positions in it instead of in the data's own classes."""
 
     name: str
     title: str
@@ -65,22 +65,22 @@ class DataSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What a net answers with: classes (`known` ones before the data's own), or the targets of the data."""
+        """The names of a net's outputs: `known` if given, else the targets of the data, else its classes."""
         return self.known or self.raw.targets or self.classes
 
     def seen_as(self, names: Sequence[str]) -> "DataSet":
-        """The same rows with labels numbered as in `names`, by name; a class that is not there is UNKNOWN, which must
-        then be. Empty `names`: numbered as the data's own classes."""
+        """The same rows with labels as positions in `names`. A class that is not in `names` becomes UNKNOWN, which must
+        then be in `names`. Empty `names`: labels as positions in the data's own classes."""
         return replace(self, known=() if tuple(names) == self.classes else tuple(names))
 
     @property
     def fingerprint(self) -> str:
-        """sha256 (hex) of the content, whatever rows of it the view shows."""
+        """sha256 (hex) of the content, including a shift; independent of which rows are visible."""
         return self.view.shifted.fingerprint(self.raw.fingerprint) if self.view.shifted else self.raw.fingerprint
 
     @property
     def note(self) -> str:
-        """What is not as usual."""
+        """Anything unusual about the data, for messages."""
         share, kind = self.view.label_noise, self.view.noise_kind
         wrong = f"{100 * share:g} % of the training labels are wrong on purpose, {kind}" if share else ""
         return "; ".join(filter(None, [self.raw.note, wrong]))
@@ -91,17 +91,17 @@ class DataSet:
 
     @property
     def flip(self) -> bool:
-        """May a picture be mirrored? False where that makes another label of it."""
+        """Whether pictures may be mirrored; False if that would change labels."""
         return self.raw.flip
 
     @property
     def held_out(self) -> bool:
-        """Every row is a test row; the training rows are the same ones, without labels."""
+        """Whether every row is a test row; the training rows are then the same rows without labels."""
         return held_out(self.view, self.word)
 
     def has(self, part: Part, labelled: bool = True) -> bool:
-        """Are there rows? Labelled validation rows are absent under `shots` unless `val_shots` gives them, labelled
-        training rows where all are test."""
+        """Whether `part` has rows. With `shots`, there are labelled validation rows only if `val_shots` is given. There
+        are no labelled training rows if all rows are test rows."""
         if part == "train" and labelled and self.held_out:
             return False
         if labelled and self.folded(part):
@@ -111,27 +111,27 @@ class DataSet:
         return part in self.parts and len(self.parts[part][1]) > 0
 
     def rows(self, part: Part, *, labelled: bool = True, seed: int = 0) -> Rows:
-        """Rows of `part`. Labelled training rows are the shots or the fraction drawn by `seed` (labelled validation
-        rows the val_shots), with noise in their labels where the view asks for it; unlabelled ones are all. KeyError if
-        `has` is false."""
+        """Rows of `part`. Labelled training rows are drawn by `seed` according to `shots` or `fraction`, labelled
+        validation rows according to `val_shots`; labels have noise if the view defines it. Unlabelled rows are all
+        rows. Raises KeyError if `has` returns False."""
         if not self.has(part, labelled):
             raise KeyError(f"{self.title} has no {'labelled ' if labelled else ''}{part} rows")
         if labelled and self.folded(part):
             pool = self.pool if part == "train" else self.pool._clean
-            rows, kept = pool.rows("train", seed=seed), self.fold(part, seed)
-            return replace(rows, index=rows.index[kept], labels=rows.labels[kept])
+            rows, chosen = pool.rows("train", seed=seed), self.fold(part, seed)
+            return replace(rows, index=rows.index[chosen], labels=rows.labels[chosen])
         raw_part, index = self.parts[part]
         labels = self._renumbered(raw_part, index)
         if labelled and (limits := self._limits(part)):
-            kept = draw(np.arange(len(index)), labels, self.classes, seed, **limits)
-            index, labels = index[kept], labels[kept]
+            chosen = draw(np.arange(len(index)), labels, self.classes, seed, **limits)
+            index, labels = index[chosen], labels[chosen]
         if labelled and (noise := self._noise(part)):
             labels = noisy(labels, self.classes, **noise)
         return Rows(raw_part, index, self._by_name(labels), self.raw)
 
     def key(self, part: Part, *, labelled: bool, seed: int) -> dict[str, Any]:
-        """JSON: all that decides the content of `rows(part, ...)`, and nothing else: the draw's seed only where
-        something is drawn, the cut only where something is cut."""
+        """Everything that determines the content of `rows(part, ...)`, as JSON for stage keys. Contains the seed only
+        if rows are drawn, and the split only if rows are split."""
         if part == "train" and labelled and self.held_out:
             text = f"all rows of {self.title} are test, so nothing may read their labels to learn"
             raise DataError(Fault(f"{self.word}.whole", text, "true", do=f"{self.word}.whole=false cuts a test part"))
@@ -155,46 +155,47 @@ class DataSet:
         }
 
     def folded(self, part: str) -> bool:
-        """Whether labelled rows of `part` are those of a fold, or the others."""
+        """Whether a fold determines the labelled rows of `part`."""
         return self.view.fold is not None and part in ("train", "val")
 
     @property
     def pool(self) -> "DataSet":
-        """The same without a fold: its labelled training rows are what is cut into folds."""
+        """The same data set without a fold; its labelled training rows are divided into folds."""
         return replace(self, view=replace(self.view, fold=None))
 
     @property
     def _clean(self) -> "DataSet":
+        """The same data set without label noise."""
         return replace(self, view=replace(self.view, label_noise=0.0))
 
     def fold(self, part: Part, seed: int) -> np.ndarray:
-        """Places among the labelled training rows of `pool` that are `part` here, ascending: every class is cut alike,
-        copies stay together."""
+        """Positions of the rows of `part` among the labelled training rows of `pool`, ascending. Folds are stratified
+        by class, and copies stay in one fold."""
         rows = replace(self.pool._clean, known=()).rows("train", seed=seed)
         groups = copies(self.raw) if rows.part == "train" else None
         own = None if groups is None else groups[rows.index]
-        held = folds(rows.labels, self.classes, self.view.folds, self.view.split_seed, own) == self.view.fold
-        return np.flatnonzero(held if part == "val" else ~held)
+        validation = folds(rows.labels, self.classes, self.view.folds, self.view.split_seed, own) == self.view.fold
+        return np.flatnonzero(validation if part == "val" else ~validation)
 
     def sizes(self) -> dict[str, int]:
-        """Rows a part, labels or not."""
+        """Number of rows of each part, with or without labels."""
         return {part: len(index) for part, (_, index) in self.parts.items()}
 
     def statistics(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation, float32 [K], of the numbers of the labelled training rows; a deviation of 0
-        counts as 1."""
+        """Mean and standard deviation, float32 [K], of the target numbers of labelled training rows. A deviation of 0
+        is replaced by 1."""
         numbers = np.asarray(self.rows("train", seed=seed).targets, np.float64)
         deviation = numbers.std(0)
         return numbers.mean(0).astype(np.float32), np.where(deviation > 0, deviation, 1.0).astype(np.float32)
 
     def counts(self, part: Part) -> dict[str, int]:
-        """Rows a class of one part, labels or not."""
+        """Number of rows of each class in one part, with or without labels."""
         raw_part, index = self.parts[part]
         counts = np.bincount(self._renumbered(raw_part, index), minlength=len(self.classes))
         return dict(zip(self.classes, counts.tolist(), strict=True))
 
     def changed(self, cache: Path) -> Path | None:
-        """The first source whose content is no longer what was fingerprinted, None if all are as they were."""
+        """The first source file whose content has changed since the fingerprint; None if no file has changed."""
         now = digests(self.raw.sources, cache)
         return next((path for path in self.raw.sources if now[path] != self.raw.digests[path]), None)
 
@@ -232,12 +233,12 @@ class DataSet:
 
 
 def held_out(view: View, word: str) -> bool:
-    """Whether all rows are test: a whole target. Of a whole source all are to learn from."""
+    """Whether all rows are test rows: in a whole target. In a whole source all rows are training rows."""
     return view.whole and word != "source"
 
 
 def shares(raw: Raw, view: View, word: str) -> list[float]:
-    """What is cut from the raw training part: [test, val], 0 for a part the data bring themselves."""
+    """Shares of the raw training part that are split off, [test, val]; 0 for parts that the data contain already."""
     if held_out(view, word):
         return [1.0, 0.0]
     test = 0.0 if "test" in raw.parts or view.whole else raw.test_fraction

@@ -1,5 +1,5 @@
-"""Data sets with a domain axis: which domains a node means, and several of them as one data set whose rows know where
-they are from. A family that has such an axis takes the key `domain`: a name, a list of names, or `others`."""
+"""Data sets with domains: which domains a node selects, and how several domains become one data set that records the
+domain of each row. Readers of such data have the key `domain`: a name, a list of names, or `others`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,23 +16,23 @@ OTHERS = "others"
 
 
 def listed(asked: Any) -> list[str]:
-    """The names that a value of `domain` holds.
+    """The names in a value of the key `domain`.
 
     >>> listed(None), listed("photo"), listed(["photo", "sketch"])
     ([], ['photo'], ['photo', 'sketch'])"""
     return [] if asked is None else list(map(str, asked)) if isinstance(asked, list) else [str(asked)]
 
 
-def meant(asked: Any, known: Sequence[str], places: Places, title: str) -> list[str]:
-    """The domains asked for, out of those that are there; `others`: all that the other data set of the run does not
-    name. DataError for one that is not there, is named twice, or if none is left."""
+def selected_domains(asked: Any, known: Sequence[str], places: Places, title: str) -> list[str]:
+    """The requested domains, out of the `known` ones; `others`: all that the other data set of the run does not use.
+    Raises DataError for unknown or repeated domains, and if none is left."""
     names, key = listed(asked), f"{places.word}.domain"
     if names == [OTHERS] and OTHERS not in known:
         names = [name for name in known if name not in places.taken]
         if not names:
-            raise DataError(Fault(key, f"{title} has no domain but those of the other side", OTHERS))
+            raise DataError(Fault(key, f"{title} has only the domains that the other data set uses", OTHERS))
     if not names:
-        raise DataError(Fault(key, "wants the name of a domain, or several", str(asked), tuple(known)))
+        raise DataError(Fault(key, "needs the name of one or several domains", str(asked), tuple(known)))
     for name in names:
         if name not in known:
             text = f"{title} has no such domain; there are {', '.join(known)}"
@@ -42,23 +42,23 @@ def meant(asked: Any, known: Sequence[str], places: Places, title: str) -> list[
     return names
 
 
-def together(title: str, found: Mapping[str, Raw]) -> Raw:
-    """Several domains as one data set, rows in the order of the domains, `domains` saying which each is from. Classes
-    are those of any domain. DataError if some have a part that others lack."""
-    raws, first = list(found.values()), next(iter(found.values()))
-    for name, raw in found.items():
+def joined_domains(title: str, by_domain: Mapping[str, Raw]) -> Raw:
+    """Joins several domains to one data set. Rows are in the order of the domains, and `domains` records the domain of
+    each row. Classes are the union over domains. Raises DataError if only some of the domains have a part."""
+    raws, first = list(by_domain.values()), next(iter(by_domain.values()))
+    for name, raw in by_domain.items():
         if odd := set(raw.targets) ^ set(first.targets):
-            text = f"{next(iter(found))} and {name} have different targets: only one of them has {min(odd)}"
+            text = f"{next(iter(by_domain))} and {name} have different targets: only one of them has {min(odd)}"
             raise DataError(Fault(title, text))
     kinds = {raw.classes for raw in raws}
     classes = first.classes if len(kinds) == 1 else tuple(sorted(set(chain.from_iterable(kinds))))
-    parts = {part: _joined(part, raws, classes) for part in PARTS if part in _same_parts(title, found)}
+    parts = {part: _joined(part, raws, classes) for part in PARTS if part in _same_parts(title, by_domain)}
     return replace(
         first,
-        name=f"{title} {', '.join(found)}",
+        name=f"{title} {', '.join(by_domain)}",
         classes=classes,
         parts=parts,
-        domains=tuple(found),
+        domains=tuple(by_domain),
         sources=tuple(dict.fromkeys(chain.from_iterable(raw.sources for raw in raws))),
         note="; ".join(dict.fromkeys(raw.note for raw in raws if raw.note)),
         ignored=tuple(chain.from_iterable(raw.ignored for raw in raws)),
@@ -66,14 +66,14 @@ def together(title: str, found: Mapping[str, Raw]) -> Raw:
     )
 
 
-def _same_parts(title: str, found: Mapping[str, Raw]) -> set[str]:
-    first, *others = found
-    mine = set(found[first].parts)
+def _same_parts(title: str, raws: Mapping[str, Raw]) -> set[str]:
+    first, *others = raws
+    parts = set(raws[first].parts)
     for name in others:
-        if odd := mine ^ set(found[name].parts):
-            text = f"{first} and {name} are not cut alike: only one of them has a part {min(odd)}"
+        if difference := parts ^ set(raws[name].parts):
+            text = f"{first} and {name} have different parts: only one of them has a part {min(difference)}"
             raise DataError(Fault(title, text))
-    return mine
+    return parts
 
 
 def _joined(part: str, raws: Sequence[Raw], classes: Sequence[str]) -> RawPart:
@@ -99,5 +99,5 @@ def _joined(part: str, raws: Sequence[Raw], classes: Sequence[str]) -> RawPart:
 
 
 def _chained(values: Sequence[Any]) -> Any:
-    """Rows of all, one after the other."""
+    """Concatenates arrays, or sequences of rows."""
     return np.concatenate(values) if isinstance(values[0], np.ndarray) else list(chain.from_iterable(values))

@@ -1,4 +1,4 @@
-"""Test rows by their names, as a person looks at them: a small picture, or the beginning of a text. PIL and numpy."""
+"""Test rows for display in reports: a small picture, or the beginning of a text. PIL and numpy."""
 
 from collections.abc import Collection
 from io import BytesIO
@@ -9,9 +9,9 @@ from transfer_cli.data.contracts import RowKind
 from transfer_cli.data.dataset import DataSet
 from transfer_cli.data.formats.decode import picture
 
-SIDE = 128  # longest side of a picture that is made smaller, twice what is shown
-TINY = 40  # pixels of a picture that is kept as it is
-LETTERS = 240
+SIDE = 128  # pixels of the longest side of reduced pictures, twice the displayed size
+TINY = 40  # pictures up to this side length keep their size
+LETTERS = 240  # maximal length of a text
 
 
 def examples(data: DataSet, kind: RowKind, names: Collection[str], seed: int = 0) -> dict[str, bytes | str]:

@@ -1,4 +1,4 @@
-"""What a data set consists of, as a hash: sha256 of files, remembered by (path, size, mtime_ns)."""
+"""Fingerprints of data sets: sha256 of files, cached by (path, size, mtime_ns)."""
 
 import json
 import os
@@ -15,20 +15,21 @@ from transfer_cli.data.array_cache import name_of, put
 from transfer_cli.data.contracts import Raw, bad_file
 from transfer_cli.errors import ResourceError
 
-# A file changed less than this before it was read could change again within one tick of the clock: hash it anew.
+# A file modified less than this before it was read may change again without a new mtime, so its hash is not cached.
 SETTLED_NS = 2_000_000_000
 
 
 def digests(sources: Iterable[Path], cache: Path) -> dict[Path, str]:
-    """sha256 (hex) of every source, remembered by (path, size, mtime_ns). DataError if one cannot be read."""
+    """sha256 (hex) of every source file, cached by (path, size, mtime_ns). Raises DataError if a file cannot be
+    read."""
     files = {path: os.path.abspath(path) for path in sources}
-    book = cache / "fingerprints" / (name_of(files.values()) + ".json")
-    known = _read(book)
-    found = {name: _entry(path, *_stamp(path), known.get(name)) for path, name in files.items()}
-    if found != known:
-        with suppress(ResourceError):  # only a memory: where nothing can be written, files are hashed each time
-            put(book, lambda tmp: tmp.write_text(json.dumps(_settled(found))))
-    return {path: str(found[name][2]) for path, name in files.items()}
+    record = cache / "fingerprints" / (name_of(files.values()) + ".json")
+    known = _read(record)
+    entries = {name: _entry(path, *_stamp(path), known.get(name)) for path, name in files.items()}
+    if entries != known:
+        with suppress(ResourceError):  # only a cache: without write permission, files are hashed each time
+            put(record, lambda tmp: tmp.write_text(json.dumps(_settled(entries))))
+    return {path: str(entries[name][2]) for path, name in files.items()}
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -49,23 +50,23 @@ def _entry(path: Path, size: int, mtime: int, known: Any) -> list[Any]:
         raise bad_file(path, (error.strerror or "unreadable").lower()) from None
 
 
-def _settled(found: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+def _settled(entries: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
     now = time.time_ns()
-    return {path: entry for path, entry in found.items() if now - entry[1] > SETTLED_NS}
+    return {path: entry for path, entry in entries.items() if now - entry[1] > SETTLED_NS}
 
 
-def _read(book: Path) -> dict[str, Any]:
+def _read(record: Path) -> dict[str, Any]:
     try:
-        known = json.loads(book.read_bytes())
+        known = json.loads(record.read_bytes())
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
 
 
 def fingerprint(raw: Raw, settings: Mapping[str, Any]) -> str:
-    """sha256 of the content: the family's settings, classes, the bytes of all sources in order, and the labels and
-    targets of every part (in a folder they are no file's bytes). Where the files lie (`path`) does not count, nor how
-    the domains were asked for."""
+    """sha256 (hex) of the content: the settings of the reader, classes, the bytes of all sources in order, and the
+    labels and targets of every part (in a folder data set no file contains them). The location of the files (`path`)
+    and the form of the key `domain` are excluded."""
     own = {key: value for key, value in settings.items() if key not in ("path", "domain")}
     facts = [
         own,

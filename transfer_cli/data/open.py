@@ -1,5 +1,5 @@
-"""A data node of the configuration -> DataSet: family opened, content fingerprinted, parts cut. No torch, no pixels.
-What pixels look like is cache.py's business, what files look like the family's, who sees which row the DataSet's."""
+"""Opens a data node of the configuration as a DataSet: calls its reader, computes the fingerprint, splits the parts.
+No torch, no pixels: cache.py converts pixels, readers know file formats, DataSet decides which rows are visible."""
 
 import shlex
 from collections import defaultdict
@@ -14,7 +14,7 @@ from transfer_cli.config.signatures import signature
 from transfer_cli.data import cache as store
 from transfer_cli.data.classes import base_and_novel, chosen, title
 from transfer_cli.data.contracts import Finding, Places, Raw
-from transfer_cli.data.curate import curated, untaught
+from transfer_cli.data.curate import curated, unseen_classes
 from transfer_cli.data.dataset import DataSet as DataSet
 from transfer_cli.data.dataset import Part, held_out, shares
 from transfer_cli.data.dataset import Rows as Rows
@@ -29,21 +29,20 @@ from transfer_cli.plugins import load_class
 
 def describe_pair(values: Mapping[str, Any], cache: Path) -> tuple[DataSet, DataSet | None]:
     """Target and source of a configuration (`data`, `source`, `plugins`). `cache` is <runs>/.cache.
-    With source=base both are parts of one data set: the target keeps the classes its node names (else the second
+    With source=base both are parts of one data set: the target has the classes that its node names (default: the second
     half), the source has the others. Raises DataError or ConfigError."""
     plugins = tuple(values.get("plugins") or ())
     target, source = values["data"], values.get("source") or {"family": "none"}
     if source["family"] != "base":
-        mine = _opened(target, Places(cache, "data", _domains(source)), plugins)
-        theirs = describe(source, cache=cache, word="source", plugins=plugins, taken=_domains(target))
-        _apart(mine, theirs)
-        return mine, theirs
+        target_data = _opened(target, Places(cache, "data", _domains(source)), plugins)
+        source_data = describe(source, cache=cache, word="source", plugins=plugins, taken=_domains(target))
+        _apart(target_data, source_data)
+        return target_data, source_data
     raw, view = open_raw(target, cache, "data", plugins), _view(target)
     _check_shift(raw, view, "data", plugins)
     base, novel = base_and_novel(raw, view.classes, source.get("classes"))
-    alike = replace(_view(source), classes=list(base), augment=source.get("augment") or view.augment)
-    learned = _viewed(raw, alike, "source")
-    return _viewed(raw, replace(view, classes=list(novel)), "data"), learned
+    source_view = replace(_view(source), classes=list(base), augment=source.get("augment") or view.augment)
+    return _viewed(raw, replace(view, classes=list(novel)), "data"), _viewed(raw, source_view, "source")
 
 
 def describe(
@@ -54,8 +53,8 @@ def describe(
     plugins: Sequence[str] = (),
     taken: tuple[str, ...] = (),
 ) -> DataSet | None:
-    """The data set of one node, None for family none. `word` names the node in errors; `taken` are domains of the other
-    node."""
+    """The data set of one node; None for family none. `word` is the key of the node in messages; `taken` are the
+    domains of the other node. Raises DataError or ConfigError."""
     return None if node["family"] == "none" else _opened(node, Places(cache, word, taken), plugins)
 
 
@@ -64,7 +63,7 @@ def _domains(node: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _apart(target: DataSet, source: DataSet | None) -> None:
-    """No file of a target that is test in full may be learned from. Raises DataError."""
+    """Raises DataError if the source shares files with a target whose rows are all test rows."""
     if source is None or not target.held_out:
         return
     if shared := set(source.raw.sources) & set(target.raw.sources):
@@ -79,7 +78,7 @@ def _opened(node: Mapping[str, Any], places: Places, plugins: Sequence[str]) -> 
 
 
 def open_raw(node: Mapping[str, Any], cache: Path, word: str = "data", plugins: Sequence[str] = ()) -> Raw:
-    """The family's answer with its fingerprint. DataError with every fault that stops a run."""
+    """The raw data set of a node, with its fingerprint. Raises DataError with all faults that stop a run."""
     return _sound(scan(node, cache, word, plugins))
 
 
@@ -90,28 +89,28 @@ def _sound(raw: Raw) -> Raw:
 
 
 def scan(node: Mapping[str, Any], cache: Path, word: str = "data", plugins: Sequence[str] = ()) -> Raw:
-    """As `open_raw`, but faults stay values in `raw.faults`: `data check` wants to tell them all."""
+    """As `open_raw`, but returns faults in `raw.faults`, so that `data check` can report them all."""
     return _scanned(node, Places(cache, word), plugins)
 
 
 def _scanned(node: Mapping[str, Any], places: Places, plugins: Sequence[str]) -> Raw:
     settings = {key: value for key, value in node.items() if key not in _VIEW_KEYS and key != "family"}
-    mended: dict[str, Any] = {key: node[key] for key in ("rename", "skip", "groups") if node.get(key)}
+    corrections: dict[str, Any] = {key: node[key] for key in ("rename", "skip", "groups") if node.get(key)}
     raw: Raw = load_class("data/readers", node["family"], plugins)(**settings).open(places)
-    raw = curated(raw, **mended, word=places.word)
-    raw = replace(raw, digests=store.digests(raw.sources, places.cache), faults=(*raw.faults, *untaught(raw)))
-    return replace(raw, fingerprint=store.fingerprint(raw, settings | mended))
+    raw = curated(raw, **corrections, word=places.word)
+    raw = replace(raw, digests=store.digests(raw.sources, places.cache), faults=(*raw.faults, *unseen_classes(raw)))
+    return replace(raw, fingerprint=store.fingerprint(raw, settings | corrections))
 
 
 _VIEW_KEYS = {key.name for key in fields(View)}
 
 
 def _faults(raw: Raw) -> Iterator[Fault]:
-    """A line for each kind and class: the first fault, and how many are like it."""
-    alike: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    """One fault per kind and class: the first one, with the number of others."""
+    similar: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for finding in raw.faults:
-        alike[finding.kind, finding.label].append(finding)
-    for first, *others in alike.values():
+        similar[finding.kind, finding.label].append(finding)
+    for first, *others in similar.values():
         more = f"; {len(others):,} more" if others else ""
         do = f"transfer data check {shlex.quote(raw.name)} -v" if more and Path(raw.name).exists() else None
         yield Fault(first.file, f"{first.detail}{more}", do=do)
@@ -131,7 +130,7 @@ def _check_shift(raw: Raw, view: View, word: str, plugins: Sequence[str]) -> Non
 def _viewed(raw: Raw, view: View, word: str) -> DataSet:
     shift = Shift.of(view.shift, view.shift_amount, word) if view.shift else None
     if view.whole and set(raw.parts) != {"train"}:
-        text = f"{raw.name} comes cut into {', '.join(raw.parts)}; only data in one piece can be whole"
+        text = f"{raw.name} is already split into {', '.join(raw.parts)}; only data without parts can be whole"
         raise DataError(Fault(f"{word}.whole", text, "true"))
     if raw.targets and view.classes is not None:
         text = f"{raw.name} has no classes; it has {', '.join(raw.targets[:8])}"
@@ -142,13 +141,13 @@ def _viewed(raw: Raw, view: View, word: str) -> DataSet:
         part: (source, _of_classes(raw, source, index, picked))
         for part, (source, index) in _cut(raw, view, word).items()
     }
-    found = DataSet(
+    data = DataSet(
         raw.name, " ".join(filter(None, [title(raw, picked), str(shift or "")])), names, raw, view, parts, word
     )
-    faults = [*_empty(found), *_few(found)]
+    faults = [*_empty(data), *_few(data)]
     if faults:
         raise DataError(*faults)
-    return found
+    return data
 
 
 def _of_classes(raw: Raw, part: str, index: np.ndarray, picked: Sequence[int]) -> np.ndarray:
@@ -158,7 +157,7 @@ def _of_classes(raw: Raw, part: str, index: np.ndarray, picked: Sequence[int]) -
 
 
 def _cut(raw: Raw, view: View, word: str) -> dict[str, tuple[str, np.ndarray]]:
-    """part -> (raw part, rows), before classes are chosen."""
+    """Part -> (raw part, rows), before the selection of classes."""
     labels = raw.parts["train"].labels
     if held_out(view, word):
         return dict.fromkeys(("train", "test"), ("train", np.arange(len(labels))))
@@ -168,14 +167,16 @@ def _cut(raw: Raw, view: View, word: str) -> dict[str, tuple[str, np.ndarray]]:
 
 
 def _empty(data: DataSet) -> list[Fault]:
-    """Parts that must not be empty. Validation may be, and the test part of a source that is learned from whole."""
-    wanted = ("train",) if data.view.whole and not data.held_out else ("train", "test")
+    """Faults of empty parts. Validation may be empty, and so may the test part of a source whose rows are all training
+    rows."""
+    required = ("train",) if data.view.whole and not data.held_out else ("train", "test")
     text = "no rows in its {} part"
-    return [Fault(data.word, text.format(part), data.title) for part in wanted if not data.sizes().get(part)]
+    return [Fault(data.word, text.format(part), data.title) for part in required if not data.sizes().get(part)]
 
 
 def _few(data: DataSet) -> list[Fault]:
-    """More shots than the smallest class has rows; two ways of drawing at once; noise where there are no labels."""
+    """Faults: more shots than the smallest class has rows, `shots` together with `fraction`, a fold that does not
+    exist, and label noise without classes."""
     faults = [_short(data, "shots", "train", "learn from"), _short(data, "val_shots", "val", "validate on")]
     if data.view.shots is not None and data.view.fraction is not None:
         faults.append(Fault(f"{data.word}.fraction", "not together with shots", str(data.view.fraction)))
@@ -189,11 +190,11 @@ def _few(data: DataSet) -> list[Fault]:
 
 
 def _short(data: DataSet, key: str, part: Part, use: str) -> Fault | None:
-    wanted = getattr(data.view, key)
-    if wanted is None or part not in data.parts:
+    requested = getattr(data.view, key)
+    if requested is None or part not in data.parts:
         return None
     name, least = min(data.counts(part).items(), key=lambda item: item[1])
-    if wanted <= least:
+    if requested <= least:
         return None
     allowed = f"allowed 1 to {least}" if least else "allowed: none"
-    return Fault(f"{data.word}.{key}", f"class {name} has {least} labels to {use}; {allowed}", str(wanted))
+    return Fault(f"{data.word}.{key}", f"class {name} has {least} labels to {use}; {allowed}", str(requested))

@@ -1,5 +1,5 @@
-"""Where rows lie: on the device once for all loaders if they leave room there, else with the host, and sent a batch
-at a time without waiting for the copy."""
+"""Placement of rows in memory: on the device, shared by all loaders, if there is enough room; otherwise in host memory,
+from which each batch is copied asynchronously."""
 
 import warnings
 from typing import TYPE_CHECKING
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 else:
     torch = Lazy("torch")
 
-GPU_SHARE = 4  # what fills more than 1 / GPU_SHARE of the free memory of a GPU stays with the host
+GPU_SHARE = 4  # data larger than 1 / GPU_SHARE of the free GPU memory stay in host memory
 
 
 def placed(array: np.ndarray, device: "torch.device") -> "Tensor":
-    """The array where its rows are gathered: on the GPU, once for all loaders, if it leaves room for the net."""
+    """The array as a tensor on `device`, or in host memory if it would leave too little GPU memory for the net."""
     tensor = _tensor(array)
     if device.type == "cuda" and tensor.nbytes > torch.cuda.mem_get_info(device)[0] // GPU_SHARE:
         return tensor
@@ -26,7 +26,7 @@ def placed(array: np.ndarray, device: "torch.device") -> "Tensor":
 
 
 def sent(tensor: "Tensor", device: "torch.device") -> "Tensor":
-    """The same tensor on `device`. To a GPU from pinned memory, in the order of its stream: nobody waits."""
+    """The same tensor on `device`. Copies to a GPU are asynchronous: from pinned memory, in stream order."""
     if tensor.device.type == device.type:
         return tensor
     return tensor.pin_memory().to(device, non_blocking=True)
@@ -34,5 +34,7 @@ def sent(tensor: "Tensor", device: "torch.device") -> "Tensor":
 
 def _tensor(array: np.ndarray) -> "Tensor":
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # read-only memory map: it is only read
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # the array may be a read-only memory map; the tensor is never written
         return torch.from_numpy(array)

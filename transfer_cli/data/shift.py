@@ -1,6 +1,6 @@
-"""Another domain made of any pictures: rotated, coloured, blended, noisy or inverted versions of them. What a row
-becomes depends on the row, the part and the shift alone, never on a run's seed; it is worked out once, on the pictures
-as the net takes them, and kept in the cache. No torch."""
+"""Artificial domain shifts for pictures: rotated, coloured, blended, noisy or inverted. The result depends only on the
+row, the part and the shift, never on the seed of a run. It is computed once from the pictures at the net's input size,
+and cached. No torch."""
 
 from collections.abc import Callable
 from hashlib import sha256
@@ -15,22 +15,23 @@ from transfer_cli.data.formats.decode import grey
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.seeds import seed_for
 
-PIXELS = 1  # raise when a shift gives other pixels from the same input
-CHUNK = 1000  # rows that share a generator: a row's draws depend on its place alone, not on how many rows there are
+PIXELS = 1  # increment when a shift returns other pixels for the same input
+CHUNK = 1000  # rows per random generator, so that a row's draws depend on its position, not on the number of rows
 AMOUNTS = {"rotated": (45.0, -180.0, 180.0), "noisy": (0.3, 0.0, 1.0)}  # shift -> default, lowest, highest
 PHOTOS = ("china.jpg", "flower.jpg")
 
 
 class Shift(NamedTuple):
-    """`kind`, and how much: `amount` is degrees counter-clockwise (rotated) or the standard deviation of the noise, of
-    pixels in [0, 1] (noisy); None where there is nothing to say."""
+    """A shift and its strength. `amount`: degrees counter-clockwise (rotated) or the standard deviation of the noise
+    for pixels in [0, 1] (noisy); None for other kinds."""
 
     kind: str
     amount: float | None
 
     @classmethod
     def of(cls, kind: str, amount: float | None, word: str) -> "Shift":
-        """As the keys of a data node say it. Raises ConfigError for an amount that cannot be."""
+        """A shift from the keys of the data node `word`; `amount` None is the default. Raises ConfigError if the amount
+        is out of range or the kind has none."""
         if kind not in AMOUNTS:
             if amount is not None:
                 text = f"{kind} has no amount; {' and '.join(AMOUNTS)} have one"
@@ -42,17 +43,17 @@ class Shift(NamedTuple):
         return cls(kind, usual if amount is None else amount)
 
     def __str__(self) -> str:
-        """`blended`, `rotated`, `rotated 30` where it is not the usual amount."""
+        """`blended`, `rotated`, or `rotated 30` if the amount is not the default."""
         usual = self.amount is None or self.amount == AMOUNTS[self.kind][0]
         return self.kind if usual else f"{self.kind} {self.amount:g}"
 
     def fingerprint(self, content: str) -> str:
-        """sha256 (hex) of shifted content."""
+        """sha256 (hex) of the shifted data, from the fingerprint `content` of the original data."""
         return sha256(f"{content} shift {PIXELS} {self.kind} {self.amount}".encode()).hexdigest()
 
     def applied(self, pixels: np.ndarray, part: str) -> np.ndarray:
-        """uint8 [N, C, H, W], all rows of a raw part, with C 1 or 3 -> the same shape. DataError for pictures larger
-        than the photos that are blended in."""
+        """uint8 [N, C, H, W], all rows of a raw part, C 1 or 3 -> the same shape. Raises DataError for pictures larger
+        than the photos used by "blended", ConfigError if that shift needs scikit-learn and it is missing."""
         out = np.empty_like(pixels)
         for number, start in enumerate(range(0, len(pixels), CHUNK)):
             rows = slice(start, start + CHUNK)
@@ -62,21 +63,22 @@ class Shift(NamedTuple):
 
 
 def shifted(pixels: np.ndarray, shift: Shift, content: str, part: str, cache: Path) -> np.ndarray:
-    """`shift` applied to the pictures of a raw part, kept in the cache. `content` says all that decides `pixels`."""
+    """Applies `shift` to the pictures of a raw part, and caches the result. `content` identifies `pixels` in the
+    cache."""
     key = f"shift {PIXELS} {shift.kind} {shift.amount} {content} {part}"
     return remember(cache, key, lambda: shift.applied(pixels, part))
 
 
 def _uniform(draws: np.random.Philox, *shape: int) -> np.ndarray:
-    """Numbers in [0, 1) from raw words, whose stream is fixed by Philox's paper."""
+    """Random numbers in [0, 1) from raw Philox words, whose stream is the same in all numpy versions."""
     count = int(np.prod(shape))
     numbers: np.ndarray = (draws.random_raw(count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
     return numbers.reshape(shape)
 
 
 def _rotated(pixels: np.ndarray, draws: np.random.Philox, degrees: float) -> np.ndarray:
-    """All by the same angle, bilinear, what comes in from outside is black (rotated MNIST: Ghifary et al. 2015,
-    arXiv:1508.07680)."""
+    """Rotates all pictures by the same angle, bilinear, with black outside the border (rotated MNIST: Ghifary et al.
+    2015, arXiv:1508.07680)."""
     turned = [[_turn(channel, degrees) for channel in picture] for picture in pixels]
     return np.array(turned, np.uint8).reshape(pixels.shape)
 
@@ -90,7 +92,7 @@ def _inverted(pixels: np.ndarray, draws: np.random.Philox, amount: float) -> np.
 
 
 def _noisy(pixels: np.ndarray, draws: np.random.Philox, deviation: float) -> np.ndarray:
-    """Gaussian noise on every value, cut to what a pixel can be; by the formula of Box and Muller."""
+    """Adds Gaussian noise (Box-Muller transform) to every value, clipped to the range of pixels."""
     out = np.empty_like(pixels)
     for row, picture in enumerate(pixels):
         radius, angle = _uniform(draws, 2, *picture.shape)
@@ -100,8 +102,7 @@ def _noisy(pixels: np.ndarray, draws: np.random.Philox, deviation: float) -> np.
 
 
 def _coloured(pixels: np.ndarray, draws: np.random.Philox, amount: float) -> np.ndarray:
-    """Each picture tinted with a colour of its own, its strongest channel as bright as before. The colour says nothing
-    of the class."""
+    """Tints each picture with a random colour whose largest channel is 1. The colour is independent of the class."""
     colours = _uniform(draws, len(pixels), 3)
     colours = np.round(255 * colours / colours.max(1, keepdims=True)).astype(np.uint8)
     tint = colours if pixels.shape[1] == 3 else grey(colours)[:, None]
@@ -109,8 +110,8 @@ def _coloured(pixels: np.ndarray, draws: np.random.Philox, amount: float) -> np.
 
 
 def _blended(pixels: np.ndarray, draws: np.random.Philox, amount: float) -> np.ndarray:
-    """|picture - patch|, the patch from a place of its own in a photo, as MNIST-M is made (Ganin et al. 2016,
-    arXiv:1505.07818, from the 500 photos of BSDS500; here from the two that come with scikit-learn)."""
+    """|picture - patch|, with a random patch of a photo for each picture, as in MNIST-M (Ganin et al. 2016,
+    arXiv:1505.07818, which uses the 500 photos of BSDS500; here the two photos of scikit-learn)."""
     photos, (height, width) = _photos(), pixels.shape[2:]
     high, wide = photos.shape[1:3]
     if height > high or width > wide:

@@ -1,7 +1,8 @@
-"""Which rows belong to which part, which of them are drawn, and whose labels are made wrong: pure functions of labels
-and seeds. Every class is cut, drawn and spoilt by a generator of its own, named by the class, so choosing other classes
-moves no row. Orders come from Philox's raw words: the bit stream is fixed by its paper, numpy's `permutation` is
-not."""
+"""Splits into parts and folds, draws of labelled rows, and label noise: pure functions of labels and seeds.
+
+Each class has its own random generator, seeded by the name of the class, so the selection of classes does not change
+the result for the others. Orders come from raw Philox words, whose bit stream is fixed by its paper; that of numpy's
+`permutation` may change."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,14 +12,14 @@ from transfer_cli.seeds import seed_for
 
 
 def shuffled(rows: np.ndarray, seed: int) -> np.ndarray:
-    """`rows` [N] in the order of N random words; seed in [0, 2**128)."""
+    """`rows` [N] in random order; seed in [0, 2**128)."""
     words = np.random.Philox(key=seed).random_raw(len(rows))
     shuffle: np.ndarray = rows[np.argsort(words, kind="stable")]
     return shuffle
 
 
 def by_class(labels: np.ndarray, classes: int) -> list[np.ndarray]:
-    """Ascending row numbers of every class 0..classes-1 of labels [N]."""
+    """Row numbers of every class 0..classes-1 of labels [N], ascending."""
     order = np.argsort(labels, kind="stable")
     return np.split(order, np.searchsorted(labels[order], np.arange(1, classes)))
 
@@ -26,32 +27,35 @@ def by_class(labels: np.ndarray, classes: int) -> list[np.ndarray]:
 def cut(
     labels: np.ndarray, classes: Sequence[str], shares: Sequence[float], seed: int, groups: np.ndarray | None = None
 ) -> list[np.ndarray]:
-    """Rows of labels [N] as len(shares) + 1 disjoint ascending index arrays, stratified: share by share, then the
-    rest. A share > 0 takes at least one row of a class while one row is left for the rest. Rows of one class with
-    the same entry in `groups` [N] (copies) stay together."""
-    taken: list[list[np.ndarray]] = [[] for _ in range(len(shares) + 1)]
+    """Splits rows with labels [N] into len(shares) + 1 disjoint ascending index arrays, stratified by class: one per
+    share, then the rest. A share > 0 gets at least one row of each class if one row is left for the rest. Rows of one
+    class with the same entry in `groups` [N] (copies) stay together."""
+    buckets: list[list[np.ndarray]] = [[] for _ in range(len(shares) + 1)]
     for name, rows in zip(classes, by_class(labels, len(classes)), strict=True):
         mixed = _together(shuffled(rows, seed_for(seed, "split", name)), groups)
-        for bucket, piece in zip(taken, _pieces(mixed, shares, groups), strict=True):
+        for bucket, piece in zip(buckets, _pieces(mixed, shares, groups), strict=True):
             bucket.append(piece)
-    return [np.sort(np.concatenate(bucket)) for bucket in taken]
+    return [np.sort(np.concatenate(bucket)) for bucket in buckets]
 
 
 def folds(
     labels: np.ndarray, classes: Sequence[str], count: int, seed: int, groups: np.ndarray | None = None
 ) -> np.ndarray:
-    """Fold 0..count-1 of every row of labels [N]: each class is dealt out in turn, so that folds of a class differ by
-    one row at most, and those of a small class begin elsewhere than its neighbours'. `groups` as in `cut`."""
-    found = np.empty(len(labels), np.int64)
+    """The fold 0..count-1 of every row of labels [N]. Rows of each class go to the folds in turn, so the numbers of
+    rows of a class differ by at most one between folds (without groups). Each class starts with another fold, so that
+    rows of small classes are spread over folds. `groups` as in `cut`."""
+    fold = np.empty(len(labels), np.int64)
     for number, (name, rows) in enumerate(zip(classes, by_class(labels, len(classes)), strict=True)):
         mixed = _together(shuffled(rows, seed_for(seed, "fold", name)), groups)
-        own = np.arange(len(mixed)) if groups is None else np.cumsum(np.diff(groups[mixed], prepend=-1) != 0) - 1
-        found[mixed] = (number + own) % count
-    return found
+        group_number = (
+            np.arange(len(mixed)) if groups is None else np.cumsum(np.diff(groups[mixed], prepend=-1) != 0) - 1
+        )
+        fold[mixed] = (number + group_number) % count
+    return fold
 
 
 def _together(rows: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
-    """Rows of a group move up to its first one; the order of groups stays."""
+    """Moves the rows of a group next to its first row; the order of groups does not change."""
     if groups is None:
         return rows
     _, first, group = np.unique(groups[rows], return_index=True, return_inverse=True)
@@ -80,19 +84,20 @@ def draw(
     shots: int | None = None,
     fraction: float = 1.0,
 ) -> np.ndarray:
-    """`shots` rows of every class, or `fraction` of it (at least one row), out of `rows` [N] with `labels` [N].
-    The first k shots are among the first k + 1. A class with fewer rows gives what it has."""
-    taken = []
+    """Draws `shots` rows of every class, or the share `fraction` of each class (at least one row), from `rows` [N] with
+    `labels` [N]. A draw of k shots is a subset of the draw of k + 1. A class with fewer rows contributes all of
+    them."""
+    drawn = []
     for name, places in zip(classes, by_class(labels, len(classes)), strict=True):
         count = shots if shots is not None else max(1, int(len(places) * fraction + 0.5))
-        taken.append(shuffled(rows[places], seed_for(seed, "draw", name))[:count])
-    return np.sort(np.concatenate(taken))
+        drawn.append(shuffled(rows[places], seed_for(seed, "draw", name))[:count])
+    return np.sort(np.concatenate(drawn))
 
 
 def noisy(labels: np.ndarray, classes: Sequence[str], seed: int, *, share: float, kind: str) -> np.ndarray:
-    """`labels` [N] with `share` of every class wrong. "symmetric": another class, all alike; "asymmetric": the next
-    class, after the last the first (Patrini et al. 2017, arXiv:1609.03683; Han et al. 2018, arXiv:1804.06872, pair
-    flipping). What is wrong at a share is so at every larger one."""
+    """`labels` [N] with wrong labels for the share `share` of every class. "symmetric": a random other class,
+    uniformly; "asymmetric": the next class, cyclically (Patrini et al. 2017, arXiv:1609.03683; Han et al. 2018,
+    arXiv:1804.06872, pair flipping). Labels that are wrong at one share are also wrong at every larger share."""
     wrong = labels.copy()
     for number, (name, places) in enumerate(zip(classes, by_class(labels, len(classes)), strict=True)):
         hit = shuffled(places, seed_for(seed, "noise", name))[: int(len(places) * share + 0.5)]

@@ -1,4 +1,4 @@
-"""View: how a data set is looked at. The keys of every data node beside those of its reader."""
+"""View: the keys that every data node has in addition to those of its reader."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -9,17 +9,18 @@ from transfer_cli.ranges import Range
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """How a data set is looked at: keys of every data node beside the family's own. `default_model` and
-    `default_source` are taken where no word names another. `val_fraction` is cut from train
-    (of the whole, where the family has no test part) by `split_seed`; `shots` a class or a `fraction` are the labels
-    to learn from, `val_shots` those to validate on; with `fold` these labels are cut into `folds` parts, of which that
-    one (from 0) is to validate on and the others are to learn from; `classes` are names or positions; `augment` null is
-    none, and of source=base what the target has: pictures of one data set are alike. `rename`, `skip` and `groups` are
-    for curate.py. `label_noise` of the labels to learn from (of every class) are made wrong, drawn by `noise_seed`:
-    symmetric, any other class; asymmetric, the next class. Labels of validation and test stay as they are.
-    `whole` keeps a domain in one piece: every row of the target is test, and its training rows are the same ones, for
-    methods that read no labels; every row of a source is to learn from, but for validation. `shift` makes another
-    domain of the pictures, see shift.py; `shift_amount` is degrees (rotated) or a standard deviation (noisy)."""
+    """Which rows of a data set are used, and how.
+
+    `default_model` and `default_source` apply if the command names no other. `val_fraction` of train (of all rows, if
+    the data have no test part) becomes the validation part, split by `split_seed`. `shots` per class, or a `fraction`,
+    limit the labels for training; `val_shots` limits those for validation. `fold`: the labelled training rows are
+    divided into `folds` parts, of which this one (from 0) is for validation and the others for training. `classes`:
+    names or positions. `augment`: null means none, and for source=base the policy of the target, because both are
+    pictures of one data set. `rename`, `skip` and `groups`: see curate.py. `label_noise`: the share of wrong training
+    labels in every class, drawn by `noise_seed`; symmetric: any other class; asymmetric: the next class. Labels of
+    validation and test do not change. `whole`: keeps a domain undivided. Every row of a whole target is a test row, and
+    also an unlabelled training row; every row of a whole source is a training row, except for validation. `shift`: an
+    artificial domain shift, see shift.py; `shift_amount`: degrees (rotated) or a standard deviation (noisy)."""
 
     default_model: str = "resnet18"
     default_source: str = "base"
@@ -44,5 +45,5 @@ class View:
 
     @property
     def shifted(self) -> Shift | None:
-        """The shift with its amount."""
+        """The shift with its amount, or None."""
         return Shift.of(self.shift, self.shift_amount, "data") if self.shift else None

@@ -1,7 +1,7 @@
-"""Augmentation of a whole batch at once, every picture with draws of its own. Torch.
-weak: shift by up to an eighth of the side (borders reflected), mirror where that keeps the label.
+"""Augmentation of a whole batch of pictures at once, with separate random numbers for each picture. Torch.
+weak: a shift by up to an eighth of the side with reflected borders, and mirroring if that keeps the label.
 strong: weak, then brightness, contrast and saturation, then one grey square (cutout, DeVries & Taylor 2017,
-arXiv:1708.04552). All numbers of a batch are drawn in one call, so a picture's draws do not depend on its content."""
+arXiv:1708.04552). All random numbers of a batch come from one call, so they do not depend on the pictures."""
 
 from typing import TYPE_CHECKING
 
@@ -17,14 +17,15 @@ else:
     torch = Lazy("torch")
 
 POLICIES = ("none", "weak", "strong")
-JITTER = 0.4  # factors lie in 1 - JITTER .. 1 + JITTER, as in torchvision's usual recipe
+JITTER = 0.4  # factors are in 1 - JITTER .. 1 + JITTER, as in recipes of torchvision
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
-DRAWS = 8
+DRAWS = 8  # random numbers per picture
 
 
 def augment(pixels: "Tensor", policy: str, rng: np.random.Generator, *, flip: bool = True) -> "Tensor":
-    """pixels [B, C, H, W], uint8 or float in 0..255 -> the same shape and scale; `none` and `weak` keep the type,
-    `strong` gives float32. `flip=False` never mirrors (a mirrored 2 is no 2). Same rng state, same result."""
+    """pixels [B, C, H, W], uint8 or float in 0..255 -> the same shape and scale; `none` and `weak` keep the
+    dtype, `strong` returns float32. `flip=False` never mirrors (a mirrored 2 is not a 2). Deterministic given the state
+    of `rng`. Raises ValueError for an unknown policy."""
     if policy not in POLICIES:
         raise ValueError(f"policy {policy!r}, allowed {', '.join(POLICIES)}")
     if policy == "none":
@@ -37,18 +38,18 @@ def augment(pixels: "Tensor", policy: str, rng: np.random.Generator, *, flip: bo
 
 
 def _shift(pixels: "Tensor", down: "Tensor", right: "Tensor", mirror: "Tensor") -> "Tensor":
-    """Each picture moved by -H//8..H//8 rows and -W//8..W//8 columns, mirrored where `mirror` [B]."""
+    """Moves each picture by -H//8..H//8 rows and -W//8..W//8 columns, and mirrors it where `mirror` [B] is true."""
     batch, channels, height, width = pixels.shape
     rows, columns = _reflected(height, down), _reflected(width, right)
     columns = torch.where(mirror[:, None], columns.flip(1), columns)
-    # One gather of single pixels costs 3x this: rows first as blocks of bytes, then columns.
+    # Rows first, as contiguous blocks, then columns: one gather of single pixels would take three times as long.
     first = torch.arange(batch * channels, device=pixels.device).view(batch, channels, 1) * height
     moved = pixels.reshape(-1, width).index_select(0, (first + rows[:, None]).flatten())
     return moved.view(pixels.shape).gather(3, columns[:, None, None].expand(pixels.shape))
 
 
 def _reflected(size: int, draw: "Tensor") -> "Tensor":
-    """[B, size] source positions of a shift in -(size//8)..size//8; beyond the border they run back inwards."""
+    """Source positions [B, size] of a shift in -(size//8)..size//8, reflected at the borders."""
     reach = size // 8
     start = (draw * (2 * reach + 1)).long().clamp_(max=2 * reach) - reach
     places = (start[:, None] + torch.arange(size, device=draw.device)).abs_()
@@ -56,9 +57,10 @@ def _reflected(size: int, draw: "Tensor") -> "Tensor":
 
 
 def _jitter(pixels: "Tensor", draws: "Tensor") -> "tuple[Tensor, Tensor]":
-    """Brightness b, contrast c, saturation s, each about its own centre, as one map a picture:
+    """Brightness b, contrast c and saturation s, combined into one linear map per picture:
     s (c b x + (1 - c) b m) + (1 - s) (c b l + (1 - c) b m) = s c b x + (1 - s) c b l + (1 - c) b m
-    with luma l and its mean m. Clamped to 0..255 once, at the end. Also returns the mean grey [B, 1, 1, 1]."""
+    with pixels x, luma l and its mean m. Clamped to 0..255 once, at the end. Also returns the mean grey [B, 1, 1,
+    1]."""
     pixels = pixels.float()
     bright, contrast, colour = (1 - JITTER + 2 * JITTER * draws)[:, :, None, None, None]
     luma = _luma(pixels)
@@ -69,7 +71,7 @@ def _jitter(pixels: "Tensor", draws: "Tensor") -> "tuple[Tensor, Tensor]":
 
 
 def _luma(pixels: "Tensor") -> "Tensor":
-    """[B, 1, H, W]"""
+    """Luma [B, 1, H, W] of colour pictures, else the mean over channels."""
     if pixels.shape[1] != 3:
         return pixels.mean(1, keepdim=True)
     red, green, blue = pixels[:, 0:1], pixels[:, 1:2], pixels[:, 2:3]
@@ -77,7 +79,7 @@ def _luma(pixels: "Tensor") -> "Tensor":
 
 
 def _cutout(pixels: "Tensor", fill: "Tensor", down: "Tensor", right: "Tensor") -> "Tensor":
-    """A square of half the side, its centre anywhere, becomes the picture's mean grey."""
+    """Fills a square of half the side length with the mean grey of the picture. Its centre can be anywhere."""
     height, width = pixels.shape[2:]
     rows = _inside(height, down)[:, None, :, None]
     columns = _inside(width, right)[:, None, None, :]
@@ -85,7 +87,7 @@ def _cutout(pixels: "Tensor", fill: "Tensor", down: "Tensor", right: "Tensor") -
 
 
 def _inside(size: int, draw: "Tensor") -> "Tensor":
-    """[B, size] which positions lie within a quarter of the side of the drawn centre."""
+    """Mask [B, size] of positions within a quarter of the side length from the drawn centre."""
     centre = (draw * size).long()[:, None]
     distance = torch.arange(size, device=draw.device) - centre
     return (distance >= -(size // 4)) & (distance < size // 4)

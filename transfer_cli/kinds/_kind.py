@@ -1,4 +1,5 @@
-"""What every kind of row provides, and which kind a name or a model's input means. No torch until rows are opened.
+"""Kind: the interface of a kind of row, and the lookup of kinds by name or by the input of a model. Imports torch only
+when rows are opened.
 
 A kind is a file of this folder with one class of the file's name, and a dataclass `Input` whose fields are the keys of
 `model.input`. Configuration and plan read it, and class attributes, which are literals, from the syntax tree."""
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
     from transfer_cli.data.dataset import DataSet, Rows
 
 Json = dict[str, Any]
-Named = tuple[str, Any]  # what a person calls a new row, and the row as `opened` takes it
+Named = tuple[str, Any]  # the name of a new row for messages, and the row as `opened` takes it
 
 
 class Kind:
-    """What a row is, from the model's input to the rows on a device.
+    """A kind of row, such as pictures: the input of models, and rows on a device.
 
     `input`: keys of `model.input`, the one that no other kind has first. `usual`: the model taken where the data name a
     model of another kind. `noun`, `item`: what people call rows, and one of them; `one`: what a new row comes as.
@@ -47,16 +48,16 @@ class Kind:
     shifts: ClassVar[bool] = False
 
     def completed(self, given: Json) -> Json:
-        """`model.input` as words and files give it, checked by `Input`, with what follows from it. Raises ConfigError
-        where its values do not go together."""
+        """Completes `model.input` from the configuration, already checked by `Input`. Raises ConfigError if its values
+        are inconsistent."""
         return given
 
     def spec(self, given: Mapping[str, Any]) -> Any:
-        """`model.input` checked, as families of models take it. Raises ConfigError."""
+        """`model.input` as the checked object that model families take. Raises ConfigError if it is invalid."""
         raise NotImplementedError
 
     def fit(self, spec: Json, target: "DataSet", source: "DataSet | None", seed: int, cache: Path) -> Json:
-        """`model.input` completed by what the data say (a vocabulary, a width). Raises DataError if data disagree."""
+        """Completes `model.input` from the data (a vocabulary, a width). Raises DataError if data sets disagree."""
         return spec
 
     def store(
@@ -68,12 +69,12 @@ class Kind:
         device: "torch.device",
         poll: Callable[[], None],
     ) -> Any:
-        """All rows of a raw part in the form that the model takes, made once for all loaders. `poll` is called once a
-        row that takes long to open."""
+        """All rows of a raw part in the form that the model reads, shared by all loaders. `poll` is called for each row
+        that is slow to open, and may raise to stop."""
         raise NotImplementedError
 
     def rows(self, stored: Any, data: "DataSet", rows: "Rows", model: Json, device: "torch.device") -> "DeviceDataset":
-        """`rows` of what `store` gave."""
+        """The given rows of a part, from the result of `store`."""
         raise NotImplementedError
 
     def preprocessing(self, given: Mapping[str, Any], tokenizer: str = "") -> Json:
@@ -83,48 +84,47 @@ class Kind:
 
     # new rows, for the verbs of a finished net
     def at(self, place: Path) -> list[Named]:
-        """The rows that a path of the user means. Raises DataError if there are none."""
+        """The rows at a path that the user gives. Raises DataError if there are none."""
         raise NotImplementedError
 
     def opened(self, row: Any, model: Json) -> Any:
-        """One row of `at`, decoded and fitted to the model. Raises DataError if that cannot be done."""
+        """One row from `at`, decoded and converted to the input of the model. Raises DataError if that is
+        impossible."""
         return row
 
     def batch(self, rows: Sequence[Any], model: Json, cache: Path, device: "torch.device") -> "DeviceDataset":
-        """Opened rows as a data set of their own."""
+        """A data set of rows from `opened`."""
         raise NotImplementedError
 
 
 def kind_named(name: str, plugins: Sequence[str] = ()) -> Kind:
-    """The kind of a file name. Raises ConfigError if there is none."""
-    found: Kind = load_class("kinds", name, plugins)()
-    return found
+    """The kind in the file of this name. Raises ConfigError if there is none."""
+    kind: Kind = load_class("kinds", name, plugins)()
+    return kind
 
 
 def kinds(plugins: Sequence[str] = ()) -> dict[str, Kind]:
-    """Every kind by name."""
+    """All kinds, by name."""
     return {name: kind_named(name, plugins) for name in stems("kinds", plugins)}
 
 
 def kind_reading(given: Mapping[str, Any], plugins: Sequence[str] = ()) -> tuple[str, Kind]:
-    """The kind that a model with this `input` reads, by its distinguishing key. Raises ConfigError if there is none."""
+    """Name and kind of the rows that a model with this `input` reads. Raises ConfigError if no kind fits."""
     for name, kind in kinds(plugins).items():
         if kind.input[0] in given:
             return name, kind
-    raise ConfigError(
-        Fault("model.input", "is the input of no kind of row", str(dict(given)), do="transfer list kinds")
-    )
+    raise ConfigError(Fault("model.input", "matches no kind of row", str(dict(given)), do="transfer list kinds"))
 
 
 def inputs_of(items: "DeviceDataset", index: "torch.Tensor") -> "Inputs":
-    """Inputs of rows [B], without augmentation."""
+    """The inputs of rows [B], without augmentation."""
     import numpy as np
 
     return items.gather(index, "none", np.random.default_rng)[0]
 
 
 def unlabelled(count: int) -> Any:
-    """All of `count` new rows, in order, with nothing known of them."""
+    """The `count` new rows of a data set, in order, with labels 0 as placeholders."""
     import numpy as np
 
     return SimpleNamespace(index=np.arange(count), labels=np.zeros(count, np.int64))

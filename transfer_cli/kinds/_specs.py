@@ -1,4 +1,4 @@
-"""Checking `model.input` for every kind: a frozen dataclass a kind, filled from a YAML node."""
+"""Checks `model.input`: fills the frozen dataclass of a kind from a YAML node."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING
@@ -10,24 +10,25 @@ Spec = TypeVar("Spec")
 
 
 def spec_of(cls: type[Spec], given: Mapping[str, Any]) -> Spec:
-    """The dataclass `cls` from a node. Raises ConfigError for missing or unknown keys and for wrong
-    types."""
+    """An instance of the dataclass `cls` from a node. Raises ConfigError for missing or unknown keys, and for values of
+    wrong types."""
     fields = cls.__dataclass_fields__  # type: ignore[attr-defined]
     required = [name for name, field in fields.items() if field.default is MISSING]
     if not set(required) <= given.keys() <= fields.keys():
-        raise ConfigError(Fault("model.input", f"wants {', '.join(required)}"))
+        raise ConfigError(Fault("model.input", f"needs {', '.join(required)}"))
     try:
         return cls(**{name: _typed(value) for name, value in given.items()})
     except (TypeError, ValueError):
-        raise ConfigError(Fault("model.input", "wants whole numbers and lists of numbers", str(dict(given)))) from None
+        raise ConfigError(Fault("model.input", "needs integers and lists of numbers", str(dict(given)))) from None
 
 
 def input_fault(name: str, value: Any, text: str) -> Fault:
+    """A fault of one key of `model.input`."""
     return Fault(f"model.input.{name}", text, str(value))
 
 
 def _typed(value: Any) -> Any:
-    """Lists of numbers as tuples of float, names as they are, all else whole numbers."""
+    """Converts lists to tuples of float; keeps strings; converts everything else to int."""
     if isinstance(value, str):
         return value
     return tuple(map(float, value)) if isinstance(value, list | tuple) else int(value)

@@ -1,4 +1,4 @@
-"""Pictures: the input that models read, their rows on a device, and how a new picture is opened."""
+"""Pictures: the input of models, rows on a device, and opening of new pictures."""
 
 import csv
 import io
@@ -37,8 +37,8 @@ MOST_CHANNELS = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """What pictures become before a net sees them: shorter side to `size`, centre `crop`, then (x - mean) / std.
-    `interpolation` is how they are resized. One number of `mean` or `std` goes for all three of colour."""
+    """Preprocessing of pictures: scales the shorter side to `size` pixels by `interpolation`, crops the centre to
+    `crop` x `crop`, then (x - mean) / std. A single number in `mean` or `std` applies to all three colour channels."""
 
     channels: Annotated[int, Range(1)]
     size: Annotated[int, Range(1)]
@@ -50,8 +50,8 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True)
 class InputSpec:
-    """The pictures a model reads: shorter side scaled to `size` by `interpolation`, centre cut to `crop` x `crop`,
-    `channels` values a pixel in [0, 1], then (x - mean) / std. Raises ConfigError when these cannot be."""
+    """The pictures that a model reads: shorter side scaled to `size` by `interpolation`, centre cropped to `crop` x
+    `crop`, `channels` values per pixel in [0, 1], then (x - mean) / std. Raises ConfigError for invalid values."""
 
     channels: int
     size: int
@@ -72,14 +72,14 @@ class InputSpec:
             yield input_fault("crop", self.crop, f"allowed 1 to size, {self.size}")
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != self.channels:
-                yield input_fault(name, list(values), f"wants one number a channel, {self.channels}")
+                yield input_fault(name, list(values), f"needs one number per channel, {self.channels}")
         if self.interpolation not in INTERPOLATIONS:
             yield input_fault("interpolation", self.interpolation, f"one of {', '.join(INTERPOLATIONS)}")
         if any(value <= 0 for value in self.std):
             yield input_fault("std", list(self.std), "numbers > 0 only")
 
     def at_least(self, crop: int, who: str) -> None:
-        """Raises ConfigError when the pictures are smaller than `who` can take."""
+        """Raises ConfigError if the pictures are smaller than `crop` pixels, the minimum for the model `who`."""
         if self.crop < crop:
             raise ConfigError(input_fault("crop", self.crop, f"{who} needs {crop} pixels or more"))
 
@@ -88,12 +88,12 @@ class InputSpec:
         return torch.zeros(rows, self.channels, self.crop, self.crop, device=device)
 
     def example(self, rows: int = 1) -> "dict[str, Tensor]":
-        """Inputs of a net, all zeros."""
+        """Example inputs of a net, all zeros."""
         return {"pixels": self.blank(rows)}
 
 
 class Pictures(Kind):
-    """uint8 pixels [N, C, crop, crop] of every row lie in one array; a batch is augmented and normalised as a whole."""
+    """Rows are uint8 pixels [N, C, crop, crop] in one array; a batch is augmented and normalised as a whole."""
 
     input = ("crop", "size", "channels", "mean", "std", "interpolation")
     usual = "resnet18"
@@ -108,13 +108,13 @@ class Pictures(Kind):
     shifts = True
 
     def completed(self, given: Json) -> Json:
-        """With one number of `mean` and `std` for each channel, and without `interpolation` where it is the usual one,
-        which keeps older keys of stages."""
+        """Repeats a single `mean` or `std` for each channel, and removes the default `interpolation`, so that keys of
+        stages from older versions stay valid."""
         channels = given["channels"]
         repeats = {name: 3 if len(given[name]) == 1 and channels == 3 else 1 for name in ("mean", "std")}
-        made = given | {name: given[name] * count for name, count in repeats.items()}
-        self.spec(made)
-        return {key: value for key, value in made.items() if (key, value) != ("interpolation", "bilinear")}
+        completed_input = given | {name: given[name] * count for name, count in repeats.items()}
+        self.spec(completed_input)
+        return {key: value for key, value in completed_input.items() if (key, value) != ("interpolation", "bilinear")}
 
     def spec(self, given: Mapping[str, Any]) -> InputSpec:
         return spec_of(InputSpec, given)
@@ -147,7 +147,7 @@ class Pictures(Kind):
         }
 
     def at(self, place: Path) -> list[Named]:
-        """A picture, all pictures of a folder, or those that the column `path` of a CSV names."""
+        """A picture, all pictures of a folder, or those in the column `path` of a CSV."""
         if not place.exists():
             raise DataError(Fault(str(place), "no such file or folder"))
         paths = [place]
@@ -168,19 +168,20 @@ class Pictures(Kind):
 
     def batch(self, rows: Sequence[np.ndarray], model: Json, cache: Path, device: "torch.device") -> "DeviceDataset":
 
-        # a picture's channels may lie last in memory, and numpy would keep that order
+        # channels may be last in memory, and numpy would keep that order
         pixels = placed(np.ascontiguousarray(np.stack(rows)), device)
         return PictureRows(pixels, unlabelled(len(rows)), model, policy="none", flip=False, device=device)
 
 
 class PictureRows:
-    """Rows of `placed` pixels [N, C, H, W]. `policy` "train" is the data set's own augmentation.
-    Gives {"pixels": float32 [B, C, H, W]}, (x / 255 - mean) / std, on `device`, channels last where the model asks."""
+    """Rows of `pixels` [N, C, H, W]. `policy` is the augmentation for the view "train".
+    Returns {"pixels": float32 [B, C, H, W]}, (x / 255 - mean) / std, on `device`; channels last if the model needs
+    it."""
 
     noun = "pictures"
     targeted = False
     domains: "Tensor | None" = None
-    cut = 0  # rows longer than the net's window
+    cut = 0  # pictures are never truncated
 
     def __init__(
         self, pixels: "Tensor", rows: "Rows", model: dict[str, Any], *, policy: str, flip: bool, device: "torch.device"
@@ -196,7 +197,7 @@ class PictureRows:
         self.mean = _per_channel(spec["mean"], shape, device) * 255
         self.scale = 1 / (_per_channel(spec["std"], shape, device) * 255)
         self.layout = torch.channels_last if model["channels_last"] else torch.contiguous_format
-        # small pictures are cheap a row: larger chunks cost no memory and save calls
+        # larger chunks of small pictures need little memory and save calls
         self.chunk = 512 if self.pixels.shape[-1] <= 64 else 64
 
     def __len__(self) -> int:
@@ -220,7 +221,7 @@ class PictureRows:
 
 
 def _listed(table: Path) -> list[Path]:
-    """Column `path` of a CSV, relative to its folder."""
+    """The paths in the column `path` of a CSV, relative to its folder."""
     with table.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     if not rows or "path" not in rows[0]:
@@ -229,13 +230,13 @@ def _listed(table: Path) -> list[Path]:
 
 
 def evenly(order: np.ndarray, domains: np.ndarray) -> np.ndarray:
-    """An order of rows [N] in which each stretch has about as large a share of every domain as the whole; the rows of a
+    """Reorders rows [N] so that every part of the order contains about the same share of each domain. Rows of one
     domain keep their order."""
-    of = domains[order]
+    domain_of_row = domains[order]
     place = np.empty(len(order))
-    for domain in np.unique(of):
-        mine = np.flatnonzero(of == domain)
-        place[mine] = (np.arange(len(mine)) + 0.5) / len(mine)
+    for domain in np.unique(domain_of_row):
+        of_domain = np.flatnonzero(domain_of_row == domain)
+        place[of_domain] = (np.arange(len(of_domain)) + 0.5) / len(of_domain)
     return np.asarray(order[np.argsort(place, kind="stable")])
 
 

@@ -1,4 +1,4 @@
-"""Texts: the input that models read, their rows on a device, and how new texts are read."""
+"""Texts: the input of models, rows on a device, and reading of new texts."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 else:
     torch = Lazy("torch")
 
-DROPPED = {"weak": 0.1, "strong": 0.3}  # share of tokens left out by augmentation (word dropout, arXiv:1602.07572 3.3)
-POOL = 50  # batches whose rows are sorted by length together
-LAYOUT = 1  # raise when the same texts would give other arrays
+DROPPED = {"weak": 0.1, "strong": 0.3}  # share of tokens removed by augmentation (word dropout, arXiv:1602.07572 3.3)
+POOL = 50  # number of batches whose rows are sorted by length together
+LAYOUT = 1  # increment when the same texts would give other arrays
 MOST_TOKENS = 2**20
 
 Rng = Callable[[], np.random.Generator]
@@ -37,9 +37,9 @@ Rng = Callable[[], np.random.Generator]
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """What texts become: at most `length` tokens. `tokenizer`: char and bpe learn from the source's training texts
-    (else the target's), byte learns nothing, anything else is a folder of files; `size` is how many tokens bpe may
-    learn. `digest` is filled in by the plan, and names the content."""
+    """Preprocessing of texts: at most `length` tokens. `tokenizer`: char and bpe are trained on the training texts of
+    the source (without a source, of the target), byte needs no training, anything else is a folder of files. `size`:
+    the maximal number of tokens of bpe. `digest`: the hash of the tokenizer, filled in by the plan."""
 
     tokenizer: str
     length: Annotated[int, Range(1)] = 128
@@ -49,8 +49,8 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenSpec:
-    """The texts a model reads: at most `length` tokens of `tokenizer`, which knows `size` of them; `digest` is the
-    content of the tokenizer. Raises ConfigError when these cannot be."""
+    """The texts that a model reads: at most `length` tokens of `tokenizer`, which has `size` different tokens; `digest`
+    is the hash of the tokenizer. Raises ConfigError for invalid values."""
 
     tokenizer: str
     length: int
@@ -63,13 +63,13 @@ class TokenSpec:
                 raise ConfigError(input_fault(name, value, f"allowed 1 to {MOST_TOKENS:,}"))
 
     def example(self, rows: int = 1) -> "dict[str, Tensor]":
-        """Inputs of a net: token 0 everywhere, nothing masked."""
+        """Example inputs of a net: token 0 everywhere, no padding."""
         ids = torch.zeros(rows, self.length, dtype=torch.int64)
         return {"ids": ids, "mask": torch.ones_like(ids, dtype=torch.bool)}
 
 
 class Texts(Kind):
-    """All tokens of a part lie in one array; a batch is as wide as its longest text."""
+    """All tokens of a part are in one array; a batch is as wide as its longest text."""
 
     input = ("tokenizer", "length", "size", "digest")
     usual = "embedding_bag"
@@ -85,7 +85,8 @@ class Texts(Kind):
         return spec_of(TokenSpec, given)
 
     def fit(self, spec: Json, target: "DataSet", source: "DataSet | None", seed: int, cache: Path) -> Json:
-        """The tokenizer, learned from the source's training texts, else from those of the target that may be read."""
+        """Adds the tokenizer. It is trained on the source's training texts, or, without a source, on the labelled
+        training texts of the target."""
         data = source or target
         labelled = data is target
 
@@ -116,12 +117,12 @@ class Texts(Kind):
         }
 
     def at(self, place: Path) -> list[Named]:
-        """A text a line of a .txt, or the column `text` of a .csv, .tsv or .jsonl."""
+        """The lines of a .txt, or the column `text` of a .csv, .tsv or .jsonl."""
         from transfer_cli.data.readers.text import read_text
         from transfer_cli.data.readers.text_table import texts_of
 
         if not place.is_file():
-            text = "a .txt with a text a line, or a table with a column text"
+            text = "a .txt with one text per line, or a table with a column text"
             raise DataError(Fault(str(place), "no such file", do=text))
         if place.suffix == ".txt":
             lines = enumerate(read_text(place, "utf-8").splitlines(), 1)
@@ -135,42 +136,42 @@ class Texts(Kind):
 
 
 def tokenizer_of(model: Json, cache: Path) -> Tokenizer | None:
-    """The tokenizer of a model that reads texts."""
+    """The tokenizer of a model; None if it does not read texts. Raises StoreError if it is not in the cache."""
     spec = model["input"]
     return load(spec["digest"], cache) if "tokenizer" in spec else None
 
 
 class Tokens(NamedTuple):
-    """All tokens of a raw part, one row after the other: `ids` [total] int32, row i is ids[starts[i]:starts[i + 1]]."""
+    """All tokens of a raw part, concatenated: `ids` int32 [total]; row i is ids[starts[i]:starts[i + 1]]."""
 
     ids: "Tensor"
     starts: np.ndarray
 
 
 def tokens_of(raw: Raw, part: str, tokenizer: Tokenizer, digest: str, cache: Path) -> Tokens:
-    """The tokens of a raw part, made once and mapped from the cache."""
+    """The tokens of a raw part, computed once and memory-mapped from the cache."""
     key = f"tokens {LAYOUT} {raw.fingerprint} {part} {digest}"
-    found: list[Tokens] = []
+    encoded: list[Tokens] = []
 
-    def made() -> Tokens:
-        if not found:
-            found.append(flat(tokenizer.encode(raw.parts[part].read())))
-        return found[0]
+    def tokens() -> Tokens:
+        if not encoded:
+            encoded.append(flat(tokenizer.encode(raw.parts[part].read())))
+        return encoded[0]
 
-    starts = remember(cache, f"{key} starts", lambda: made().starts)
-    return Tokens(torch.from_numpy(remember(cache, f"{key} ids", lambda: made().ids.numpy())), np.asarray(starts))
+    starts = remember(cache, f"{key} starts", lambda: tokens().starts)
+    return Tokens(torch.from_numpy(remember(cache, f"{key} ids", lambda: tokens().ids.numpy())), np.asarray(starts))
 
 
 def flat(rows: Sequence[Sequence[int]]) -> Tokens:
-    """Rows of tokens one after the other."""
+    """Concatenates rows of tokens."""
     starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
     ids = np.fromiter((token for row in rows for token in row), np.int32, int(starts[-1]))
     return Tokens(torch.from_numpy(ids), starts)
 
 
 class TextRows:
-    """Rows of texts with a label each. Gives {"ids": int64 [B, T], "mask": bool [B, T]}, T the longest of the batch;
-    what is longer than `length` is cut at its end. Policies "weak" and "strong" leave out some tokens."""
+    """Texts with labels. Returns {"ids": int64 [B, T], "mask": bool [B, T]}, T the longest text of the batch. Texts
+    longer than `length` are truncated at the end. Policies "weak" and "strong" remove some tokens."""
 
     noun = "texts"
     targeted = False
@@ -192,7 +193,8 @@ class TextRows:
         return len(self.starts)
 
     def arranged(self, order: np.ndarray, batch: int, rng: np.random.Generator) -> np.ndarray:
-        """Rows of like length together: `POOL` batches are sorted at a time, then the batches mixed again."""
+        """Groups rows of similar length: sorts the rows of POOL batches at a time by length, then shuffles the
+        batches."""
         lengths, pools = self.lengths.numpy(), range(0, len(order), batch * POOL)
         by_length = [order[at : at + batch * POOL] for at in pools]
         by_length = [pool[np.argsort(lengths[pool], kind="stable")] for pool in by_length]
@@ -202,7 +204,7 @@ class TextRows:
         return np.concatenate([*(full[i] for i in rng.permutation(len(full))), *rest])
 
     def in_order(self) -> "Tensor":
-        """Short rows first: padding costs as much as tokens."""
+        """Sorted by length, so that batches need little padding."""
         return torch.argsort(self.lengths, stable=True)
 
     def gather(self, index: "Tensor", policy: str, rng: Rng) -> "tuple[Inputs, Tensor]":
@@ -219,7 +221,7 @@ class TextRows:
 
 
 def _thinned(ids: "Tensor", mask: "Tensor", share: float, rng: np.random.Generator) -> "tuple[Tensor, Tensor]":
-    """Rows without a random share of their tokens, the others moved up; the first token always stays."""
+    """Removes a random share of the tokens of each row and closes the gaps; always keeps the first token."""
     keep = torch.from_numpy(rng.random(ids.shape) >= share) & mask
     keep[:, 0] = mask[:, 0]
     order = torch.argsort(~keep, dim=1, stable=True)

@@ -1,5 +1,5 @@
-"""Vectors: the input that models read, their rows on a device, and how new rows of numbers are read. Nothing is
-standardised here; a model that wants it does it itself."""
+"""Vectors: the input of models, rows on a device, and reading of new rows of numbers. Values are not standardised here;
+models that need it do it themselves."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 else:
     torch = Lazy("torch")
 
-NOISE = {"weak": 0.05, "strong": 0.2}  # standard deviation of added noise, in units of a column's own
+NOISE = {"weak": 0.05, "strong": 0.2}  # standard deviation of added noise, relative to that of the column
 MOST_WIDTH = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """What matrices become: rows of `width` numbers; null: as many as the data have."""
+    """Rows of `width` numbers; null: as many as the data have."""
 
     width: Annotated[int, Range(1)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class VectorSpec:
-    """The vectors a model reads: `width` numbers a row. Raises ConfigError when there are none."""
+    """The vectors that a model reads: `width` numbers per row. Raises ConfigError if `width` is out of range."""
 
     width: int
 
@@ -46,12 +46,12 @@ class VectorSpec:
             raise ConfigError(input_fault("width", self.width, f"allowed 1 to {MOST_WIDTH:,}"))
 
     def example(self, rows: int = 1) -> "dict[str, Tensor]":
-        """Inputs of a net, all zeros."""
+        """Example inputs of a net, all zeros."""
         return {"vectors": torch.zeros(rows, self.width)}
 
 
 class Vectors(Kind):
-    """All rows of a part are one float32 matrix."""
+    """The rows of a part form one float32 matrix."""
 
     input = ("width",)
     usual = "mlp_vectors"
@@ -63,13 +63,13 @@ class Vectors(Kind):
         return spec_of(VectorSpec, given)
 
     def fit(self, spec: Json, target: "DataSet", source: "DataSet | None", seed: int, cache: Path) -> Json:
-        """The width of the rows. DataError where target and source have rows of different widths."""
+        """Adds the width of the rows. Raises DataError if target and source have rows of different widths."""
         wanted = spec["width"]
         for data in filter(None, (target, source)):
             width = int(data.raw.parts["train"].read().shape[1])
             if wanted not in (None, width):
                 raise DataError(
-                    Fault(data.word, f"has {width:,} numbers a row, the model reads {wanted:,}", data.title)
+                    Fault(data.word, f"has {width:,} numbers per row, the model reads {wanted:,}", data.title)
                 )
             wanted = width
         return {"width": wanted}
@@ -94,10 +94,10 @@ class Vectors(Kind):
         return [(f"{place.name} row {row + 1}", values) for row, values in enumerate(matrix)]
 
     def opened(self, row: Any, model: Json) -> np.ndarray:
-        """float32 [D]. Raises DataError for a row of another width."""
+        """The row as float32 [D]. Raises DataError if it has another width."""
         width = model["input"]["width"]
         if len(row) != width:
-            raise DataError(Fault("row", f"has {len(row):,} numbers a row, the net of the run reads {width:,}"))
+            raise DataError(Fault("row", f"has {len(row):,} numbers per row, the net of the run reads {width:,}"))
         return np.asarray(row, np.float32)
 
     def batch(self, rows: Sequence[np.ndarray], model: Json, cache: Path, device: "torch.device") -> "DeviceDataset":
@@ -106,7 +106,7 @@ class Vectors(Kind):
 
 
 class VectorRows:
-    """Rows of `matrix` [N, D]. Gives {"vectors": float32 [B, D]}; policies "weak" and "strong" add normal noise."""
+    """Rows of `matrix` [N, D]. Returns {"vectors": float32 [B, D]}; policies "weak" and "strong" add Gaussian noise."""
 
     noun = "rows"
     targeted = False

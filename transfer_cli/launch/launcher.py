@@ -1,5 +1,5 @@
-"""Where the runs of a sweep are computed: `runtime.launcher` names one file of this folder. A launcher starts a task in
-a process of its own, here or elsewhere; what the task does, where it writes and how it ends is the same everywhere."""
+"""Launchers decide where the runs of a sweep are computed: `runtime.launcher` is the name of a file of this folder. A
+launcher starts each task in a separate process, local or remote. The task itself does not depend on the launcher."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -20,17 +20,17 @@ class Job(Protocol):
 
     @property
     def sentinel(self) -> int | None:
-        """A descriptor that becomes readable at the end, where there is one."""
+        """A file descriptor that becomes readable when the task ends, or None."""
 
     def code(self) -> int | None:
-        """Exit code, 128 + n if a signal ended it; None before the end."""
+        """The exit code, 128 + n after signal n; None while the task runs."""
 
     def stop(self) -> None:
-        """Asks it to save and leave."""
+        """Requests that the task saves its state and exits."""
 
 
 class Launcher(Protocol):
-    """`here`: the cores of this machine are shared out among the tasks."""
+    """Starts tasks. `here`: tasks run on this machine and share its cores."""
 
     here: bool
 
@@ -38,7 +38,7 @@ class Launcher(Protocol):
 
 
 def check(runtime: Mapping[str, Any]) -> None:
-    """Raises ConfigError if the extra of this launcher is not installed, or there is no cluster. Imports nothing."""
+    """Raises ConfigError if the extra of the launcher is not installed, or sbatch is missing. Imports nothing."""
     name = runtime["launcher"]
     if name in NEEDS and find_spec(NEEDS[name]) is None:
         raise ConfigError(Fault("runtime", f"needs an extra: pip install 'transfer-cli[{name}]'", name))
@@ -46,7 +46,7 @@ def check(runtime: Mapping[str, Any]) -> None:
         raise ConfigError(
             Fault(
                 "runtime",
-                "no sbatch here",
+                "sbatch is not on this machine",
                 name,
                 do="run it where jobs are submitted; to try it: runtime.cluster=local",
             )
@@ -54,7 +54,7 @@ def check(runtime: Mapping[str, Any]) -> None:
 
 
 def launcher(runtime: Mapping[str, Any], home: Path) -> Launcher:
-    """The launcher that the settings of `runtime` name; `home` is a folder for what it keeps."""
+    """The launcher chosen by `runtime.launcher`; `home` is a folder for its files."""
     name = runtime["launcher"]
     launcher: Launcher = getattr(import_module(f"transfer_cli.launch.{name}"), name.title())(runtime, home)
     return launcher

@@ -21,11 +21,13 @@ PRELOADED = [
     "transfer_cli.report.figures",
     "matplotlib.backends.backend_agg",
     "hydra.core.override_parser.overrides_parser",
-    "torch._dynamo",  # 1.7 s; the first optimiser imports it
+    "torch._dynamo",  # takes 1.7 s; the first optimiser imports it
 ]
 
 
 class Local:
+    """Launcher for this machine."""
+
     here = True
 
     def __init__(self, runtime: Mapping[str, Any], home: Path) -> None:
@@ -39,6 +41,8 @@ class Local:
 
 
 class LocalJob:
+    """A task in a child process."""
+
     def __init__(self, process: multiprocessing.process.BaseProcess) -> None:
         self._process = process
 
@@ -56,7 +60,7 @@ class LocalJob:
 
 
 def _enter(task: Task) -> None:
-    """In the child: leaves when the command that started it is gone."""
+    """Runs in the child, which is stopped when its parent process ends."""
     threading.Thread(target=_follow, daemon=True).start()
     sys.exit(task())
 

@@ -1,5 +1,5 @@
-"""Ray: a task is a remote function in a worker of its own, on this machine or on the cluster that RAY_ADDRESS names.
-Of several machines the folder of runs is shared, on a file system where file locks work."""
+"""Runs tasks with Ray: each task is a remote function in a separate worker, on this machine or on the cluster at
+RAY_ADDRESS. With several machines, the folder of runs must be on a shared file system with working file locks."""
 
 import os
 from collections.abc import Mapping
@@ -11,16 +11,18 @@ from transfer_cli.launch.launcher import DIED, Task
 
 
 class Ray:
-    here = False  # Ray shares the cores out: a task gets `threads` of them
+    """Launcher for Ray."""
+
+    here = False  # Ray assigns the cores: each task gets `threads` of them
 
     def __init__(self, runtime: Mapping[str, Any], home: Path) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # we do not report on our users
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # send no usage statistics
         import ray
 
         if not ray.is_initialized():
             self._connect(ray)
         threads = runtime["threads"]
-        # a worker serves one task, so that a run leaves nothing to the next; a lost run is ours to repeat, not Ray's
+        # one task per worker, so that runs do not influence each other; the sweep repeats lost runs, not Ray
         once: dict[str, Any] = {"max_calls": 1, "max_retries": 0}
         self._remote = ray.remote(num_cpus=1 if threads == "auto" else threads, num_gpus=runtime["gpus"] or 0, **once)(
             _enter
@@ -28,10 +30,10 @@ class Ray:
 
     @staticmethod
     def _connect(ray: Any) -> None:
-        alone = {"include_dashboard": False} if "RAY_ADDRESS" not in os.environ else {}
+        settings = {"include_dashboard": False} if "RAY_ADDRESS" not in os.environ else {}
         try:
-            ray.init(log_to_driver=False, configure_logging=False, **alone)
-        except Exception as error:  # it has no class of its own for this
+            ray.init(log_to_driver=False, configure_logging=False, **settings)
+        except Exception as error:  # Ray has no specific class for this
             reason = str(error).strip().splitlines()
             raise ResourceError(Fault("runtime", f"Ray did not start: {reason[0] if reason else ''}", "ray")) from error
 
@@ -40,6 +42,8 @@ class Ray:
 
 
 class RayJob:
+    """A task in a Ray worker."""
+
     sentinel = None
 
     def __init__(self, end: Any) -> None:
@@ -58,10 +62,10 @@ class RayJob:
     def stop(self) -> None:
         import ray
 
-        ray.cancel(self._end)  # what waits is dropped, what runs gets a SIGINT
+        ray.cancel(self._end)  # a waiting task is dropped, a running one gets SIGINT
 
 
 def _enter(task: Task, cwd: str) -> int:
-    """In the worker."""
+    """Runs in the worker."""
     os.chdir(cwd)
     return task()

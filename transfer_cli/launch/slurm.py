@@ -1,8 +1,8 @@
-"""A Slurm cluster, through submitit: a task is a job of the queue. `runtime.cluster=local` runs the same jobs on this
-machine. The folder of runs lies on a file system that the nodes share and where file locks work across them.
+"""Runs tasks on a Slurm cluster with submitit: each task is a job. `runtime.cluster=local` runs the same jobs on this
+machine. The folder of runs must be on a file system that all nodes share, with file locks that work across nodes.
 
-submitit hands tasks over as pickles. They lie in a folder made for this one session, and no pickle is read back: a
-task leaves its exit code as text."""
+submitit passes tasks as pickles, in a new folder that only this user can read. No pickle is read back: a task writes
+its exit code as text."""
 
 import os
 import secrets
@@ -15,10 +15,12 @@ from typing import Any
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.launch.launcher import DIED, Task
 
-WARNING_S = 90  # before the time is up: enough to save and leave
+WARNING_S = 90  # seconds before the time limit at which a job is warned: enough to save and exit
 
 
 class Slurm:
+    """Launcher for Slurm."""
+
     def __init__(self, runtime: Mapping[str, Any], home: Path) -> None:
         from submitit import AutoExecutor
 
@@ -36,11 +38,13 @@ class Slurm:
         end = self._home / f"{self._count}.code"
         try:
             return SlurmJob(self._executor.submit(_enter, task, end, os.getcwd()), end, self.here)
-        except FailedJobError as error:  # what sbatch said: no such partition, over a limit
+        except FailedJobError as error:  # errors of sbatch: unknown partition, above a limit
             raise ConfigError(Fault("runtime", " ".join(str(error).split()), "slurm")) from error
 
 
 class SlurmJob:
+    """A task as a job of the queue."""
+
     sentinel = None
 
     def __init__(self, job: Any, end: Path, here: bool) -> None:
@@ -51,14 +55,14 @@ class SlurmJob:
             return code
         if not self._job.done():
             return None
-        code = _read(self._end)  # it may have ended between the two looks
+        code = _read(self._end)  # it may have ended between the two checks
         return DIED if code is None else code
 
     def stop(self) -> None:
         if not self._here:
-            self._job.cancel(check=False)  # scancel: SIGTERM, and time to save before SIGKILL
+            self._job.cancel(check=False)  # scancel sends SIGTERM, and SIGKILL only after some time to save
         elif not self._job.done():
-            os.kill(int(self._job.job_id), signal.SIGTERM)  # its own `cancel` leaves a second
+            os.kill(int(self._job.job_id), signal.SIGTERM)  # its own `cancel` allows only one second
 
 
 def _parameters(runtime: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,7 +82,7 @@ def _parameters(runtime: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _enter(task: Task, end: Path, cwd: str) -> None:
-    """In the job: the task in the folder where the command was given, its code into a file that appears whole."""
+    """Runs in the job: calls the task in the working directory of the command, and writes its exit code atomically."""
     os.chdir(cwd)
     code = task()
     part = end.with_suffix(".part")

@@ -26,8 +26,10 @@ def rules_of(context: Context, state: State, slot: Slot) -> list[str]:
 
 def _predicts_classes(context: Context, state: State, slot: Slot) -> bool:
     """Whether the net predicts classes in this stage: it learns them, or an earlier stage taught them."""
-    offers = task_of(context.values, context.target).offers
-    return "classes" in offers and (bool(slot.labelled) or state.classes is not None)
+    task = task_of(context.values, context.target)
+    if "classes" not in task.offers:
+        return False
+    return bool(slot.labelled) or (state.classes is not None and state.may_have(task.head))
 
 
 def held_out(context: Context, slot: Slot, rule: str) -> Json:

@@ -1,4 +1,4 @@
-"""What the page of `transfer serve` says of its run: its name, its words and its result."""
+"""Facts about the run that the page of `transfer serve` shows: name, choices and result."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from transfer_cli.report.labels import cell
 
 
 def about(run: Run) -> dict[str, Any]:
-    """The facts of a run that the page shows."""
+    """The JSON object with the facts of `run`."""
     return {
         "id": run.id,
         "strategy": run.choices.get("strategy", ""),
@@ -20,7 +20,7 @@ def about(run: Run) -> dict[str, Any]:
 
 
 def _result(head: Headline) -> str:
-    """`accuracy 93.5 ±4.0 % of 153 test pictures`"""
+    """The headline result: `accuracy 93.5 ±4.0 % of 153 test pictures`."""
     measure = head.metric.measure
     text = f"{measure.label} {cell(head.metric, head.rule)}{measure.suffix}"
     return f"{text} of {numbers.count(head.metric.n)} {head.over}"

@@ -1,4 +1,5 @@
-"""What a finished run says to one picture, text or vector, as JSON values. Torch computes one request at a time."""
+"""Predictions and explanations of a finished run for one picture, text or vector, as JSON values. Handles one request
+at a time."""
 
 import io
 import math
@@ -17,8 +18,8 @@ Json = dict[str, Any]
 
 
 class Answers:
-    """Around engine.predict.Predicting. `about` says what the run can do; all errors that its methods raise are Refused
-    or TransferError, unless we have a bug."""
+    """Answers requests with engine.predict.Predicting. `about` describes what the run can do. Methods raise Refused or
+    TransferError; any other exception is a bug."""
 
     def __init__(self, predicting: Predicting) -> None:
         self._predicting, self.kind = predicting, predicting.kind
@@ -32,6 +33,7 @@ class Answers:
 
     @property
     def about(self) -> Json:
+        """What the run reads, its task and classes, and whether it can explain predictions."""
         explains = self._explaining is not None
         return {
             "reads": self._predicting.reads,
@@ -42,7 +44,9 @@ class Answers:
         }
 
     def predict(self, asked: Asked) -> Json:
-        """The answer that `transfer predict` gives, by column; of classes the class and its probabilities."""
+        """The same answer as `transfer predict`, by column; for classification, the class and the probabilities.
+
+        Raises DataError for an input that cannot be read."""
         with self._lock:
             row = self._predicting.answer(asked, self.kind.field or self.kind.one)
         chances = {name[2:]: value for name, value in row.items() if name.startswith("p_")}
@@ -51,7 +55,9 @@ class Answers:
         return {name: _plain(value) for name, value in row.items() if name not in ("path", "error")}
 
     def explain(self, asked: Asked) -> Json:
-        """Class, probabilities and the reasons of the likely classes, as `transfer explain` has them."""
+        """The class, the probabilities, and explanations of the most likely classes, as in `transfer explain`.
+
+        Raises Refused if the run cannot explain, DataError for an input that cannot be read."""
         if self._explaining is None:
             raise Refused(422, self._why_not)
         with self._lock:
@@ -69,7 +75,7 @@ def _chances(chances: dict[str, float]) -> Json:
 
 
 def _reason(reason: Reason) -> Json:
-    told: Json = {
+    fields: Json = {
         "class": reason.label,
         "probability": _number(reason.test.before),
         "by": reason.by,
@@ -77,8 +83,8 @@ def _reason(reason: Reason) -> Json:
         "without_random": _number(reason.test.random),
     }
     if reason.drawing is not None:
-        return told | {"drawing": _data_url(reason.drawing)}
-    return told | {"pieces": [[piece, _number(value)] for piece, value in reason.pieces]}
+        return fields | {"drawing": _data_url(reason.drawing)}
+    return fields | {"pieces": [[piece, _number(value)] for piece, value in reason.pieces]}
 
 
 def _data_url(drawing: Image.Image) -> str:
@@ -88,5 +94,5 @@ def _data_url(drawing: Image.Image) -> str:
 
 
 def _number(value: float) -> float | None:
-    """JSON has no nan, which is what a class has left without the only word of a text."""
+    """`value`, or None for nan, which JSON does not have: a text without its only word has no probability."""
     return value if math.isfinite(value) else None

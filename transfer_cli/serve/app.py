@@ -1,5 +1,5 @@
-"""The page of a finished run and its JSON endpoints, as an ASGI application. A file arrives without its name, and
-nothing is ever written to disk."""
+"""The web page of a finished run and its JSON endpoints, as an ASGI application. Uploads have no file names, and
+nothing is written to disk."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,12 +27,13 @@ FILES = {
 Json = dict[str, Any]
 
 
-def application(answers: Answers, about: Mapping[str, Any], port: int, tell: Callable[[str], None]) -> Guard:
-    """`about` is told of the run; `port` is where the page is called; `tell` gets a line for every bug."""
-    told = {**about, **answers.about, "most_bytes": MOST_BYTES, "most_characters": MOST_CHARACTERS}
+def application(answers: Answers, about: Mapping[str, Any], port: int, log: Callable[[str], None]) -> Guard:
+    """The application. `about`: facts about the run for the page; `port`: the port of the page; `log` is called with
+    one line for every internal error."""
+    facts = {**about, **answers.about, "most_bytes": MOST_BYTES, "most_characters": MOST_CHARACTERS}
 
-    async def say(request: Request) -> Json:
-        return told
+    async def describe(request: Request) -> Json:
+        return facts
 
     async def row_of(request: Request) -> Asked:
         return await asked(request, answers.kind.field, answers.kind.noun, answers.kind.media)
@@ -45,11 +46,11 @@ def application(answers: Answers, about: Mapping[str, Any], port: int, tell: Cal
 
     routes = [
         *(Route(path, _file(*file)) for path, file in FILES.items()),
-        Route("/about", _told(say, tell)),
-        Route("/predict", _told(predict, tell), methods=["POST"]),
-        Route("/explain", _told(explain, tell), methods=["POST"]),
+        Route("/about", _endpoint(describe, log)),
+        Route("/predict", _endpoint(predict, log), methods=["POST"]),
+        Route("/explain", _endpoint(explain, log), methods=["POST"]),
     ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _nothing})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _not_available})
     app.router.redirect_slashes = False
     return Guard(app, port)
 
@@ -63,10 +64,10 @@ def _file(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
     return endpoint
 
 
-def _told(
-    work: Callable[[Request], Awaitable[Json]], tell: Callable[[str], None]
+def _endpoint(
+    work: Callable[[Request], Awaitable[Json]], log: Callable[[str], None]
 ) -> Callable[[Request], Awaitable[Response]]:
-    """What `work` gives, or what is wrong, as JSON: never a traceback, and the next request finds the server alive."""
+    """An endpoint that responds with the result of `work` or an error as JSON. Exceptions never stop the server."""
 
     async def endpoint(request: Request) -> Response:
         try:
@@ -76,16 +77,16 @@ def _told(
         except TransferError as error:
             return _error(422 if isinstance(error, DataError) else 500, error.faults[0].text)
         except Exception as error:
-            tell(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}")
+            log(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}")
             return _error(500, f"internal error ({type(error).__name__}): the terminal of `transfer serve` says more")
 
     return endpoint
 
 
-async def _nothing(request: Request, error: Exception) -> Response:
-    """Of a path or a method that is not there."""
+async def _not_available(request: Request, error: Exception) -> Response:
+    """The response for an unknown path or method."""
     assert isinstance(error, HTTPException)
-    text = "no such page" if error.status_code == 404 else f"{request.method} is not for {request.url.path}"
+    text = "no such page" if error.status_code == 404 else f"{request.url.path} does not accept {request.method}"
     return _json({"error": text}, error.status_code, error.headers)
 
 
@@ -94,6 +95,6 @@ def _error(status: int, text: str) -> Response:
 
 
 def _json(value: Json, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    # ASCII: a class may be named after a folder whose name is no Unicode
+    # ASCII: a class may have the name of a folder that is not valid Unicode
     content = json.dumps(value, ensure_ascii=True, allow_nan=False)
     return Response(content, status, headers, "application/json")

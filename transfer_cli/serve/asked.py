@@ -17,7 +17,7 @@ Asked = Any  # bytes, or what the field of a kind holds
 
 
 class Refused(Exception):
-    """A request that gets no answer: HTTP status, and a line for who asked."""
+    """A rejected request: the HTTP status, and one line for the client."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -40,34 +40,34 @@ async def asked(request: Request, field: str, noun: str, like: str) -> Asked:
 
 
 async def _body(request: Request) -> bytes:
-    kept, size = bytearray(), 0
+    body, size = bytearray(), 0
     try:
         async with asyncio.timeout(SECONDS):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size <= MOST_BYTES:
-                    kept += chunk
+                    body += chunk
                 elif size > READ_ON * MOST_BYTES:
                     break
     except TimeoutError:
         raise Refused(408, f"the request did not arrive within {SECONDS:.0f} seconds") from None
     except ClientDisconnect:
-        raise Refused(400, "the request was broken off") from None
+        raise Refused(400, "the request was incomplete") from None
     if size > MOST_BYTES:
         raise Refused(413, f"larger than {MOST_BYTES // 1_000_000} MB")
     if not size:
         raise Refused(400, "nothing was sent")
-    return bytes(kept)
+    return bytes(body)
 
 
 def _field(data: bytes, name: str) -> Any:
     try:
-        found = json.loads(data, parse_constant=_no_number)
+        document = json.loads(data, parse_constant=_no_number)
     except (ValueError, RecursionError):
-        raise Refused(400, "this is no JSON") from None
-    if not isinstance(found, dict) or name not in found:
-        raise Refused(400, f'wants {{"{name}": ...}}')
-    return found[name]
+        raise Refused(400, "the body is not valid JSON") from None
+    if not isinstance(document, dict) or name not in document:
+        raise Refused(400, f'expected {{"{name}": ...}}')
+    return document[name]
 
 
 def _no_number(word: str) -> NoReturn:
@@ -76,11 +76,11 @@ def _no_number(word: str) -> NoReturn:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise Refused(400, "text: wants a string")
+        raise Refused(400, "text: must be a string")
     if len(value) > MOST_CHARACTERS:
         raise Refused(413, f"more than {MOST_CHARACTERS:,} characters")
     if not value.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise Refused(400, "text: holds half a character (a lone surrogate)")
+        raise Refused(400, "text: contains half a character (a lone surrogate)")
     if not value.strip():
         raise Refused(422, "the text is empty")
     return value
@@ -88,13 +88,13 @@ def _text(value: Any) -> str:
 
 def _vector(value: Any) -> list[float]:
     if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
-        raise Refused(400, "vector: wants a list of numbers")
+        raise Refused(400, "vector: must be a list of numbers")
     try:
         numbers = [float(number) for number in value]
     except OverflowError:
         numbers = [math.inf]
     if not all(abs(number) < 3e38 for number in numbers):
-        raise Refused(422, "vector: holds a number that is too large")
+        raise Refused(422, "vector: contains a number that is too large")
     return numbers
 
 

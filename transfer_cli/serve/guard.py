@@ -1,6 +1,6 @@
-"""Who may ask. Any page in the user's browser can send requests to this machine, and a name that its owner points here
-later (DNS rebinding) makes such a page look local: so the host must be written as ours, and an origin must be the page
-itself."""
+"""Protection against requests from other web pages. Any page in the user's browser can send requests to this machine,
+and after DNS rebinding such a page looks local. So the Host header must be our address, and the Origin header, if any,
+must be our page."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -20,8 +20,8 @@ HEADERS = {
 
 
 class Guard:
-    """Refuses (403) whatever is not addressed to loopback at `port`, or comes from another origin; dresses every answer
-    in HEADERS."""
+    """Rejects requests (403) that are not addressed to loopback at `port` or come from another origin. Adds HEADERS to
+    every response."""
 
     def __init__(self, app: ASGIApp, port: int) -> None:
         self.app, self.port = app, port
@@ -29,19 +29,19 @@ class Guard:
         self.hosts = {f"{name}:{port}" for name in names} | (set(names) if port == 80 else set())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def dressed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
         wrong = self._wrong(Headers(scope=scope)) if scope["type"] == "http" else ""
         app = JSONResponse({"error": wrong}, 403) if wrong else self.app
-        await app(scope, receive, dressed)
+        await app(scope, receive, send_with_headers)
 
     def _wrong(self, headers: Headers) -> str:
         hosts = [host.lower() for host in headers.getlist("host")]
         if len(hosts) != 1 or hosts[0] not in self.hosts:
             return f"this page answers at http://127.0.0.1:{self.port} only"
         if any(origin.lower() != f"http://{hosts[0]}" for origin in headers.getlist("origin")):
-            return "another page may not ask"
+            return "requests from another page are not allowed"
         return ""

@@ -1,4 +1,4 @@
-"""An application on a port of this machine, for this machine alone."""
+"""Runs an application on a local port, reachable from this machine only."""
 
 import socket
 from collections.abc import Callable
@@ -10,25 +10,25 @@ from starlette.types import ASGIApp
 from transfer_cli.errors import ConfigError, Fault
 
 HOST = "127.0.0.1"
-MOST_CONNECTIONS = 32  # each may hold a whole picture in memory
+MOST_CONNECTIONS = 32  # each may keep a whole picture in memory
 
 
 def listening(port: int) -> socket.socket:
-    """A socket that listens, on a free port for 0. Raises ConfigError where the port cannot be had."""
-    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not to wait a minute after the last server
+    """A listening socket; port 0 chooses a free port. Raises ConfigError if the port cannot be used."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # avoids a wait of a minute after the last server
     try:
-        made.bind((HOST, port))
-        made.listen()
+        listener.bind((HOST, port))
+        listener.listen()
     except OSError as error:
-        made.close()
+        listener.close()
         text = f"cannot be used: {(error.strerror or str(error)).lower()}"
         raise ConfigError(Fault("--port", text, str(port), do="--port 0 takes a free one")) from None
-    return made
+    return listener
 
 
 class Server(uvicorn.Server):
-    """Calls `ready` once requests are answered and Ctrl-C ends it."""
+    """Calls `ready` when it accepts requests and Ctrl-C stops it."""
 
     def __init__(self, app: ASGIApp, ready: Callable[[], None]) -> None:
         super().__init__(
@@ -45,7 +45,7 @@ class Server(uvicorn.Server):
         self._ready()
 
 
-def serve(app: ASGIApp, made: socket.socket, ready: Callable[[], None]) -> None:
+def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:
     """Answers requests until Ctrl-C."""
-    with suppress(KeyboardInterrupt):  # uvicorn ends in order, then raises it once more
-        Server(app, ready).run(sockets=[made])
+    with suppress(KeyboardInterrupt):  # uvicorn shuts down cleanly, then raises it again
+        Server(app, ready).run(sockets=[listener])

@@ -1,6 +1,6 @@
-"""A claimed stage directory: the one process that may write it.
+"""A claimed stage directory and what the one process that holds the claim may write into it.
 
-Resume files carry their own hash in their name and stand alone, so any one that matches its name is whole."""
+The name of a resume file contains the hash of its content, so a file whose content matches its name is complete."""
 
 import json
 import re
@@ -33,13 +33,13 @@ from transfer_cli.store.diskerrors import check_space, explained, point
 
 ROWS, TIMING = "rows.jsonl", "timing.jsonl"
 KEPT_RESUME_FILES = 2
-BIG = 1_000_000  # bytes from which a file is worth a look at the free space first
+BIG = 1_000_000  # bytes; for files of this size or more, free space is checked before writing
 
 
 class Claim:
-    """What the holder of a stage's lock may do with its directory. Made by `Store.claim`, closed by it.
+    """Write access to a stage directory for the holder of its lock. `Store.claim` creates and closes it.
 
-    `state` is what was found under the lock: "done", "failed", "partial" or "absent"."""
+    `state` is the state of the directory when the lock was taken: "done", "failed", "partial" or "absent"."""
 
     def __init__(self, key: str, folder: Path, talk: Callable[[str], None]) -> None:
         self.key, self.dir = key, folder
@@ -55,13 +55,13 @@ class Claim:
             return sorted(path.name for path in self.dir.iterdir())
 
     def _sweep_out(self) -> None:
-        """Temporary files of a killed writer: safe to remove, for the claim is exclusive."""
+        """Removes temporary files of a killed writer. This is safe because the claim is exclusive."""
         for name in self._names():
             if ".tmp." in name:
                 remove(self.dir / name)
 
     def _settle(self) -> str:
-        """The state of the directory; a finished stage is tidied, an invalid commit finished or taken back."""
+        """Returns the state of the directory. Tidies a finished stage; completes or withdraws an invalid commit."""
         names = self._names()
         if is_done(self.dir):
             if not is_tidy(self.dir):
@@ -78,18 +78,21 @@ class Claim:
         return "partial" if set(names) - {DONE, MANIFEST} else "absent"
 
     def put(self, name: str, data: bytes) -> None:
-        """Writes one file of the result, whole or not at all; it will be in the manifest. ResourceError, StoreError."""
+        """Writes one result file completely or not at all, and adds it to the manifest.
+
+        Raises ResourceError on a full disk or a limit, StoreError on other I/O errors."""
         if len(data) >= BIG:
             check_space(self.dir, len(data))
         put(self.dir / check_name(name, "file"), data)
         self._manifest[name] = (len(data), sha256(data).hexdigest())
 
     def written(self, name: str) -> tuple[int, str]:
-        """Size and sha256 of a file that this claim has put."""
+        """Size in bytes and sha256 of a file that this claim has written with `put`."""
         return self._manifest[name]
 
     def take_up(self, name: str, size: int, digest: str) -> bool:
-        """Makes a file that was put before a resume part of the result again; False if it is not as it was written."""
+        """Adds a file written before an interruption to the result again. Returns False if the file is missing or its
+        size or hash differs."""
         try:
             data = read_file(self.dir / check_name(name, "file"))
         except FileNotFoundError:
@@ -100,11 +103,11 @@ class Claim:
         return True
 
     def put_json(self, name: str, value: Any) -> None:
-        """`put` of canonical JSON: same value, same bytes."""
+        """Writes `value` as canonical JSON with `put`: the same value gives the same bytes."""
         self.put(name, canonical(value) + b"\n")
 
     def identity(self) -> dict[str, Any] | None:
-        """The identity class under which this directory was begun, or None: read it before writing stage.json."""
+        """The identity class under which work in this directory started, or None. Read it before writing stage.json."""
         return stored_identity(self.dir)
 
     def _open(self, name: str) -> Lines:
@@ -113,31 +116,34 @@ class Claim:
         return self._lines[name]
 
     def append(self, line: bytes) -> None:
-        """Adds one line to rows.jsonl: deterministic rows, part of the result."""
+        """Appends one line to rows.jsonl: deterministic rows, which are part of the result."""
         self._open(ROWS).append(line)
 
     def append_timing(self, line: bytes) -> None:
-        """Adds one line to timing.jsonl: wall-clock rows, not part of the result."""
+        """Appends one line to timing.jsonl: wall-clock rows, which are not part of the result."""
         self._open(TIMING).append(line)
 
     def rows_state(self) -> tuple[int, str]:
-        """Bytes of rows.jsonl and their sha256: a resume file records them."""
+        """Size in bytes and sha256 of rows.jsonl. Resume files record both."""
         return self._open(ROWS).state()
 
     def rows(self) -> bytes:
-        """The rows written so far, also those from before a resume."""
+        """All rows written so far, including those from before an interruption."""
         self._open(ROWS)
         return read_file(self.dir / ROWS)
 
     def truncate_rows(self, nbytes: int = 0, digest: str = sha256(b"").hexdigest()) -> bool:
-        """Cuts rows.jsonl to what a resume file recorded; without arguments, to nothing. False: the prefix differs,
-        that resume file cannot be used."""
+        """Truncates rows.jsonl to the size that a resume file recorded; without arguments, to an empty file.
+
+        Returns False if the remaining bytes do not have the recorded hash: that resume file cannot be used."""
         return self._open(ROWS).cut(nbytes, digest)
 
     def resume(self) -> Iterator[tuple[int, bytes]]:
-        """Resume files (step, bytes), newest first, those that match their hash. Take one and leave the loop: asking
-        for the next says that this one cannot be used. What cannot be used goes to quarantine, with a warning.
-        The step is the name's, which somebody may have changed; the one inside the file is covered by the hash."""
+        """Yields resume files as (step, bytes), newest first, if their content matches their hash.
+
+        Use the first one and leave the loop. Asking for the next one means that this one cannot be used: it is moved to
+        quarantine, with a warning. `step` comes from the file name, which somebody may have changed; the step inside
+        the file is protected by the hash."""
         unusable: list[int] = []
         for name, step, digest in self._resume_files():
             data = read_file(self.dir / name)
@@ -149,11 +155,12 @@ class Claim:
         self._warn(unusable, "starting from step 0")
 
     def _resume_files(self) -> list[tuple[str, int, str]]:
-        found = [(name, match) for name in self._names() if (match := RESUME.fullmatch(name))]
-        return sorted(((name, int(m[1]), m[2]) for name, m in found), key=lambda file: (file[1], file[0]), reverse=True)
+        matches = [(name, match) for name in self._names() if (match := RESUME.fullmatch(name))]
+        files = ((name, int(match[1]), match[2]) for name, match in matches)
+        return sorted(files, key=lambda file: (file[1], file[0]), reverse=True)
 
     def newest_step(self) -> int:
-        """Step of the newest resume file, whole or not; 0 without one."""
+        """Step of the newest resume file, damaged or not; 0 if there is none."""
         return max((step for _, step, _ in self._resume_files()), default=0)
 
     def _warn(self, steps: list[int], then: str) -> None:
@@ -169,8 +176,10 @@ class Claim:
         sync_folder(self.dir)
 
     def save_resume(self, step: int, data: bytes) -> None:
-        """Saves the state after `step` steps: rows first, for the file speaks of them; older files go only when it is
-        on the disk. Raises ResourceError, and the older files stay valid."""
+        """Saves the state after `step` steps.
+
+        Rows are synced first, because the resume file records their hash. Older files are removed only when the new one
+        is on disk. Raises ResourceError on a full disk; older files are still valid then."""
         if ROWS in self._lines:
             self._lines[ROWS].sync()
         check_space(self.dir, len(data))
@@ -183,7 +192,8 @@ class Claim:
                 remove(self.dir / name)
 
     def finish(self) -> None:
-        """Commits the stage: everything put and the rows belong to it, resume files go, the rest becomes read-only."""
+        """Commits the stage: all files written with `put`, and the rows. Resume files are removed, the rest becomes
+        read-only."""
         if ROWS in self._lines:
             self._lines[ROWS].sync()
             self._manifest[ROWS] = self._lines[ROWS].state()
@@ -192,12 +202,14 @@ class Claim:
         self.state = "done"
 
     def fail(self, info: dict[str, Any]) -> None:
-        """Records a failure that would happen again (divergence), so that nobody repeats it by accident."""
+        """Records a failure that would happen again, such as divergence, so that the stage is not repeated by
+        accident."""
         put(self.dir / FAILED, canonical(info) + b"\n")
         self.state = "failed"
 
     def start_over(self) -> None:
-        """Forgets what the directory holds, also a result: for --no-cache, --retry-failed, data changed in flight."""
+        """Deletes all files of the stage, including a finished result. Used for --no-cache, for --retry-failed, and
+        when the data changed during the run."""
         self.close()
         withdraw(self.dir)
         for name in self._names():
@@ -212,7 +224,7 @@ class Claim:
 
 
 def stored_identity(folder: Path) -> dict[str, Any] | None:
-    """`identity` of a stage.json, or None."""
+    """The entry `identity` of stage.json, or None if it cannot be read."""
     try:
         return {"processes": 1, **json.loads(read_file(folder / "stage.json"))["identity"]}
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -220,12 +232,13 @@ def stored_identity(folder: Path) -> dict[str, Any] | None:
 
 
 def other_class(name: str, change: str) -> StoreError:
-    """The error of --strict-identity for a stage begun or computed in another identity class."""
+    """The error of --strict-identity for a stage that was started or computed in another identity class."""
     return StoreError(Fault(name, f"is of another identity class: {change}", do="--no-cache computes it anew"))
 
 
 def identity_change(now: dict[str, Any], before: dict[str, Any] | None) -> str | None:
-    """What differs between two identity classes, `torch 2.15 (was 2.14.1)`, or None: then numbers are the same bits.
+    """The difference between two identity classes, such as `torch 2.15 (was 2.14.1)`. None means no difference: results
+    are then equal bit by bit.
 
     >>> identity_change({"torch": "2.15", "threads": 2}, {"torch": "2.14.1", "threads": 2})
     'torch 2.15 (was 2.14.1)'"""

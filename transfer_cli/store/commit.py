@@ -1,6 +1,6 @@
-"""The commit record of a stage directory: MANIFEST.json says what belongs to it, DONE says that it is all there.
+"""The commit record of a stage directory: MANIFEST.json lists its files, DONE marks it as complete.
 
-DONE holds the sha256 of the manifest and is written last, so whatever it vouches for was on the disk before."""
+DONE contains the sha256 of the manifest and is written last, so all listed files are on disk before it exists."""
 
 import json
 import os
@@ -22,12 +22,13 @@ Manifest = dict[str, tuple[int, str]]  # name -> bytes, sha256
 
 
 def canonical(value: Any) -> bytes:
-    """JSON that is the same bytes for the same value. Raises ValueError on NaN and infinities."""
+    """Encodes `value` as JSON; equal values give equal bytes. Raises ValueError on NaN and infinities."""
     return json.dumps(value, sort_keys=True, allow_nan=False).encode()
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest that DONE vouches for, or None: absent, torn or not vouched for. Sizes are not looked at."""
+    """The manifest whose hash DONE contains, or None if it is missing, damaged or has another hash. File sizes are not
+    checked."""
     try:
         done = read_file(folder / DONE).decode("ascii", "replace").strip()
         data = read_file(folder / MANIFEST)
@@ -43,7 +44,8 @@ def _parsed(data: bytes) -> Manifest | None:
 
 
 def is_done(folder: Path) -> bool:
-    """Whether the stage is finished: a valid DONE, and every file there with its size. No lock, no hash of files."""
+    """Whether the stage is finished: DONE is valid and every file has its recorded size. Takes no lock, hashes no
+    files."""
     manifest = read_manifest(folder)
     return manifest is not None and all(_size(folder / name) == size for name, (size, _) in manifest.items())
 
@@ -54,12 +56,14 @@ def _size(path: Path) -> int:
     except FileNotFoundError:
         return -1
     if not stat.S_ISREG(facts.st_mode):
-        raise StoreError(Fault(shown(path), "a link or device, not a file of the store", do="look at it, remove"))
+        raise StoreError(
+            Fault(shown(path), "a link or device, not a file of the store", do="inspect it, then remove it")
+        )
     return facts.st_size
 
 
 def is_whole(folder: Path, manifest: Manifest) -> bool:
-    """Whether every file has the hash that the manifest says."""
+    """Whether every file has the hash recorded in the manifest."""
     try:
         return all(sha256(read_file(folder / name)).hexdigest() == digest for name, (_, digest) in manifest.items())
     except FileNotFoundError:
@@ -67,7 +71,7 @@ def is_whole(folder: Path, manifest: Manifest) -> bool:
 
 
 def commit(folder: Path, manifest: Manifest) -> None:
-    """Makes the directory a finished stage: manifest, DONE, then the leftovers go."""
+    """Turns the directory into a finished stage: writes the manifest and DONE, then removes leftovers."""
     data = canonical(manifest) + b"\n"
     put(folder / MANIFEST, data)
     put(folder / DONE, (sha256(data).hexdigest() + "\n").encode())
@@ -75,7 +79,8 @@ def commit(folder: Path, manifest: Manifest) -> None:
 
 
 def recommit(folder: Path) -> bool:
-    """Finishes a directory whose manifest is right but was not, or wrongly, vouched for. False: nothing was done."""
+    """Commits a directory whose manifest is correct but whose DONE is missing or wrong. Returns False if it did
+    nothing."""
     try:
         data = read_file(folder / MANIFEST)
     except FileNotFoundError:
@@ -88,7 +93,7 @@ def recommit(folder: Path) -> bool:
 
 
 def withdraw(folder: Path) -> None:
-    """Takes back a commit, so that the stage can be written again. The caller holds the claim."""
+    """Undoes a commit, so that the stage can be written again. The caller must hold the claim."""
     for name in (DONE, MANIFEST):
         remove(folder / name)
     for name, mode in _modes(folder).items():
@@ -96,14 +101,14 @@ def withdraw(folder: Path) -> None:
 
 
 def _modes(folder: Path) -> dict[str, int]:
-    """Regular files and their modes, sorted by name; links are not followed and not listed."""
+    """Regular files and their modes, sorted by name. Symbolic links are neither followed nor listed."""
     with explained(folder), os.scandir(folder) as entries:
         files = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
         return {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in sorted(files, key=lambda e: e.name)}
 
 
 def remove(path: Path) -> None:
-    """Unlinks one file of a claimed directory."""
+    """Deletes one file of a claimed directory; a missing file is no error."""
     with explained(path), suppress(FileNotFoundError):
         point("unlink", path.name)
         os.unlink(path)
@@ -119,7 +124,9 @@ def is_tidy(folder: Path) -> bool:
 
 
 def tidy(folder: Path) -> None:
-    """Removes resume and temporary files of a finished stage, makes the rest read-only. The caller holds the claim."""
+    """Removes resume and temporary files of a finished stage and makes the rest read-only.
+
+    The caller must hold the claim."""
     for name in _modes(folder):
         if is_leftover(name):
             remove(folder / name)

@@ -1,6 +1,7 @@
-"""Writing so that a kill or a full disk at any instant leaves the old file or the new one, never half of one.
+"""Atomic writes: after a kill or a full disk at any moment, either the old or the new file exists, never part of one.
 
-Owns `put` and growing files. Knows nothing of stages or runs. Each syscall that matters stands behind a `point`."""
+Contains `put` and append-only files; independent of stages and runs. A call of `point` precedes every system call that
+tests interrupt."""
 
 import errno
 import os
@@ -18,7 +19,8 @@ NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def write_all(fd: int, data: bytes, name: str) -> None:
-    """Own loop, because a write may be short; two calls at least, so that a crash point falls inside."""
+    """Writes all of `data`, in a loop because one write may be incomplete. Uses at least two calls, so that tests can
+    crash the process in the middle of a file."""
     rest = memoryview(data)
     half = min(8 << 20, len(data) // 2 + 1)
     while rest:
@@ -27,7 +29,7 @@ def write_all(fd: int, data: bytes, name: str) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """fsync of a directory: makes names in it durable."""
+    """Calls fsync on a directory, which makes file names in it durable."""
     point("fsync_dir", folder.name)
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -37,14 +39,14 @@ def sync_folder(folder: Path) -> None:
 
 
 def put(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Makes `path` hold `data`, durably, or leaves what was there: temporary file, fsync, rename, fsync of the folder.
-    Not `durable`: without the two fsyncs; for what a computer that loses power may forget.
+    """Replaces the content of `path` by `data`, or leaves the old file unchanged: temporary file, fsync, rename, fsync
+    of the folder. `durable=False` omits both fsyncs, for files that may be lost in a power failure.
 
-    Raises ResourceError on a full disk or a limit, StoreError on all else; the temporary file is gone then."""
+    Raises ResourceError on a full disk or a limit, StoreError on other errors; the temporary file is then removed."""
     tmp = path.with_name(f"{path.name}.tmp.{secrets.token_hex(4)}")
     with explained(path, len(data)):
         if path.is_symlink():
-            raise OSError(errno.ELOOP, "link")  # a rename would replace it, but nobody of us made it
+            raise OSError(errno.ELOOP, "link")  # a rename would replace the link, which this program did not create
         point("open", path.name)
         fd = os.open(tmp, os.O_WRONLY | NEW, 0o666)
         try:
@@ -52,7 +54,7 @@ def put(path: Path, data: bytes, *, durable: bool = True) -> None:
             point("rename", path.name)
             os.replace(tmp, path)
         except OSError:
-            # after a failed fsync the kernel may call lost pages clean: never retry, drop the file
+            # after a failed fsync the kernel may mark lost pages as clean, so never retry: delete the file
             with suppress(OSError):
                 os.unlink(tmp)
             raise
@@ -71,7 +73,8 @@ def _fill(fd: int, data: bytes, name: str, durable: bool) -> None:
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a regular file. Raises FileNotFoundError if there is none, StoreError if it is a link or device."""
+    """The content of a regular file. Raises FileNotFoundError if it is missing, StoreError if it is a link or
+    device."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -86,7 +89,7 @@ def read_file(path: Path) -> bytes:
 
 
 def check_folder(path: Path) -> None:
-    """Raises StoreError unless `path` is a real directory of this user which others cannot write."""
+    """Raises StoreError unless `path` is a real directory that belongs to this user and is not writable by all."""
     with explained(path):
         facts = path.lstat()
     if not stat.S_ISDIR(facts.st_mode):
@@ -99,7 +102,7 @@ def check_folder(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """A directory of ours: made if it is not there (never for all to write, whatever the umask), checked if it is."""
+    """Creates a directory, never writable by all whatever the umask is, or checks an existing one (`check_folder`)."""
     with explained(path):
         point("mkdir", path.name)
         with suppress(FileExistsError):
@@ -109,9 +112,9 @@ def make_folder(path: Path) -> None:
 
 
 class Lines:
-    """A file that only grows, one `os.write` a line. One writer; a last line without its end is cut off on opening.
+    """An append-only file with one writer, one `os.write` per line. Opening it removes an incomplete last line.
 
-    Keeps the size and hash of what is there, so that a checkpoint can say how far the file belonged to it."""
+    Tracks the size and hash of the content, so that a checkpoint can record which part of the file belongs to it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -122,14 +125,16 @@ class Lines:
             whole = data[: data.rfind(b"\n") + 1]
             self._cut(whole)
 
-    def _cut(self, kept: bytes) -> None:
-        self.size, self._hash = len(kept), sha256(kept)
+    def _cut(self, prefix: bytes) -> None:
+        self.size, self._hash = len(prefix), sha256(prefix)
         if os.fstat(self._fd).st_size != self.size:
             point("truncate", self.path.name)
             os.ftruncate(self._fd, self.size)
 
     def append(self, line: bytes) -> None:
-        """Adds `line`, which ends in a newline. A full disk leaves no half line. Raises ResourceError, StoreError."""
+        """Appends `line`, which ends with a newline. A full disk leaves no partial line.
+
+        Raises ResourceError on a full disk or a limit, StoreError on other I/O errors."""
         with explained(self.path, len(line)):
             try:
                 point("append", self.path.name)
@@ -142,20 +147,21 @@ class Lines:
         self._hash.update(line)
 
     def state(self) -> tuple[int, str]:
-        """Bytes and their sha256."""
+        """Size in bytes and sha256 of the content."""
         return self.size, self._hash.hexdigest()
 
     def cut(self, nbytes: int, digest: str) -> bool:
-        """Cuts the file to its first `nbytes` if their sha256 is `digest`; False, and no change, if not."""
+        """Truncates the file to its first `nbytes` if their sha256 is `digest`; otherwise returns False and changes
+        nothing."""
         with explained(self.path):
-            kept = os.pread(self._fd, nbytes, 0)
-            if len(kept) != nbytes or sha256(kept).hexdigest() != digest:
+            prefix = os.pread(self._fd, nbytes, 0)
+            if len(prefix) != nbytes or sha256(prefix).hexdigest() != digest:
                 return False
-            self._cut(kept)
+            self._cut(prefix)
             return True
 
     def sync(self) -> None:
-        """fsync: what was appended is on the disk."""
+        """Calls fsync, so that all appended lines are on disk."""
         with explained(self.path):
             point("fsync", self.path.name)
             os.fsync(self._fd)

@@ -1,6 +1,6 @@
-"""What the disk says, in words: points where tests make it fail, OSError to message, space that is left.
+"""Disk errors as messages, checks of free space, and the I/O points at which tests inject failures.
 
-TransferErrors made here name the path, what is needed and what there is; codes: ResourceError 6, StoreError 5."""
+The errors name the path, the space needed and the space available. ResourceError (exit code 6), StoreError (5)."""
 
 import errno
 import fnmatch
@@ -15,13 +15,13 @@ from pathlib import Path
 from transfer_cli.errors import Fault, ResourceError, StoreError, TransferError
 from transfer_cli.safe import shown
 
-RESERVE = 32_000_000  # bytes left free for rows, results and logs beside a big file
+RESERVE = 32_000_000  # bytes that stay free for rows, results and logs when a large file is written
 _points = 0
 
 
 def point(name: str, file: str = "") -> None:
-    """An I/O point. Tests only: TRANSFER_TEST_CRASH_AT=n kills the process at its n-th point,
-    TRANSFER_TEST_FAIL=name:ERRNO or name@file:ERRNO (a glob) makes every such point fail."""
+    """Marks an I/O point, for tests only: TRANSFER_TEST_CRASH_AT=n kills the process at its n-th point,
+    TRANSFER_TEST_FAIL=name:ERRNO or name@file:ERRNO (a glob) makes every matching point fail."""
     global _points
     _points += 1
     if os.environ.get("TRANSFER_TEST_CRASH_AT") == str(_points):
@@ -32,7 +32,7 @@ def point(name: str, file: str = "") -> None:
 
 
 def points() -> int:
-    """How many points this process has passed; a forked child starts at 0."""
+    """Number of points that this process has passed. A forked child starts at 0."""
     return _points
 
 
@@ -45,7 +45,7 @@ os.register_at_fork(after_in_child=_restart_count)
 
 
 def size_text(nbytes: int) -> str:
-    """Bytes for a message: `52 MB`, MB = 10^6."""
+    """A number of bytes as text for messages: `52 MB`, where 1 MB = 10^6 bytes."""
     for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if nbytes >= scale:
             return f"{nbytes / scale:.1f} {unit}" if nbytes < 10 * scale else f"{nbytes / scale:,.0f} {unit}"
@@ -53,14 +53,14 @@ def size_text(nbytes: int) -> str:
 
 
 def free_bytes(path: Path) -> int:
-    """Bytes an ordinary user may still write at `path`, or 0 if nobody can tell."""
+    """Bytes that an ordinary user can still write at `path`; 0 if unknown."""
     with suppress(OSError):
         return os.statvfs(path).f_bavail * os.statvfs(path).f_frsize
     return 0
 
 
 def explain(error: OSError, path: Path, need: int = 0) -> TransferError:
-    """The message for an OSError at `path`, where `need` bytes were to be written."""
+    """The error with a message for an OSError at `path`, when writing `need` bytes."""
     folder = path if path.is_dir() else path.parent
     code = error.errno
     if code in (errno.ENOSPC, errno.EDQUOT):
@@ -74,14 +74,16 @@ def explain(error: OSError, path: Path, need: int = 0) -> TransferError:
     if code in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StoreError(no_permission(folder, "read-only file system" if code == errno.EROFS else ""))
     if code in (errno.ELOOP, errno.EEXIST):
-        return StoreError(Fault(shown(path), "a file or link that this program did not make", do="look at it, remove"))
+        return StoreError(
+            Fault(shown(path), "a file or link that this program did not create", do="inspect it, then remove it")
+        )
     return StoreError(Fault(f"I/O error on {shown(path)}", os.strerror(code) if code else str(error)))
 
 
 def no_permission(folder: Path, why: str = "") -> Fault:
-    """The fault of a folder that cannot be written: mode, and whether it belongs to somebody else."""
+    """The fault of a folder that cannot be written: its mode, and whether it belongs to another user."""
     text = why or "permission denied"
-    with suppress(OSError):  # the folder above may forbid even to look
+    with suppress(OSError):  # the parent folder may forbid even reading the mode
         facts = folder.stat()
         other = ", other owner" if facts.st_uid != os.geteuid() else ""
         text = why or f"permission denied (mode {stat.S_IMODE(facts.st_mode):o}{other})"
@@ -95,7 +97,7 @@ def _file_size_limit(need: int) -> ResourceError:
 
 @contextmanager
 def explained(path: Path, need: int = 0) -> Iterator[None]:
-    """Turns any OSError inside into the TransferError that says what to do."""
+    """Converts any OSError raised in the block into a TransferError that says what to do."""
     try:
         yield
     except OSError as error:
@@ -103,7 +105,7 @@ def explained(path: Path, need: int = 0) -> Iterator[None]:
 
 
 def check_space(folder: Path, nbytes: int) -> None:
-    """Raises ResourceError unless `nbytes` fit with something to spare: cheaper than half a file."""
+    """Raises ResourceError unless `nbytes` and a reserve fit on the disk, before a partial file is written."""
     need, have = int(1.2 * nbytes) + RESERVE, free_bytes(folder)
     if have < need:
         text = f"need {size_text(need)}, have {size_text(have)} at {shown(folder)}"

@@ -1,7 +1,8 @@
-"""Claims by `flock`: the kernel frees them on any death, so nothing guesses whether an owner still lives.
+"""File locks with `flock`. The kernel releases a lock when its process dies, so no code guesses whether the owner
+lives.
 
-A lock file is never removed (that would give two holders at once). Its text is for people; nothing reads it to decide.
-Never `fcntl.lockf`, which is lost when the process closes any other descriptor of the file."""
+Lock files are never removed, because that would allow two holders at once. Their text is only for messages.
+`fcntl.lockf` is not used: such a lock is lost when the process closes any other descriptor of the file."""
 
 import errno
 import fcntl
@@ -20,7 +21,7 @@ _held: set[int] = set()
 
 
 def _forget() -> None:
-    """In a forked child: a worker that outlives its parent must not keep the parent's claim."""
+    """Closes all locks in a forked child: a worker that outlives its parent must not keep the parent's claim."""
     for fd in _held:
         os.close(fd)
     _held.clear()
@@ -30,7 +31,8 @@ os.register_at_fork(after_in_child=_forget)
 
 
 def _flock(fd: int, mode: int, path: Path) -> bool:
-    """True if the lock was got, False if somebody has it. Never blocks: a blocking flock eats Ctrl-C."""
+    """Returns True if the lock was acquired, False if another process holds it. Never blocks, because a blocking flock
+    would delay Ctrl-C."""
     try:
         point("lock", path.name)
         fcntl.flock(fd, mode | fcntl.LOCK_NB)
@@ -44,24 +46,25 @@ def _flock(fd: int, mode: int, path: Path) -> bool:
 
 
 def no_locks(folder: Path) -> StoreError:
-    """The error of a file system on which locks do not exclude."""
+    """The error of a file system on which locks do not exclude other processes."""
     return StoreError(
         Fault(shown(folder), "file locks do not work here", do="put the store on a local disk, --runs DIR")
     )
 
 
 class Lock:
-    """An exclusive claim on `path`, held from `take` or `wait` to `release` or the death of the process."""
+    """An exclusive lock on `path`, held from `take` or `wait` until `release` or the end of the process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd = self._pid = -1
 
     def take(self, owner: str, tries: int = 3) -> bool:
-        """Takes the lock if it is free. `owner` is shown to those who wait. More than one try, because somebody
-        who asks `is_held` has it for an instant."""
-        for again in range(tries):
-            time.sleep(0.005 * again)
+        """Acquires the lock if it is free; returns whether it did. `owner` is shown to waiting processes.
+
+        Tries more than once, because a process that calls `is_held` holds the lock for a moment."""
+        for attempt in range(tries):
+            time.sleep(0.005 * attempt)
             if self._take(owner):
                 return True
         return False
@@ -71,26 +74,28 @@ class Lock:
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         _held.add(fd)
         self._fd, self._pid = fd, os.getpid()
-        got = False
+        acquired = False
         try:
-            got = _flock(fd, fcntl.LOCK_EX, self.path)
+            acquired = _flock(fd, fcntl.LOCK_EX, self.path)
         finally:
-            if not got:
+            if not acquired:
                 self.release()
-        if got:
+        if acquired:
             self._sign(owner)
-        return got
+        return acquired
 
     def _sign(self, owner: str) -> None:
-        with suppress(OSError):  # only text: a full disk must not cost the claim
+        with suppress(OSError):  # the text is only for messages: a full disk must not prevent the claim
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, f"pid {os.getpid()}, {owner}\n".encode("utf-8", "surrogateescape"), 0)
 
     def wait(
         self, owner: str, what: str, limit_s: float | None, poll: Callable[[], None], talk: Callable[[str], None]
     ) -> bool:
-        """Takes the lock of `what`, waiting for its holder; True if it had to wait. `poll` runs between looks and
-        may raise to stop. Raises Busy after `limit_s` seconds (None: never); a stopped holder is never robbed."""
+        """Acquires the lock of `what` and waits for its holder; returns whether it had to wait.
+
+        `poll` runs between attempts and may raise to stop waiting. Raises Busy after `limit_s` seconds (None: waits
+        without limit). A lock is never taken from a holder that is only suspended."""
         start, say_at, pause = time.monotonic(), 0.0, 0.2
         while not self.take(owner):
             waited = time.monotonic() - start
@@ -105,7 +110,7 @@ class Lock:
         return say_at > 0
 
     def release(self) -> None:
-        """Gives the lock back. In a forked child the descriptor is already closed: nothing to do."""
+        """Releases the lock. Does nothing in a forked child, where the descriptor is already closed."""
         if self._pid == os.getpid() and self._fd in _held:
             _held.discard(self._fd)
             os.close(self._fd)
@@ -113,7 +118,7 @@ class Lock:
 
 
 def holder(path: Path) -> str:
-    """Who signed the lock, for a message: `pid 4242, runs/...`."""
+    """The holder of the lock for messages: `pid 4242, runs/...`."""
     with suppress(OSError):
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -125,7 +130,7 @@ def holder(path: Path) -> str:
 
 
 def is_held(path: Path) -> bool:
-    """Whether some process holds the lock. Asks with a shared lock, so that two who ask do not see each other."""
+    """Whether a process holds the lock. Tests with a shared lock, so that two tests at once do not see each other."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -137,10 +142,10 @@ def is_held(path: Path) -> bool:
 
 
 def check_locks(folder: Path) -> None:
-    """Raises StoreError unless a lock in `folder` shuts others out (some network file systems only pretend)."""
+    """Raises StoreError unless a lock in `folder` excludes other holders (on some network file systems it does not)."""
     first, second = Lock(folder / "probe"), Lock(folder / "probe")
     try:
-        # if another process is probing at this moment, its lock has just been seen to work
+        # if another process runs this check now, its lock has just blocked ours: locks work
         if first.take("probe", tries=1) and second.take("probe", tries=1):
             raise no_locks(folder)
     finally:

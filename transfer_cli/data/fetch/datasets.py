@@ -1,6 +1,6 @@
-"""Bringing named data sets and torchvision's ImageNet weights, from the network or from a local file.
-Owns <cache>/data; $TRANSFER_DATA is only read. Checksums are those of torchvision 0.29's sources, addresses too
-where they begin with https."""
+"""Downloads named data sets and torchvision's ImageNet weights, or copies them from a local file.
+Writes to <cache>/data; $TRANSFER_DATA is only read. Checksums are those in the source code of torchvision 0.29, and so
+are addresses that begin with https."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ _LIBSVM = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/"
 
 
 class Published(NamedTuple):
-    """A data set that can be fetched: its files and its licence as its makers state it."""
+    """A data set that can be downloaded: its files, and its licence as stated by the authors."""
 
     files: tuple[Remote, ...]
     licence: str
@@ -31,7 +31,7 @@ class Published(NamedTuple):
 
 
 def _idx(address: str, folder: str, sums: tuple[str, str, str, str], mb: tuple[float, float]) -> tuple[Remote, ...]:
-    """The four files of a set like MNIST; `sums` and `mb` (of the pictures) train first."""
+    """The four files of a data set in the format of MNIST. `sums` (md5) and `mb` (of the pictures): train first."""
     names = [f"{stem}-{kind}-ubyte.gz" for stem in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
     sizes = (mb[0], 0.03, mb[1], 0.005)
     return tuple(
@@ -102,8 +102,8 @@ SETS: Mapping[str, Published] = {
 
 
 def here(name: str, cache: Path, *, whole: bool = False) -> bool:
-    """Is the data set in one of the places a run would look in? `whole`: with its training files, where a run can do
-    without."""
+    """Whether a data set is in one of the folders that a run searches. `whole`: including the training files, even if
+    runs work without them."""
     try:
         return "train" in locate(name, Places(cache)) or not whole
     except DataError:
@@ -111,14 +111,15 @@ def here(name: str, cache: Path, *, whole: bool = False) -> bool:
 
 
 def absent(values: Mapping[str, Any], cache: Path) -> list[str]:
-    """Data sets that a configuration names, that are not here and that could be fetched."""
+    """Data sets that a configuration uses and that are not on this machine but can be downloaded."""
     nodes = (values.get(word) or {} for word in ("data", "source"))
     names = dict.fromkeys(str(node["name"]) for node in nodes if node.get("family") == "torchvision")
     return [name for name in names if name in SETS and not here(name, cache)]
 
 
 def bring(name: str, cache: Path, *, offline: bool = False, talk: Talk = lambda text: None) -> None:
-    """Make sure a data set is here, from the network if need be. DataError if that is forbidden or fails."""
+    """Downloads a data set unless it is on this machine. Raises DataError if the network is off or the download
+    fails."""
     if here(name, cache, whole=True):
         return
     chosen = published(name)
@@ -141,7 +142,7 @@ def _files(chosen: Published) -> str:
 
 
 def published(name: str) -> Published:
-    """Raises ConfigError with the nearest name."""
+    """The entry of a data set that can be downloaded. Raises ConfigError with the nearest name if there is none."""
     if name in SETS:
         return SETS[name]
     raise ConfigError(Fault("fetch", "no such data set", name, tuple(SETS), nearest(name, list(SETS))))
@@ -151,10 +152,10 @@ def take(name: str, file: Path, cache: Path) -> list[Path]:
     """Place a local file (or the files of a folder) where a run finds it, if it is what is published under `name`:
     a data set or a torchvision model. Gives the files still missing. DataError if nothing fits."""
     remotes = wanted(name)
-    given = sorted(path for path in file.iterdir() if path.is_file()) if file.is_dir() else [file]
-    if not all(path.is_file() for path in given):
+    files = sorted(path for path in file.iterdir() if path.is_file()) if file.is_dir() else [file]
+    if not all(path.is_file() for path in files):
         raise DataError(Fault("--from", "no such file", str(file)))
-    pairs = [(path, remote) for path in given for remote in remotes if matches(path, remote)]
+    pairs = [(path, remote) for path in files for remote in remotes if matches(path, remote)]
     if not pairs:
         sums = ", ".join(f"{remote.name} {remote.checksum[:8]}..." for remote in remotes)
         raise DataError(Fault("--from", f"not what is published for {name} ({sums})", str(file)))
@@ -162,12 +163,13 @@ def take(name: str, file: Path, cache: Path) -> list[Path]:
         place(path, remote, _folder(name, cache) / remote.place)
     if name in SETS:
         _open_archives(SETS[name], cache / "data" / name)
-    gone = [remote for remote in remotes if remote not in [done for _, done in pairs]]
-    return [path for remote in gone if not (path := _folder(name, cache) / remote.place).is_file()]
+    missing_files = [remote for remote in remotes if remote not in [placed for _, placed in pairs]]
+    return [path for remote in missing_files if not (path := _folder(name, cache) / remote.place).is_file()]
 
 
 def wanted(name: str) -> tuple[Remote, ...]:
-    """Published files of a data set or of a torchvision model's ImageNet weights. ConfigError for other names."""
+    """Published files of a data set, or of the ImageNet weights of a torchvision model. Raises ConfigError for other
+    names."""
     if name in SETS:
         return SETS[name].files
     if (weights := imagenet.remote(name)) is not None:
@@ -181,7 +183,8 @@ def _folder(name: str, cache: Path) -> Path:
 
 
 def _open_archives(chosen: Published, folder: Path) -> None:
-    """Unpack beside, then rename: a killed unpacking leaves no half data set. The archive is deleted after."""
+    """Unpacks archives to a temporary folder, then renames it, so that an interrupted call leaves no partial data set.
+    Deletes the archives afterwards."""
     for remote in chosen.files:
         archive = folder / remote.place
         if archive.suffixes[-2:] != [".tar", ".gz"] or not archive.is_file():
@@ -190,7 +193,7 @@ def _open_archives(chosen: Published, folder: Path) -> None:
         try:
             unpack(archive, tmp)
             for inside in tmp.iterdir():
-                shutil.rmtree(folder / inside.name, ignore_errors=True)  # half of an earlier try
+                shutil.rmtree(folder / inside.name, ignore_errors=True)  # left by an earlier, interrupted call
                 inside.replace(folder / inside.name)
             archive.unlink()
         finally:
@@ -198,8 +201,9 @@ def _open_archives(chosen: Published, folder: Path) -> None:
 
 
 def imagenet_file(model: Mapping[str, Any], cache: Path) -> Path:
-    """torchvision's own ImageNet weights of a model node, where they lie on this machine: $TRANSFER_DATA/weights,
-    torch hub's cache, what was fetched. Never downloads: StoreError names the file, the folders and the command."""
+    """The local file of torchvision's ImageNet weights for a model node: in $TRANSFER_DATA/weights, in the cache of
+    torch hub, or fetched before. Downloads nothing: raises StoreError with the file, the folders and the command if it
+    is missing, ConfigError if torchvision has no such weights."""
     name = str(model.get("name", model["family"]))
     remote = imagenet.remote(name) if model["family"] == "torchvision" else None
     if remote is None:
@@ -214,14 +218,15 @@ def imagenet_file(model: Mapping[str, Any], cache: Path) -> Path:
 
 
 def _weight_folders() -> list[Path]:
-    given = os.environ.get("TRANSFER_DATA")
+    root = os.environ.get("TRANSFER_DATA")
     default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "torch"
     hub = Path(os.environ.get("TORCH_HOME", default)).expanduser() / "hub" / "checkpoints"
-    return [*([Path(given).expanduser() / "weights"] if given else []), hub]
+    return [*([Path(root).expanduser() / "weights"] if root else []), hub]
 
 
 def bring_weights(name: str, cache: Path, *, offline: bool = False, talk: Talk = lambda text: None) -> Path:
-    """Make sure a torchvision model's ImageNet weights are here. DataError if that is forbidden or fails."""
+    """Downloads the ImageNet weights of a torchvision model unless they are on this machine. Raises DataError if the
+    network is off or the download fails."""
     try:
         return imagenet_file({"family": "torchvision", "name": name}, cache)
     except StoreError as error:

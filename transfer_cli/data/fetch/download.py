@@ -1,4 +1,4 @@
-"""One file at a time over https, checked, then renamed. With hub.py the only place of the program that opens network
+"""Downloads single files over https, and checks them before they get their name. Only this file and hub.py open network
 connections."""
 
 import hashlib
@@ -20,8 +20,8 @@ Talk = Callable[[str], None]
 
 
 class Remote(NamedTuple):
-    """A published file: address, checksum (md5 of 32 hex digits, else the beginning of a sha256), megabytes (about),
-    and where it belongs below a data set's folder."""
+    """A published file: address, checksum (md5 if it has 32 hex digits, else the beginning of a sha256), approximate
+    size in megabytes, and its path inside the folder of the data set."""
 
     url: str
     checksum: str
@@ -34,12 +34,13 @@ class Remote(NamedTuple):
 
 
 def forbidden(offline: bool = False) -> bool:
-    """True if --offline was given or TRANSFER_OFFLINE is set to anything but 0."""
+    """Whether network access is off: --offline is given, or TRANSFER_OFFLINE is set to anything but 0."""
     return offline or os.environ.get("TRANSFER_OFFLINE", "0") not in ("", "0")
 
 
 def download(remote: Remote, dest: Path, talk: Talk) -> Path:
-    """Bring one file to `dest`. DataError if it cannot be had or is another file than published."""
+    """Downloads one file to `dest`. Raises DataError if it is unavailable or its checksum is wrong, ResourceError if it
+    cannot be written."""
     talk(f"fetching {remote.url}, {remote.mb:,.0f} MB")
     try:
         with _opener().open(Request(remote.url, headers={"User-Agent": "transfer"}), timeout=TIMEOUT_S) as answer:
@@ -51,7 +52,8 @@ def download(remote: Remote, dest: Path, talk: Talk) -> Path:
 
 
 def place(file: Path, remote: Remote, dest: Path) -> Path:
-    """Copy a local file to `dest` if it is the published one. DataError otherwise."""
+    """Copies a local file to `dest`. Raises DataError if its checksum is wrong, ResourceError if it cannot be
+    written."""
     try:
         with file.open("rb") as stream:
             return _keep(stream, remote, dest)
@@ -60,7 +62,7 @@ def place(file: Path, remote: Remote, dest: Path) -> Path:
 
 
 def matches(file: Path, remote: Remote) -> bool:
-    """Is the local file the published one?"""
+    """Whether the local file has the checksum of the published one."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, _algorithm(remote)).hexdigest().startswith(remote.checksum)
 
@@ -68,7 +70,7 @@ def matches(file: Path, remote: Remote) -> bool:
 class _HttpsOnly(HTTPRedirectHandler):
     def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Request | None:
         if not newurl.startswith("https://"):
-            raise URLError(f"sent on to {newurl.split(':', 1)[0]}, want https")
+            raise URLError(f"redirected to {newurl.split(':', 1)[0]}, which is not https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -83,13 +85,13 @@ def _algorithm(remote: Remote) -> Callable[[], "hashlib._Hash"]:
 
 
 def _keep(stream: IO[bytes], remote: Remote, dest: Path) -> Path:
-    """Write beside `dest`, check, rename. What fails leaves nothing behind."""
+    """Writes a temporary file, checks it, then renames it to `dest`. Leaves no file if that fails."""
     tmp = dest.with_name(f".{dest.name}.{os.getpid()}.tmp")
     try:
         dest.parent.mkdir(parents=True, exist_ok=True)
-        found = _copy(stream, tmp, remote)
-        if not found.startswith(remote.checksum):
-            text = f"is another file: checksum {found[:8]}..., published {remote.checksum[:8]}..."
+        checksum = _copy(stream, tmp, remote)
+        if not checksum.startswith(remote.checksum):
+            text = f"is another file: checksum {checksum[:8]}..., published {remote.checksum[:8]}..."
             raise DataError(Fault(remote.name, text))
         tmp.replace(dest)
         return dest
@@ -103,15 +105,18 @@ def _keep(stream: IO[bytes], remote: Remote, dest: Path) -> Path:
 
 
 def _copy(stream: IO[bytes], tmp: Path, remote: Remote) -> str:
-    """Checksum of what was written. Stops at four times the size told: an endless answer must end."""
-    digest, most, done = _algorithm(remote)(), int(remote.mb * 4e6) + CHUNK, 0
+    """Writes the stream to `tmp` and returns its checksum. Stops at four times the published size, so that an endless
+    response ends."""
+    digest, limit, written = _algorithm(remote)(), int(remote.mb * 4e6) + CHUNK, 0
     if (free := shutil.disk_usage(tmp.parent).free) < remote.mb * 1e6:
         raise ResourceError(Fault(str(tmp.parent), f"no space: need {remote.mb:,.0f} MB, have {free / 1e6:,.0f} MB"))
     with tmp.open("xb") as file:
         while chunk := stream.read(CHUNK):
             digest.update(chunk)
             file.write(chunk)
-            done += len(chunk)
-            if done > most:
-                raise DataError(Fault(remote.name, f"goes on after {most:,} bytes, told {remote.mb:,.0f} MB"))
+            written += len(chunk)
+            if written > limit:
+                raise DataError(
+                    Fault(remote.name, f"does not end after {limit:,} bytes, published size {remote.mb:,.0f} MB")
+                )
     return digest.hexdigest()

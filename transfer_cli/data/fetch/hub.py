@@ -1,4 +1,4 @@
-"""Repositories of the Hugging Face hub, brought by its own library into its own cache, which other programs share.
+"""Downloads repositories of the Hugging Face hub with its own library, into the cache of that library.
 Configurations, tokenizers and safetensors only: no code, no pickles."""
 
 from pathlib import Path
@@ -17,7 +17,8 @@ FILES += ("special_tokens_map.json", "vocab.json", "vocab.txt", "merges.txt")
 
 
 def bring(repository: str, *, offline: bool = False, talk: Talk = lambda text: None) -> Path:
-    """The folder of a repository, from the network if need be. DataError if that is forbidden or fails."""
+    """The folder of a repository, downloaded if necessary. Raises DataError if the network is off or the download
+    fails."""
     word = f"hf:{repository}"
     if forbidden(offline):
         raise DataError(Fault("fetch", "the network is off (--offline or TRANSFER_OFFLINE)", word))
@@ -26,6 +27,6 @@ def bring(repository: str, *, offline: bool = False, talk: Talk = lambda text: N
     talk(f"fetching {word} from the Hugging Face hub; its page states its licence")
     try:
         return Path(snapshot_download(repository, allow_patterns=list(FILES)))
-    except Exception as error:  # the library and those below it fail in many ways, all of which mean the same
+    except Exception as error:  # the library and its dependencies raise many classes for failed downloads
         why = " ".join(str(error).split())[:160]
         raise DataError(Fault("fetch", f"cannot be fetched: {why}", word, do="weights=FOLDER takes a copy")) from None

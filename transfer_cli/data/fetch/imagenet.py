@@ -1,5 +1,5 @@
-"""Where torchvision publishes its ImageNet weights: read from the syntax tree of the installed package, because
-importing it costs seconds. Knows addresses and file names; loads no weights."""
+"""Addresses and file names of torchvision's ImageNet weights. Reads them from the source code of the installed package,
+because importing it takes seconds. Loads no weights."""
 
 import ast
 import importlib.util
@@ -15,7 +15,7 @@ BUILDER = re.compile(r"^def ([a-z]\w*)\(\s*\*,\s*weights:", re.MULTILINE)
 
 @lru_cache
 def remote(model: str) -> Remote | None:
-    """torchvision's default weights of a classifier ("resnet18"); None if it has no such model."""
+    """The file of torchvision's default weights of a classifier ("resnet18"); None if there is no such model."""
     for file in sorted(_models().glob("*.py")):
         text = file.read_text(encoding="utf-8")
         if f"def {model}(" in text:
@@ -25,9 +25,9 @@ def remote(model: str) -> Remote | None:
 
 @lru_cache
 def names() -> tuple[str, ...]:
-    """All models of torchvision/models that take weights: its classifiers."""
-    found = (BUILDER.findall(file.read_text(encoding="utf-8")) for file in sorted(_models().glob("*.py")))
-    return tuple(name for names in found for name in names)
+    """Names of all models in torchvision/models that take weights: the classifiers."""
+    names_by_file = (BUILDER.findall(file.read_text(encoding="utf-8")) for file in sorted(_models().glob("*.py")))
+    return tuple(name for names in names_by_file for name in names)
 
 
 def _models() -> Path:
@@ -48,8 +48,8 @@ def _remote(weights: ast.ClassDef) -> Remote | None:
     entry = values.get(chosen.id) if isinstance(chosen, ast.Name) else None
     if entry is None:
         return None
-    told = {key: value for call in ast.walk(entry) for key, value in _constants(call)}
-    url, size = str(told["url"]), float(str(told.get("_file_size", 100)))
+    constants = {key: value for call in ast.walk(entry) for key, value in _constants(call)}
+    url, size = str(constants["url"]), float(str(constants.get("_file_size", 100)))
     name = url.rsplit("/", 1)[1]
     return Remote(url, name.rsplit("-", 1)[1].split(".")[0], size, name)
 
@@ -61,7 +61,7 @@ def _assigned(weights: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _constants(node: ast.AST) -> Iterator[tuple[str, object]]:
-    """Keyword arguments and dictionary entries whose value is a constant."""
+    """Keyword arguments and dictionary entries with constant values."""
     if isinstance(node, ast.keyword) and node.arg and isinstance(node.value, ast.Constant):
         yield node.arg, node.value.value
     if isinstance(node, ast.Dict):

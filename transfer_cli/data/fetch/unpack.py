@@ -1,4 +1,4 @@
-"""Unpacking an archive from outside: counted first, then only through tarfile's own data filter."""
+"""Unpacks downloaded archives: checks number and size of the members, and uses the data filter of tarfile."""
 
 import tarfile
 import zlib
@@ -9,12 +9,12 @@ from transfer_cli.errors import DataError, Fault
 
 MEMBERS = 100_000
 BYTES = 10_000_000_000
-RATIO = 100
+RATIO = 100  # unpacked to packed bytes
 
 
 def unpack(archive: Path, dest: Path) -> None:
-    """Extract a .tar, .tar.gz or .tar.bz2 below `dest`. DataError, with nothing written, if it has too many members,
-    too many bytes, swells more than 100 times; DataError for paths or links that lead out, and for devices."""
+    """Extracts a .tar, .tar.gz or .tar.bz2 into `dest`. Raises DataError, and writes nothing, if the archive has too
+    many members or bytes, expands more than 100 times, or contains devices, or paths or links that lead outside."""
     try:
         with tarfile.open(archive) as tar:
             members = list(_counted(tar, archive))
@@ -24,14 +24,14 @@ def unpack(archive: Path, dest: Path) -> None:
 
 
 def _counted(tar: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:
-    """Members one by one. Each is judged by its header, before the bytes behind it are unpacked."""
-    most = min(BYTES, RATIO * max(1, archive.stat().st_size))
+    """Yields the members. Each one is checked by its header, before its content is unpacked."""
+    limit = min(BYTES, RATIO * max(1, archive.stat().st_size))
     total = 0
     for count, member in enumerate(tar, 1):
         total += max(0, member.size)
         if count > MEMBERS:
             raise tarfile.TarError(f"more than {MEMBERS:,} members")
-        if total > most:
-            raise tarfile.TarError(f"would be more than {most:,} bytes")
+        if total > limit:
+            raise tarfile.TarError(f"would be more than {limit:,} bytes")
         tarfile.data_filter(member, ".")
         yield member

@@ -10,7 +10,7 @@ from typing import Annotated
 import numpy as np
 
 from transfer_cli.data.contracts import Finding, Places, Raw, RawPart, all_files, bad_file, missing, with_test
-from transfer_cli.data.domains import meant, together
+from transfer_cli.data.domains import joined_domains, selected_domains
 from transfer_cli.data.formats.decode import SUFFIXES
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.ranges import Range
@@ -42,8 +42,8 @@ class Folder:
         root, title = self._root(places)
         if self.domain is None:
             return self._opened(root, root, title, places.word)
-        names = meant(self.domain, [folder.name for folder in _folders(root)], places, title)
-        return together(
+        names = selected_domains(self.domain, [folder.name for folder in _folders(root)], places, title)
+        return joined_domains(
             title, {name: self._opened(root, root / name, f"{title}/{name}", places.word) for name in names}
         )
 

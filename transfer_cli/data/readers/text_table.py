@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 
 from transfer_cli.data.contracts import PARTS, Finding, Places, Raw, RawPart, missing, with_test
-from transfer_cli.data.domains import together
+from transfer_cli.data.domains import joined_domains
 from transfer_cli.data.formats.tables import Record, is_json, records
 from transfer_cli.data.formats.targets import CLASS, TargetColumns, columns_of_lists, columns_of_settings, in_order
 from transfer_cli.data.readers.text import read_text
@@ -75,7 +75,9 @@ class TextTable:
         """Raw with texts and labels. DataError if a file is missing, empty, not in its encoding or lacks a column; rows
         without text or label, and labels that are not in train, are `faults`."""
         if isinstance(self.domain, list) and self.domain:
-            return together(self.name or "", {str(domain): self._of(domain).open(places) for domain in self.domain})
+            return joined_domains(
+                self.name or "", {str(domain): self._of(domain).open(places) for domain in self.domain}
+            )
         files = self._files(places)
         tables = {part: (file, list(self._lines(file, part))) for part, file in files.items()}
         if self.path is not None:
