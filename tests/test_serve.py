@@ -315,16 +315,14 @@ def test_other_paths_and_methods(pictures: TestClient) -> None:
 def test_a_bug_is_one_line_and_the_server_keeps_running(
     place: Place, picture: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from transfer_cli.serve import answers
-
     lines: list[str] = []
     client = TestClient(app_of(place.root, place.names["pictures"], PORT, lines.append), f"http://127.0.0.1:{PORT}")
 
-    def broken(data: bytes) -> Any:
+    def broken(*_: Any) -> Any:
         raise ZeroDivisionError("a bug\nof ours")
 
     with monkeypatch.context() as patch:
-        patch.setattr(answers, "_picture", broken)
+        patch.setattr("transfer_cli.kinds.pictures.fitted", broken)
         reply = client.post("/predict", content=picture, headers=PNG)
     assert reply.status_code == 500
     assert reply.json()["error"].startswith("internal error (ZeroDivisionError)")
