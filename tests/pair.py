@@ -149,14 +149,14 @@ def shard_all(ranks: Any, folder: Path) -> None:
         for t in range(3):
             made.step(t)
         half = made.state()
-        ranks.share(b"")
+        ranks.broadcast(b"")
         data = pack_bytes(half) if ranks.rank == 0 else b""
         for t in range(3, 6):
             made.step(t)
         made.gather()
         end = made.state()
         again = sharding(kind, ranks)
-        again.load_state(unpack_bytes(ranks.share(data)))
+        again.load_state(unpack_bytes(ranks.broadcast(data)))
         for t in range(3, 6):
             again.step(t)
         resumed = again.state()
@@ -224,15 +224,15 @@ def noise(ranks: Any) -> dict[str, torch.Tensor]:
 def words(ranks: Any) -> None:
     """Words, bytes and numbers arrive as they were given."""
     if ranks.rank == 0:
-        ranks.tell({"stage": "align", "step": 3})
+        ranks.send({"stage": "align", "step": 3})
     else:
-        assert ranks.hear() == {"stage": "align", "step": 3}
+        assert ranks.receive() == {"stage": "align", "step": 3}
     given = bytes(range(256))
-    assert ranks.share(given if ranks.rank == 0 else b"") == given
-    assert ranks.share(b"") == b""
-    assert ranks.most(ranks.rank, 5 - ranks.rank) == [1, 5]
+    assert ranks.broadcast(given if ranks.rank == 0 else b"") == given
+    assert ranks.broadcast(b"") == b""
+    assert ranks.maximum(ranks.rank, 5 - ranks.rank) == [1, 5]
     mixed = [torch.ones(2, 3) * (ranks.rank + 1), torch.arange(3.0).double(), torch.ones(())]
-    ranks.add(mixed)
+    ranks.sum(mixed)
     assert [x.tolist() for x in mixed] == [[[3.0] * 3] * 2, [0.0, 2.0, 4.0], 2.0]
 
 
@@ -240,11 +240,11 @@ def one_is_lost(ranks: Any, folder: Path) -> None:
     """Rank 1 dies without a word; rank 0 must notice, not wait."""
     from transfer_cli.engine.ranks import Lost
 
-    ranks.most(0)
+    ranks.maximum(0)
     if ranks.rank == 1:
         os._exit(0)
     try:
-        ranks.add([nn.Parameter(torch.ones(3)).detach()])
+        ranks.sum([nn.Parameter(torch.ones(3)).detach()])
     except Lost as lost:
         (folder / "lost").write_text(str(ranks.cause(lost)))
 
@@ -258,7 +258,7 @@ def one_fails(ranks: Any, folder: Path) -> None:
         ranks.fail(DataError(Fault("digits", "row 17 is torn")), "the traceback")
         os._exit(0)
     try:
-        ranks.most(0)
+        ranks.maximum(0)
     except Lost as lost:
         cause = ranks.cause(lost)
         (folder / "failed").write_text(f"{cause.code} {cause} {lost.__cause__}")

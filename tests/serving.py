@@ -12,6 +12,7 @@ from urllib.error import HTTPError
 import numpy as np
 from pictures import write_pictures
 
+from transfer_cli.analysis.results import Run
 from transfer_cli.cli.main import main
 from transfer_cli.cli.options import read
 from transfer_cli.runner.loaded import finished_run, load_net
@@ -35,9 +36,9 @@ class Reply(NamedTuple):
 def a_run(root: Path, *words: str) -> str:
     """Id of a finished run in root/runs, of data in root."""
     runs = root / "runs"
-    before = set(runs.glob("*/2*"))
+    before = set(runs.glob("[!.]*/2*"))
     assert main(["run", "-q", "trainer=tiny", "strategy=scratch", *words, "--runs", str(runs)]) == 0
-    (made,) = set(runs.glob("*/2*")) - before
+    (made,) = set(runs.glob("[!.]*/2*")) - before
     return made.name[-6:]
 
 
@@ -69,7 +70,7 @@ def app_of(root: Path, name: str, port: int, tell: Callable[[str], None] = print
     """The application for a run, as the command makes it."""
     options = read(["serve", name, "--runs", str(root / "runs")])
     run = finished_run(options, options.args, options.words)
-    return application(Answers(load_net(run, options, "serve")), about(run), port, tell)
+    return application(Answers(load_net(run, options, "serve")), about(Run.of(run)), port, tell)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from transfer_cli.contracts import Batch, Method, MethodInputs, Progress
-from transfer_cli.data.tasks import Classification
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.engine.training_step import Training
 from transfer_cli.losses.coral import coral
@@ -26,6 +25,8 @@ from transfer_cli.methods.mcd import Mcd
 from transfer_cli.methods.mdd import Mdd
 from transfer_cli.methods.shot import Shot, pseudo_labels
 from transfer_cli.models.net import build
+from transfer_cli.task_contracts import TaskContext
+from transfer_cli.tasks.classify import Classify
 
 CLASSES = ("a", "b", "c")
 ROWS, STEPS = 300, 150
@@ -75,7 +76,7 @@ Make = Callable[..., Method]
 
 
 def given(made: Any) -> MethodInputs:
-    task = Classification(CLASSES)
+    task = Classify(TaskContext(CLASSES))
     return MethodInputs(made, {"source": task, "target": task}, rows={"source": ROWS, "target": ROWS})
 
 

@@ -17,7 +17,7 @@ from transfer_cli.methods.adabn import Adabn
 from transfer_cli.methods.cdan import Cdan
 from transfer_cli.methods.mean_teacher import MeanTeacher
 from transfer_cli.methods.osbp import Osbp
-from transfer_cli.methods.pada import Pada, shares_of
+from transfer_cli.methods.pada import Pada, class_weights
 from transfer_cli.methods.pseudo_label import PseudoLabel
 from transfer_cli.methods.tent import Tent
 from transfer_cli.metrics.classification import open_set
@@ -158,7 +158,7 @@ def test_tent_wants_batch_norm_and_a_head():
 
 def test_pada_shares_are_mean_predictions_over_their_largest():
     chances = torch.tensor([[0.5, 0.4, 0.1], [0.7, 0.2, 0.1]])
-    torch.testing.assert_close(shares_of(chances.log()), torch.tensor([0.6, 0.3, 0.1]) / 0.6)
+    torch.testing.assert_close(class_weights(chances.log()), torch.tensor([0.6, 0.3, 0.1]) / 0.6)
     method, loaders = Pada(given(), renewals=2), {"target": Whole(batch(shift=1.0))}
     assert method.shares.tolist() == [1.0] * 3
     method.refresh(loaders, Progress(3, 10))

@@ -74,7 +74,7 @@ def test_a_signature_says_all_without_an_import(toy: Path) -> None:
         "free": ("dict", {}, False, "settings as {key: value}"),
     }
     assert (found.doc, found.steps, found.coupled) == ("First line.", False, True)
-    assert found.flags == {"players_wanted": ["net", "discriminator"], "taught": False}
+    assert found.flags == {"players_wanted": ["net", "discriminator"], "taught": False, "heads": True}
 
 
 def test_streams_and_settings_are_inherited(toy: Path) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from transfer_cli.data.examples import examples
 from transfer_cli.data.open import describe
 from transfer_cli.engine.feature_views import FeatureViews, _plane
+from transfer_cli.kinds.pictures import Pictures
 from transfer_cli.store.store import Store
 
 DIGITS = {"family": "digits", "val_fraction": 0.2}
@@ -72,7 +73,7 @@ def test_examples_are_the_rows_they_are_called(tmp_path: Path) -> None:
     assert data is not None
     rows = data.rows("test")
     wanted = [rows.name(3), rows.name(10)]
-    found = examples(data, {*wanted, "digits/all/99999", data.rows("train").name(0)})
+    found = examples(data, Pictures(), {*wanted, "digits/all/99999", data.rows("train").name(0)})
     assert list(found) == wanted  # neither a row that is not there nor one of train
     picture = found[wanted[0]]
     assert isinstance(picture, bytes)

@@ -13,10 +13,11 @@ from PIL import Image
 from transfer_cli.cli import data as command
 from transfer_cli.cli.options import Options
 from transfer_cli.config.choices import _own_data
-from transfer_cli.data.contracts import RawPart
+from transfer_cli.data.contracts import Raw, RawPart
 from transfer_cli.data.open import describe, scan
-from transfer_cli.data.quality.check import check
+from transfer_cli.data.quality.check import Checked, check
 from transfer_cli.errors import ConfigError, DataError
+from transfer_cli.kinds._kind import kind_named
 
 
 @pytest.fixture
@@ -41,8 +42,12 @@ def findings(path: Path, tmp_path: Path) -> list[tuple[str, ...]]:
     return told({"family": "folder", "path": str(path)}, tmp_path)
 
 
+def checked(raw: Raw) -> Checked:
+    return check(raw, kind_named(raw.kind))
+
+
 def told(node: dict[str, Any], tmp_path: Path) -> list[tuple[str, ...]]:
-    found = check(scan(node, tmp_path / "cache")).findings
+    found = checked(scan(node, tmp_path / "cache")).findings
     return [(f.level, f.kind, f.label, f.file, f.detail) for f in found]
 
 
@@ -171,16 +176,16 @@ def test_arrays_and_vectors_have_copies_too(tmp_path):
     rows = raw.parts["train"]
     pixels = np.concatenate([rows.read()[:50], rows.read()[7:8]])
     twice = replace(raw, parts={"train": replace(rows, labels=rows.labels[[*range(50), 7]], rows=lambda: pixels)})
-    (copy,) = [f for f in check(twice).findings if f.kind == "copies"]
+    (copy,) = [f for f in checked(twice).findings if f.kind == "copies"]
     assert copy.detail == f"= {rows.names(7)}; may be cut apart"
     vectors = pixels.reshape(51, -1).astype(np.float32)
     bare = RawPart(twice.parts["train"].labels, rows.names, rows=lambda: vectors)
-    (copy,) = [f for f in check(replace(twice, kind="vectors", parts={"train": bare})).findings if f.kind == "copies"]
+    (copy,) = [f for f in checked(replace(twice, kind="vectors", parts={"train": bare})).findings if f.kind == "copies"]
     assert copy.file == rows.names(50)
 
 
-def test_a_correct_data_set_has_no_findings(tmp_path):
-    assert check(scan({"family": "digits"}, tmp_path)) == ([], {}, [])
+def test_a_sound_set_has_nothing_to_tell(tmp_path):
+    assert checked(scan({"family": "digits"}, tmp_path)) == ([], {}, [])
 
 
 def given(tmp_path, *args, **options) -> Options:

@@ -18,6 +18,7 @@ from transfer_cli.data.open import describe, scan
 from transfer_cli.data.quality.check import check
 from transfer_cli.data.quality.cleanup_yaml import mended
 from transfer_cli.errors import ConfigError, DataError
+from transfer_cli.kinds._kind import kind_named
 
 Transfer = Callable[..., Any]
 FAMILIES = ("csv", "text_table", "features")
@@ -290,7 +291,7 @@ def test_films_have_the_counts_that_their_yaml_says(learn: str, rows: int, tmp_p
 # data check
 def found(family: str, path: Path, **settings: Any) -> tuple[Any, Any]:
     raw = scan({"family": family, "path": str(path), **settings}, path.parent / "cache")
-    return raw, check(raw)
+    return raw, check(raw, kind_named(raw.kind))
 
 
 def test_check_counts_rows_a_label(tmp_path: Path) -> None:

@@ -231,7 +231,7 @@ def test_a_parent_of_another_run_is_named_in_one_line(how: str, transfer: Transf
     [
         (
             ["fine_tune=lora", "fine_tune.layers=[nope]"],
-            "fine_tune.layers=['nope']: no layer's name ends so; there are",
+            "fine_tune.layers=['nope']: no layer name ends with one of these; there are",
         ),
         (["fine_tune=lora", "fine_tune.rank=0"], "fine_tune.rank=0: "),
         (["fine_tune=adapter", "fine_tune.bottleneck=0"], "fine_tune.bottleneck=0: "),

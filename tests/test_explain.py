@@ -108,9 +108,9 @@ def test_attention_of_a_vit_of_timm_adds_up(name: str) -> None:
     net = timm.create_model(name, num_classes=2, img_size=64, depth=2).eval()
     with Attention() as seen, torch.no_grad():
         net(torch.randn(1, 3, 64, 64))
-    assert len(seen.found) == 2
-    assert seen.follows()
-    assert torch.allclose(seen.found[0].sum(-1), torch.ones(()))
+    assert len(seen.weights) == 2
+    assert seen.can_be_followed()
+    assert torch.allclose(seen.weights[0].sum(-1), torch.ones(()))
     assert rollout(net, torch.randn(1, 3, 64, 64)).shape == (4, 4)
 
 
@@ -121,7 +121,7 @@ def test_a_masked_attention_is_noted_as_it_is_computed() -> None:
     for given in (mask, torch.where(mask, 0.0, -torch.inf)):
         with Attention() as seen:
             out = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=given)
-        assert torch.allclose(seen.found[0] @ v, out, atol=1e-6)
+        assert torch.allclose(seen.weights[0] @ v, out, atol=1e-6)
 
 
 # occlusion
@@ -310,5 +310,5 @@ def test_a_map_of_nothing_gives_way_to_occlusion() -> None:
     )
     picture = Image.new("L", (8, 8), 200)
     assert Explaining(predicting).picture(picture).reasons[0].by == "occlusion"
-    with pytest.raises(DataError, match="gradcam finds nothing that speaks for"):
+    with pytest.raises(DataError, match="gradcam finds no evidence for"):
         Explaining(predicting, "gradcam").picture(picture)

@@ -14,7 +14,7 @@ from torch import nn
 
 from transfer_cli.export import safetensors
 from transfer_cli.export.check import Agreement, agreement, agrees, allowed
-from transfer_cli.export.preprocessing import preprocessing
+from transfer_cli.kinds.vectors import Vectors
 
 Transfer = Callable[..., Any]
 RGB = "model.input={channels: 3, size: 18, crop: 16, mean: [0.4, 0.5, 0.6], std: [0.2, 0.3, 0.4]}"
@@ -175,7 +175,7 @@ def test_what_is_allowed() -> None:
 
 
 def test_preprocessing_of_numbers() -> None:
-    assert preprocessing({"width": 7}) == {"reads": "numbers", "width": 7}
+    assert Vectors().preprocessing({"width": 7}) == {"reads": "numbers", "width": 7}
 
 
 # the other formats: tracing takes seconds

@@ -223,7 +223,7 @@ def test_a_preprocessor_that_cannot_be_followed(change: dict[str, Any], text: st
 @pytest.mark.parametrize(
     ("config", "text"),
     [
-        ({"model_type": "gpt2", "num_channels": 3}, "model.config=gpt2: classifies no pictures; wants one like vit"),
+        ({"model_type": "gpt2", "num_channels": 3}, "model.config=gpt2: does not classify images; use one like vit"),
         ({"model_type": "os"}, "model.config=os: no architecture of the transformers library"),
         ({"model_type": "vit", "hidden_size": 2**30}, "weights: config.json: hidden_size 1073741824, allowed at most"),
         ({"model_type": "vit", "num_channels": 1, **CONFIGS["vit"]}, "model.input.channels=3: vit takes 1"),

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from transfer_cli.contracts import Batch, MethodInputs, Progress
-from transfer_cli.data.tasks import Classification
 from transfer_cli.engine.param_groups import param_groups, set_modes
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.errors import ConfigError
@@ -23,6 +22,8 @@ from transfer_cli.methods.irm import Irm
 from transfer_cli.methods.linear_probe import best_l2, logistic
 from transfer_cli.methods.mixstyle import Mixstyle
 from transfer_cli.models.net import build
+from transfer_cli.task_contracts import TaskContext
+from transfer_cli.tasks.classify import Classify
 
 CLASSES = ("a", "b", "c")
 INPUT = {"channels": 1, "size": 16, "crop": 16, "mean": [0.5], "std": [0.5]}
@@ -34,7 +35,7 @@ def given(family: str = "conv4", domains: tuple[str, ...] = DOMAINS) -> MethodIn
     torch.manual_seed(0)
     net = build({"family": family, "input": INPUT, "precision": "fp32", "channels_last": False})
     net.set_head("classify", CLASSES)
-    return MethodInputs(net.double(), {"source": Classification(CLASSES)}, {"source": 30}, {"source": domains})
+    return MethodInputs(net.double(), {"source": Classify(TaskContext(CLASSES))}, {"source": 30}, {"source": domains})
 
 
 def batch(domains: list[int], seed: int = 0) -> dict[str, Batch]:
@@ -186,7 +187,7 @@ def test_mixstyle_mixes_in_steps_and_nowhere_else() -> None:
 
 def test_mixstyle_leaves_no_hook_behind_a_step_that_fails() -> None:
     method = Mixstyle(given("mlp"))
-    with pytest.raises(ConfigError, match="align=mixstyle: none of the first 3 blocks gives maps of pictures"):
+    with pytest.raises(ConfigError, match="align=mixstyle: none of the first 3 blocks outputs feature maps of images"):
         loss_of(method, batch(MIXED))
     assert not any(module._forward_hooks for module in method.modules())
 

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from madeup import run, seeds
+from madeup import compare, run, seeds
 
 from transfer_cli.cli import glossary
-from transfer_cli.report.compare_table import compare
 from transfer_cli.report.tables import STATES
 from transfer_cli.selection_rules import RULES
 

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transfer_cli.contracts import Batch, MethodInputs, Progress
-from transfer_cli.data.tasks import Classification
 from transfer_cli.engine.param_groups import param_groups, set_modes
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.errors import ConfigError
@@ -20,6 +19,8 @@ from transfer_cli.methods.lora import Lora
 from transfer_cli.models import grafts
 from transfer_cli.models.backbone import Backbone
 from transfer_cli.models.net import Net, build, rebuild
+from transfer_cli.task_contracts import TaskContext
+from transfer_cli.tasks.classify import Classify
 
 INPUT = {"channels": 1, "size": 16, "crop": 16, "mean": [0.5], "std": [0.5]}
 CLASSES = ("a", "b", "c")
@@ -78,7 +79,7 @@ def batch(rows: int = 6) -> Batch:
 
 
 def given(made: Net) -> MethodInputs:
-    return MethodInputs(made, {"target": Classification(CLASSES)}, rows={"target": 6})
+    return MethodInputs(made, {"target": Classify(TaskContext(CLASSES))}, rows={"target": 6})
 
 
 def shake(parameters: list[nn.Parameter]) -> None:
@@ -354,7 +355,7 @@ def test_adapters_learn_on_and_others_are_refused() -> None:
     method = Adapter(given(made), bottleneck=3)
     assert [id(p) for p in method.learning] == [id(p) for p in first]
     assert all(p.requires_grad for p in first)
-    with pytest.raises(ConfigError, match="the net has adapters already, made by bottleneck 3 on 4 layers"):
+    with pytest.raises(ConfigError, match="the net has adapters already, with bottleneck 3 on 4 layers"):
         Adapter(given(made), bottleneck=4)
 
 
@@ -364,7 +365,7 @@ def test_layers_are_chosen_by_the_ends_of_their_names() -> None:
     assert {name.rpartition(".")[2] for name in made.grafts[0]["layers"]} == {"conv2", "conv1"}
     assert len(made.grafts[0]["layers"]) == 10
     with pytest.raises(
-        ConfigError, match=r"fine_tune\.layers=.*: no layer's name ends so; there are conv1, layer1\.0\."
+        ConfigError, match=r"fine_tune\.layers=.*: no layer name ends with one of these; there are conv1, layer1\.0\."
     ):
         Lora(given(net("resnet20")), layers=("onv2",))
 

@@ -95,7 +95,7 @@ def test_a_standardised_mlp_does_not_feel_the_scale_of_columns() -> None:
 
 
 def test_identity_reads_nothing_but_vectors() -> None:
-    with pytest.raises(ConfigError, match=r"model\.input: identity reads vectors; wants a width"):
+    with pytest.raises(ConfigError, match=r"model\.input: identity reads vectors and needs a width"):
         build(node("identity", input=picture()))
 
 

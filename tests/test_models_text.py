@@ -175,23 +175,23 @@ def test_a_folder_that_asks_for_code_or_is_none_is_refused(tmp_path: Path) -> No
 
 
 def test_settings_that_make_no_net_are_told() -> None:
-    with pytest.raises(ConfigError, match=r"model.width=15: wants a multiple of heads, 2"):
+    with pytest.raises(ConfigError, match=r"model.width=15: must be a multiple of heads, 2"):
         small("gpt2", width=15)
     huge = {"model_type": "gpt2", "vocab_size": 300, "n_embd": 10**6}
     with pytest.raises(StoreError, match=r"hidden_size 1000000, allowed 1 to 32,768"):
         small("gpt2", config=huge)
     with pytest.raises(ConfigError, match="reads no plain texts"):
         small("gpt2", config={"model_type": "t5", "vocab_size": 300})
-    with pytest.raises(StoreError, match=r"knows 300 tokens, the weights 200"):
+    with pytest.raises(StoreError, match=r"has 300 tokens, the weights have 200"):
         small("gpt2", config={"model_type": "gpt2", "vocab_size": 200})
-    with pytest.raises(ConfigError, match=r"model.input.length=16: the net knows 8 places"):
+    with pytest.raises(ConfigError, match=r"model.input.length=16: the net has 8 positions"):
         small("gpt2", config={"model_type": "gpt2", "vocab_size": 300, "n_positions": 8})
 
 
 def test_weights_of_another_vocabulary_are_told(tmp_path: Path) -> None:
     net = small("gpt2", input=text_input(200))
     save_file({name: x.clone() for name, x in net.backbone.net.state_dict().items()}, tmp_path / "x.safetensors")  # type: ignore[union-attr]
-    with pytest.raises(StoreError, match=r"wte.weight \[200,16\], want \[300,16\]"):
+    with pytest.raises(StoreError, match=r"wte.weight \[200,16\], expected \[300,16\]"):
         load(small("gpt2"), tmp_path / "x.safetensors")
 
 

@@ -113,16 +113,21 @@ def test_the_same_settings_learn_on_and_others_are_refused() -> None:
     net = small("gpt2")
     first = net.graft("prompt", tokens=TOKENS)
     assert [id(p) for p in net.graft("prompt", tokens=TOKENS)] == [id(p) for p in first]
-    with pytest.raises(ConfigError, match="fine_tune=4 tokens: the net has prompts already, made by 5 tokens"):
+    with pytest.raises(ConfigError, match="fine_tune=4 tokens: the net has prompts already, with 5 tokens"):
         net.graft("prompt", tokens=4)
 
 
 @pytest.mark.parametrize(
     ("name", "kind", "settings", "text"),
     [
-        ("gpt2", "prompt", {"tokens": 9}, "fine_tune.tokens=9: the net knows 20 places, texts take 12"),
+        ("gpt2", "prompt", {"tokens": 9}, "fine_tune.tokens=9: the net has 20 positions and texts take 12"),
         ("distilbert", "prefix", {"tokens": 2}, "fine_tune=prefix: distilbert takes no keys and values from outside"),
-        ("electra", "ia3", {}, "fine_tune.layers=[]: peft knows no layers of electra for ia3; name their ends"),
+        (
+            "electra",
+            "ia3",
+            {},
+            "fine_tune.layers=[]: peft has no default ia3 layers for electra for ia3; give the endings of layer names",
+        ),
         ("gpt2", "ia3", {"endings": ["nope"]}, "fine_tune.layers=['nope']: "),
     ],
 )

@@ -172,7 +172,7 @@ def test_fewer_rows_than_k_all_vote() -> None:
 def test_knn_in_pieces_equals_knn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     support, labels, query = episodes(7)
     want = Knn().scores(support, labels, query, 5)
-    monkeypatch.setattr(support_file, "MOST_NUMBERS", 60)
+    monkeypatch.setattr(support_file, "MAX_NUMBERS", 60)
     assert len(list(knn_file.chunks(20, 25))) == 10
     assert torch.equal(Knn().scores(support, labels, query, 5), want)
 

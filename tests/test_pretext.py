@@ -13,7 +13,7 @@ from transfer_cli.errors import ConfigError
 from transfer_cli.losses.contrast import nt_xent
 from transfer_cli.losses.masked import hidden_patches, masked_error
 from transfer_cli.methods.mae import Decoder, Mae
-from transfer_cli.methods.rotation import Rotation, turned
+from transfer_cli.methods.rotation import Rotation, rotated
 from transfer_cli.methods.simclr import Simclr
 from transfer_cli.models.net import build
 
@@ -41,7 +41,7 @@ def test_nt_xent_knows_no_sides_no_order_and_no_lengths():
 
 @pytest.mark.parametrize(("first", "second"), [((1, 3), (1, 3)), ((4, 3), (4, 2)), ((4,), (4,))])
 def test_nt_xent_refuses_shapes(first, second):
-    with pytest.raises(ValueError, match=r"nt_xent: .* wants \[rows >= 2, features\] twice"):
+    with pytest.raises(ValueError, match=r"nt_xent: .* expected \[rows >= 2, features\] twice"):
         nt_xent(torch.zeros(first), torch.zeros(second), 0.5)
 
 
@@ -67,7 +67,7 @@ def test_masked_error_sees_hidden_pixels_alone():
 # methods
 def test_turned_pictures_know_by_how_much():
     pixels = noise(2, 1, 5, 5)
-    copies, turns = turned(pixels)
+    copies, turns = rotated(pixels)
     assert turns.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     for copy, quarters in zip(copies, turns.tolist(), strict=True):
         back = np.rot90(copy[0].numpy(), -quarters)
@@ -128,7 +128,7 @@ def test_pretext_learns_the_backbone_and_hands_it_on_alone(kind):
 @pytest.mark.parametrize(("kind", "name"), [(Rotation, "rotation"), (Mae, "mae")])
 def test_pretext_of_pictures_refuses_other_rows(kind, name):
     made = build({"family": "mlp", "input": {"width": 4}, "precision": "fp32", "channels_last": False})
-    with pytest.raises(ConfigError, match=rf"pretrain={name}: learns from pictures, and the net reads none"):
+    with pytest.raises(ConfigError, match=rf"pretrain={name}: learns from images, and the net does not read images"):
         kind(MethodInputs(made))
 
 

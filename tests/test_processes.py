@@ -139,7 +139,7 @@ class Late:
 
 def test_a_sweep_whose_time_is_over_stops_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     late = Late()
-    monkeypatch.setattr(sweep, "launcher", lambda *_: late)
+    monkeypatch.setattr(sweep, "launcher_of", lambda *_: late)
     words = ("-m", "data=digits", "model=mlp", "trainer=tiny", "seed=0,1", "runtime.max_time=1h")
     assert main(["run", *words, "--runs", str(tmp_path)]) == TIME_UP
     (ledger,) = tmp_path.glob("sweeps/*/sweep.json")

@@ -222,4 +222,4 @@ def test_a_stream_without_labels_refuses_a_sampler(here: Path) -> None:
     argv = words(here / "runs", "source=digits", "align.feeds.target.sampler=balanced")
     code, text = run([word.replace("scratch", "coral") for word in argv], here / "out")
     assert code == 2, text
-    assert "align.feeds.target.sampler: balanced chooses rows by their labels, which this stream does not give" in text
+    assert "error: align.feeds.target.sampler=balanced: chooses rows by their labels" in text

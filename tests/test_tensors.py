@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 
 from transfer_cli.errors import StoreError
-from transfer_cli.models.tensors import DTYPES, Bad, pack, parse, unpack
+from transfer_cli.models.tensors import DTYPES, InvalidFile, pack, parse, unpack
 
 
 def raw(header: Any, body: bytes = b"", size: int | None = None) -> bytes:
@@ -124,7 +124,7 @@ HOSTILE = {
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_bytes_are_refused(kind: str) -> None:
     data, text = HOSTILE[kind]
-    with pytest.raises(Bad, match=text):
+    with pytest.raises(InvalidFile, match=text):
         parse(data)
 
 

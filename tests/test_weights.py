@@ -214,7 +214,7 @@ def test_another_model_is_named_with_the_first_tensor_and_the_nearest_model(tmp_
     import torchvision.models
 
     torch.save(torchvision.models.resnet50(weights=None).state_dict(), tmp_path / "r50.pt")
-    first = "first layer1.0.conv1.weight [64,64,1,1], want [64,64,3,3]; nearest: model=resnet50"
+    first = "first layer1.0.conv1.weight [64,64,1,1], expected [64,64,3,3]; nearest: model=resnet50"
     assert refused(net_of("resnet18"), tmp_path / "r50.pt") == f"221 of 318 tensors do not fit resnet18, {first}"
 
 
@@ -222,7 +222,7 @@ def test_a_deeper_model_is_not_cut_to_fit(tmp_path: Path) -> None:
     """All tensors of resnet20 have a place in resnet32's file; its other layers must not vanish without a word."""
     torch.save(net_of("resnet32").backbone.state_dict(), tmp_path / "r32.pt")
     line = refused(resnet20(), tmp_path / "r32.pt")
-    first = "first layer1.3.conv1.weight [16,16,3,3], which it does not have; nearest: model=resnet32"
+    first = "first layer1.3.conv1.weight [16,16,3,3], which the model does not have; nearest: model=resnet32"
     assert line == f"72 of 186 tensors do not fit resnet20, {first}"
 
 
@@ -351,5 +351,5 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     kinds = ".safetensors .pt .pth .th .bin .ckpt .tar"
     assert refused(resnet20(), tmp_path / "x.h5") == f"weights are files of {kinds}"
     (tmp_path / "x.pt").write_bytes(b"12345")
-    monkeypatch.setattr(checkpoint, "MOST_BYTES", 4)
+    monkeypatch.setattr(checkpoint, "MAX_BYTES", 4)
     assert refused(resnet20(), tmp_path / "x.pt") == "5 bytes, allowed 4"

@@ -23,18 +23,6 @@ Targets = Tensor | dict[str, Tensor]
 Rows = dict[str, Tensor]  # the values of each row that metrics need, first axis N
 
 
-def joined(first: Inputs, second: Inputs) -> Inputs:
-    """The rows of both inputs in one batch. Texts are padded on the right to the longer of the two."""
-    return {name: torch.cat(_even(x, second[name])) for name, x in first.items()}
-
-
-def _even(x: Tensor, y: Tensor) -> list[Tensor]:
-    if x.ndim != 2 or x.shape[1] == y.shape[1]:
-        return [x, y]
-    width = max(x.shape[1], y.shape[1])
-    return [nn.functional.pad(part, (0, width - part.shape[1])) for part in (x, y)]
-
-
 @dataclass(frozen=True)
 class Stream:
     """A data loader that a method reads.
@@ -55,9 +43,8 @@ class Stream:
 
 
 class Draw(NamedTuple):
-    """The choice of a method for one stream in one step (`Method.draw`). `rows` [M]: the batch is drawn from these rows
-    of the stream; an empty tensor omits the stream in this step. `views`: augmentation policies that replace those of
-    the stream. None: no change."""
+    """What a method chooses for one stream of one step: `rows` [M] from which the batch is drawn, no row to leave the
+    stream out; `views`, augmentation policies in place of the stream's. None: as usual."""
 
     rows: Tensor | None = None
     views: tuple[str, ...] | None = None
@@ -178,31 +165,25 @@ class Loader(Protocol):
     def whole(self, batch: int | None = None) -> Iterator[Batch]:
         """Every row once, without augmentation; `index` contains their positions."""
 
-    def groups(self) -> Tensor | None:
-        """The group of each row [N]; None if the sampler of the stream has no groups."""
-
     def features(self, net: Any) -> tuple[Tensor, Tensor]:
         """Features [N, D] (fp32) and labels [N] of all rows, in order; computed once per net and cached."""
 
 
 class Sampler(Protocol):
-    """Chooses the rows of batch t. A pure function of t; numpy only. The class has the name of its file of samplers/ in
-    CamelCase. Its arguments are (labels, batch, *, settings): `labels` int64 [N] are the labels of the stream's rows,
-    `batch` is the requested batch size.
+    """Chooses the rows of batch t: numpy only, a pure function of t. Made as Name(labels, batch, *, settings): `labels`
+    int64 [N] are those of the stream's rows, `batch` is the size that was asked for.
 
-    `shape`: leading axes of a batch, such as (episodes, way, shots + queries); their product is the number of rows.
-    Processes and micro-batches split a batch along the first axis only. `groups` [N]: the task or client of each row,
-    if any; the method gets them as `given.groups[stream]`."""
+    `shape`: leading axes of a batch, such as (episodes, way, shots + queries); its product is the number of rows.
+    Processes and micro-batches share out units of the first axis: rows of one unit stay together. `groups` [N]: the
+    task or client of each row, if any."""
 
     shape: tuple[int, ...]
     groups: "np.ndarray | None"
 
-    def gather(self, index: Tensor, policy: str, rng: "Callable[[], np.random.Generator]") -> tuple[Inputs, Targets]:
-        """Inputs of a net and their labels or targets; first axis B."""
-
-    def arranged(self, order: "np.ndarray", batch: int, rng: "np.random.Generator") -> "np.ndarray":
-        """Rearranges the order of an epoch so that rows of one batch suit each other, such as texts of similar
-        length."""
+    def index(self, t: int, rng: "Callable[[str, int], np.random.Generator]") -> "np.ndarray":
+        """Rows [prod(shape)] of batch t. `rng(purpose, number)` is a new generator, the same for the same purpose and
+        number in one stream of a run: what several batches share, such as an epoch's order, takes a number of its own
+        in place of t."""
 
 
 class Net(Protocol):
@@ -277,8 +258,7 @@ class Method(nn.Module):
         """Runs before a step: passes over all data, freezing of layers by `at.fraction`."""
 
     def draw(self, at: Progress) -> dict[str, Draw]:
-        """Runs after `refresh`: the choices of this step for some of the streams. May read buffers only, so that a
-        resumed run makes the same choices."""
+        """After `refresh`: what this step chooses for some streams. Reads buffers only: a resumed run chooses alike."""
         return {}
 
     def after(self, batch: dict[str, Batch], at: Progress, logs: dict[str, Tensor]) -> None:

@@ -11,9 +11,9 @@ HIDDEN_UNITS = ("", "nats", "bits", "count")  # units that headings omit
 @dataclass(frozen=True, kw_only=True)
 class Measure:
     """One metric. `unit`: "share" (0 to 1, shown in %), "bits", "nats", "dB", "count", or "" for a plain number in the
-    unit of the data. `label`: the name shown in tables; empty: the name of the metric. `primary`: runs are compared by
-    this metric; exactly one metric of a scoring is primary. `watched`: shown at each validation. `shown`: shown in
-    reports. `perfect`: the best possible value, if there is one."""
+    unit of the data. `label`: what people call it; empty: its own name. `primary`: what runs are compared by; one
+    metric of a scoring has it. `watched`: shown at each validation. `shown`: stands in the tables for people; machines
+    get all metrics. `perfect`: the best value that can be reached, if there is one."""
 
     unit: str = ""
     lower_is_better: bool = False

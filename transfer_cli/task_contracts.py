@@ -33,17 +33,17 @@ class Task:
     """What is learned from rows. Stateless. Class attributes must be literals, because plan and command line read them
     from the syntax tree. Keyword-only arguments of `__init__` are the keys of its YAML.
 
-    `head`: the name of its head in a net. `offers`: what methods and predictors can use: "classes" (one integer per
-    row), "labels" (several per row), "numbers" (a vector per row), "row" (any of these, from one linear layer), "loss",
-    "sample". `reads`: the supported kinds of row. `wants`: the input of the head, features of the "row" or "states" of
-    its parts. `labels`: "human" labels count as labels used, "free" ones are derived from the row itself. `verbs`:
-    the commands that accept a finished net. `coupled`: its loss is not a mean over rows. `parents`: settings that name
-    runs or files which influence training. `code`: package files that the task uses without importing them, such as its
-    head."""
+    `head`: the name of its head in a net. `offers`: what methods and predictors may ask of it: "classes" (one integer a
+    row), "labels" (several), "numbers" (a vector a row), "row" (any of these, by one
+    linear layer), "loss", "sample". `reads`: kinds of row, empty for every kind. `wants`: what the
+    head is given, features of the "row" or "states" of its parts. `labels`: "human" are counted as labels used, "free"
+    are made from the row itself. `verbs`: what a finished net can be asked. `coupled`: its loss is no mean over rows.
+    `parents`: settings that name runs or files which shape training. `code`: files of the package, beside its own, that
+    it runs on without importing them: its head."""
 
     head: ClassVar[str]
     offers: ClassVar[tuple[str, ...]] = ("loss",)
-    reads: ClassVar[tuple[str, ...]] = ("pictures", "texts", "vectors")
+    reads: ClassVar[tuple[str, ...]] = ()
     wants: ClassVar[str] = "row"
     labels: ClassVar[str] = "human"
     verbs: ClassVar[tuple[str, ...]] = ("predict", "export", "serve")

@@ -17,6 +17,16 @@ RESNET20 = WEIGHTS / "akamaster_pytorch_resnet_cifar10" / "resnet20-12fca82f.th"
 SQUEEZENET = WEIGHTS / "songhan_SqueezeNet-Deep-Compression" / "squeezenet1_0_deepcomp_torchvision_keys.pth"
 ANTS = Path(os.environ.get("TRANSFER_DATA", "")) / "hymenoptera_data"
 DIGITS = "source=usps data=mnist model=lenet trainer=digits trainer.steps=1000 pretrain.trainer.steps=1500"
+BAG = "trainer.optimizer=adamw trainer.lr=0.01 trainer.steps=400 trainer.batch=64"
+TAGGER = (
+    "model=bert_tiny model.input.tokenizer=bpe model.input.length=96 trainer.optimizer=adamw trainer.lr=0.001"
+    " trainer.weight_decay=0.01 trainer.steps=800 trainer.batch=32 pretrain.trainer.steps=800 pretrain.trainer.batch=32"
+)
+# the students see pictures as the teacher does
+STUDENTS = (
+    "data=cifar10 model=conv4 model.filters=16 model.input.size=32 model.input.crop=32 model.input.channels=3"
+    " model.input.mean=[0.485,0.456,0.406] model.input.std=[0.229,0.224,0.225] trainer.steps=1500 trainer.batch=128"
+)
 COMMANDS = {
     "hello": "transfer run experiment=hello",
     "usps": "transfer run strategy=scratch,linear_probe,fine_tune source=mnist data=usps data.shots=10 seed=0..2 -m",
@@ -43,6 +53,20 @@ COMMANDS = {
     "harm": f"transfer run strategy=source_only {DIGITS} --seeds 3"
     f" && transfer run strategy=adda {DIGITS} align.pace=1.0 --seeds 3"
     " && transfer compare data=mnist source=usps",
+    "diabetes": "transfer run strategy=linear_probe,knn pretrain=none data=diabetes model=identity -m",
+    "film_year": "transfer run strategy=scratch data=film_year model=embedding_bag trainer.optimizer=adamw"
+    " trainer.lr=0.01 trainer.steps=400 trainer.batch=64 --seeds 3",
+    "film_genres": "transfer run strategy=scratch,fine_tune source=film_year data=film_genres model=embedding_bag"
+    f" {BAG} --seeds 3",
+    "wnut17": f"transfer run strategy=scratch,fine_tune source=ncbi_disease data=wnut17 {TAGGER} --seeds 3",
+    "ncbi_disease": f"transfer run strategy=scratch data=ncbi_disease {TAGGER} --seeds 3",
+    "distill": f"transfer run strategy=scratch source=none {STUDENTS} --seeds 3"
+    f" && transfer run strategy=scratch source=none fine_tune=distill fine_tune.teacher={RESNET20}"
+    f" fine_tune.teacher_model=resnet20 {STUDENTS} --seeds 3 && transfer compare data=cifar10 fine_tune=full,distill",
+    "marks": "transfer run strategy=fine_tune source=mnist data=usps data.shots=10 fine_tune.marks=5"
+    " && transfer show last",
+    "views": "transfer run strategy=scratch source=none data=mnist model=lenet trainer.steps=500"
+    " 'evaluate.views=[fgsm,{attack: pgd, eps: 0.1},{classes: [[0,1,2,3,4],[5,6,7,8,9]]}]' && transfer show last",
     "ants": f"transfer run strategy=linear_probe data={ANTS} model=squeezenet1_0 weights={SQUEEZENET}",
 }
 

@@ -4,15 +4,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import nan
+from typing import Any
 
 from transfer_cli import legacy_measures
-from transfer_cli.analysis.statistics import Interval, inside
+from transfer_cli.analysis.statistics import Interval, inside, wilson
 from transfer_cli.measures import Measure
 
 PARTS = ("test/", "val/")  # of the target that an evaluation scores
 SIDES = ("source_val", "target_val", "source", "target", "oracle")  # `target_val/accuracy`: a column of validation
+OVER_ROWS = ("test ", "val ")  # how the text that says what an interval is over begins, where it is over rows
 HALF = "_ci95"  # ends the name of half an interval
 STEP = "step"  # stands among the metrics of a rule: at which step its snapshot was taken
+KNOWN = tuple(Measure.__dataclass_fields__)  # entries of a measure
 MARK = "at_"  # begins the name of a net that was handed on at a step
 
 
@@ -88,3 +92,25 @@ class Metric:
 
 
 Scores = Mapping[str, Metric]  # by bare name
+
+
+def counts_right_rows(name: str, value: float, n: int, *, stated: bool) -> bool:
+    """Whether a share is of rows that are right: by its name where the run states no interval (`stated`), else where
+    it is a whole number of rows."""
+    if not stated:
+        return name in legacy_measures.OF_RIGHT_ROWS and 0 <= value <= 1
+    return abs(value * n - round(value * n)) < 1e-3
+
+
+def ends_around(value: float, half: float | None, rows: int) -> tuple[float, float]:
+    """Ends of an interval known by its half: Wilson's of a share of `rows` right rows, else as far on both sides."""
+    if half is None:
+        return nan, nan
+    if rows:
+        _, low, high = wilson(value, rows)
+        return low, high
+    return value - half, value + half
+
+
+def measure_from(entry: Mapping[str, Any]) -> Measure:
+    return Measure(**{name: entry[name] for name in KNOWN if name in entry})

@@ -9,8 +9,21 @@ from pathlib import Path
 from typing import Any, Self
 
 from transfer_cli import legacy_measures
-from transfer_cli.analysis.metric import HALF, MARK, PARTS, STEP, Metric, Scores, bare, measure_in, watched_of
-from transfer_cli.analysis.statistics import wilson
+from transfer_cli.analysis.metric import (
+    HALF,
+    MARK,
+    OVER_ROWS,
+    PARTS,
+    STEP,
+    Metric,
+    Scores,
+    bare,
+    counts_right_rows,
+    ends_around,
+    measure_from,
+    measure_in,
+    watched_of,
+)
 from transfer_cli.measures import Measure
 from transfer_cli.rundir.runs import UNREADABLE, folders, summary
 
@@ -155,7 +168,7 @@ class Run:
     def measures(self) -> Mapping[str, Measure]:
         """Of its metrics by bare name, in the order of tables; of an older run those of the legacy table."""
         declared = self.document.get("measures")
-        return {name: _measure(entry) for name, entry in declared.items()} if declared else legacy_measures.MEASURES
+        return {name: measure_from(entry) for name, entry in declared.items()} if declared else legacy_measures.MEASURES
 
     @property
     def watched(self) -> list[str]:
@@ -246,30 +259,9 @@ class Run:
         n, measure = head.get("n") or 0, self.measure(name)
         ends = (self.document.get("intervals") or {}).get(rule, {}).get(full)
         rows = n > 0 and measure.is_share and str(head.get("over") or "").startswith(OVER_ROWS)
-        of_right = bool(rows) and _counts_right_rows(name, value, n, stated=ends is not None)
-        low, high = ends or _around(value, half, n if of_right else 0)
+        of_right = bool(rows) and counts_right_rows(name, value, n, stated=ends is not None)
+        low, high = ends or ends_around(value, half, n if of_right else 0)
         return Metric(name, value, low, high, n, measure, 1 / n if of_right else 0.0)
-
-
-OVER_ROWS = ("test ", "val ")  # how the text that says what an interval is over begins, where it is over rows
-
-
-def _counts_right_rows(name: str, value: float, n: int, *, stated: bool) -> bool:
-    """Whether a share is of rows that are right: by its name where the run states no interval (`stated`), else where
-    it is a whole number of rows."""
-    if not stated:
-        return name in legacy_measures.OF_RIGHT_ROWS and 0 <= value <= 1
-    return abs(value * n - round(value * n)) < 1e-3
-
-
-def _around(value: float, half: float | None, rows: int) -> tuple[float, float]:
-    """Ends of an interval known by its half: Wilson's of a share of `rows` right rows, else as far on both sides."""
-    if half is None:
-        return nan, nan
-    if rows:
-        _, low, high = wilson(value, rows)
-        return low, high
-    return value - half, value + half
 
 
 def _stage(found: Json) -> Stage:
@@ -284,13 +276,6 @@ def _stage(found: Json) -> Stage:
         found.get("seconds") or 0.0,
         found.get("bytes"),
     )
-
-
-KNOWN = tuple(Measure.__dataclass_fields__)
-
-
-def _measure(entry: Json) -> Measure:
-    return Measure(**{name: entry[name] for name in KNOWN if name in entry})
 
 
 def read(folder: Path) -> Run:

@@ -14,6 +14,7 @@ usage: transfer run [WORD ...] [options]     * default; all: transfer list GROUP
   model=      the net         weights=  its start: none, imagenet, a FILE, a RUN
   source=     source data, base (the other classes of data), none          mnist
   pretrain= align= fine_tune= predictor=    replace the method of one stage
+  task=       what is learned, if the data do not say it  regress multilabel tag
   trainer= runtime= experiment=             training; device; a whole recipe
   GROUP.key=value                           any setting: transfer show WORDS -v
   a,b   0..4                                several values: a sweep, with -m"""

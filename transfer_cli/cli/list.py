@@ -55,8 +55,7 @@ def _runs(options: Options, every: bool) -> Table:
     """The newest 20 on a terminal, all of them for machines and with --all. Words choose among them."""
     paths = rundir.folders(options.runs)[::-1]
     asked = options.words or options.without
-    read_runs = [read(path) for path in (paths if every or asked else paths[:NEWEST])]
-    found = queried(read_runs, options.words, options.without)
+    found = queried(map(read, paths if every or asked else paths[:NEWEST]), options.words, options.without)
     chosen = found if every else found[:NEWEST]
     left = len(found if asked else paths) - len(chosen)
     notes = [f"{left:,} older runs: --all"] if left else []
@@ -64,5 +63,4 @@ def _runs(options: Options, every: bool) -> Table:
 
 
 def _sweeps(options: Options, every: bool) -> Table:
-    found = sweeps(options.runs, None if every else NEWEST)
-    return sweeps_table(found, [] if found else [f"no sweeps in {options.runs} yet"])
+    return sweeps_table(sweeps(options.runs, None if every else NEWEST), f"no sweeps in {options.runs} yet")

@@ -14,7 +14,7 @@ CLEARED = "\x1b[H\x1b[2J\x1b[3J"
 
 
 def shown(options: Options, screen: Screen, make: Callable[[], Table]) -> int:
-    """Shows what `make` gives, with --watch again and again. Raises ConfigError where there is nobody to watch."""
+    """Shows the table of `make`, with --watch again and again. Raises ConfigError if the output is no terminal."""
     if not options.watch:
         screen.show(make())
         return 0

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -14,6 +14,13 @@ from transfer_cli.errors import DataError, Fault
 
 PARTS = ("train", "val", "test")
 MB = 1_000_000
+
+
+class RowKind(Protocol):
+    """What data need to know of the kind of their rows, a class of kinds/: see there."""
+
+    item: ClassVar[str]
+    looks: ClassVar[str]
 
 
 @dataclass(frozen=True)

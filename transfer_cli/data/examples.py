@@ -5,6 +5,7 @@ from io import BytesIO
 
 from PIL import Image
 
+from transfer_cli.data.contracts import RowKind
 from transfer_cli.data.dataset import DataSet
 from transfer_cli.data.formats.decode import picture
 
@@ -13,21 +14,21 @@ TINY = 40  # pictures up to this side length keep their size
 LETTERS = 240  # maximal length of a text
 
 
-def examples(data: DataSet, names: Collection[str], seed: int = 0) -> dict[str, bytes | str]:
-    """The test rows with these names: PNG (tiny pictures) or JPEG data, or a text. Names that are not test rows, and
-    rows of numbers, are omitted. Raises DataError for a picture that cannot be read."""
+def examples(data: DataSet, kind: RowKind, names: Collection[str], seed: int = 0) -> dict[str, bytes | str]:
+    """Those of `names` that are rows of the test part: a PNG (tiny) or JPEG, or text. Nothing where rows of the `kind`
+    look like neither. Raises DataError for a picture that cannot be read."""
     rows = data.rows("test", seed=seed)
     part = data.raw.parts[rows.part]
-    positions = {name: int(rows.index[at]) for at in range(len(rows.index)) if (name := rows.name(at)) in names}
-    if data.raw.kind == "texts":
+    wanted = {name: int(rows.index[at]) for at in range(len(rows.index)) if (name := rows.name(at)) in names}
+    if kind.looks == "words":
         texts = part.read()
-        return {name: _beginning(texts[row]) for name, row in positions.items()}
-    if part.files is not None:
-        return {name: _small(picture(part.files[row])) for name, row in positions.items()}
-    if data.raw.kind != "pictures":
+        return {name: _beginning(texts[row]) for name, row in wanted.items()}
+    if kind.looks != "pixels":
         return {}
+    if part.files is not None:
+        return {name: _small(picture(part.files[row])) for name, row in wanted.items()}
     pixels = part.read()
-    return {name: _small(Image.fromarray(pixels[row])) for name, row in positions.items()}
+    return {name: _small(Image.fromarray(pixels[row])) for name, row in wanted.items()}
 
 
 def _beginning(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from transfer_cli.config.signatures import signature
 from transfer_cli.data import cache as store
 from transfer_cli.data.classes import base_and_novel, chosen, title
 from transfer_cli.data.contracts import Finding, Places, Raw
@@ -38,6 +39,7 @@ def describe_pair(values: Mapping[str, Any], cache: Path) -> tuple[DataSet, Data
         _apart(target_data, source_data)
         return target_data, source_data
     raw, view = open_raw(target, cache, "data", plugins), _view(target)
+    _check_shift(raw, view, "data", plugins)
     base, novel = base_and_novel(raw, view.classes, source.get("classes"))
     source_view = replace(_view(source), classes=list(base), augment=source.get("augment") or view.augment)
     return _viewed(raw, replace(view, classes=list(novel)), "data"), _viewed(raw, source_view, "source")
@@ -70,7 +72,9 @@ def _apart(target: DataSet, source: DataSet | None) -> None:
 
 
 def _opened(node: Mapping[str, Any], places: Places, plugins: Sequence[str]) -> DataSet:
-    return _viewed(_sound(_scanned(node, places, plugins)), _view(node), places.word)
+    raw, view = _sound(_scanned(node, places, plugins)), _view(node)
+    _check_shift(raw, view, places.word, plugins)
+    return _viewed(raw, view, places.word)
 
 
 def open_raw(node: Mapping[str, Any], cache: Path, word: str = "data", plugins: Sequence[str] = ()) -> Raw:
@@ -116,10 +120,15 @@ def _view(node: Mapping[str, Any]) -> View:
     return View(**{key: value for key, value in node.items() if key in _VIEW_KEYS})
 
 
+def _check_shift(raw: Raw, view: View, word: str, plugins: Sequence[str]) -> None:
+    """Raises DataError for a shift of rows whose kind knows none; a literal of the kind says so."""
+    if view.shift and not signature("kind", raw.kind, plugins).flags.get("shifts"):
+        text = f"makes pictures of pictures, and {raw.name} are {raw.kind}"
+        raise DataError(Fault(f"{word}.shift", text, view.shift))
+
+
 def _viewed(raw: Raw, view: View, word: str) -> DataSet:
     shift = Shift.of(view.shift, view.shift_amount, word) if view.shift else None
-    if shift and raw.kind != "pictures":
-        raise DataError(Fault(f"{word}.shift", f"needs pictures, and {raw.name} has {raw.kind}", shift.kind))
     if view.whole and set(raw.parts) != {"train"}:
         text = f"{raw.name} is already split into {', '.join(raw.parts)}; only data without parts can be whole"
         raise DataError(Fault(f"{word}.whole", text, "true"))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from transfer_cli.contracts import Batch, Rows
 from transfer_cli.data.dataset import Part
-from transfer_cli.engine import inference
+from transfer_cli.engine import inference, views
 from transfer_cli.engine.domains import domains
 from transfer_cli.engine.episodes import episodes
 from transfer_cli.engine.loader import StepLoader
@@ -39,6 +39,9 @@ def evaluate(job: Job, context: StageContext, claim: Any) -> None:
         # `scores` names the rule whose file holds them: two rules may have kept the same weights
         found[rule] = found[same] if same != rule else _one(job, context, claim, rule, ref, test) | {"scores": rule}
     results = {"rules": found, "headline": spec["headline"], "task": context.task_settings(job, "target")}
+    if "views" in spec:
+        results["views"] = [{"net": rule} | row for rule, one in found.items() for row in one["views"]]
+        results["rules"] = {rule: {k: v for k, v in one.items() if k != "views"} for rule, one in found.items()}
     if "domains" in spec:
         results["domains"] = domains(job, context, claim)
     claim.put_json("results.json", results)
@@ -74,7 +77,19 @@ def _one(
         "over": f"{part_of(job)} {test.items.noun}",
         "parameters": sum(p.numel() for p in net.parameters()),
         **_mistakes(job, scoring, rows),
+        **({"views": _views(job, context, net, scoring, rows, test)} if "views" in job.spec else {}),
     }
+
+
+def _views(
+    job: Job, context: StageContext, net: Any, scoring: Scoring, rows: Rows, test: StepLoader
+) -> list[dict[str, Any]]:
+    """Metrics of one net in each view, as long rows."""
+    found, task = [], str(context.task_settings(job, "target")["task"])
+    for name, part in views.rows_by_view(job, context, net, scoring, rows, test):
+        count = len(next(iter(part.values())))
+        found += views.long_rows(name, task, judged(scoring, part, part_of(job)), count)
+    return found
 
 
 def judged(scoring: Scoring, rows: Rows, part: str) -> dict[str, Any]:

@@ -20,9 +20,9 @@ class HandedOn:
     """Writes the files. `seed32` seeds what `Method.finish` draws."""
 
     def __init__(
-        self, job: Job, context: StageContext, claim: Claim, loaders: dict[str, Loader], *, seed32: int
+        self, job: Job, context: StageContext, claim: Claim, loaders: Mapping[str, Loader], *, seed32: int
     ) -> None:
-        self.claim, self.loaders, self.seed32 = claim, loaders, seed32
+        self.claim, self.loaders, self.seed32 = claim, dict(loaders), seed32
         self.start = _Start(job.spec["net"], context)
         self.rests = False  # whether a file leaves out what is still as in the net that the stage began with
 

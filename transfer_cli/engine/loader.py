@@ -35,8 +35,8 @@ Features = Callable[["StepLoader", Any], tuple[Tensor, Tensor]]
 class StepLoader:
     """A Loader over items: each row once an epoch, in an order drawn per epoch; a batch may span two epochs. With a
     `sampler` the rows of a batch are those that it chooses.
-    `share` (rank, world): this process takes rows rank::world of every batch, or units of the sampler, and augments them
-    with draws of its own. `batch` is the whole."""
+    `share` (rank, world): this process takes rows rank::world of every batch, or units of the sampler, and augments
+    them with draws of its own. `batch` is the whole."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class StepLoader:
         return torch.cat([order, self._order(epoch + 1)[: self.batch - len(order)]])
 
     def _among(self, t: int, rows: Tensor) -> Tensor:
-        """A full batch of these rows [M > 0] in an order drawn for step t: none is repeated before all have come once."""
+        """A full batch of these rows [M > 0] in an order drawn for step t; none comes again before all have come."""
         if self.sampler:
             raise TypeError("`draw` chooses rows of a stream whose rows a sampler chooses")
         rng, rounds = self.address.rng("draw", t), -(-self.batch // len(rows))

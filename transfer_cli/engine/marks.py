@@ -1,5 +1,5 @@
-"""Marks: evenly spaced snapshots of a training that are handed on beside those of the selection rules. Each is a file of
-the stage's result as soon as its step is reached, so a resume file need not hold it."""
+"""Marks: evenly spaced snapshots of a training that are handed on beside those of the selection rules. Each is a file
+of the stage's result as soon as its step is reached, so a resume file need not hold it."""
 
 from typing import Any
 
@@ -25,8 +25,8 @@ class Marks:
         self._files: dict[str, tuple[int, str]] = {}
 
     def reached(self, step: int, method: Method) -> bool:
-        """Writes the snapshots due after `step` steps; True if there were any. `method` is left with the tensors it had,
-        its modules in eval mode."""
+        """Writes the snapshots due after `step` steps; True if there were any. `method` is left with the tensors it
+        had, its modules in eval mode."""
         names = [name for name, at in self.steps.items() if at == step]
         if not names:
             return False

@@ -1,6 +1,7 @@
 """Parameter groups: who owns which parameter, which modules train, and each group's optimiser.
 
-A parameter that wants a gradient and belongs to no group would never learn, silently: that is an error here."""
+A parameter that requires a gradient and belongs to no group would never be updated, without a word: that is an error
+here."""
 
 import math
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ class ParamGroup:
         return [p.grad for p in self.parameters if p.grad is not None]
 
     def forget(self) -> None:
-        """No gradient is left; `zero_grad` of the optimiser says the same with a profiler entry of 20 us."""
+        """Drops all gradients. `zero_grad` of the optimiser does the same and costs 20 us more (a profiler entry)."""
         for p in self.parameters:
             p.grad = None
 
@@ -48,7 +49,7 @@ def _group(item: Any) -> Group:
 
 
 def _merged(groups: list[Group]) -> list[Group]:
-    """Neighbours of one scale together: a fused optimiser starts one kernel a group."""
+    """Neighbours with the same scale joined: a fused optimiser starts one kernel for each group."""
     runs = groupby((group for group in groups if group[0]), key=lambda group: group[1])
     return [([p for group, _ in run for p in group], scale) for scale, run in runs] or [([], 1.0)]
 
@@ -62,20 +63,20 @@ def _optimizer(groups: list[dict[str, Any]], trainer: Trainer) -> torch.optim.Op
 
 def _sgd(groups: list[dict[str, Any]], trainer: Trainer) -> torch.optim.SGD:
     momentum, decay = trainer.momentum, trainer.weight_decay
-    made = torch.optim.SGD(groups, trainer.lr, momentum, weight_decay=decay, nesterov=momentum > 0, fused=True)
+    optimizer = torch.optim.SGD(groups, trainer.lr, momentum, weight_decay=decay, nesterov=momentum > 0, fused=True)
     if momentum:
-        # The fused kernel refuses a mix of parameters with and without a buffer, which gradual unfreezing makes.
-        for p in (p for group in made.param_groups for p in group["params"]):
-            made.state[p]["momentum_buffer"] = torch.zeros_like(p)
-    return made
+        # The fused kernel refuses a mix of parameters with and without a buffer, which gradual unfreezing would give.
+        for p in (p for group in optimizer.param_groups for p in group["params"]):
+            optimizer.state[p]["momentum_buffer"] = torch.zeros_like(p)
+    return optimizer
 
 
 def param_groups(method: Method, trainer: Trainer) -> dict[str, ParamGroup]:
     """Every group with its optimiser. Raises TypeError naming a parameter that has no owner, or two."""
-    cast = {name: ParamGroup(name, items, trainer) for name, items in method.param_groups().items()}
+    groups = {name: ParamGroup(name, items, trainer) for name, items in method.param_groups().items()}
     names = {id(p): name for name, p in method.named_parameters()}
     owners: dict[int, str] = {}
-    for group in cast.values():
+    for group in groups.values():
         for p in group.parameters:
             if id(p) in owners:
                 raise TypeError(f"{names.get(id(p), '?')} belongs to {owners[id(p)]} and to {group.name}")
@@ -83,13 +84,13 @@ def param_groups(method: Method, trainer: Trainer) -> dict[str, ParamGroup]:
     for name, p in method.named_parameters():
         if p.requires_grad and id(p) not in owners:
             raise TypeError(f"{name} wants a gradient, but no group owns it")
-    return cast
+    return groups
 
 
-def set_modes(method: Method, cast: dict[str, ParamGroup]) -> None:
+def set_modes(method: Method, groups: dict[str, ParamGroup]) -> None:
     """Training mode for modules that learn, eval mode for those all of whose parameters have no group or no
     gradient: a frozen BatchNorm stays frozen. Modules without parameters go with their parent."""
-    owned = {id(p) for group in cast.values() for p in group.parameters if p.requires_grad}
+    owned = {id(p) for group in groups.values() for p in group.parameters if p.requires_grad}
     _walk(method, owned, True)
 
 
@@ -111,20 +112,20 @@ def rate(trainer: Trainer, t: int) -> float:
     return trainer.lr * (1 - left) if trainer.schedule == "linear" else trainer.lr
 
 
-def state(cast: dict[str, ParamGroup]) -> Iterator[tuple[str, Tensor]]:
+def state(groups: dict[str, ParamGroup]) -> Iterator[tuple[str, Tensor]]:
     """Optimiser tensors by `group.parameter.name`."""
-    for group in cast.values():
+    for group in groups.values():
         for i, p in enumerate(group.parameters):
             for name, value in group.optimizer.state.get(p, {}).items():
                 if isinstance(value, Tensor):
                     yield f"{group.name}.{i}.{name}", value
 
 
-def load_state(cast: dict[str, ParamGroup], tensors: dict[str, Tensor]) -> None:
+def load_state(groups: dict[str, ParamGroup], tensors: dict[str, Tensor]) -> None:
     """Puts back what `state` gave, in the memory layout of the parameters."""
     for key, value in tensors.items():
         name, i, slot = key.rsplit(".", 2)
-        group = cast[name]
+        group = groups[name]
         p = group.parameters[int(i)]
         same = value.shape == p.shape
         mine = torch.empty_like(p).copy_(share(value, p)) if same else value.clone().to(p.device)

@@ -1,8 +1,8 @@
-"""The processes that train one run together (torch.distributed). Rank 0 claims, validates, saves, writes and talks;
-the others take their rows of every batch and wait for its word. Methods know nothing of it.
+"""The processes that train one run together (torch.distributed). Rank 0 claims the stage, validates, saves, writes and
+prints; the others compute their rows of every batch and wait for its messages. Methods know nothing of it.
 
-Whoever is lost is noticed at the next word: its connections close, and the others leave. gloo carries words and CPU
-tensors, nccl those of GPUs."""
+A lost process is noticed at the next message: its connections close, and the others leave. gloo carries messages and
+CPU tensors, nccl the tensors of GPUs."""
 
 import json
 import os
@@ -29,7 +29,7 @@ class Lost(Exception):
 
 
 class Ranks:
-    """This process is `rank` of `world`. Made once a process, in the order of ranks that torch's launcher gave."""
+    """This process is number `rank` of `world`, as torch's launcher says. Made once in each process."""
 
     def __init__(self, device: torch.device) -> None:
         store, self.rank, self.world = next(rendezvous("env://", timeout=PATIENCE))
@@ -40,17 +40,17 @@ class Ranks:
         group = PrefixStore("group", store)
         dist.init_process_group(backend, store=group, rank=self.rank, world_size=self.world, timeout=PATIENCE)
 
-    # what rank 0 says
-    def tell(self, word: dict[str, Any]) -> None:
-        """Rank 0: a word to all others, who `hear` it."""
-        self.share(json.dumps(word).encode())
+    # messages of rank 0
+    def send(self, message: dict[str, Any]) -> None:
+        """Rank 0: a message to all others, which must `receive` it."""
+        self.broadcast(json.dumps(message).encode())
 
-    def hear(self) -> dict[str, Any]:
-        """The others: the next word of rank 0. Raises Lost."""
-        return dict(json.loads(self.share(b"")))
+    def receive(self) -> dict[str, Any]:
+        """The others: the next message of rank 0. Raises Lost."""
+        return dict(json.loads(self.broadcast(b"")))
 
-    def share(self, data: bytes) -> bytes:
-        """The bytes that rank 0 gave, at every rank."""
+    def broadcast(self, data: bytes) -> bytes:
+        """The bytes that rank 0 passes, at every rank. Every rank must call it."""
         size = torch.tensor([len(data)])
         self._together(lambda: dist.broadcast(size, 0))
         if not int(size):
@@ -61,18 +61,18 @@ class Ranks:
         self._together(lambda: dist.broadcast(body, 0))
         return body.numpy().tobytes()
 
-    # what all do at the same step
-    def most(self, *numbers: int) -> list[int]:
-        """The largest of each number over all ranks, the same at every rank. A launcher that died counts as SIGHUP."""
+    # what all ranks call at the same step
+    def maximum(self, *numbers: int) -> list[int]:
+        """The largest of each number over all ranks, the same at every rank."""
         mine = torch.tensor(numbers)
         self._together(lambda: dist.all_reduce(mine, dist.ReduceOp.MAX))
         return [int(number) for number in mine]
 
     def orphaned(self) -> bool:
-        """Whether the launcher is gone, which would have to end the others if one of them fell."""
+        """Whether the launcher is gone: nobody then ends the other processes if one of them dies."""
         return os.getppid() != self._parent
 
-    def add(self, tensors: Sequence[Tensor]) -> None:
+    def sum(self, tensors: Sequence[Tensor]) -> None:
         """Each tensor becomes its sum over all ranks, the same bits everywhere. Shapes must agree between ranks."""
         for _, same in groupby(sorted(tensors, key=_kind), key=_kind):
             group = list(same)
@@ -84,7 +84,7 @@ class Ranks:
     def average(self, tensors: Sequence[Tensor]) -> None:
         """Each tensor becomes its mean over all ranks."""
         if tensors:
-            self.add(tensors)
+            self.sum(tensors)
             torch._foreach_div_(list(tensors), self.world)
 
     def _together(self, collective: Callable[[], Any]) -> None:
@@ -95,13 +95,13 @@ class Ranks:
 
     # how it ends
     def fail(self, error: BaseException, trace: str) -> None:
-        """Any other rank, before it leaves: what rank 0 is to say."""
+        """Any other rank, before it leaves: the error that rank 0 will report."""
         code = error.code if isinstance(error, TransferError) else 1
         text = error.faults[0].line() if isinstance(error, TransferError) else f"{type(error).__name__}: {error}"
         self._notes.set(FAILED, json.dumps({"rank": self.rank, "code": code, "text": text, "trace": trace}))
 
     def cause(self, lost: Lost) -> TransferError:
-        """Rank 0: why another rank is gone, as far as it could say."""
+        """Rank 0: why another rank is gone, as far as that rank could report it."""
         if not self._notes.check([FAILED]):
             text = f"one of the {self.world} processes was killed, probably out of memory"
             return ResourceError(Fault("runtime.processes", text, do="the same command goes on from here"))
@@ -116,8 +116,9 @@ def _kind(x: Tensor) -> str:
 
 
 def agreed(code: int, due: bool, ranks: Ranks | None) -> tuple[int, bool]:
-    """The exit code to stop with, 0: go on; and whether to save. All ranks come to the same at the same step."""
+    """The exit code to stop with, 0: go on; and whether to save. All ranks get the same answer at the same step. A dead
+    launcher counts as SIGHUP."""
     if ranks is None:
         return code, due
-    code, save = ranks.most(code or (128 + signal.SIGHUP) * ranks.orphaned(), due)
+    code, save = ranks.maximum(code or (128 + signal.SIGHUP) * ranks.orphaned(), due)
     return code, bool(save)

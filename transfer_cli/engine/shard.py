@@ -1,5 +1,5 @@
-"""Nets that do not fit: each process holds its share of every parameter (torch's `fully_shard`), and of the optimiser's
-numbers. What is stored is put together again, and is what one process would have stored, to rounding."""
+"""Nets too large for one device: each process holds a share of every parameter (torch's `fully_shard`) and of the
+optimiser's state. What is stored is put together again, and equals what one process would have stored, to rounding."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from transfer_cli.errors import ConfigError, Fault
 
 
 def check(method: Method, trainer: Trainer) -> None:
-    """Raises ConfigError for what does not go with shares of parameters."""
+    """Raises ConfigError for methods and optimisers that cannot work on shares of parameters."""
     net: Any = getattr(method, "net", nn.Module())
     inside = {id(p) for p in net.parameters()}
     for wrong, text in (
@@ -40,7 +40,7 @@ def shard(method: Method, ranks: Ranks) -> None:
     blocks = [block for block in backbone.blocks() if block in named and not isinstance(block, nn.ModuleList)]
     with torch.no_grad():
         for p in net.parameters():
-            p.data = p.data.contiguous()  # shares are rows; a layout of channels last has none
+            p.data = p.data.contiguous()  # shares are rows of memory, which a channels-last layout does not have
     for module in (*blocks, backbone, *net.heads.values()):
         fully_shard(module, mesh=mesh)
         module.set_gradient_divide_factor(1.0)
@@ -48,13 +48,13 @@ def shard(method: Method, ranks: Ranks) -> None:
 
 
 def whole(x: Tensor) -> Tensor:
-    """A parameter or number of all processes put together; every process must ask."""
+    """A parameter or number of all processes put together; every process must call it."""
     full: Tensor = x.full_tensor() if hasattr(x, "full_tensor") else x
     return full
 
 
 def shares(tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Whole tensors as `like` holds them: of those that are split, the share of this process."""
+    """Whole tensors in the form of `like`: where `like` is split, the share of this process."""
     return {name: share(x, like[name]) for name, x in tensors.items()}
 
 

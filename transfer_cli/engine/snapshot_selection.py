@@ -11,12 +11,12 @@ from transfer_cli.contracts import Method
 
 
 def validation_steps(steps: int, times: int) -> frozenset[int]:
-    """After which steps the rules look: `times` of them, evenly spread, the last one included."""
+    """After which steps the net is validated: `times` of them, evenly spaced, the last step included."""
     return frozenset(round(steps * (i + 1) / times) for i in range(times)) - {0}
 
 
 class SnapshotSelection:
-    """Snapshots (a method's whole state) by rule, with the step and score they were kept for."""
+    """The best snapshot (a method's whole state) of each rule, with its step and score."""
 
     def __init__(self, rules: tuple[str, ...]) -> None:
         self.rules = rules
@@ -27,7 +27,8 @@ class SnapshotSelection:
     def keep(
         self, rule: str, step: int, score: tuple[float, float], row: Mapping[str, float], method: Method | None
     ) -> None:
-        """Keeps `method`'s state for `rule` if `score` is better than what is there; None: the state is the last."""
+        """Keeps the state of `method` for `rule` if `score` is better than the one kept. Without `method` only step and
+        score are kept: the state is the last one of training."""
         known = self._facts.get(rule)
         if known and tuple(known["score"]) >= score:
             return
@@ -41,12 +42,12 @@ class SnapshotSelection:
         return self._newest[1]
 
     def best(self, metrics: Mapping[str, str]) -> dict[str, float]:
-        """Best validation so far, for the screen: `source_val/accuracy` of the metric that each rule goes by."""
+        """Best validation so far, for the screen: by `source_val/accuracy`, the metric that each rule selects by."""
         kept = {f"{rule}/{metrics[rule]}": fact for rule, fact in self._facts.items() if rule in metrics}
         return {name: fact[name] for name, fact in kept.items()}
 
     def handed_on(self, method: Method) -> Iterator[str]:
-        """Puts each rule's snapshot into `method` in turn, the final state first."""
+        """Loads each rule's snapshot into `method` in turn, the final state first; gives the rule's name."""
         self._facts.setdefault("final", {"step": 0})
         yield "final"
         for rule in self.rules:

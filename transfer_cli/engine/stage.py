@@ -8,9 +8,11 @@ from typing import Any
 
 from transfer_cli.contracts import Loader, Method, MethodInputs
 from transfer_cli.data.tokenizers import text_of
+from transfer_cli.engine import views
 from transfer_cli.engine.device import peak_bytes, reseed
 from transfer_cli.engine.evaluation import evaluate, part_of
 from transfer_cli.engine.handed_on import HandedOn, named
+from transfer_cli.engine.loader import StepLoader
 from transfer_cli.engine.parents import parent
 from transfer_cli.engine.ranks import Lost, agreed
 from transfer_cli.engine.settings import Trainer
@@ -54,6 +56,7 @@ def rehearse(job: Job, context: StageContext) -> None:
         loaders = _loaders(job, context)
         _method(replace(job, spec=job.spec | {"net": {"init": 0}}), context, loaders, heads=True)
     if job.spec["kind"] == "evaluate":
+        views.check(job, context.device)
         context.items(job, "target", part_of(job), labelled=True, seed=job.seed)
 
 
@@ -103,19 +106,19 @@ def _train(job: Job, context: StageContext, claim: Claim) -> None:
 def follow(jobs: Mapping[str, Job], context: StageContext) -> None:
     """The work of every rank but the first: its share of each step of the stages that rank 0 names, to the end."""
     assert context.ranks is not None, "called by ranks only"
-    while word := context.ranks.hear():
-        job = jobs[word["stage"]]
-        if job.key != word["key"]:
+    while message := context.ranks.receive():
+        job = jobs[message["stage"]]
+        if job.key != message["key"]:
             raise DataError(Fault(job.name, "data or code changed while the run began", do="the same command again"))
         with suppress(Diverged):  # found by all at the same step; rank 0 tells
-            _followed(job, context, word["step"])
+            _followed(job, context, message["step"])
 
 
 def _followed(job: Job, context: StageContext, first: int) -> None:
     assert context.ranks is not None, "called by ranks only"
     loaders = _loaders(job, context)
     training = _training(job, context, _method(job, context, loaders), loaders)
-    if data := context.ranks.share(b""):
+    if data := context.ranks.broadcast(b""):
         training.load_state(unpack(data)[0])
     gathers = gathers_of(job, training.trainer)
     for t in range(first, training.trainer.steps):
@@ -130,12 +133,12 @@ def _followed(job: Job, context: StageContext, first: int) -> None:
     training.gather()
 
 
-def _loaders(job: Job, context: StageContext) -> dict[str, Loader]:
+def _loaders(job: Job, context: StageContext) -> dict[str, StepLoader]:
     batch = job.spec.get("trainer", {}).get("batch", 128)
     return {name: context.stream(job, name, batch) for name in job.spec["streams"]}
 
 
-def _training(job: Job, context: StageContext, method: Method, loaders: dict[str, Loader]) -> Training:
+def _training(job: Job, context: StageContext, method: Method, loaders: Mapping[str, Loader]) -> Training:
     trainer, precision = Trainer(**job.spec["trainer"]), context.precision(job)
     return Training(
         method,
@@ -155,8 +158,9 @@ def _put_tokenizer(job: Job, context: StageContext, claim: Claim) -> None:
         claim.put("tokenizer.json", text_of(digest, context.cache))
 
 
-def _method(job: Job, context: StageContext, loaders: dict[str, Loader], *, heads: bool = False) -> Method:
-    """The method of a stage. `heads`: the net also gets heads of streams without labels, which an earlier stage makes."""
+def _method(job: Job, context: StageContext, loaders: Mapping[str, StepLoader], *, heads: bool = False) -> Method:
+    """The method of a stage. `heads`: the net also gets heads for streams without labels, which come from an earlier
+    stage."""
     net = context.net(job, job.spec["net"])
     parts = {name: parent(job, context, name) for name in job.spec.get("parents", {})}
     reseed(seed_for(job.seed, job.spec["role"], "method", bits=32))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transfer_cli.contracts import DeviceDataset, Method, MethodInputs, Sampler
+from transfer_cli.contracts import DeviceDataset, Method, MethodInputs
 from transfer_cli.data.open import DataSet
 from transfer_cli.engine.device import identity, reseed
 from transfer_cli.engine.feature_cache import FeatureCache
@@ -121,7 +121,7 @@ class StageContext:
         items = self.items(job, view["side"], view["part"], labelled=view["labelled"], seed=seed)
         share = (self.ranks.rank, self.ranks.world) if self.ranks and "trainer" in job.spec else (0, 1)
         batch = view.get("batch", batch)
-        sampler = self._sampler(job, name, items, batch) if "sampler" in view else None
+        sampler = sampler_of(view["sampler"], items, batch, job.plugins) if "sampler" in view else None
         if share[1] > (rows := sampler.shape[0] if sampler else min(len(items), batch)):
             text = f"a batch of stream {name} of {job.name} has {rows} rows"
             raise ConfigError(Fault("runtime.processes", text, str(share[1])))
@@ -136,13 +136,6 @@ class StageContext:
             key={"data": view["data"], "input": job.spec["model"]["input"]},
             features=self._features(job, view["side"], view["part"], view["labelled"], seed),
         )
-
-    def _sampler(self, job: Job, name: str, items: DeviceDataset, batch: int) -> Sampler:
-        view = job.spec["streams"][name]
-        if not view["labelled"]:
-            text = f"{view['sampler']['sampler']} chooses rows by their labels, which this stream does not give"
-            raise ConfigError(Fault(f"{job.name}.feeds.{name}.sampler", text))
-        return sampler_of(view["sampler"], items, batch, job.plugins)
 
     def _features(self, job: Job, side: str, part: Any, labelled: bool, seed: int) -> Features:
         """The feature cache; rows of a fold are taken from features of all, which serve every fold."""
@@ -205,7 +198,7 @@ class StageContext:
         return load_class("methods", job.spec["method"]["method"], job.plugins)
 
     def method(self, job: Job, given: MethodInputs) -> Method:
-        """The method of a stage. A setting that names a parent is given as its own name: what it names is in the inputs."""
+        """The method of a stage. A setting that names a parent has its own name as value; the net is in `given`."""
         settings = {name: value for name, value in job.spec["method"].items() if name != "method"}
         settings |= {name: name for name in job.spec.get("parents", {})}
         return self.method_class(job)(given, **settings).to(self.device)

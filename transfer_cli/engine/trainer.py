@@ -170,8 +170,8 @@ class Steps:
     def _begun(self, step: int, data: bytes) -> int:
         """Calls the other ranks, if any, to the same step and state."""
         if ranks := self.context.ranks:
-            ranks.tell({"stage": self.job.name, "key": self.job.key, "step": step})
-            ranks.share(data)
+            ranks.send({"stage": self.job.name, "key": self.job.key, "step": step})
+            ranks.broadcast(data)
         return step
 
     def _same_identity(self, before: dict[str, Any]) -> None:

@@ -14,9 +14,9 @@ from transfer_cli.errors import Diverged, Fault
 
 
 class Updates:
-    """Moves the parameters of `groups` by the losses of a method. `ranks`: the processes that share the rows, if several;
-    `sharded`: and the parameters. `runs_ahead`: the host does not wait for the device, so a non-finite loss is noticed
-    late."""
+    """Moves the parameters of `groups` by the losses of a method. `ranks`: the processes that share the rows, if
+    several; `sharded`: and the parameters. `runs_ahead`: the host does not wait for the device, so a non-finite loss is
+    noticed late."""
 
     def __init__(
         self, groups: dict[str, ParamGroup], device: torch.device, ranks: Ranks | None = None, sharded: bool = False
@@ -54,7 +54,7 @@ class Updates:
         if self.ranks:
             like = loss.value.detach()
             numbers = torch.stack([*(x.to(like) for x in sums.values()), torch.as_tensor(total).to(like)])
-            self.ranks.add([numbers] if self.sharded else [*gradients, numbers])
+            self.ranks.sum([numbers] if self.sharded else [*gradients, numbers])
             sums, total = dict(zip(sums, numbers, strict=False)), numbers[-1]
         if gradients:
             torch._foreach_mul_(gradients, 1 / total)

@@ -1,5 +1,5 @@
-"""The deletion test: a map persuades only if the class becomes less likely without what it marks, and less so without
-as much of something else. After Petsiuk et al. 2018, arXiv:1806.07421."""
+"""The deletion test: an explanation is convincing only if the class becomes less probable when the marked part is
+removed, and more so than when an equally large random part is removed. After Petsiuk et al. 2018, arXiv:1806.07421."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,12 +10,13 @@ from torch import Tensor
 
 from transfer_cli.contracts import Inputs
 
-SHARE = 0.2  # of pixels or tokens, marked
+SHARE = 0.2  # share of pixels or tokens that is marked
 DRAWS = 10
 
 
 class Deletion(NamedTuple):
-    """Probability of the class: of the whole, `without` what is marked, without as much at `random` (mean of DRAWS)."""
+    """Probability of the class for the whole input (`before`), `without` the marked part, and without equally large
+    `random` parts (mean of DRAWS)."""
 
     before: float
     without: float
@@ -23,7 +24,7 @@ class Deletion(NamedTuple):
 
 
 def marked(values: Tensor, share: float = SHARE) -> Tensor:
-    """The largest `share` of values of any shape, at least one, as bool; of equal ones the first."""
+    """Returns a bool mask of the largest `share` of the values, at least one value; of equal values the first ones."""
     count = max(1, round(share * values.numel()))
     chosen = torch.zeros(values.numel(), dtype=torch.bool, device=values.device)
     chosen[values.flatten().argsort(descending=True, stable=True)[:count]] = True
@@ -32,27 +33,29 @@ def marked(values: Tensor, share: float = SHARE) -> Tensor:
 
 @torch.no_grad()
 def of_pixels(scores: Callable[[Tensor], Tensor], pixels: Tensor, mask: Tensor, label: int) -> Deletion:
-    """pixels [1, C, H, W], mask [H, W]. At random: the same shape moved elsewhere, over the edge to the other side."""
+    """Deletion test for pixels [1, C, H, W] and mask [H, W]. The random parts have the shape of the mask, moved
+    elsewhere; what leaves the image on one side enters on the other."""
     rng = np.random.default_rng(0)
-    moves = [tuple(int(rng.integers(1, side)) for side in mask.shape) for _ in range(DRAWS)]
-    masks = torch.stack([torch.zeros_like(mask), mask, *(mask.roll(move, (0, 1)) for move in moves)])
-    chances = scores(pixels.masked_fill(masks[:, None], 0)).softmax(1)[:, label]
-    return Deletion(float(chances[0]), float(chances[1]), float(chances[2:].mean()))
+    shifts = [tuple(int(rng.integers(1, side)) for side in mask.shape) for _ in range(DRAWS)]
+    masks = torch.stack([torch.zeros_like(mask), mask, *(mask.roll(shift, (0, 1)) for shift in shifts)])
+    probabilities = scores(pixels.masked_fill(masks[:, None], 0)).softmax(1)[:, label]
+    return Deletion(float(probabilities[0]), float(probabilities[1]), float(probabilities[2:].mean()))
 
 
 @torch.no_grad()
 def of_tokens(scores: Callable[[Inputs], Tensor], inputs: Inputs, mask: Tensor, free: Tensor, label: int) -> Deletion:
-    """Tokens where mask [T] is true are taken out of the one text; at random: as many of those that are `free` [T]."""
+    """Deletion test for one text: the tokens where mask [T] is true are removed. A random part has as many tokens,
+    drawn from those where `free` [T] is true."""
     rng = np.random.default_rng(0)
-    places, count = free.nonzero()[:, 0].numpy(), int(mask.sum())
+    indices, count = free.nonzero()[:, 0].numpy(), int(mask.sum())
 
-    def chance(gone: Tensor) -> float:
-        left = {name: x[:, ~gone] for name, x in inputs.items()}
-        return float(scores(left).softmax(1)[0, label]) if int((~gone).sum()) else float("nan")
+    def probability(removed: Tensor) -> float:
+        remaining = {name: x[:, ~removed] for name, x in inputs.items()}
+        return float(scores(remaining).softmax(1)[0, label]) if int((~removed).sum()) else float("nan")
 
-    others = []
+    random = []
     for _ in range(DRAWS):
-        gone = torch.zeros_like(mask)
-        gone[torch.from_numpy(rng.choice(places, count, replace=False))] = True
-        others.append(chance(gone))
-    return Deletion(chance(torch.zeros_like(mask)), chance(mask), float(np.mean(others)))
+        removed = torch.zeros_like(mask)
+        removed[torch.from_numpy(rng.choice(indices, count, replace=False))] = True
+        random.append(probability(removed))
+    return Deletion(probability(torch.zeros_like(mask)), probability(mask), float(np.mean(random)))

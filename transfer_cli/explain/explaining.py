@@ -1,5 +1,5 @@
-"""Why a finished run gives its answer for one picture or text: the map or the tokens of each likely class, with the
-deletion test beside it."""
+"""Explains the answer of a finished run for one image or text: a map or token values for each probable class, with the
+deletion test."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ from transfer_cli.explain.overlay import overlay
 from transfer_cli.explain.rollout import Attention, rollout
 from transfer_cli.kinds.texts import tokenizer_of
 
-LIKELY = 0.2  # classes at least as probable are explained, the first in any case
-MOST = 3
-STEPS = 8  # of occlusion, across a picture
+MIN_PROBABILITY = 0.2  # classes of at least this probability are explained, and always the most probable one
+MAX_CLASSES = 3
+STEPS = 8  # occlusion steps across an image
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why one class: a drawing for a picture; for a text its pieces, which together are the text, with what each adds
-    to the class's score."""
+    """The explanation of one class. `by`: the method. For an image: `drawing`. For a text: `pieces`, which together
+    give the text, each with its contribution to the class's score."""
 
     label: str
     by: str
@@ -40,15 +40,15 @@ class Reason:
 
 @dataclass(frozen=True)
 class Answer:
-    """Probability of each class, and reasons of the likely ones."""
+    """Probability of each class, and the explanations of the probable classes."""
 
     chances: dict[str, float]
     reasons: list[Reason]
 
 
 class Explaining:
-    """Around engine.predict.Predicting; `by` names a method, "" leaves it to the net. Raises ConfigError for rows of
-    numbers, and for a method that the net does not have."""
+    """Explains answers of an engine.predict.Predicting. `by` names a method; "" selects the first one that fits the
+    net. Raises ConfigError if rows of this kind cannot be shown, or the net does not have the method."""
 
     def __init__(self, predicting: Any, by: str = "") -> None:
         self.predicting, self.by = predicting, by
@@ -57,44 +57,46 @@ class Explaining:
             text = f"the net of the run reads {predicting.kind.noun}, which cannot be shown"
             raise ConfigError(Fault("explain", text))
         if self.shows == "tokens" and not predicting.differentiable:
-            text = "the answers of the run come from a predictor on stored rows, not from its words"
+            text = "the answers of the run come from a predictor on stored rows, not from the tokens of the text"
             raise ConfigError(Fault("explain", text, do="strategy=linear_probe or fine_tune gives the net a head"))
         if self.shows == "tokens":
-            self._only(("gradients",))
+            self._check_method(("gradients",))
 
     def row(self, row: Any) -> Answer:
-        """Of a new row: a picture or its path, or a text. Raises DataError if it cannot be read."""
+        """Explains a new row: an image or its path, or a text. Raises DataError if it cannot be read."""
         return self.text(row) if self.shows == "tokens" else self.picture(row)
 
     def picture(self, image: Any) -> Answer:
-        """Of a decoded picture, or of the file at a path."""
+        """Explains a decoded image, or the file at a path."""
         shown = self.predicting.opened(image)
         pixels = self.predicting.inputs([shown])["pixels"]
-        chances = self._chances(self._scores(pixels))
+        chances = self._probabilities(self._scores(pixels))
         by = self._method(pixels)
-        likely = self._likely(chances)[: 1 if by == "rollout" else MOST]
-        return Answer(chances, [self._of_picture(shown, pixels, by, label) for label in likely])
+        explained = self._explained_classes(chances)[: 1 if by == "rollout" else MAX_CLASSES]
+        return Answer(chances, [self._of_picture(shown, pixels, by, label) for label in explained])
 
     def text(self, text: str) -> Answer:
-        """Raises DataError for a text without a token."""
+        """Explains a text. Raises DataError for a text without tokens."""
         ids, offsets, free = self._tokens(text)
         inputs = {"ids": ids[None], "mask": torch.ones_like(ids, dtype=torch.bool)[None]}
         with torch.no_grad():
-            chances = self._chances(self.predicting.scores(inputs))
+            chances = self._probabilities(self.predicting.scores(inputs))
         pieces = [text[before:end] for before, end in pairwise([0, *accumulate((end for _, end in offsets), max)])]
-        return Answer(chances, [self._of_text(inputs, pieces, free, label) for label in self._likely(chances)])
+        return Answer(
+            chances, [self._of_text(inputs, pieces, free, label) for label in self._explained_classes(chances)]
+        )
 
-    def _of_picture(self, shown: np.ndarray, pixels: Tensor, by: str, label: str) -> Reason:
-        number = self.predicting.classes.index(label)
-        small = self._map(by, pixels, number)
-        if by != "occlusion" and float(small.max()) <= float(small.min()):  # Grad-CAM of a class nothing speaks for
+    def _of_picture(self, image: np.ndarray, pixels: Tensor, by: str, label: str) -> Reason:
+        index = self.predicting.classes.index(label)
+        heat = self._map(by, pixels, index)
+        if by != "occlusion" and float(heat.max()) <= float(heat.min()):  # Grad-CAM is empty for this class
             if self.by:
-                raise DataError(Fault("picture", f"{by} finds nothing that speaks for {label}", do="--by occlusion"))
-            by, small = "occlusion", self._map("occlusion", pixels, number)
-        values = interpolate(small[None, None], pixels.shape[2:], mode="bilinear")[0, 0]
+                raise DataError(Fault("picture", f"{by} finds no evidence for {label}", do="--by occlusion"))
+            by, heat = "occlusion", self._map("occlusion", pixels, index)
+        values = interpolate(heat[None, None], pixels.shape[2:], mode="bilinear")[0, 0]
         mask = deletion.marked(values)
-        test = deletion.of_pixels(self._scores, pixels, mask, number)
-        return Reason(label, by, test, overlay(shown, values.clamp_min(0).numpy(), mask.numpy()))
+        test = deletion.of_pixels(self._scores, pixels, mask, index)
+        return Reason(label, by, test, overlay(image, values.clamp_min(0).numpy(), mask.numpy()))
 
     def _map(self, by: str, pixels: Tensor, label: int) -> Tensor:
         if by == "gradcam":
@@ -106,51 +108,56 @@ class Explaining:
         return occlusion(self._scores, pixels, label, max(1, pixels.shape[-1] // STEPS))
 
     def _of_text(self, inputs: dict[str, Tensor], pieces: list[str], free: Tensor, label: str) -> Reason:
-        number = self.predicting.classes.index(label)
-        values = gradients.of_tokens(self.predicting.net, self.predicting.scores, inputs, number)
+        index = self.predicting.classes.index(label)
+        values = gradients.of_tokens(self.predicting.net, self.predicting.scores, inputs, index)
         mask = torch.zeros_like(free)
         mask[free] = deletion.marked(values[free])
-        test = deletion.of_tokens(self.predicting.scores, inputs, mask, free, number)
-        shown = [(piece, float(value)) for piece, value, own in zip(pieces, values, free) if own]
+        test = deletion.of_tokens(self.predicting.scores, inputs, mask, free, index)
+        shown = [(piece, float(value)) for piece, value, is_free in zip(pieces, values, free) if is_free]
         return Reason(label, "gradients", test, pieces=shown)
 
     def _tokens(self, text: str) -> tuple[Tensor, list[tuple[int, int]], Tensor]:
-        """Numbers of the tokens, where each stands in the text, and which are of the text and not put around it."""
+        """Returns the token ids, their (start, end) positions in the text, and which tokens belong to the text (True)
+        or are special tokens (False)."""
         tokenizer = tokenizer_of(self.predicting.spec["model"], self.predicting.context.cache)
-        assert tokenizer is not None, "asked only of a net that reads texts"
-        found, most = tokenizer.inner.encode(text), int(self.predicting.spec["model"]["input"]["length"])
-        free = torch.tensor([not special for special in found.special_tokens_mask[:most]], dtype=torch.bool)
+        assert tokenizer is not None, "called only for a net that reads texts"
+        encoded, length = tokenizer.inner.encode(text), int(self.predicting.spec["model"]["input"]["length"])
+        free = torch.tensor([not special for special in encoded.special_tokens_mask[:length]], dtype=torch.bool)
         if not bool(free.any()):
             raise DataError(Fault("text", "is empty"))
-        return torch.tensor(found.ids[:most]), found.offsets[:most], free
+        return torch.tensor(encoded.ids[:length]), encoded.offsets[:length], free
 
     def _scores(self, pixels: Tensor) -> Tensor:
         scores: Tensor = self.predicting.scores({"pixels": pixels})
         return scores
 
-    def _chances(self, scores: Tensor) -> dict[str, float]:
+    def _probabilities(self, scores: Tensor) -> dict[str, float]:
         return dict(zip(self.predicting.classes, scores.detach().softmax(1)[0].tolist(), strict=True))
 
-    def _likely(self, chances: dict[str, float]) -> list[str]:
+    def _explained_classes(self, chances: dict[str, float]) -> list[str]:
         ordered = sorted(chances, key=lambda label: -chances[label])
-        return [label for i, label in enumerate(ordered[:MOST]) if i == 0 or chances[label] >= LIKELY]
+        return [label for i, label in enumerate(ordered[:MAX_CLASSES]) if i == 0 or chances[label] >= MIN_PROBABILITY]
 
     def _method(self, pixels: Tensor) -> str:
-        """The method asked for, else the first that the net has."""
-        known = methods(self.predicting.net, self._scores, pixels) if self.predicting.differentiable else ("occlusion",)
-        self._only(known)
-        return self.by or known[0]
+        """Returns the requested method, or the first one that fits the net."""
+        available: tuple[str, ...] = ("occlusion",)
+        if self.predicting.differentiable:
+            available = methods(self.predicting.net, self._scores, pixels)
+        self._check_method(available)
+        return self.by or available[0]
 
-    def _only(self, known: tuple[str, ...]) -> None:
-        if self.by and self.by not in known:
-            raise ConfigError(Fault("--by", f"the answers of this run are explained by {' or '.join(known)}", self.by))
+    def _check_method(self, available: tuple[str, ...]) -> None:
+        """Raises ConfigError if the requested method is not available."""
+        if self.by and self.by not in available:
+            text = f"the answers of this run are explained by {' or '.join(available)}"
+            raise ConfigError(Fault("--by", text, self.by))
 
 
 def methods(net: Any, scores: Callable[[Tensor], Tensor], pixels: Tensor) -> tuple[str, ...]:
-    """What fits a net of pictures, best first: roll-out where attention can be followed through all layers, Grad-CAM
-    where it has feature maps and no attention; occlusion and gradients always."""
-    with Attention() as seen, feature_maps(net) as maps, torch.no_grad():
+    """Returns the methods that fit an image net, best first: roll-out if attention can be followed through all layers;
+    Grad-CAM if the net has feature maps and no attention; occlusion and gradients always."""
+    with Attention() as attention, feature_maps(net) as maps, torch.no_grad():
         scores(pixels)
-    if seen.found:
-        return ("rollout", "occlusion", "gradients") if seen.follows() else ("occlusion", "gradients")
+    if attention.weights:
+        return ("rollout", "occlusion", "gradients") if attention.can_be_followed() else ("occlusion", "gradients")
     return ("gradcam", "occlusion", "gradients") if maps else ("occlusion", "gradients")

@@ -1,5 +1,6 @@
-"""Attention roll-out: how much of each patch reaches the output of a vision transformer when attention is followed
-through all layers. Abnar & Zuidema 2020, arXiv:2005.00928. One map for all classes. H heads, T tokens."""
+"""Attention roll-out: how much each patch contributes to the output of a vision transformer when attention is followed
+through all layers. Abnar & Zuidema 2020, arXiv:2005.00928. There is one map for all classes. Shapes: H heads, T
+tokens."""
 
 from collections.abc import Callable, Sequence
 from math import isqrt
@@ -14,47 +15,47 @@ Scores = Callable[[Tensor], Tensor]
 
 
 def rolled(attentions: Sequence[Tensor]) -> Tensor:
-    """Attention [H, T, T] of each layer, first layer first -> [T, T]: rows are outputs, columns inputs, rows sum to 1.
-    Heads are averaged; half of every token passes by through the residual connection (eq. 1)."""
-    alone = torch.eye(attentions[0].shape[-1])
-    joint = alone
+    """Combines the attention [H, T, T] of all layers, in order, to [T, T]: rows are outputs, columns are inputs, rows
+    sum to 1. Heads are averaged, and half of each token comes through the residual connection (eq. 1)."""
+    identity = torch.eye(attentions[0].shape[-1])
+    joint = identity
     for attention in attentions:
-        joint = (attention.mean(0) + alone) / 2 @ joint
+        joint = (attention.mean(0) + identity) / 2 @ joint
     return joint
 
 
 def rollout(scores: Scores, pixels: Tensor) -> Tensor:
-    """Map [g, g] of the patches of pixels [1, C, H, W]: what the class token read, or where there is none, what all
-    tokens read."""
-    with Attention() as seen, torch.no_grad():
+    """Returns the map [g, g] of the patches of pixels [1, C, H, W]: the inputs of the class token, or the mean over all
+    tokens if there is no class token."""
+    with Attention() as attention, torch.no_grad():
         scores(pixels)
-    joint = rolled([found[0] for found in seen.found])
+    joint = rolled([weights[0] for weights in attention.weights])
     side = grid(len(joint))
-    front = len(joint) - side**2  # class token, registers
-    return (joint[0] if front else joint.mean(0))[front:].reshape(side, side)
+    extra_tokens = len(joint) - side**2  # class token, registers
+    return (joint[0] if extra_tokens else joint.mean(0))[extra_tokens:].reshape(side, side)
 
 
 def grid(tokens: int) -> int:
-    """Patches a side: as many as fit in `tokens`."""
+    """Returns the number of patches per side: the largest square that fits in `tokens`."""
     return isqrt(tokens)
 
 
 class Attention(TorchFunctionMode):
-    """Notes the weights [B, H, T, T] of every scaled dot-product attention that is computed within."""
+    """Collects the weights [B, H, T, T] of every scaled dot-product attention that is computed while it is active."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[Tensor] = []
+        self.weights: list[Tensor] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is scaled_dot_product_attention:
-            self.found.append(_weights(*args, **kwargs))
+            self.weights.append(_weights(*args, **kwargs))
         return func(*args, **kwargs)
 
-    def follows(self) -> bool:
-        """Whether attention can be followed: every layer of one picture sees the same tokens."""
-        shapes = {tuple(found.shape[:1] + found.shape[2:]) for found in self.found}
+    def can_be_followed(self) -> bool:
+        """Returns whether attention can be followed: there is one image, and all layers have the same tokens."""
+        shapes = {tuple(weights.shape[:1] + weights.shape[2:]) for weights in self.weights}
         return len(shapes) == 1 and all(batch == 1 and rows == columns > 3 for batch, rows, columns in shapes)
 
 

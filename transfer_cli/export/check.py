@@ -1,4 +1,4 @@
-"""Does an exported program say what the run said, and how fast? Pure but for the clock."""
+"""Compares the predictions of an exported program with those of the run, and measures its latency."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -10,17 +10,18 @@ from torch import Tensor
 
 from transfer_cli.contracts import Inputs
 
-ROWS = 1000  # test rows at most that are compared
+ROWS = 1000  # at most so many test rows are compared
 CALLS = 50
-ROUNDING = {"fp32": 1e-3}  # of the largest score; nets that ran in 16 bits differ by those
-COARSE = 0.05
-SAME = 0.95  # share of equal classes of a quantised net: its scores may differ
+ROUNDING = {"fp32": 1e-3}  # allowed difference relative to the largest score
+COARSE = 0.05  # the same for runs in 16 bits
+SAME = 0.95  # required share of equal classes for a quantised net, whose scores may differ
 
 Scores = Callable[[Inputs], Tensor]
 
 
 class Agreement(NamedTuple):
-    """Over `rows`: `equal` classes, the largest `difference` of two scores, the `largest` score."""
+    """Result over `rows`: the number of `equal` classes, the largest `difference` of two scores, the `largest`
+    score."""
 
     rows: int
     equal: int
@@ -28,40 +29,42 @@ class Agreement(NamedTuple):
     largest: float
 
 
-def agreement(scores: Scores, told: Iterable[tuple[Inputs, Tensor]]) -> Agreement:
-    """Batches of (inputs, scores [B, C] of the run) against the program's own. One that is no number differs by
-    infinity."""
+def agreement(scores: Scores, expected_batches: Iterable[tuple[Inputs, Tensor]]) -> Agreement:
+    """Compares batches of (inputs, scores [B, C] of the run) with the scores of the program. A score that is not a
+    number counts as an infinite difference."""
     rows = equal = 0
     difference = largest = 0.0
-    for inputs, wanted in told:
-        found = scores(inputs).float()
-        wanted = wanted.float()
-        rows += len(wanted)
-        equal += int((found.argmax(1) == wanted.argmax(1)).sum())
-        off = (found - wanted).abs().nan_to_num(nan=torch.inf)
-        difference, largest = max(difference, float(off.max())), max(largest, float(wanted.abs().max()))
+    for inputs, expected in expected_batches:
+        actual = scores(inputs).float()
+        expected = expected.float()
+        rows += len(expected)
+        equal += int((actual.argmax(1) == expected.argmax(1)).sum())
+        differences = (actual - expected).abs().nan_to_num(nan=torch.inf)
+        difference, largest = max(difference, float(differences.max())), max(largest, float(expected.abs().max()))
     return Agreement(rows, equal, difference, largest)
 
 
 def allowed(precision: str, largest: float) -> float:
-    """How far scores may lie from those of a run computed in `precision`."""
+    """Returns the largest allowed difference of scores from a run computed in `precision`."""
     return ROUNDING.get(precision, COARSE) * max(1.0, largest)
 
 
-def agrees(found: Agreement, precision: str, quantize: str) -> bool:
-    """A quantised net has to give the run's class for SAME of the rows, any other the run's scores."""
+def agrees(result: Agreement, precision: str, quantize: str) -> bool:
+    """A quantised net must give the run's class for a share SAME of the rows; any other net must give the run's
+    scores."""
     if quantize:
-        return found.equal >= SAME * found.rows
-    return found.difference <= allowed(precision, found.largest)
+        return result.equal >= SAME * result.rows
+    return result.difference <= allowed(precision, result.largest)
 
 
 def latency(first: Callable[[], object], second: Callable[[], object], calls: int = CALLS) -> tuple[float, float]:
-    """Medians in seconds of `calls` calls of both, in turns, so that a busy machine slows both."""
+    """Returns the median seconds of `calls` calls of each function. The calls alternate, so that machine noise affects
+    both equally."""
     times: tuple[list[float], list[float]] = ([], [])
     first(), second()
     for _ in range(calls):
-        for call, taken in zip((first, second), times):
+        for call, seconds in zip((first, second), times):
             start = time.perf_counter()
             call()
-            taken.append(time.perf_counter() - start)
+            seconds.append(time.perf_counter() - start)
     return median(times[0]), median(times[1])

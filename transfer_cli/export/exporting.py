@@ -1,4 +1,4 @@
-"""A finished run's net as one file, compared with the run's own predictions before the file has its name."""
+"""Exports the net of a finished run as one file. The file is written only if its predictions match those of the run."""
 
 import json
 from importlib import import_module
@@ -10,7 +10,6 @@ import torch
 from transfer_cli.data.tokenizers import text_of
 from transfer_cli.errors import Differs, Fault
 from transfer_cli.export.check import ROWS, agreement, agrees, allowed, latency
-from transfer_cli.export.preprocessing import preprocessing
 from transfer_cli.export.program import Program, program_of
 from transfer_cli.store.disk import put
 
@@ -18,22 +17,23 @@ Json = dict[str, Any]
 
 
 def format_of(name: str) -> Any:
-    """The file of this folder that knows a format: `SUFFIX`, `check`, `save` to bytes, `load` from them."""
+    """Returns the module of a format in this folder: `SUFFIX`, `check`, `save` to bytes, `load` from bytes."""
     return import_module(f"transfer_cli.export.{name}")
 
 
 def export(predicting: Any, to: str, path: Path, quantize: str = "") -> Json:
-    """Writes the program, and beside it `path`.json. Returns that JSON's content. Raises Differs, and writes nothing,
-    where the program does not say what the run said; ConfigError for a run without a head."""
-    kind = format_of(to)
+    """Writes the program to `path` and its description to `path`.json; returns the content of that JSON. Raises
+    Differs, without writing anything, if the program's predictions differ from the run's; ConfigError for a run without
+    a head."""
+    file_format = format_of(to)
     program = program_of(predicting)
-    told = list(predicting.told(ROWS))
-    data = kind.save(program, quantize)
-    facts = _measured(kind.load(data), program, told, predicting.precision, quantize)
+    expected = list(predicting.told(ROWS))
+    data = file_format.save(program, quantize)
+    facts = _measured(file_format.load(data), program, expected, predicting.precision, quantize)
     if not facts["agrees"]:
-        raise Differs(Fault(str(path), _unlike(facts), do="nothing was written"))
+        raise Differs(Fault(str(path), _difference(facts), do="nothing was written"))
     put(path, data)
-    note = {
+    description = {
         "schema": "export/1",
         "format": to,
         "quantize": quantize or None,
@@ -41,47 +41,47 @@ def export(predicting: Any, to: str, path: Path, quantize: str = "") -> Json:
         "inputs": program.shapes(),
         "output": {"scores": ["B", len(predicting.classes)]},
         "classes": predicting.classes,
-        "preprocessing": _before(predicting, path),
+        "preprocessing": _preprocessing(predicting, path),
         "check": facts,
         "torch": torch.__version__,
     }
-    put(path.with_name(f"{path.name}.json"), (json.dumps(note, indent=1, ensure_ascii=False) + "\n").encode())
-    return note
+    put(path.with_name(f"{path.name}.json"), (json.dumps(description, indent=1, ensure_ascii=False) + "\n").encode())
+    return description
 
 
-def _before(predicting: Any, path: Path) -> Json:
+def _preprocessing(predicting: Any, path: Path) -> Json:
     """The preprocessing, with the tokenizer's own file where there is one."""
     given = predicting.spec["model"]["input"]
     if "digest" not in given:
-        return preprocessing(given)
+        return dict(predicting.kind.preprocessing(given))
     beside = path.with_name(f"{path.name}.tokenizer.json")
     put(beside, text_of(given["digest"], predicting.context.cache))
-    return preprocessing(given, beside.name)
+    return dict(predicting.kind.preprocessing(given, beside.name))
 
 
-def _measured(scores: Any, program: Program, told: Any, precision: str, quantize: str) -> Json:
-    found = agreement(scores, told)
-    inputs, _ = told[0]
-    one = dict(zip(program.names, (x[:1] for x in program.of(inputs))))
+def _measured(scores: Any, program: Program, expected: Any, precision: str, quantize: str) -> Json:
+    result = agreement(scores, expected)
+    inputs, _ = expected[0]
+    row = dict(zip(program.names, (x[:1] for x in program.of(inputs))))
 
     @torch.no_grad()
     def eager() -> object:
-        return program(*one.values())
+        return program(*row.values())
 
-    ours, theirs = latency(lambda: scores(one), eager)
+    program_s, run_s = latency(lambda: scores(row), eager)
     return {
-        "rows": found.rows,
-        "equal": found.equal,
-        "max_difference": found.difference,
-        "allowed": None if quantize else allowed(precision, found.largest),
-        "agrees": agrees(found, precision, quantize),
-        "latency_s": ours,
-        "latency_run_s": theirs,
+        "rows": result.rows,
+        "equal": result.equal,
+        "max_difference": result.difference,
+        "allowed": None if quantize else allowed(precision, result.largest),
+        "agrees": agrees(result, precision, quantize),
+        "latency_s": program_s,
+        "latency_run_s": run_s,
         "threads": torch.get_num_threads(),
     }
 
 
-def _unlike(facts: Json) -> str:
+def _difference(facts: Json) -> str:
     same = f"{facts['equal']:,} of {facts['rows']:,} answers are the run's"
     if facts["allowed"] is None:
         return f"only {same}"

@@ -1,5 +1,5 @@
-"""ONNX by torch's exporter, run by onnxruntime for the check. int8: weights of linear layers and convolutions as 8-bit
-integers, inputs of layers quantised as they come (dynamic quantisation). The extra `onnx`."""
+"""ONNX: written by torch's exporter, and run by onnxruntime for the check. int8 is dynamic quantisation: 8-bit integer
+weights of linear and convolution layers; inputs of layers are quantised at run time. Needs the extra `onnx`."""
 
 import logging
 import tempfile
@@ -28,8 +28,9 @@ def check(quantize: str) -> None:
 
 
 def save(program: Program, quantize: str) -> bytes:
+    """Returns the bytes of the ONNX file."""
     with _silent():
-        made = torch.onnx.export(
+        exported = torch.onnx.export(
             program,
             program.example(),
             input_names=list(program.names),
@@ -38,8 +39,8 @@ def save(program: Program, quantize: str) -> bytes:
             dynamo=True,
             verbose=False,
         )
-        assert made is not None, "with dynamo=True there is a program"
-        model: Any = made.model_proto
+        assert exported is not None, "with dynamo=True the exporter returns a program"
+        model: Any = exported.model_proto
         return _in_int8(model) if quantize else bytes(model.SerializeToString())
 
 
@@ -48,13 +49,13 @@ def _in_int8(model: Any) -> bytes:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
-        # onnxruntime has no convolution of signed weights on the CPU
+        # on the CPU onnxruntime has no convolution with signed weights
         quantize_dynamic(model, str(path), weight_type=QuantType.QUInt8)
         return path.read_bytes()
 
 
 def load(data: bytes) -> Callable[[Inputs], Tensor]:
-    """Inputs -> scores [B, C] by onnxruntime on the CPU."""
+    """Returns a function from inputs to scores [B, C], run by onnxruntime on the CPU."""
     runtime = extra("onnxruntime", "onnx", "--to", "onnx")
     settings = runtime.SessionOptions()
     settings.intra_op_num_threads = torch.get_num_threads()
@@ -69,7 +70,7 @@ def load(data: bytes) -> Callable[[Inputs], Tensor]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """The exporter and the quantiser give advice to their own developers."""
+    """Silences warnings of the exporter and the quantiser that are meant for their own developers."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,5 +1,5 @@
-"""A net with one head as a program of plain tensors, which is what every format stores. Letters of shapes: B rows,
-T tokens, C classes."""
+"""A net with one head as a program of plain tensors, the form that every export format stores. Shapes: B rows, T
+tokens, C classes."""
 
 from typing import Any
 
@@ -11,7 +11,8 @@ from transfer_cli.errors import ConfigError, Fault
 
 
 class Program(nn.Module):
-    """Tensors in the order of `names` (pixels; ids, mask; vectors) -> scores [B, C] float32. LoRA is folded in."""
+    """Maps tensors in the order of `names` (pixels; ids, mask; vectors) to scores [B, C] float32. LoRA is merged into
+    the weights."""
 
     def __init__(self, net: Any, head: str) -> None:
         super().__init__()
@@ -25,19 +26,20 @@ class Program(nn.Module):
         return scores.float()
 
     def of(self, inputs: Inputs) -> tuple[Tensor, ...]:
-        """The tensors of a batch in order."""
+        """Returns the tensors of a batch in the order of `names`."""
         return tuple(inputs[name].contiguous() for name in self.names)
 
     def example(self) -> tuple[Tensor, ...]:
-        """Two rows to trace with: of one row a tracer would take 1 for a constant. One text is shorter than the
-        other, else the mask would be found to do nothing."""
+        """Returns two rows for tracing; with a single row the tracer would treat 1 as a constant. One text is shorter
+        than the other; otherwise the tracer would remove the mask."""
         example = self.net.input.example(2)
         if "mask" in example:
             example["mask"][1, 1:] = False
         return self.of(example)
 
     def dynamic(self) -> dict[str, Any]:
-        """`dynamic_shapes` of torch.export: any number of rows, texts of any length up to the net's window."""
+        """Returns `dynamic_shapes` of torch.export: any number of rows, and texts of any length up to the net's
+        maximum."""
         rows = torch.export.Dim("batch")
         dims: dict[int, Any] = {0: rows}
         if "ids" in self.names:
@@ -45,16 +47,17 @@ class Program(nn.Module):
         return {"inputs": tuple(dims for _ in self.names)}
 
     def shapes(self) -> dict[str, list[Any]]:
-        """Shapes by name, with letters where any size goes: {"pixels": ["B", 3, 224, 224]}."""
-        texts = "ids" in self.names
+        """Returns the shapes by name, with letters for dynamic sizes: {"pixels": ["B", 3, 224, 224]}."""
+        has_tokens = "ids" in self.names
         example = self.net.input.example()
-        return {name: ["B", *(["T"] if texts else list(x.shape[1:]))] for name, x in example.items()}
+        return {name: ["B", *(["T"] if has_tokens else list(x.shape[1:]))] for name, x in example.items()}
 
 
 def program_of(predicting: Any) -> Program:
-    """The program of engine.predict.Predicting. Raises ConfigError where the answer is no output of a head."""
+    """Returns the program of an engine.predict.Predicting. Raises ConfigError if its answers do not come from a head of
+    the net."""
     predictor = predicting.spec["predictor"]["predictor"]
     if predictor != "none":
-        text = f"its classes come from predictor={predictor} on stored rows, and a file holds nets only"
+        text = f"its classes come from predictor={predictor} on stored rows, and an exported file holds only the net"
         raise ConfigError(Fault("export", text, do="strategy=linear_probe or fine_tune gives the net a head"))
     return Program(predicting.net, predicting.task.head)

@@ -1,5 +1,5 @@
-"""The tensors of the net and the description from which `transfer` builds it again. Plain safetensors, readable by any
-library that knows the architecture."""
+"""The tensors of the net, and the description from which `transfer` rebuilds it. The file is plain safetensors and can
+be read by any library that has the architecture."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ SUFFIX = ".safetensors"
 
 
 def check(quantize: str) -> None:
-    """Raises ConfigError for what the format does not have."""
+    """Raises ConfigError for quantisation, which this format does not support."""
     if quantize:
         raise ConfigError(
             Fault("--quantize", "safetensors holds the net's tensors as they are", quantize, do="--to onnx")
@@ -24,11 +24,12 @@ def check(quantize: str) -> None:
 
 
 def save(program: Program, quantize: str) -> bytes:
+    """Returns the bytes of the safetensors file."""
     return pack(program.net.state_dict(), program.net.describe())
 
 
 def load(data: bytes) -> Callable[[Inputs], Tensor]:
-    """Inputs -> scores [B, C] of a net built anew from the bytes."""
+    """Returns a function from inputs to scores [B, C] of a net that is rebuilt from the bytes."""
     tensors, description = unpack(data)
     net = nets.rebuild(description)
     net.load_state_dict(tensors)
@@ -36,7 +37,7 @@ def load(data: bytes) -> Callable[[Inputs], Tensor]:
 
     def scores(inputs: Inputs) -> Tensor:
         with torch.no_grad():
-            found: Tensor = program(*program.of(inputs))
-        return found
+            output: Tensor = program(*program.of(inputs))
+        return output
 
     return scores

@@ -1,4 +1,4 @@
-"""A program of torch.export: `torch.export.load(FILE).module()(pixels)` needs torch and nothing of ours."""
+"""A program of torch.export: `torch.export.load(FILE).module()(pixels)` needs only torch."""
 
 import io
 from collections.abc import Callable
@@ -14,25 +14,27 @@ SUFFIX = ".pt2"
 
 
 def check(quantize: str) -> None:
-    """Raises ConfigError for what the format does not have."""
+    """Raises ConfigError for quantisation, which this format does not support."""
     if quantize:
         raise ConfigError(Fault("--quantize", "torch_export programs keep the net's numbers", quantize, do="--to onnx"))
 
 
 def save(program: Program, quantize: str) -> bytes:
-    found = torch.export.export(program, program.example(), dynamic_shapes=program.dynamic())
+    """Returns the bytes of the .pt2 file."""
+    exported = torch.export.export(program, program.example(), dynamic_shapes=program.dynamic())
     stream = io.BytesIO()
-    torch.export.save(found, stream)
+    torch.export.save(exported, stream)
     return stream.getvalue()
 
 
 def load(data: bytes) -> Callable[[Inputs], Tensor]:
-    """Inputs -> scores [B, C] of our own bytes: a .pt2 of somebody else is never read here."""
+    """Returns a function from inputs to scores [B, C]. It is called only on bytes that `save` returned, never on
+    external files."""
     module = torch.export.load(io.BytesIO(data)).module()
 
     def scores(inputs: Inputs) -> Tensor:
         with torch.no_grad():
-            found: Tensor = module(*(x.contiguous() for x in inputs.values()))
-        return found
+            output: Tensor = module(*(x.contiguous() for x in inputs.values()))
+        return output
 
     return scores

@@ -25,20 +25,27 @@ Named = tuple[str, Any]  # the name of a new row for messages, and the row as `o
 class Kind:
     """A kind of row, such as pictures: the input of models, and rows on a device.
 
-    `input`: keys of `model.input`; the first one must belong to no other kind. `usual`: the default model if the data
-    set's default model reads another kind. `noun`, `one`: the words for rows and for one row in messages. `code`:
-    further files of the package on which results depend. `augmentation`: the file with augmentation policies, "" for
-    none. `field`: the key of a row in a request to `serve`, "" if the body itself is the row. `explained`: what
-    `explain` shows, "maps" over a picture or the "tokens" of a text, "" for nothing."""
+    `input`: keys of `model.input`, the one that no other kind has first. `usual`: the model taken where the data name a
+    model of another kind. `noun`, `item`: what people call rows, and one of them; `one`: what a new row comes as.
+    `code`: files of the package, beside the kind's own, on which its numbers depend. `augmentation`: the file that
+    changes rows where a view draws, "" for none. `field`: the name of a row in a request of `serve`, "" where the body
+    itself is the row, of a content-type like `media`. `explained`: what `explain` shows, "maps" over
+    a picture or the "tokens" of a text, "" for nothing. `looks`: how a person looks at a row of the data, as "pixels"
+    or as "words", "" for neither.
+    `shifts`: whether `data.shift` can change rows."""
 
     input: ClassVar[tuple[str, ...]] = ()
     usual: ClassVar[str] = ""
     noun: ClassVar[str] = "rows"
+    item: ClassVar[str] = "row"
     one: ClassVar[str] = "row"
     code: ClassVar[tuple[str, ...]] = ()
     augmentation: ClassVar[str] = ""
     field: ClassVar[str] = ""
+    media: ClassVar[str] = "application/octet-stream"
     explained: ClassVar[str] = ""
+    looks: ClassVar[str] = ""
+    shifts: ClassVar[bool] = False
 
     def completed(self, given: Json) -> Json:
         """Completes `model.input` from the configuration, already checked by `Input`. Raises ConfigError if its values
@@ -70,7 +77,12 @@ class Kind:
         """The given rows of a part, from the result of `store`."""
         raise NotImplementedError
 
-    # new rows, for commands that use a finished net
+    def preprocessing(self, given: Mapping[str, Any], tokenizer: str = "") -> Json:
+        """What must happen to a new row before an exported program reads it, of a model with the input `given`;
+        `tokenizer` is the file that stands beside the program, if the model has one."""
+        return {"reads": self.item, **given}
+
+    # new rows, for the verbs of a finished net
     def at(self, place: Path) -> list[Named]:
         """The rows at a path that the user gives. Raises DataError if there are none."""
         raise NotImplementedError

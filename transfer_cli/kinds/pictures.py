@@ -1,6 +1,7 @@
 """Pictures: the input of models, rows on a device, and opening of new pictures."""
 
 import csv
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from transfer_cli.data.cache import converted
-from transfer_cli.data.formats.decode import SUFFIXES, Fit, fitted, picture
+from transfer_cli.data.formats.decode import SUFFIXES, Fit, decoded, fitted, picture
 from transfer_cli.data.placement import placed, sent
 from transfer_cli.data.shift import shifted
 from transfer_cli.errors import ConfigError, DataError, Fault
@@ -97,10 +98,14 @@ class Pictures(Kind):
     input = ("crop", "size", "channels", "mean", "std", "interpolation")
     usual = "resnet18"
     noun = "pictures"
+    item = "picture"
     one = "file"
     code = ("data/cache.py", "data/formats/decode.py")
     augmentation = "kinds/_augmentation.py"
+    media = "image/png"
     explained = "maps"
+    looks = "pixels"
+    shifts = True
 
     def completed(self, given: Json) -> Json:
         """Repeats a single `mean` or `std` for each channel, and removes the default `interpolation`, so that keys of
@@ -126,6 +131,21 @@ class Pictures(Kind):
     def rows(self, stored: Any, data: "DataSet", rows: "Rows", model: Json, device: "torch.device") -> "DeviceDataset":
         return PictureRows(stored, rows, model, policy=data.augment, flip=data.flip, device=device)
 
+    def preprocessing(self, given: Mapping[str, Any], tokenizer: str = "") -> Json:
+        fit = Fit.of(given)
+        return {
+            "reads": self.item,
+            "steps": [
+                {"turn": "as EXIF says"},
+                {"convert": "L" if fit.channels == 1 else "RGB"},
+                {"resize": {"shorter_side": fit.size, "interpolation": fit.interpolation, "antialias": True}},
+                {"crop": {"centre": [fit.crop, fit.crop]}},
+                {"scale": 1 / 255},
+                {"normalise": {"mean": list(given["mean"]), "std": list(given["std"])}},
+            ],
+            "layout": "rows, channels, height, width",
+        }
+
     def at(self, place: Path) -> list[Named]:
         """A picture, all pictures of a folder, or those in the column `path` of a CSV."""
         if not place.exists():
@@ -140,7 +160,9 @@ class Pictures(Kind):
         return [(str(path), path) for path in paths]
 
     def opened(self, row: Any, model: Json) -> np.ndarray:
-        """uint8 [C, crop, crop], from a path or a decoded picture."""
+        """uint8 [C, crop, crop] of a path, the bytes of a file or a decoded picture: what the net sees of it."""
+        if isinstance(row, bytes):
+            row = decoded(io.BytesIO(row), "picture")
         image = row if isinstance(row, Image.Image) else picture(row)
         return fitted(image, Fit.of(model["input"]))
 

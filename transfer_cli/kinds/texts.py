@@ -74,10 +74,12 @@ class Texts(Kind):
     input = ("tokenizer", "length", "size", "digest")
     usual = "embedding_bag"
     noun = "texts"
+    item = "text"
     one = "text"
     code = ("data/tokenizers.py",)
     field = "text"
     explained = "tokens"
+    looks = "words"
 
     def spec(self, given: Mapping[str, Any]) -> TokenSpec:
         return spec_of(TokenSpec, given)
@@ -104,6 +106,15 @@ class Texts(Kind):
 
     def rows(self, stored: Any, data: "DataSet", rows: "Rows", model: Json, device: "torch.device") -> "DeviceDataset":
         return TextRows(stored, rows, length=int(model["input"]["length"]), policy=data.augment, device=device)
+
+    def preprocessing(self, given: Mapping[str, Any], tokenizer: str = "") -> Json:
+        return {
+            "reads": self.item,
+            "tokenizer": tokenizer,
+            "most_tokens": int(given["length"]),
+            "longer": "cut at its end",
+            "padding": "on the right, with token 0 where mask is false",
+        }
 
     def at(self, place: Path) -> list[Named]:
         """The lines of a .txt, or the column `text` of a .csv, .tsv or .jsonl."""

@@ -83,6 +83,9 @@ class Vectors(Kind):
     def rows(self, stored: Any, data: "DataSet", rows: "Rows", model: Json, device: "torch.device") -> "DeviceDataset":
         return VectorRows(stored, rows, policy=data.augment, device=device)
 
+    def preprocessing(self, given: Mapping[str, Any], tokenizer: str = "") -> Json:
+        return {"reads": "numbers", "width": int(given["width"])}
+
     def at(self, place: Path) -> list[Named]:
         """The rows of a table of numbers, a .npz or a .mat."""
         from transfer_cli.data.readers.features import matrix_of

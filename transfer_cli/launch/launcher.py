@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from transfer_cli.errors import ConfigError, Fault
 
-Task = Callable[[], int]  # one run; returns the exit code. It must be picklable: a partial of a function
-DIED = 137  # the exit code if a task ended without one: it was killed, probably by the out-of-memory killer
+Task = Callable[[], int]  # one run; returns its exit code. It is pickled for its process: a partial of a function
+DIED = 137  # the code of a task that ended without one: killed, most likely for memory
 NEEDS = {"slurm": "submitit", "ray": "ray"}  # launcher -> the package of its extra
 
 
@@ -56,6 +56,5 @@ def check(runtime: Mapping[str, Any]) -> None:
 def launcher(runtime: Mapping[str, Any], home: Path) -> Launcher:
     """The launcher chosen by `runtime.launcher`; `home` is a folder for its files."""
     name = runtime["launcher"]
-    launcher_class = getattr(import_module(f"transfer_cli.launch.{name}"), name.title())
-    chosen: Launcher = launcher_class(runtime, home)
-    return chosen
+    launcher: Launcher = getattr(import_module(f"transfer_cli.launch.{name}"), name.title())(runtime, home)
+    return launcher

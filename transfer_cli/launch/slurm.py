@@ -66,7 +66,7 @@ class SlurmJob:
 
 
 def _parameters(runtime: Mapping[str, Any]) -> dict[str, Any]:
-    """Our settings under the names of submitit. Settings that are null are omitted: the cluster decides."""
+    """Settings of `runtime` under the names of submitit; null leaves a choice to the cluster."""
     threads = runtime["threads"]
     parameters = {
         "name": "transfer",

@@ -1,4 +1,4 @@
-"""Gradient reversal and the loss of a discriminator that tells domains apart."""
+"""Gradient reversal, its schedule, and the loss of a domain discriminator."""
 
 import math
 from typing import Any
@@ -19,20 +19,22 @@ class _Reverse(torch.autograd.Function):
 
 
 def gradient_reversal(x: Tensor, strength: float = 1.0) -> Tensor:
-    """x itself; its gradient comes back times -`strength`. Ganin & Lempitsky 2015, arXiv:1409.7495, eq. 4."""
-    reversed_: Tensor = _Reverse.apply(x, strength)
-    return reversed_
+    """Returns x unchanged; in the backward pass the gradient is multiplied by -`strength`. Ganin & Lempitsky 2015,
+    arXiv:1409.7495, eq. 4."""
+    output: Tensor = _Reverse.apply(x, strength)
+    return output
 
 
 def ramp_up(fraction: float, share: float) -> float:
-    """From 0 to 1 over the first `share` of training, 2 / (1 + exp(-5 f / share)) - 1; 1 at once where share is 0.
-    share 0.5 is the schedule of Ganin et al. 2016, arXiv:1505.07818, 5.2.2."""
+    """Returns a factor that rises from 0 to 1 over the first `share` of training: 2 / (1 + exp(-5 f / share)) - 1 at
+    the completed fraction f of training, or 1 from the start if share is 0. With share 0.5 this is the schedule of
+    Ganin et al. 2016, arXiv:1505.07818, section 5.2.2."""
     return 1.0 if not share else 2 / (1 + math.exp(-5 * fraction / share)) - 1
 
 
 def domain_loss(source: Tensor, target: Tensor, weights: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """Binary cross-entropy () of a discriminator's scores [N], [M]: source is 1, target 0, both sides count alike.
-    `weights` of rows [N], [M]; each side is averaged with its own."""
+    """Binary cross-entropy () of the discriminator's scores for source rows [N], label 1, and target rows [M], label 0.
+    Both sides have equal weight. `weights`: row weights [N] and [M]; the mean of each side is weighted with its own."""
     losses = (nn.functional.softplus(-source), nn.functional.softplus(target))
     if weights is None:
         return (losses[0].mean() + losses[1].mean()) / 2

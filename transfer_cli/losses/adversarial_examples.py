@@ -1,4 +1,4 @@
-"""Pictures changed a little so that a net errs: FGSM and PGD."""
+"""Adversarial examples: inputs changed slightly so that the net makes errors (FGSM and PGD)."""
 
 from collections.abc import Callable
 
@@ -17,22 +17,23 @@ def attacked(
     rate: float | None = None,
     start: Tensor | None = None,
 ) -> Tensor:
-    """Pixels [B, ...] in 0..1, each moved by at most `eps` and kept in 0..1, so that `objective` of them () grows:
-    `steps` times by `rate` (2.5 * eps / steps unless given) along the sign of its gradient, back into reach after each.
+    """Changes each of the pixels [B, ...] in 0..1 by at most `eps`, within 0..1, so that `objective` of them () grows.
+    Each of `steps` steps moves by `rate` (default 2.5 * eps / steps) along the sign of the gradient, then projects back
+    into the allowed range.
 
     Projected gradient descent, Madry et al. 2018, arXiv:1706.06083, section 2.1; `start` [B, ...] is its first move
     (uniform in -eps..eps there; none: at the pixels). One step without `start` is the fast gradient sign method,
-    Goodfellow et al. 2015, arXiv:1412.6572, section 4. If the objective is a sum over rows, each row's result depends on
-    that row alone."""
+    Goodfellow et al. 2015, arXiv:1412.6572, section 4. If the objective is a sum over rows, each row's result depends
+    on that row alone."""
     rate = 2.5 * eps / steps if rate is None else rate
     low, high = (pixels - eps).clamp_min(0), (pixels + eps).clamp_max(1)
-    moved = pixels if start is None else _within(pixels + start, low, high)
+    adversarial = pixels if start is None else _within(pixels + start, low, high)
     for _ in range(steps):
-        moved = moved.detach().requires_grad_()
+        adversarial = adversarial.detach().requires_grad_()
         with torch.enable_grad():
-            (slope,) = torch.autograd.grad(objective(moved), moved)
-        moved = _within(moved + rate * slope.sign(), low, high)
-    return moved.detach()
+            (gradient,) = torch.autograd.grad(objective(adversarial), adversarial)
+        adversarial = _within(adversarial + rate * gradient.sign(), low, high)
+    return adversarial.detach()
 
 
 def _within(pixels: Tensor, low: Tensor, high: Tensor) -> Tensor:

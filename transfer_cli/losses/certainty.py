@@ -1,4 +1,4 @@
-"""How sure predictions without labels are, row by row and over a batch."""
+"""Certainty of predictions without labels, per row and over a batch."""
 
 import torch
 from torch import Tensor
@@ -11,19 +11,20 @@ def entropies(scores: Tensor) -> Tensor:
 
 
 def information(scores: Tensor) -> Tensor:
-    """Mutual information () of row and class in nats: entropy of the mean prediction - mean entropy, >= 0; larger is
-    surer and more diverse. Shi & Sha 2012, arXiv:1206.6438; SHOT, arXiv:2002.08546, eq. 3. Scores [B, C]."""
+    """Mutual information () of row and class in nats, from scores [B, C]: entropy of the mean prediction minus the mean
+    entropy, >= 0. It is larger for predictions that are certain for each row and diverse over the batch. Shi & Sha
+    2012, arXiv:1206.6438; SHOT, arXiv:2002.08546, eq. 3."""
     mean = scores.float().softmax(1).mean(0)
     return -(mean * mean.clamp_min(1e-12).log()).sum() - entropies(scores).mean()
 
 
 def class_confusion(scores: Tensor, temperature: float) -> Tensor:
-    """Minimum class confusion (): mean share of class correlation off the diagonal, in [0, 1]. Jin et al. 2020,
-    arXiv:1912.03699, eqs. 2 to 6. Scores [B, C]."""
-    likely = (scores.float() / temperature).softmax(1)
-    # weighting by certainty is no path for gradients there
+    """Minimum class confusion () of scores [B, C]: the mean share of class correlation off the diagonal, in [0, 1]. Jin
+    et al. 2020, arXiv:1912.03699, eqs. 2 to 6."""
+    probabilities = (scores.float() / temperature).softmax(1)
+    # In the paper no gradient flows through the certainty weights.
     weight = 1 + torch.exp(-entropies(scores / temperature).detach())
     weight = weight * len(weight) / weight.sum()
-    correlation = (likely * weight[:, None]).T @ likely
+    correlation = (probabilities * weight[:, None]).T @ probabilities
     share = correlation / correlation.sum(1, keepdim=True).clamp_min(1e-12)
     return (share.sum() - share.diagonal().sum()) / len(share)

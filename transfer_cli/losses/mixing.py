@@ -1,5 +1,5 @@
-"""Mixed inputs for two mixed losses: labels stay integers. Draws come from torch's default generator,
-which the engine reseeds before each step."""
+"""Mixup and CutMix: inputs are mixed here, and the caller mixes the two losses with the same share, so labels stay
+integers. Random numbers come from torch's default generator, which the engine reseeds before each step."""
 
 import torch
 from torch import Tensor
@@ -10,8 +10,9 @@ Mixed = tuple[dict[str, Tensor], Tensor, float]
 
 
 def mixup(inputs: dict[str, Tensor], alpha: float) -> Mixed:
-    """Rows blended with other rows: share * x + (1 - share) * x[order]. Zhang et al. 2018, arXiv:1710.09412.
-    Returns (inputs, order [B], share in [0, 1]). Raises ConfigError on integer inputs (tokens do not blend)."""
+    """Blends each row with another row: share * x + (1 - share) * x[order]. Zhang et al. 2018, arXiv:1710.09412.
+    Returns (inputs, order [B], share in [0, 1]). Raises ConfigError for integer inputs, because tokens cannot be
+    blended."""
     order, share = _partners(inputs, alpha)
     for name, x in inputs.items():
         if not x.is_floating_point():
@@ -20,8 +21,9 @@ def mixup(inputs: dict[str, Tensor], alpha: float) -> Mixed:
 
 
 def cutmix(inputs: dict[str, Tensor], alpha: float) -> Mixed:
-    """A box of each picture [B, C, H, W] replaced by another's. Yun et al. 2019, arXiv:1905.04899, eq. 2.
-    The share is the part of the area that stays. Raises ConfigError where there are no pictures."""
+    """Replaces a box of each image [B, C, H, W] by the same box of another image. Yun et al. 2019, arXiv:1905.04899,
+    eq. 2. Returns (inputs, order [B], share of the area that was not replaced). Raises ConfigError if the inputs are
+    not images."""
     if "pixels" not in inputs:
         raise ConfigError(Fault("cutmix", "cuts boxes out of pictures, and these rows are none", str(alpha)))
     order, share = _partners(inputs, alpha)
@@ -32,8 +34,8 @@ def cutmix(inputs: dict[str, Tensor], alpha: float) -> Mixed:
     left, right = _span(width, side)
     mixed = pixels.clone()
     mixed[..., top:bottom, left:right] = pixels[order][..., top:bottom, left:right]
-    kept = 1 - (bottom - top) * (right - left) / (height * width)
-    return {**inputs, "pixels": mixed}, order, kept
+    area_left = 1 - (bottom - top) * (right - left) / (height * width)
+    return {**inputs, "pixels": mixed}, order, area_left
 
 
 def _partners(inputs: dict[str, Tensor], alpha: float) -> tuple[Tensor, float]:

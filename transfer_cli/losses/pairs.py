@@ -1,17 +1,17 @@
-"""What every distance between two clouds of features asks of them."""
+"""Checks shared by all distances between two sets of features."""
 
 from torch import Tensor
 
 
 def check_pair(name: str, source: Tensor, target: Tensor, rows: int = 1) -> None:
-    """Raises ValueError unless both are [rows or more, D] with one D."""
+    """Raises ValueError unless both tensors are [rows or more, D] with the same D."""
     for side, x in (("source", source), ("target", target)):
         if x.ndim != 2 or len(x) < rows:
-            raise ValueError(f"{name}: {side} {list(x.shape)}, wants [rows >= {rows}, features]")
+            raise ValueError(f"{name}: {side} {list(x.shape)}, expected [rows >= {rows}, features]")
     if source.shape[1] != target.shape[1]:
-        raise ValueError(f"{name}: {source.shape[1]} source features, {target.shape[1]} of target")
+        raise ValueError(f"{name}: {source.shape[1]} source features, {target.shape[1]} target features")
 
 
 def full(x: Tensor) -> Tensor:
-    """At least single precision: differences of clouds are smaller than bf16 can tell."""
+    """Converts to at least single precision, because differences between features can be below bf16 precision."""
     return x if x.dtype.itemsize >= 4 else x.float()

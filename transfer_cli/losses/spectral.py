@@ -5,8 +5,9 @@ from torch import Tensor
 
 
 def largest_singular(features: Tensor) -> Tensor:
-    """s_1 () of features [B, D]. The singular vectors come from the smaller Gram matrix, without gradient; u^T F v has
-    the right gradient, u v^T, and costs two products instead of a whole decomposition."""
+    """Largest singular value () of features [B, D]. The singular vectors u and v are computed from the smaller Gram
+    matrix without gradient; u^T F v then has the correct gradient u v^T, at the cost of two products instead of a full
+    decomposition."""
     with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
         rows = features.double()
         wide = len(rows) <= rows.shape[1]

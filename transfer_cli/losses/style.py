@@ -1,13 +1,13 @@
-"""Styles of pictures inside a net: mean and deviation of each channel."""
+"""Style of feature maps: mean and standard deviation of each channel."""
 
 import torch
 from torch import Tensor
 
 
 def restyled(maps: Tensor, order: Tensor, share: Tensor) -> Tensor:
-    """Maps [B, C, H, W] whose channels have mixed means and deviations: `share` [B] of their own, the rest of those of
-    row `order` [B]. Zhou et al. 2021, arXiv:2104.02008, eq. 5 to 7: statistics carry no gradient. Share 1 changes
-    nothing, share 0 gives the other's style."""
+    """Mixes the channel means and deviations of maps [B, C, H, W]: row i keeps `share[i]` of its own statistics and
+    takes the rest from row `order[i]`. Shapes: order [B], share [B]. Zhou et al. 2021, arXiv:2104.02008, eqs. 5 to 7:
+    no gradient flows through the statistics. Share 1 changes nothing; share 0 gives the other row's style."""
     with torch.autocast(maps.device.type, enabled=False):
         x = maps if maps.dtype == torch.float64 else maps.float()
         mean = x.mean((2, 3), keepdim=True).detach()

@@ -1,4 +1,4 @@
-"""What the methods of domain adaptation share: labelled source and unlabelled target, seen by the net together."""
+"""Base class of domain adaptation: labelled source and unlabelled target rows in one forward pass."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from transfer_cli.contracts import Batch, Method, MethodInputs, ParamGroup, Stream, joined
+from transfer_cli.contracts import Batch, Method, MethodInputs, ParamGroup, Stream
+from transfer_cli.methods._joined import joined
 
 
 class Both(NamedTuple):
-    """What the net makes of a batch: features [N, D], [M, D], scores [N, C], [M, C], the loss () of the labels."""
+    """The net's outputs for one batch of N source and M target rows: features [N, D] and [M, D], scores [N, C] and [M,
+    C], and the loss () of the labelled rows."""
 
     source: Tensor
     target: Tensor
@@ -30,8 +32,8 @@ class Both(NamedTuple):
 
 
 class Aligned(Method):
-    """Source and target pass through the net together, so that BatchNorm sees both. `few`: labelled target rows, where
-    the run has them (`data.shots` or `data.fraction`); they count as source rows do."""
+    """Source and target pass through the net together, so BatchNorm normalises over both. `few`: labelled target rows,
+    if the run has them (`data.shots` or `data.fraction`); a labelled target row counts as much as a source row."""
 
     streams = {
         "source": Stream(),
@@ -50,25 +52,28 @@ class Aligned(Method):
         return {"net": [self.net]}
 
     def both(self, batch: dict[str, Batch]) -> Both:
+        """Computes features, scores and the label loss of a batch in one forward pass of the net."""
         source, target, few = batch["source"], batch["target"], batch.get("few")
         inputs = joined(source.inputs, target.inputs)
         features = self.net.features(joined(inputs, few.inputs) if few else inputs)
         scores = self.head(features)
         sizes = [len(source), len(target), len(few) if few else 0]
-        near, far, _ = features.split(sizes)
-        near_scores, far_scores, few_scores = scores.split(sizes)
-        loss = self.task.loss(near_scores, source)
+        source_features, target_features, _ = features.split(sizes)
+        source_scores, target_scores, few_scores = scores.split(sizes)
+        loss = self.task.loss(source_scores, source)
         if few:
             loss = mean_of([(loss, sizes[0]), (self.task.loss(few_scores, few), sizes[2])])
-        return Both(near.float(), far.float(), near_scores.float(), far_scores.float(), loss)
+        return Both(
+            source_features.float(), target_features.float(), source_scores.float(), target_scores.float(), loss
+        )
 
     def head(self, features: Tensor) -> Tensor:
-        """Scores [B, C] of the net's head for this task."""
+        """Returns the scores [B, C] of the net's head for this task, from features [B, D]."""
         scores: Tensor = self.net.heads[self.task.head](features)
         return scores
 
 
 def mean_of(parts: Sequence[tuple[Tensor, int]]) -> Tensor:
-    """Mean () of losses, each weighted by its rows."""
+    """Mean () of losses, each weighted by its number of rows."""
     total = torch.stack([loss * rows for loss, rows in parts]).sum()
     return total / sum(rows for _, rows in parts)

@@ -1,4 +1,4 @@
-"""BatchNorm statistics of the target in place of the source's."""
+"""AdaBN: the BatchNorm statistics of the source are replaced by those of the target."""
 
 from typing import ClassVar
 
@@ -10,9 +10,9 @@ from transfer_cli.errors import ConfigError, Fault
 
 
 class Adabn(Method):
-    """Li et al. 2016, arXiv:1603.04779: every BatchNorm layer takes the target's mean and variance, averaged over the
-    batches of one pass through all target rows.
-    Needs no labels and no gradient. Raises ConfigError for a net without BatchNorm."""
+    """Li et al. 2016, arXiv:1603.04779: every BatchNorm layer takes the mean and variance of the target, averaged over
+    the batches of one pass through all target rows. It uses no labels and no gradient. Raises ConfigError for a net
+    without BatchNorm."""
 
     streams = {"target": Stream(labelled=False, views=("none",))}
     steps = False
@@ -31,7 +31,7 @@ class Adabn(Method):
         for norm in self.norms:
             norm.reset_running_stats()
             norm.train()
-            norm.momentum = None  # cumulative average: every batch counts alike
+            norm.momentum = None  # cumulative average: all batches have equal weight
         for batch in loaders["target"].whole():
             self.net.features(batch.inputs)
         for norm, momentum in zip(self.norms, momenta, strict=True):

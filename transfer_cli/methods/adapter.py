@@ -1,4 +1,4 @@
-"""Bottlenecks behind frozen layers."""
+"""Adapters: small trainable bottlenecks after frozen layers."""
 
 from typing import Annotated
 
@@ -7,10 +7,11 @@ from transfer_cli.methods.supervised import Supervised
 
 
 class Adapter(Supervised):
-    """Houlsby et al. 2019, arXiv:1902.00751; for convolutions Rebuffi et al. 2017, arXiv:1705.08045: a residual
-    bottleneck of `bottleneck` channels behind every linear and convolution layer of the backbone, and the head, learn;
-    the rest is frozen. `layers`: only behind layers whose names end so. Adapters of an earlier stage learn on if they
-    have the same settings. Raises ConfigError if they do not, or no layer is left."""
+    """Houlsby et al. 2019, arXiv:1902.00751; for convolutions Rebuffi et al. 2017, arXiv:1705.08045. A residual
+    bottleneck of `bottleneck` channels is added after every linear and convolution layer of the backbone. The
+    bottlenecks and the head are trained; everything else is frozen. `layers`: use only layers whose names end with one
+    of these. Adapters of an earlier stage with the same settings are trained further. Raises ConfigError if their
+    settings differ, or no layer is left."""
 
     def __init__(
         self,
@@ -21,4 +22,4 @@ class Adapter(Supervised):
         label_smoothing: Annotated[float, Range(0, 1)] = 0.0,
     ) -> None:
         super().__init__(given, blocks=0, label_smoothing=label_smoothing)
-        self._only(given.net.graft("adapter", layers, bottleneck=bottleneck))
+        self._train_only(given.net.graft("adapter", layers, bottleneck=bottleneck))

@@ -1,4 +1,5 @@
-"""Adversarial discriminative adaptation: a copy of the source's net learns to look like it on the target."""
+"""Adversarial discriminative domain adaptation: a copy of the source net is trained to give source-like features on the
+target."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -12,11 +13,11 @@ from transfer_cli.models.domain_discriminator import DomainDiscriminator
 
 
 class Adda(Method):
-    """Tzeng et al. 2017, arXiv:1702.05464, eq. 9: the net that the stage begins with stays as the source's; the
-    discriminator tells its source features from the target features of the learning net (first yield); the net learns
-    to be taken for it (second). The head stays. Wants a net that knows the source. `pace`: learning rate of the net as
-    a share of the discriminator's; classes change places where the net moves faster than the discriminator can
-    follow."""
+    """Tzeng et al. 2017, arXiv:1702.05464, eq. 9. The net at the start of the stage is kept frozen as the source net.
+    The first yield trains the discriminator to separate the source net's features of source rows from the trained net's
+    features of target rows. The second yield trains the net to make the discriminator call its target features source.
+    The head is frozen. The net must already be trained on the source. `pace`: learning rate of the net relative to the
+    discriminator's; if the net changes faster than the discriminator can follow, classes are swapped."""
 
     streams = {"source": Stream(), "target": Stream(labelled=False)}
     coupled = True
@@ -44,17 +45,17 @@ class Adda(Method):
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         with torch.no_grad():
             source = self.source_net.module.features(batch["source"].inputs).float()
-        for (
-            dropout
-        ) in self.dropouts:  # the source's features have none, and the discriminator would learn to see just that
+        # The source features are computed without dropout; the discriminator would learn that difference.
+        for dropout in self.dropouts:
             dropout.eval()
         target = self.net.features(batch["target"].inputs).float()
-        judged = self._judged(source, target.detach())
-        yield Loss("discriminator", domain_loss(*judged))
-        judged = self._judged(source, target)
-        yield Loss("net", nn.functional.softplus(-judged[1]).mean())
+        scores = self._domain_scores(source, target.detach())
+        yield Loss("discriminator", domain_loss(*scores))
+        scores = self._domain_scores(source, target)
+        yield Loss("net", nn.functional.softplus(-scores[1]).mean())
 
-    def _judged(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The discriminator sees both sides together, so that its BatchNorm tells nothing."""
+    def _domain_scores(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the discriminator's scores [N] and [M]. Both sides are in one batch, so BatchNorm statistics do not
+        reveal the domain."""
         scores: Tensor = self.discriminator(torch.cat([source, target])).float()
         return scores[: len(source)], scores[len(source) :]

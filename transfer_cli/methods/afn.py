@@ -1,4 +1,4 @@
-"""Adaptive feature norm: features of both sides are made longer, step by step."""
+"""Adaptive feature norm: the norms of the features of both domains are increased step by step."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -11,8 +11,8 @@ from transfer_cli.methods._aligned import Aligned
 
 
 class Afn(Aligned):
-    """Xu et al. 2019, arXiv:1811.07456, eq. 8 (stepwise): source cross-entropy + weight * (|f| - |f as it is| -
-    longer)^2 on both sides + entropy * mean entropy of target predictions."""
+    """Xu et al. 2019, arXiv:1811.07456, eq. 8 (stepwise): source cross-entropy + weight * (|f| - |f detached| -
+    longer)^2 on both domains + entropy * mean entropy of the target predictions."""
 
     def __init__(
         self,
@@ -27,12 +27,13 @@ class Afn(Aligned):
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         both = self.both(batch)
-        norms = self._stretch(both.source) + self._stretch(both.target)
-        unsure = entropies(both.target_scores).mean()
-        value = both.label_loss + self.weight * norms + self.entropy * unsure
-        logs = {"label": both.label_loss, "entropy": unsure, "norm": both.target.norm(dim=1).mean()}
+        norms = self._norm_loss(both.source) + self._norm_loss(both.target)
+        entropy = entropies(both.target_scores).mean()
+        value = both.label_loss + self.weight * norms + self.entropy * entropy
+        logs = {"label": both.label_loss, "entropy": entropy, "norm": both.target.norm(dim=1).mean()}
         yield Loss("net", value, logs, weight=len(batch["source"]))
 
-    def _stretch(self, features: Tensor) -> Tensor:
+    def _norm_loss(self, features: Tensor) -> Tensor:
+        """Squared distance () between the norms of features [B, D] and their current values plus `longer`."""
         norms = features.norm(dim=1)
         return (norms - norms.detach() - self.longer).square().mean()

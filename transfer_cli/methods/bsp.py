@@ -1,4 +1,4 @@
-"""DANN with batch spectral penalisation: no direction of the features may outweigh the others."""
+"""DANN with batch spectral penalisation: the largest singular value of the features is penalised."""
 
 from typing import Annotated
 
@@ -12,8 +12,8 @@ from transfer_cli.methods.dann import Dann
 
 
 class Bsp(Dann):
-    """Chen et al. 2019, ICML (PMLR 97:1081), eqs. 5 and 7: DANN + penalty * (s_1^2 of source + s_1^2 of target), s_1
-    the largest singular value of a batch's features."""
+    """Chen et al. 2019, ICML (PMLR 97:1081), eqs. 5 and 7: DANN + penalty * (s_1^2 of source + s_1^2 of target), where
+    s_1 is the largest singular value of the features of a batch."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Conditional domain-adversarial training: the discriminator sees features together with what the net predicts."""
+"""Conditional domain-adversarial training: the discriminator reads features together with predictions."""
 
 from typing import Annotated
 
@@ -12,9 +12,9 @@ from transfer_cli.methods.dann import Dann
 
 
 class Cdan(Dann):
-    """Long et al. 2018, arXiv:1705.10667, eqs. 4 to 9: DANN with a discriminator of the outer product of features and
-    class probabilities, or of `random` products of both if that is not 0. `entropy`: CDAN+E, rows the net is sure of
-    weigh more, 1 + exp(-entropy)."""
+    """Long et al. 2018, arXiv:1705.10667, eqs. 4 to 9: DANN whose discriminator reads the outer product of features and
+    class probabilities, or `random` random products of both if `random` is not 0. `entropy`: CDAN+E, rows are weighted
+    by 1 + exp(-entropy), so rows with certain predictions have more weight."""
 
     of_features: Tensor  # [D, random]
     of_classes: Tensor  # [C, random]
@@ -36,18 +36,18 @@ class Cdan(Dann):
             self.register_buffer("of_features", torch.randn(given.net.width, random))
             self.register_buffer("of_classes", torch.randn(classes, random))
 
-    def seen(self, both: Both) -> Tensor:
+    def discriminator_inputs(self, both: Both) -> Tensor:
         return self.conditioned(both.features, both.scores.softmax(1).detach())
 
-    def conditioned(self, features: Tensor, likely: Tensor) -> Tensor:
-        """features [B, D] and probabilities [B, C] -> [B, D * C], or [B, random]."""
+    def conditioned(self, features: Tensor, probabilities: Tensor) -> Tensor:
+        """Combines features [B, D] and probabilities [B, C] into [B, D * C], or [B, random]."""
         if self.random:
-            return (features @ self.of_features) * (likely @ self.of_classes) / self.random**0.5
-        return (features[:, :, None] * likely[:, None]).flatten(1)
+            return (features @ self.of_features) * (probabilities @ self.of_classes) / self.random**0.5
+        return (features[:, :, None] * probabilities[:, None]).flatten(1)
 
     def row_weights(self, both: Both, source: Batch) -> tuple[Tensor, Tensor] | None:
         if not self.entropy:
             return None
         sides = (both.source_scores, both.target_scores)
-        near, far = (1 + torch.exp(-entropies(scores.detach())) for scores in sides)
-        return near, far
+        source_weights, target_weights = (1 + torch.exp(-entropies(scores.detach())) for scores in sides)
+        return source_weights, target_weights

@@ -1,4 +1,5 @@
-"""Domain-adversarial training: a discriminator tells source from target, and the net learns features that fool it."""
+"""Domain-adversarial training: a discriminator separates source from target, and the net learns features that prevent
+it."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -12,10 +13,12 @@ from transfer_cli.models.domain_discriminator import DomainDiscriminator
 
 
 class Dann(Aligned):
-    """Ganin et al. 2016, arXiv:1505.07818, eq. 9: source cross-entropy + weight * the discriminator's loss behind a
-    gradient reversal, whose strength rises over the first `ramp` of training. `hidden`: width of the discriminator.
-    Methods that build on this one say what the discriminator sees, `width` numbers a row, how rows count, and what
-    else is lost."""
+    """Ganin et al. 2016, arXiv:1505.07818, eq. 9: source cross-entropy + weight * loss of a discriminator after a
+    gradient reversal, whose strength rises over the first `ramp` of training. `hidden`: width of the discriminator's
+    hidden layers.
+
+    Methods derived from this one override what the discriminator reads (`width` numbers a row), the row weights, the
+    label loss and a further loss term."""
 
     def __init__(
         self,
@@ -35,28 +38,27 @@ class Dann(Aligned):
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         source, both = batch["source"], self.both(batch)
-        judged = self.discriminator(gradient_reversal(self.seen(both), ramp_up(at.fraction, self.ramp))).float()
-        near, far = judged.split([len(both.source), len(both.target)])
-        domain_loss_value = domain_loss(near, far, self.row_weights(both, source))
+        inputs = gradient_reversal(self.discriminator_inputs(both), ramp_up(at.fraction, self.ramp))
+        domain_scores = self.discriminator(inputs).float()
+        source_domain, target_domain = domain_scores.split([len(both.source), len(both.target)])
+        discriminator_loss = domain_loss(source_domain, target_domain, self.row_weights(both, source))
         label_loss = self.label_loss(both, source)
-        value = label_loss + self.weight * domain_loss_value + self.extra_loss(both)
-        yield Loss(
-            ("net", "discriminator"),
-            value,
-            {"label": label_loss, "discriminator": domain_loss_value},
-            weight=len(source),
-        )
+        value = label_loss + self.weight * discriminator_loss + self.extra_loss(both)
+        logs = {"label": label_loss, "discriminator": discriminator_loss}
+        yield Loss(("net", "discriminator"), value, logs, weight=len(source))
 
-    def seen(self, both: Both) -> Tensor:
-        """What the discriminator sees [N + M, D]."""
+    def discriminator_inputs(self, both: Both) -> Tensor:
+        """Returns the discriminator's inputs [N + M, width]."""
         return both.features
 
     def row_weights(self, both: Both, source: Batch) -> tuple[Tensor, Tensor] | None:
-        """How much rows count for the discriminator, [N] and [M]; None: all the same."""
+        """Returns the weights [N] and [M] of the rows in the discriminator's loss; None: equal weights."""
         return None
 
     def label_loss(self, both: Both, source: Batch) -> Tensor:
+        """Returns the loss () on labelled rows."""
         return both.label_loss
 
     def extra_loss(self, both: Both) -> Tensor | float:
+        """Returns a further loss term ()."""
         return 0.0

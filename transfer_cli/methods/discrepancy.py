@@ -1,4 +1,4 @@
-"""Feature alignment in its general form: labels of the source, and a distance between the features of both sides."""
+"""Feature alignment in its general form: source labels, and a distance between the features of both domains."""
 
 from collections.abc import Callable, Iterator
 from typing import Annotated, Literal
@@ -26,11 +26,11 @@ PLAIN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 class Discrepancy(Aligned):
-    """L = weight * scale * D(F(X_s), F(X_t)) + (1 - weight) * L_task, weight the lambda of the general form.
+    """L = weight * scale * D(F(X_s), F(X_t)) + (1 - weight) * L_task; `weight` is lambda of the general form.
 
-    `distance`: D. mk_mmd is DAN, Long et al. 2015, arXiv:1502.02791; jmmd JAN, Long et al. 2017, arXiv:1605.06636;
-    coral Deep CORAL, Sun & Saenko 2016, arXiv:1607.01719. `scale`: the unit of D, so that weight 0.5 is a fair mix of
-    both. `ramp`: over which share of training lambda rises from 0."""
+    `distance` selects D: mk_mmd is DAN, Long et al. 2015, arXiv:1502.02791; jmmd is JAN, Long et al. 2017,
+    arXiv:1605.06636; coral is Deep CORAL, Sun & Saenko 2016, arXiv:1607.01719. `scale` brings D to the size of L_task,
+    so that weight 0.5 balances both. `ramp`: the share of training over which lambda rises from 0."""
 
     def __init__(
         self,
@@ -46,13 +46,13 @@ class Discrepancy(Aligned):
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         both = self.both(batch)
-        share = self.weight * ramp_up(at.fraction, self.ramp)
+        weight = self.weight * ramp_up(at.fraction, self.ramp)
         distance = self._distance(both)
-        value = share * self.scale * distance + (1 - share) * both.label_loss
+        value = weight * self.scale * distance + (1 - weight) * both.label_loss
         yield Loss("net", value, {"label": both.label_loss, self.distance: distance}, weight=len(batch["source"]))
 
     def _distance(self, both: Both) -> Tensor:
         if self.distance == "jmmd":
-            likely = (both.source_scores.softmax(1), both.target_scores.softmax(1))
-            return jmmd((both.source, likely[0]), (both.target, likely[1]))
+            probabilities = (both.source_scores.softmax(1), both.target_scores.softmax(1))
+            return jmmd((both.source, probabilities[0]), (both.target, probabilities[1]))
         return PLAIN[self.distance](both.source, both.target)

@@ -1,12 +1,12 @@
 """Distillation: a net learns the softened answers of a finished net beside the labels."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
-from transfer_cli.contracts import Batch, Loss, Method, MethodInputs, ParamGroup, Progress, Range, Stream
+from transfer_cli.contracts import Batch, Frozen, Loss, Method, MethodInputs, ParamGroup, Progress, Range, Stream
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.losses.distillation import distillation
 
@@ -34,8 +34,9 @@ class Distill(Method):
         super().__init__()
         self.net, self.task = given.net, given.tasks["target"]
         self.temperature, self.weight = temperature, weight
-        self.teacher = given.parts["teacher"]
+        self.teacher: Frozen = given.parts["teacher"]
         place = _places(self.net.classes[self.task.head], self.teacher.module, self.task.head)
+        self.place: Tensor
         self.register_buffer("place", torch.tensor(place), persistent=False)
 
     def param_groups(self) -> dict[str, ParamGroup]:
@@ -55,7 +56,7 @@ class Distill(Method):
         return scores.index_select(1, self.place)
 
 
-def _places(classes: list[str], teacher: torch.nn.Module, head: str) -> list[int]:
+def _places(classes: list[str], teacher: Any, head: str) -> list[int]:
     """Which output of the teacher stands for each class."""
     if head not in teacher.heads:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Empirical risk minimisation: the labels of all source domains, as if they were one."""
+"""Empirical risk minimisation: all source domains are trained on as one domain."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,9 +11,9 @@ from transfer_cli.methods.linear_probe import logistic, solve
 
 
 class Erm(Method):
-    """Vapnik 1998; as a method of domain generalisation Gulrajani & Lopez-Paz 2021, arXiv:2007.01434, where it is hard
-    to beat. The target is not read at all. The head begins as the linear probe of the net that comes in, as in Kumar
-    et al. 2022, arXiv:2202.10054: behind a random head the first steps spoil what the net knows of other domains."""
+    """Vapnik 1998; as a strong baseline of domain generalisation Gulrajani & Lopez-Paz 2021, arXiv:2007.01434. The
+    target is not read. The head starts as the linear probe of the incoming net, as in Kumar et al. 2022,
+    arXiv:2202.10054: with a random head, the first steps would distort the pretrained features."""
 
     streams = {"source": Stream()}
     needs = ("classes",)
@@ -26,7 +26,7 @@ class Erm(Method):
         return {"net": [self.net]}
 
     def refresh(self, loaders: dict[str, Loader], at: Progress) -> None:
-        if at.step == 0 and not unseen(self.net):
+        if at.step == 0 and not has_untrained_batch_norm(self.net):
             solve(self.net.heads[self.task.head], *loaders["source"].features(self.net), logistic)
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
@@ -34,18 +34,19 @@ class Erm(Method):
         yield Loss("net", self.task.loss(self.task.forward(self.net, rows.inputs), rows), weight=self.task.weight(rows))
 
 
-def unseen(net: nn.Module) -> bool:
-    """Whether a BatchNorm has met no row yet: what such a net gives in eval mode is no feature."""
+def has_untrained_batch_norm(net: nn.Module) -> bool:
+    """Returns whether a BatchNorm layer still has its initial statistics; features of such a net in eval mode are
+    meaningless."""
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    return any(_fresh(norm.running_mean, 0.0) and _fresh(norm.running_var, 1.0) for norm in norms)
+    return any(_all_equal(norm.running_mean, 0.0) and _all_equal(norm.running_var, 1.0) for norm in norms)
 
 
-def _fresh(buffer: Tensor | bool | None, value: float) -> bool:
+def _all_equal(buffer: Tensor | bool | None, value: float) -> bool:
     return isinstance(buffer, Tensor) and bool((buffer == value).all())
 
 
 def several(given: MethodInputs, method: str) -> int:
-    """How many domains the source has. Raises ConfigError if there are not two or more."""
+    """Returns the number of source domains. Raises ConfigError if there are fewer than two."""
     names = given.domains.get("source", ())
     if len(names) < 2:
         text = f"compares domains of the source, and it has {f'one, {names[0]}' if names else 'no domain axis'}"
@@ -54,19 +55,20 @@ def several(given: MethodInputs, method: str) -> int:
 
 
 def by_domain(rows: Batch, count: int, *, least: int = 1) -> Iterator[tuple[int, Tensor]]:
-    """Domains 0..count-1 of which the batch has `least` rows or more, each with the places [M] of its rows."""
+    """Yields each of the domains 0..count-1 with at least `least` rows in the batch, and the indices [M] of its
+    rows."""
     assert rows.domains is not None, "checked by several"
     for domain in range(count):
-        places = torch.nonzero(rows.domains == domain).flatten()
-        if len(places) >= least:
-            yield domain, places
+        indices = torch.nonzero(rows.domains == domain).flatten()
+        if len(indices) >= least:
+            yield domain, indices
 
 
-def only(rows: Batch, places: Tensor) -> Batch:
-    """The rows at `places`; of their inputs nothing, for a loss of scores that are there already."""
-    return Batch({}, rows.target()[places], rows.index[places])
+def only(rows: Batch, indices: Tensor) -> Batch:
+    """Returns the rows at `indices` without inputs, for losses on scores that are already computed."""
+    return Batch({}, rows.target()[indices], rows.index[indices])
 
 
 def mean(values: Sequence[Tensor]) -> Tensor:
-    """Mean () of numbers ()."""
+    """Mean () of scalars ()."""
     return torch.stack(list(values)).mean()

@@ -1,4 +1,4 @@
-"""Group DRO: the source domain that is worst off counts most."""
+"""Group DRO: the source domain with the largest loss gets the largest weight."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -11,8 +11,9 @@ from transfer_cli.methods.erm import Erm, by_domain, only, several
 
 
 class Groupdro(Erm):
-    """Sagawa et al. 2020, arXiv:1911.08731, algorithm 1: a share q of the loss a domain, q * exp(eta * its loss) made
-    to sum to 1 before each step. A domain that the batch lacks keeps its share of the moment."""
+    """Sagawa et al. 2020, arXiv:1911.08731, algorithm 1. Each domain's loss has a weight q; before each step q is
+    multiplied by exp(eta * loss) and normalised to sum to 1. A domain without rows in the batch has loss 0 in that
+    step."""
 
     coupled = True
     q: Tensor
@@ -26,8 +27,8 @@ class Groupdro(Erm):
         rows = batch["source"]
         scores = self.task.forward(self.net, rows.inputs)
         losses = scores.new_zeros(self.domains, dtype=torch.float32)
-        for domain, places in by_domain(rows, self.domains):
-            losses[domain] = self.task.loss(scores[places], only(rows, places))
+        for domain, indices in by_domain(rows, self.domains):
+            losses[domain] = self.task.loss(scores[indices], only(rows, indices))
         q = self.q * (self.eta * losses.detach()).exp()
         q = q / q.sum()
         yield Loss("net", (q * losses).sum(), {f"share {i}": share for i, share in enumerate(q)})

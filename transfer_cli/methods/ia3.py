@@ -1,4 +1,4 @@
-"""Learned scales of a frozen net's activations."""
+"""(IA)^3: learned scales of a frozen net's activations."""
 
 from typing import Annotated, ClassVar
 
@@ -7,9 +7,10 @@ from transfer_cli.methods.supervised import Supervised
 
 
 class Ia3(Supervised):
-    """(IA)^3 of the peft library for nets of the transformers library: a vector that scales keys, values and the inner
-    layer, and the head, learn. Liu et al. 2022, arXiv:2205.05638. `layers`: ends of names of other layers, whose
-    outputs are scaled. Raises ConfigError for other nets, and where no layer's name ends so."""
+    """(IA)^3 of the peft library, for nets of the transformers library. Liu et al. 2022, arXiv:2205.05638. Vectors that
+    scale keys, values and the inner feed-forward activations are trained, and the head; everything else is frozen.
+    `layers`: scale the outputs of layers whose names end with one of these instead. Raises ConfigError for other nets,
+    and if no layer name matches."""
 
     extra: ClassVar[str] = "peft"
 
@@ -21,4 +22,4 @@ class Ia3(Supervised):
         label_smoothing: Annotated[float, Range(0, 1)] = 0.0,
     ) -> None:
         super().__init__(given, blocks=0, label_smoothing=label_smoothing)
-        self._only(given.net.graft("ia3", layers))
+        self._train_only(given.net.graft("ia3", layers))

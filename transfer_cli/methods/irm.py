@@ -1,4 +1,4 @@
-"""Invariant risk minimisation: features on which one head is best for every source domain."""
+"""Invariant risk minimisation: features for which one head is optimal in every source domain."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -9,9 +9,9 @@ from transfer_cli.methods.erm import Erm, by_domain, mean, only, several
 
 
 class Irm(Erm):
-    """Arjovsky et al. 2019, arXiv:1907.02893, IRMv1: mean loss of the domains + weight * mean of their penalties. In
-    the first `anneal` of the steps the penalty counts once; where it counts more than once, the sum is divided by
-    that, as in the authors' code."""
+    """Arjovsky et al. 2019, arXiv:1907.02893, IRMv1: mean loss of the domains + weight * mean of their penalties.
+    During the first `anneal` of the steps the penalty has weight 1. If the weight is above 1, the sum is divided by it,
+    as in the authors' code."""
 
     coupled = True
 
@@ -28,8 +28,8 @@ class Irm(Erm):
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         rows = batch["source"]
         scores = self.task.forward(self.net, rows.inputs)
-        found = [(scores[places], only(rows, places)) for _, places in by_domain(rows, self.domains)]
-        risk = mean([self.task.loss(mine, domain) for mine, domain in found])
-        penalty = mean([irm_penalty(mine, domain.target()) for mine, domain in found])
+        domains = [(scores[indices], only(rows, indices)) for _, indices in by_domain(rows, self.domains)]
+        risk = mean([self.task.loss(domain_scores, domain_rows) for domain_scores, domain_rows in domains])
+        penalty = mean([irm_penalty(domain_scores, domain_rows.target()) for domain_scores, domain_rows in domains])
         weight = 1.0 if at.fraction < self.anneal else self.weight
         yield Loss("net", (risk + weight * penalty) / max(1.0, weight), {"label": risk, "penalty": penalty})

@@ -1,4 +1,4 @@
-"""A linear head on frozen features, solved, not trained by steps."""
+"""A linear head on frozen features, fitted by a solver instead of training steps."""
 
 from collections.abc import Callable
 from typing import Annotated, Literal
@@ -14,10 +14,10 @@ Fit = Callable[[Tensor, Tensor, int, float], Tensor]
 
 
 class LinearProbe(Method):
-    """Logistic (L-BFGS) or ridge regression on standardised features; the standardisation is folded into the head.
-    `auto`: logistic for classes and labels, ridge for numbers. The penalty is picked by cross-validation on the
-    training rows, as in Kornblith et al. 2019, arXiv:1805.08974. Raises ConfigError for logistic regression on
-    numbers."""
+    """Logistic regression (L-BFGS) or ridge regression on standardised features; the standardisation is merged into the
+    head. `auto`: logistic for classes and labels, ridge for numbers. `l2`: the penalty; None selects it by
+    cross-validation on the training rows, as in Kornblith et al. 2019, arXiv:1805.08974. Raises ConfigError for
+    logistic regression on numbers."""
 
     streams = {"target": Stream(views=("none",))}
     steps = False
@@ -41,23 +41,24 @@ class LinearProbe(Method):
         self.l2, self.folds = l2, folds
 
     def finish(self, loaders: dict[str, Loader]) -> None:
-        features, learned = loaders["target"].features(self.net)
+        features, targets = loaders["target"].features(self.net)
         head = self.net.heads[self.head]
         if self.numbers:
-            learned = (learned - head.mean) / head.deviation
-        elif learned.ndim == 2 and self.fit is ridge:
-            learned = 2 * learned - 1  # least squares of -1 and 1 change sign where a label is as likely as not
-        solve(head, features, learned, self.fit, self.l2, self.folds)
+            targets = (targets - head.mean) / head.deviation
+        elif targets.ndim == 2 and self.fit is ridge:
+            targets = 2 * targets - 1  # with targets -1 and 1 the fit is 0 where the label has probability 0.5
+        solve(head, features, targets, self.fit, self.l2, self.folds)
 
 
 def solve(
-    head: nn.Linear, features: Tensor, learned: Tensor, fit: Fit, l2: float | None = None, folds: int = 5
+    head: nn.Linear, features: Tensor, targets: Tensor, fit: Fit, l2: float | None = None, folds: int = 5
 ) -> None:
-    """Writes into `head` the best linear answer to features [N, D] for what is learned of each row: classes [N] in
-    0..C-1, or a float [N, C] a row: labels 0 or 1 for `logistic`, numbers for `ridge`. `l2` None: cross-validated."""
+    """Fits a linear map from features [N, D] to targets and writes it into `head`. Targets are classes [N] in 0..C-1,
+    or floats [N, C]: labels 0 or 1 for `logistic`, numbers for `ridge`. With `l2` None the penalty is
+    cross-validated."""
     mean, scale = features.mean(0), features.std(0, correction=0).clamp_min(1e-6)
     x, ways = (features - mean) / scale, head.out_features
-    weight = fit(x, learned, ways, best_l2(fit, x, learned, ways, folds) if l2 is None else l2)
+    weight = fit(x, targets, ways, best_l2(fit, x, targets, ways, folds) if l2 is None else l2)
     _write(head, weight, mean, scale)
 
 
@@ -68,63 +69,65 @@ def _write(head: nn.Linear, weight: Tensor, mean: Tensor, scale: Tensor) -> None
         head.bias.copy_(weight[-1] - mean @ slopes)
 
 
-def best_l2(fit: Fit, x: Tensor, learned: Tensor, ways: int, folds: int) -> float:
-    """The penalty of GRID with the lowest held-out loss: cross-entropy of classes and labels, squared error of numbers;
-    ties go to the larger penalty. Rows are dealt to folds class by class, so that each fold sees every class that has
-    enough rows; rows without classes in turn."""
-    fold = _deal(learned, min(folds, len(learned)))
-    losses = [sum(_held_out(fit, x, learned, ways, l2, fold == k) for k in range(int(fold.max()) + 1)) for l2 in GRID]
+def best_l2(fit: Fit, x: Tensor, targets: Tensor, ways: int, folds: int) -> float:
+    """Returns the penalty of GRID with the lowest held-out loss: cross-entropy for classes and labels, squared error
+    for numbers. On ties the larger penalty is chosen. Rows are assigned to folds class by class, so that each fold
+    contains every class with enough rows; rows without classes are assigned in turn."""
+    fold = _assign_folds(targets, min(folds, len(targets)))
+    count = int(fold.max()) + 1
+    losses = [sum(_held_out_loss(fit, x, targets, ways, l2, fold == k) for k in range(count)) for l2 in GRID]
     return max(zip(losses, GRID, strict=True), key=lambda pair: (-round(pair[0], 6), pair[1]))[1]
 
 
-def _deal(learned: Tensor, folds: int) -> Tensor:
-    turn = torch.arange(len(learned), device=learned.device) % folds
-    if learned.ndim > 1:
-        return turn
-    fold = torch.empty_like(learned)
-    fold[torch.argsort(learned, stable=True)] = turn
+def _assign_folds(targets: Tensor, folds: int) -> Tensor:
+    """Returns the fold [N] of each row."""
+    in_turn = torch.arange(len(targets), device=targets.device) % folds
+    if targets.ndim > 1:
+        return in_turn
+    fold = torch.empty_like(targets)
+    fold[torch.argsort(targets, stable=True)] = in_turn
     return fold
 
 
-def _held_out(fit: Fit, x: Tensor, learned: Tensor, ways: int, l2: float, out: Tensor) -> float:
-    weight = fit(x[~out], learned[~out], ways, l2)
-    return float(_loss(fit, with_ones(x[out]) @ weight, learned[out], "sum"))
+def _held_out_loss(fit: Fit, x: Tensor, targets: Tensor, ways: int, l2: float, out: Tensor) -> float:
+    weight = fit(x[~out], targets[~out], ways, l2)
+    return float(_loss(fit, with_ones(x[out]) @ weight, targets[out], "sum"))
 
 
-def _loss(fit: Fit, answer: Tensor, learned: Tensor, reduction: str) -> Tensor:
-    """What a fit is judged by: answer [N, C] against classes [N], or labels or numbers [N, C]."""
-    if learned.ndim == 1:
-        return nn.functional.cross_entropy(answer, learned, reduction=reduction)
+def _loss(fit: Fit, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
+    """Loss () of outputs [N, C] against classes [N], or against labels or numbers [N, C]."""
+    if targets.ndim == 1:
+        return nn.functional.cross_entropy(outputs, targets, reduction=reduction)
     if fit is logistic:
-        return nn.functional.binary_cross_entropy_with_logits(answer, learned, reduction=reduction)
-    return nn.functional.mse_loss(answer, learned, reduction=reduction)
+        return nn.functional.binary_cross_entropy_with_logits(outputs, targets, reduction=reduction)
+    return nn.functional.mse_loss(outputs, targets, reduction=reduction)
 
 
 def with_ones(x: Tensor) -> Tensor:
-    """[N, D] -> [N, D + 1]: a last column of ones carries the bias."""
+    """[N, D] -> [N, D + 1]: appends a column of ones for the bias."""
     return torch.cat([x, torch.ones_like(x[:, :1])], 1)
 
 
-def ridge(x: Tensor, learned: Tensor, ways: int, l2: float) -> Tensor:
-    """Least squares on one-hot classes or on numbers, penalty N * l2 on the slopes, none on the bias. Returns [D + 1,
-    ways]."""
+def ridge(x: Tensor, targets: Tensor, ways: int, l2: float) -> Tensor:
+    """Least squares on one-hot classes or on numbers. The penalty is N * l2 on the slopes and 0 on the bias. Returns
+    weights [D + 1, ways], the bias last."""
     ones = with_ones(x)
-    target = nn.functional.one_hot(learned, ways).to(x) if learned.ndim == 1 else learned.to(x)
+    target = nn.functional.one_hot(targets, ways).to(x) if targets.ndim == 1 else targets.to(x)
     penalty = torch.eye(ones.shape[1], dtype=x.dtype, device=x.device) * max(l2, 1e-9) * len(x)
     penalty[-1, -1] = 0
     return torch.linalg.solve(ones.T @ ones + penalty, ones.T @ target)
 
 
-def logistic(x: Tensor, learned: Tensor, ways: int, l2: float) -> Tensor:
-    """Minimises the mean cross-entropy of classes, or of labels each on its own, + l2 / 2 * |slopes|^2 by L-BFGS.
-    Returns [D + 1, ways]."""
+def logistic(x: Tensor, targets: Tensor, ways: int, l2: float) -> Tensor:
+    """Minimises the mean cross-entropy of classes, or of independent labels, + l2 / 2 * |slopes|^2 by L-BFGS. Returns
+    weights [D + 1, ways], the bias last."""
     ones = with_ones(x)
     weight = torch.zeros(ones.shape[1], ways, dtype=x.dtype, device=x.device, requires_grad=True)
     solver = torch.optim.LBFGS([weight], max_iter=200, tolerance_grad=1e-5, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         solver.zero_grad()
-        value = _loss(logistic, ones @ weight, learned, "mean") + l2 / 2 * weight[:-1].square().sum()
+        value = _loss(logistic, ones @ weight, targets, "mean") + l2 / 2 * weight[:-1].square().sum()
         value.backward()
         return value
 

@@ -1,4 +1,4 @@
-"""Low-rank changes of frozen weights."""
+"""LoRA: low-rank updates of frozen weights."""
 
 from typing import Annotated
 
@@ -7,9 +7,10 @@ from transfer_cli.methods.supervised import Supervised
 
 
 class Lora(Supervised):
-    """Hu et al. 2021, arXiv:2106.09685: every linear and convolution layer of the backbone learns a matrix of rank
-    `rank` beside its frozen weight, scaled by alpha / rank, and the head learns as usual. `layers`: only layers whose
-    names end so. LoRA of an earlier stage is folded into the weights first. Raises ConfigError if no layer is left."""
+    """Hu et al. 2021, arXiv:2106.09685: every linear and convolution layer of the backbone trains a matrix of rank
+    `rank` that is added to its frozen weight, scaled by alpha / rank; the head is trained as usual. `layers`: use only
+    layers whose names end with one of these. LoRA of an earlier stage is merged into the weights first. Raises
+    ConfigError if no layer is left."""
 
     def __init__(
         self,
@@ -22,4 +23,4 @@ class Lora(Supervised):
     ) -> None:
         given.net.merge()
         super().__init__(given, blocks=0, label_smoothing=label_smoothing)
-        self._only(given.net.graft("lora", layers, rank=rank, alpha=alpha))
+        self._train_only(given.net.graft("lora", layers, rank=rank, alpha=alpha))

@@ -1,4 +1,4 @@
-"""Minimum class confusion: target predictions that mix two classes cost, nothing else."""
+"""Minimum class confusion: target predictions that are divided between classes are penalised."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -9,7 +9,8 @@ from transfer_cli.methods._aligned import Aligned
 
 
 class Mcc(Aligned):
-    """Jin et al. 2020, arXiv:1912.03699, eq. 7: source cross-entropy + weight * class confusion of the target."""
+    """Jin et al. 2020, arXiv:1912.03699, eq. 7: source cross-entropy + weight * class confusion of the target
+    predictions at `temperature`."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Maximum classifier discrepancy: two heads that disagree on the target show where features must move."""
+"""Maximum classifier discrepancy: two heads that disagree on the target show which features are not yet aligned."""
 
 import copy
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ from transfer_cli.methods._aligned import Aligned
 
 
 class Mcd(Aligned):
-    """Saito et al. 2018, arXiv:1712.02560, 3.3, steps A, B and C: all learn the source; the heads learn to differ on
-    the target and stay right on the source; the backbone learns, `generator_steps` times, that they agree.
-    `between`: how two heads differ, l1 of probabilities (eq. 9) or their sliced Wasserstein distance (SWD, Lee et al.
-    2019, arXiv:1903.04064, eq. 6). Handed on is the net with the mean of both heads."""
+    """Saito et al. 2018, arXiv:1712.02560, section 3.3. Step A trains everything on the source. Step B trains the heads
+    to disagree on the target while they fit the source. Step C trains the backbone, `generator_steps` times, to make
+    them agree. `between`: the difference of two heads, l1 of probabilities (eq. 9) or their sliced Wasserstein distance
+    (SWD, Lee et al. 2019, arXiv:1903.04064, eq. 6). The net that is handed on has the mean of both heads."""
 
     def __init__(
         self,
@@ -41,16 +41,18 @@ class Mcd(Aligned):
         source = batch["source"]
         yield Loss(("backbone", "heads"), self._label_loss(self.net.features(source.inputs), source))
         with torch.no_grad():
-            near, far = self.net.features(source.inputs), self.net.features(batch["target"].inputs)
-        apart = self._apart(far)
-        yield Loss("heads", self._label_loss(near, source) - self.weight * apart, {"apart": apart})
+            source_features = self.net.features(source.inputs)
+            target_features = self.net.features(batch["target"].inputs)
+        difference = self._difference(target_features)
+        yield Loss("heads", self._label_loss(source_features, source) - self.weight * difference, {"apart": difference})
         for _ in range(self.generator_steps):
-            yield Loss("backbone", self.weight * self._apart(self.net.features(batch["target"].inputs)))
+            yield Loss("backbone", self.weight * self._difference(self.net.features(batch["target"].inputs)))
 
     def _label_loss(self, features: Tensor, rows: Batch) -> Tensor:
         return self.task.loss(self.first(features), rows) + self.task.loss(self.second(features), rows)
 
-    def _apart(self, features: Tensor) -> Tensor:
+    def _difference(self, features: Tensor) -> Tensor:
+        """Difference () between the predictions of both heads for features [B, D]."""
         first, second = (head(features).float().softmax(1) for head in (self.first, self.second))
         return (first - second).abs().mean() if self.between == "l1" else swd(first, second)
 

@@ -1,4 +1,5 @@
-"""Margin disparity discrepancy: a second head that differs from the first on the target, agrees on the source."""
+"""Margin disparity discrepancy: an adversarial head agrees with the main head on the source and disagrees on the
+target."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -12,10 +13,12 @@ from transfer_cli.methods._aligned import Aligned
 
 
 class Mdd(Aligned):
-    """Zhang et al. 2019, arXiv:1904.05801, eqs. 29 and 30: source cross-entropy + weight * (margin * the second head's
-    loss on the source + its loss of being unlike the first on the target), behind a gradient reversal. `margin` is
-    gamma, exp of the margin; the second head is two layers of `hidden` and learns in full, while `reversal` of its
-    gradient, risen over the first `ramp` of training, reaches the features (0.1 in the authors' code)."""
+    """Zhang et al. 2019, arXiv:1904.05801, eqs. 29 and 30: source cross-entropy + weight * (margin * the adversarial
+    head's loss of agreeing on the source + its loss of disagreeing on the target), computed after a gradient reversal.
+
+    `margin`: gamma, the exponential of the margin. The adversarial head has two layers of width `hidden` and gets the
+    full gradient; the features get `reversal` times its reversed gradient, which rises over the first `ramp` of
+    training (0.1 in the authors' code)."""
 
     def __init__(
         self,
@@ -39,15 +42,16 @@ class Mdd(Aligned):
         both = self.both(batch)
         strength = self.reversal * ramp_up(at.fraction, self.ramp)
         rival = self.rival(gradient_reversal(both.features, strength)).float()
-        near, far = rival.split([len(both.source), len(both.target)])
-        alike = nn.functional.cross_entropy(near, both.source_scores.argmax(1))
-        unlike = _unlike(far, both.target_scores.argmax(1))
-        gap = self.margin * alike + unlike
-        logs = {"label": both.label_loss, "disparity": gap}
-        yield Loss(("net", "rival"), both.label_loss + self.weight * gap, logs, weight=len(batch["source"]))
+        source_rival, target_rival = rival.split([len(both.source), len(both.target)])
+        agreement = nn.functional.cross_entropy(source_rival, both.source_scores.argmax(1))
+        disagreement = _disagreement(target_rival, both.target_scores.argmax(1))
+        disparity = self.margin * agreement + disagreement
+        logs = {"label": both.label_loss, "disparity": disparity}
+        yield Loss(("net", "rival"), both.label_loss + self.weight * disparity, logs, weight=len(batch["source"]))
 
 
-def _unlike(scores: Tensor, labels: Tensor) -> Tensor:
-    """Mean of -log(1 - p) of the labels' classes, from scores [B, C] without cancellation."""
+def _disagreement(scores: Tensor, labels: Tensor) -> Tensor:
+    """Mean () of -log(1 - p) for the probability p of the given labels, computed from scores [B, C] without
+    cancellation."""
     others = scores.scatter(1, labels[:, None], -torch.inf).logsumexp(1)
     return (scores.logsumexp(1) - others).mean()

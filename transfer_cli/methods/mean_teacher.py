@@ -1,4 +1,4 @@
-"""Self-ensembling: the net agrees on the target with a slow average of itself, which is handed on."""
+"""Self-ensembling: the net is trained to agree on the target with its own moving average, which is handed on."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,10 +13,11 @@ from transfer_cli.methods._aligned import Aligned
 
 
 class MeanTeacher(Aligned):
-    """French et al. 2018, arXiv:1706.05208: source cross-entropy + weight * consistency of the net (strong view) with
-    its teacher (weak view) on target rows of which the teacher is surer than `threshold` (3.3) + balance * class
-    imbalance of those (3.4). The teacher is the net's moving average by `decay` (Tarvainen & Valpola 2017,
-    arXiv:1703.01780). Unlike there, source and target share the statistics of a batch."""
+    """French et al. 2018, arXiv:1706.05208: source cross-entropy + weight * consistency on target rows between the net
+    (strong view) and its teacher (weak view), for rows where the teacher's confidence is above `threshold` (section
+    3.3) + balance * class imbalance of these rows (section 3.4). The teacher is a moving average of the net with decay
+    `decay` (Tarvainen & Valpola 2017, arXiv:1703.01780). Unlike in the paper, source and target share the BatchNorm
+    statistics of a batch."""
 
     streams = {
         "source": Stream(),
@@ -40,11 +41,11 @@ class MeanTeacher(Aligned):
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         weak, strong = batch["target"].views
         with torch.no_grad():
-            wanted = self.task.forward(self.teacher.module, weak)
+            teacher_scores = self.task.forward(self.teacher.module, weak)
         both = self.both({**batch, "target": replace(batch["target"], inputs=strong)})
-        gap, share = consistency(both.target_scores, wanted, self.threshold)
-        value = both.label_loss + self.weight * gap + self.balance * share * imbalance(both.target_scores)
-        logs = {"label": both.label_loss, "consistency": gap, "confident": share}
+        distance, share = consistency(both.target_scores, teacher_scores, self.threshold)
+        value = both.label_loss + self.weight * distance + self.balance * share * imbalance(both.target_scores)
+        logs = {"label": both.label_loss, "consistency": distance, "confident": share}
         yield Loss("net", value, logs, weight=len(batch["source"]))
 
     def after(self, batch: dict[str, Batch], at: Progress, logs: dict[str, Tensor]) -> None:

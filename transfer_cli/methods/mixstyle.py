@@ -1,4 +1,4 @@
-"""MixStyle: pictures borrow each other's style inside the net, so that it learns not to look at it."""
+"""MixStyle: feature statistics of different images are mixed inside the net, so that it learns to ignore style."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,10 +14,10 @@ from transfer_cli.methods.erm import Erm
 
 
 class Mixstyle(Erm):
-    """Zhou et al. 2021, arXiv:2104.02008: behind each of the first `blocks`, with `probability` a step, statistics of
-    channels are mixed with those of another row of the batch, whatever its domain, by Beta(alpha, alpha). The hooks are
-    there while a step runs and no longer: whoever evaluates the net never meets them. Raises ConfigError where no such
-    block gives maps of pictures."""
+    """Zhou et al. 2021, arXiv:2104.02008: after each of the first `blocks` blocks, with `probability` in each step, the
+    channel statistics of a row are mixed with those of another row of the batch, of any domain, with share Beta(alpha,
+    alpha). The hooks exist only during a training step, so evaluation is not affected. Raises ConfigError if none of
+    these blocks outputs feature maps of images."""
 
     coupled = True
 
@@ -34,26 +34,28 @@ class Mixstyle(Erm):
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         rows = batch["source"]
-        met: list[nn.Module] = []
+        mixed_blocks: list[nn.Module] = []
 
         def mix(block: nn.Module, inputs: Any, out: Any) -> Any:
             if not isinstance(out, Tensor) or out.ndim != 4:
                 return out
-            met.append(block)
+            mixed_blocks.append(block)
             return self._mixed(out)
 
         with ExitStack() as stack:
-            for block in self._styled():
+            for block in self._mixed_modules():
                 stack.enter_context(block.register_forward_hook(mix))
             scores = self.task.forward(self.net, rows.inputs)
-        if not met:
-            text = f"none of the first {self.blocks} blocks gives maps of pictures"
-            raise ConfigError(Fault("align", text, "mixstyle", do="a convolutional net"))
+        if not mixed_blocks:
+            text = f"none of the first {self.blocks} blocks outputs feature maps of images"
+            raise ConfigError(Fault("align", text, "mixstyle", do="use a convolutional net"))
         yield Loss("net", self.task.loss(scores, rows), weight=self.task.weight(rows))
 
-    def _styled(self) -> list[nn.Module]:
-        """The modules whose outputs are mixed; of a list, which is never called itself, the last one in it."""
-        return [_called(block) for block in self.net.blocks()[: self.blocks] if block not in self.net.heads.values()]
+    def _mixed_modules(self) -> list[nn.Module]:
+        """Returns the modules whose outputs are mixed. A ModuleList is never called itself, so its last module is
+        taken."""
+        blocks = self.net.blocks()[: self.blocks]
+        return [_last_module(block) for block in blocks if block not in self.net.heads.values()]
 
     def _mixed(self, maps: Tensor) -> Tensor:
         if float(torch.rand(())) >= self.probability:
@@ -62,7 +64,7 @@ class Mixstyle(Erm):
         return restyled(maps, torch.randperm(len(maps), device=maps.device), share.to(maps.device))
 
 
-def _called(block: nn.Module) -> nn.Module:
+def _last_module(block: nn.Module) -> nn.Module:
     while isinstance(block, nn.ModuleList) and len(block):
         block = block[-1]
     return block

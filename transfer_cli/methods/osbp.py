@@ -1,4 +1,4 @@
-"""Open-set adaptation: a last class takes what the source does not know."""
+"""Open-set adaptation: an additional class takes the target rows of classes that the source does not have."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -10,10 +10,11 @@ from transfer_cli.methods._aligned import Aligned
 
 
 class Osbp(Aligned):
-    """Open set domain adaptation by backpropagation, Saito et al. 2018, arXiv:1804.10427, eqs. 1 to 5: the head has one
-    class more, unknown, which no source row has. It learns to give target rows that class with chance `threshold`;
-    behind a gradient reversal, whose strength rises over the first `ramp` of training, the backbone moves each row away
-    from that boundary: to a known class, or to the unknown. The head is linear, as every head here."""
+    """Open set domain adaptation by backpropagation, Saito et al. 2018, arXiv:1804.10427, eqs. 1 to 5. The head has one
+    class more, `unknown`, which no source row has. The head learns to give target rows that class with probability
+    `threshold`. After a gradient reversal, whose strength rises over the first `ramp` of training, the backbone moves
+    each row away from this boundary, either to a known class or to the unknown class. The head is linear, as
+    all heads of this program."""
 
     classes = "open"
 
@@ -30,6 +31,7 @@ class Osbp(Aligned):
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         both = self.both(batch)
-        edge = boundary(self.head(gradient_reversal(both.target, ramp_up(at.fraction, self.ramp))), self.threshold)
-        value = both.label_loss + self.weight * edge
-        yield Loss("net", value, {"label": both.label_loss, "boundary": edge}, weight=len(batch["source"]))
+        reversed_features = gradient_reversal(both.target, ramp_up(at.fraction, self.ramp))
+        boundary_loss = boundary(self.head(reversed_features), self.threshold)
+        value = both.label_loss + self.weight * boundary_loss
+        yield Loss("net", value, {"label": both.label_loss, "boundary": boundary_loss}, weight=len(batch["source"]))

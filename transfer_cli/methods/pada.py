@@ -1,4 +1,4 @@
-"""Partial adaptation: source classes that the target does not seem to have count less, for discriminator and labels."""
+"""Partial adaptation: source classes that seem absent from the target get lower weights in both losses."""
 
 from typing import Annotated
 
@@ -12,9 +12,9 @@ from transfer_cli.methods.dann import Dann
 
 
 class Pada(Dann):
-    """PADA, Cao et al. 2018, arXiv:1808.04205, eqs. 2 to 4: DANN in which a source row counts as its class does, for
-    the discriminator and for the labels. The weight of a class is the mean of the net's predictions over all target
-    rows, the largest being 1; it is renewed `renewals` times over training."""
+    """PADA, Cao et al. 2018, arXiv:1808.04205, eqs. 2 to 4: DANN in which each source row has the weight of its class,
+    for the discriminator and for the labels. The class weights are the mean predictions over all target rows, divided
+    by the largest; they are computed `renewals` times during training."""
 
     streams = {"source": Stream(), "target": Stream(labelled=False)}
     classes = "partial"
@@ -36,7 +36,7 @@ class Pada(Dann):
     @torch.no_grad()
     def refresh(self, loaders: dict[str, Loader], at: Progress) -> None:
         if at.renews(self.renewals):
-            self.shares.copy_(shares_of(self.head(features_of(self.net, loaders["target"]))))
+            self.shares.copy_(class_weights(self.head(features_of(self.net, loaders["target"]))))
 
     def row_weights(self, both: Both, source: Batch) -> tuple[Tensor, Tensor]:
         return self.shares[source.target()], torch.ones_like(both.target[:, 0])
@@ -45,7 +45,7 @@ class Pada(Dann):
         return nn.functional.cross_entropy(both.source_scores, source.target(), weight=self.shares)
 
 
-def shares_of(scores: Tensor) -> Tensor:
-    """Weights [C] of classes from scores [N, C]: mean probabilities, over their largest."""
+def class_weights(scores: Tensor) -> Tensor:
+    """Weights [C] of classes from scores [N, C]: mean probabilities divided by the largest one."""
     mean = scores.float().softmax(1).mean(0)
     return mean / mean.max()

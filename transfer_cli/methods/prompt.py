@@ -1,4 +1,4 @@
-"""Learned tokens in front of every text, before a frozen net."""
+"""Prompts: learned tokens before every text, for a frozen net."""
 
 from typing import Annotated, ClassVar
 
@@ -8,10 +8,10 @@ from transfer_cli.models.peft import Kind
 
 
 class Prompt(Supervised):
-    """Prompts of the peft library for nets of the transformers library that read texts; they and the head learn.
-    `prompt`: embeddings, Lester et al. 2021, arXiv:2104.08691; `p_tuning`: embeddings through a small net, Liu et al.
-    2021, arXiv:2103.10385; `prefix`: keys and values of every layer, Li & Liang 2021, arXiv:2101.00190. Raises
-    ConfigError for other nets, and where the net knows too few places."""
+    """Prompts of the peft library, for nets of the transformers library that read texts. The prompt and the head are
+    trained; everything else is frozen. `prompt`: embeddings, Lester et al. 2021, arXiv:2104.08691; `p_tuning`:
+    embeddings computed by a small net, Liu et al. 2021, arXiv:2103.10385; `prefix`: keys and values of every layer, Li
+    & Liang 2021, arXiv:2101.00190. Raises ConfigError for other nets, and if the net has too few positions."""
 
     extra: ClassVar[str] = "peft"
 
@@ -24,4 +24,4 @@ class Prompt(Supervised):
         label_smoothing: Annotated[float, Range(0, 1)] = 0.0,
     ) -> None:
         super().__init__(given, blocks=0, label_smoothing=label_smoothing)
-        self._only(given.net.graft(kind, tokens=tokens))
+        self._train_only(given.net.graft(kind, tokens=tokens))

@@ -1,4 +1,4 @@
-"""Source-free adaptation: the source's head stays, features move until it is sure of the target."""
+"""SHOT: adaptation without source rows; the head is frozen and the features are trained on the target."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -12,17 +12,17 @@ from transfer_cli.methods._whole import features_of
 
 
 class Shot(Method):
-    """SHOT, Liang et al. 2020, arXiv:2002.08546, eq. 7: the head is frozen; the backbone raises the information of its
-    predictions (eq. 3) and learns pseudo-labels, the nearest of class centroids (eqs. 4 to 6), renewed `renewals`
-    times over training. Sees no source rows: wants a net that knows the source. `pseudo`: weight of the
-    pseudo-labels."""
+    """SHOT, Liang et al. 2020, arXiv:2002.08546, eq. 7. The head is frozen. The backbone maximises the mutual
+    information of its predictions (eq. 3) and is trained on pseudo-labels, the nearest class centroid (eqs. 4 to 6),
+    which are computed `renewals` times during training. No source rows are read, so the net must already be trained on
+    the source. `pseudo`: weight of the pseudo-label loss."""
 
     streams = {"target": Stream(labelled=False)}
     coupled = True
     needs = ("classes",)
     taught = True
 
-    labels: Tensor  # pseudo-labels [N], 0 before the first renewal
+    labels: Tensor  # pseudo-labels [N], 0 until they are first computed
 
     def __init__(
         self,
@@ -48,21 +48,27 @@ class Shot(Method):
             self.labels.copy_(pseudo_labels(features, self.head(features)))
 
     def head(self, features: Tensor) -> Tensor:
+        """Returns the scores [B, C] of features [B, D]."""
         scores: Tensor = self.net.heads[self.task.head](features)
         return scores
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         target = batch["target"]
         scores = self.head(self.net.features(target.inputs)).float()
-        gained = information(scores)
-        guessed = nn.functional.cross_entropy(scores, self.labels.index_select(0, target.index))
-        yield Loss("net", self.pseudo * guessed - gained, {"information": gained, "pseudo": guessed})
+        mutual_information = information(scores)
+        pseudo_loss = nn.functional.cross_entropy(scores, self.labels.index_select(0, target.index))
+        yield Loss(
+            "net",
+            self.pseudo * pseudo_loss - mutual_information,
+            {"information": mutual_information, "pseudo": pseudo_loss},
+        )
 
 
 @torch.no_grad()
 def pseudo_labels(features: Tensor, scores: Tensor, rounds: int = 2) -> Tensor:
-    """Labels [N] of features [N, D]: the nearest centroid by cosine. Centroids are means weighted by softmax(scores
-    [N, C]) at first, then of the rows so labelled. A class that nobody is nearest to keeps no centroid."""
+    """Returns labels [N] of features [N, D]: the centroid nearest by cosine. In the first round a centroid is the mean
+    of all rows weighted by softmax(scores [N, C]), then the mean of the rows with its label. A class without such rows
+    is dropped."""
     rows = nn.functional.normalize(torch.cat([features, torch.ones_like(features[:, :1])], 1), dim=1)
     share = scores.softmax(1)
     for _ in range(rounds):

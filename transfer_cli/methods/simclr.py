@@ -1,4 +1,4 @@
-"""Contrastive pretraining: two views of a row are alike, views of different rows are not."""
+"""SimCLR: contrastive pretraining; views of one row are pulled together, views of different rows pushed apart."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -12,10 +12,12 @@ from transfer_cli.methods._pretext import Pretext, together
 
 
 class Simclr(Pretext):
-    """SimCLR, Chen et al. 2020, arXiv:2002.05709: NT-Xent (eq. 1) over projections of two strong views, by a head of
-    one hidden layer as wide as the features and `width` outputs, which is not handed on. Source and target share
-    batches, but not contrasts: a row is told from rows of its own side, else telling the sides apart would pay. Strong
-    views here shift, mirror, recolour and cut out; the paper's crops of random size and its blur are not among them."""
+    """SimCLR, Chen et al. 2020, arXiv:2002.05709: NT-Xent (eq. 1) over projections of two strong views. The projection
+    head has one hidden layer as wide as the features and `width` outputs; it is not handed on.
+
+    Source and target share a batch, but a row is contrasted only with rows of its own domain; otherwise separating the
+    domains would lower the loss. The strong view here shifts, mirrors, recolours and erases parts of the image; the
+    paper's random resized crops and blur are not used."""
 
     streams = {
         "source": Stream(labelled=False, views=("strong", "strong"), optional=True),
@@ -41,6 +43,8 @@ class Simclr(Pretext):
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         views = [view for rows in batch.values() for view in rows.views]
         sizes = [len(rows) for rows in batch.values() for _ in rows.views]
-        seen = self.project(self.net.features(together(views))).split(sizes)
-        losses = {name: nt_xent(seen[2 * i], seen[2 * i + 1], self.temperature) for i, name in enumerate(batch)}
+        projections = self.project(self.net.features(together(views))).split(sizes)
+        losses = {
+            name: nt_xent(projections[2 * i], projections[2 * i + 1], self.temperature) for i, name in enumerate(batch)
+        }
         yield Loss("net", torch.stack(list(losses.values())).mean(), losses)

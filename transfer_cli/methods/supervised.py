@@ -1,4 +1,4 @@
-"""Training on labels: full and partial fine-tuning, pretraining, training from scratch."""
+"""Supervised training: full and partial fine-tuning, pretraining, training from scratch."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
@@ -24,9 +24,12 @@ from transfer_cli.losses import mixing
 class Supervised(Method):
     """Cross-entropy (or the task's loss) on labelled rows.
 
-    `layer_decay`: Howard & Ruder 2018, arXiv:1801.06146, 3.2 (discriminative fine-tuning); `unfreeze`: there 3.3.
-    `head_warmup`: Kumar et al. 2022, arXiv:2202.10054 (probe first, then fine-tune). `mixup`: arXiv:1710.09412.
-    `cutmix`: arXiv:1905.04899. `label_smoothing`: arXiv:1512.00567, section 7."""
+    `blocks`: number of last blocks that are trained; None: all, 0: the head alone. `layer_decay`: factor of the
+    learning rate per block from the head down; Howard & Ruder 2018, arXiv:1801.06146, section 3.2 (discriminative
+    fine-tuning). `unfreeze`: blocks are unfrozen one by one from the head down; there section 3.3. `head_warmup`: share
+    of training in which only the head is trained; Kumar et al. 2022, arXiv:2202.10054 (probe first, then fine-tune).
+    `mixup`: arXiv:1710.09412. `cutmix`: arXiv:1905.04899. `label_smoothing`: arXiv:1512.00567, section 7. `ema`: decay
+    of a moving average of the weights, which is then handed on."""
 
     streams = {"target": Stream()}
 
@@ -53,13 +56,13 @@ class Supervised(Method):
         self.frozen = backbone[:first]
         self.learning: list[nn.Module | nn.Parameter] = list(backbone[first:])
         self.net.requires_grad_(False)
-        self._learn(len(self.learning))
+        self._train_last(len(self.learning))
         self.average = None if ema is None else Ema(self.net, ema)
 
-    def _only(self, parameters: Sequence[nn.Parameter]) -> None:
-        """These and the head learn, nothing else."""
+    def _train_only(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Trains these parameters and the head; everything else is frozen."""
         self.learning = list(parameters)
-        self._learn(len(self.learning))
+        self._train_last(len(self.learning))
 
     def param_groups(self) -> dict[str, ParamGroup]:
         depth = len(self.learning)
@@ -68,18 +71,20 @@ class Supervised(Method):
 
     def refresh(self, loaders: dict[str, Loader], at: Progress) -> None:
         if self.unfreeze or self.head_warmup:
-            self._learn(0 if at.fraction < self.head_warmup else self._awake(at))
+            self._train_last(0 if at.fraction < self.head_warmup else self._trained_blocks(at))
 
-    def _awake(self, at: Progress) -> int:
+    def _trained_blocks(self, at: Progress) -> int:
+        """Returns the number of last blocks that are trained at this point of training."""
         if not self.unfreeze:
             return len(self.learning)
         span = (at.fraction - self.head_warmup) / max(1e-9, 0.5 * (1 - self.head_warmup))
         return min(len(self.learning), int(span * (len(self.learning) + 1)))
 
-    def _learn(self, awake: int) -> None:
-        asleep = len(self.learning) - awake
+    def _train_last(self, trained: int) -> None:
+        """Unfreezes the last `trained` blocks and the head, and freezes the other blocks."""
+        frozen = len(self.learning) - trained
         for i, block in enumerate(self.learning):
-            block.requires_grad_(i >= asleep)
+            block.requires_grad_(i >= frozen)
         self.head.requires_grad_(True)
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
@@ -96,6 +101,8 @@ class Supervised(Method):
         return self.task.loss(out, rows, self.label_smoothing)
 
     def _mixed(self, rows: Batch) -> tuple[Inputs, Tensor | None, float]:
+        """Returns mixed inputs, the order [B] of their partner rows (None: not mixed) and the share of their own
+        row."""
         if self.mixup:
             return mixing.mixup(rows.inputs, self.mixup)
         if self.cutmix:

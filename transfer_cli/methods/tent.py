@@ -1,4 +1,4 @@
-"""Test-time entropy minimisation: scales and shifts of BatchNorm turn until the net is sure of the target."""
+"""Tent: the scales and shifts of BatchNorm are trained to minimise the entropy of the target predictions."""
 
 from collections.abc import Iterator
 
@@ -9,10 +9,11 @@ from transfer_cli.methods.adabn import Adabn
 
 
 class Tent(Adabn):
-    """Wang et al. 2021, arXiv:2006.10726, section 3: the BatchNorm layers normalise by each batch's own statistics, and
-    their scale and shift alone learn, by the mean entropy of the predictions. Sees target rows without labels, no
-    source row. The paper predicts while it learns; here the net is handed on with the statistics of all target rows, as
-    adabn gives them. Raises ConfigError for a net without BatchNorm or without head."""
+    """Wang et al. 2021, arXiv:2006.10726, section 3. BatchNorm layers normalise with the statistics of each batch, and
+    only their scales and shifts are trained, by the mean entropy of the predictions. Target rows are read without
+    labels; source rows are not read. The paper predicts while it trains; here the net that is handed on has the
+    statistics of all target rows, computed as in adabn. Raises ConfigError for a net without BatchNorm or without a
+    head."""
 
     streams = {"target": Stream(labelled=False, views=("none",))}
     steps = True
@@ -24,15 +25,15 @@ class Tent(Adabn):
         super().__init__(given)
         self.head = given.tasks["target"].head
         if self.head not in self.net.heads:
-            text = "the net has no head whose predictions could become surer"
+            text = "the net has no head, so there are no predictions to minimise the entropy of"
             raise ConfigError(Fault("align", text, "tent", do="pretrain=supervised, or weights=..."))
         self.net.requires_grad_(False)
-        self.turning = [p for norm in self.norms for p in norm.parameters()]
-        for p in self.turning:
+        self.trained = [p for norm in self.norms for p in norm.parameters()]
+        for p in self.trained:
             p.requires_grad_(True)
 
     def param_groups(self) -> dict[str, ParamGroup]:
-        return {"net": self.turning}
+        return {"net": self.trained}
 
     def step(self, batch: dict[str, Batch], at: Progress) -> Iterator[Loss]:
         yield Loss("net", entropies(self.net(batch["target"].inputs, self.head)).mean())

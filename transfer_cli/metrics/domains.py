@@ -1,4 +1,4 @@
-"""How well source and target can be told apart by their features."""
+"""How well source and target can be separated by their features."""
 
 import torch
 from torch import Tensor
@@ -8,8 +8,9 @@ STEPS = 25
 
 @torch.no_grad()
 def source_probability(source: Tensor, target: Tensor, rows: Tensor, l2: float = 1e-3) -> Tensor:
-    """Probability [B] that `rows` [B, D] are of the source, by logistic regression on source [N, D] against target
-    [M, D], both sides given their own share. Newton's steps in float64 on standardised features; `l2` a row."""
+    """Probability [B] that each of `rows` [B, D] belongs to the source, by logistic regression on source [N, D] against
+    target [M, D] without class balancing. Newton's method in float64 on standardised features; `l2` is the penalty per
+    row."""
     x = torch.cat([source, target]).double()
     mean, spread = x.mean(0), x.std(0).clamp_min(1e-6)
 
@@ -22,9 +23,9 @@ def source_probability(source: Tensor, target: Tensor, rows: Tensor, l2: float =
     ridge[-1, -1] = 1e-9
     weights = x.new_zeros(x.shape[1])
     for _ in range(STEPS):
-        likely = torch.sigmoid(x @ weights)
-        curvature = (x * (likely * (1 - likely))[:, None]).T @ x + ridge
-        move = torch.linalg.solve(curvature, x.T @ (likely - y) + ridge @ weights)
+        probability = torch.sigmoid(x @ weights)
+        curvature = (x * (probability * (1 - probability))[:, None]).T @ x + ridge
+        move = torch.linalg.solve(curvature, x.T @ (probability - y) + ridge @ weights)
         weights = weights - move
         if float(move.abs().max()) < 1e-8:
             break
@@ -32,24 +33,26 @@ def source_probability(source: Tensor, target: Tensor, rows: Tensor, l2: float =
 
 
 def domain_accuracy(source: Tensor, target: Tensor) -> float:
-    """Balanced accuracy in [0, 1] of a linear classifier of the domain, learned on the even rows of both sides, asked
-    on the odd ones. Shapes [N, D], [M, D]; at least 4 rows each."""
-    near, far = source[::2], target[::2]
-    hits = [
-        (source_probability(near, far, source[1::2]) > 0.5).double().mean(),
-        (source_probability(near, far, target[1::2]) <= 0.5).double().mean(),
+    """Balanced accuracy in [0, 1] of a linear domain classifier that is fitted on the even rows of both sides and
+    evaluated on the odd rows. Shapes [N, D] and [M, D], at least 4 rows each."""
+    source_fit, target_fit = source[::2], target[::2]
+    accuracies = [
+        (source_probability(source_fit, target_fit, source[1::2]) > 0.5).double().mean(),
+        (source_probability(source_fit, target_fit, target[1::2]) <= 0.5).double().mean(),
     ]
-    return float(sum(hits)) / 2
+    return float(sum(accuracies)) / 2
 
 
 def proxy_a_distance(source: Tensor, target: Tensor) -> float:
-    """2 (1 - 2 error) of that classifier, in [-2, 2]; 0: cannot be told apart. Ben-David et al. 2006 (NIPS 19)."""
+    """2 (1 - 2 error) of the classifier of `domain_accuracy`, in [-2, 2]; 0 means that the domains cannot be separated.
+    Ben-David et al. 2006 (NIPS 19)."""
     return 2 * (2 * domain_accuracy(source, target) - 1)
 
 
 def principal_axes(rows: Tensor, count: int = 2) -> tuple[Tensor, float]:
-    """Coordinates [N, count] float64 of rows [N, D] along their first principal axes, and the share of the variance in
-    them. Each axis's largest weight is positive; rows of fewer numbers than axes are filled with zeros."""
+    """Returns coordinates [N, count] float64 of rows [N, D] along their first principal axes, and the share of the
+    variance in them. The largest weight of each axis is positive. If D is below `count`, the missing coordinates are
+    zero."""
     centred = rows.double() - rows.double().mean(0)
     _, strengths, axes = torch.linalg.svd(centred, full_matrices=False)
     axes = axes[:count]

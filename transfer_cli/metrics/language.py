@@ -1,5 +1,6 @@
-"""Numbers of a language model from the surprise at each row's tokens: pure functions, in float64.
-Shapes: nll [N] nats summed over the tokens of a row, tokens [N] and chars [N] how many of each were predicted."""
+"""Metrics of a language model from the negative log-likelihood of each row: pure functions, in float64.
+
+Shapes: nll [N], nats summed over the tokens of a row; tokens [N] and chars [N], how many of each were predicted."""
 
 import math
 
@@ -12,23 +13,23 @@ Z95 = 1.959964
 
 
 def language(nll: Tensor, tokens: Tensor, chars: Tensor) -> dict[str, float]:
-    """loss (nats a token), perplexity (its exponential) and bits_per_char, which does not depend on the tokenizer.
-    Raises Diverged on NaN."""
-    surprise = nll.double().sum()
-    if not torch.isfinite(surprise):
+    """Returns loss (nats per token), perplexity (its exponential) and bits_per_char, which does not depend on the
+    tokenizer. Raises Diverged if the loss is not finite."""
+    total = nll.double().sum()
+    if not torch.isfinite(total):
         raise Diverged(Fault("evaluate", "the loss is not finite"))
-    loss = float(surprise / tokens.sum())
+    loss = float(total / tokens.sum())
     return {"bits_per_char": _bits(nll, chars), "loss": loss, "perplexity": math.exp(min(loss, 700.0))}
 
 
 def bits_half_width(nll: Tensor, chars: Tensor) -> float:
-    """Half the 95 % interval of bits_per_char, a ratio of sums over rows: residuals nll - ratio * chars (Cochran 1977,
-    Sampling Techniques, eq. 6.13). 0 for a single row."""
+    """Returns half the width of the 95 % interval of bits_per_char, a ratio of sums over rows, from the residuals nll -
+    ratio * chars (Cochran 1977, Sampling Techniques, eq. 6.13). It is 0 for a single row."""
     n, chars = len(nll), chars.double()
     if n < 2:
         return 0.0
-    off = nll.double() - nll.double().sum() / chars.sum() * chars
-    error = (off.square().sum() * n / (n - 1)).sqrt() / chars.sum()
+    residuals = nll.double() - nll.double().sum() / chars.sum() * chars
+    error = (residuals.square().sum() * n / (n - 1)).sqrt() / chars.sum()
     return float(Z95 * error / math.log(2))
 
 

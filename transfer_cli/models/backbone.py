@@ -1,8 +1,8 @@
-"""What every model family is: a Backbone (inputs -> features [B, D]) made for the input of one kind of row.
+"""The base class of every model family: a Backbone maps the inputs of one kind of row to features [B, D].
 
-A family is a file of this folder with one Backbone of the file's name in CamelCase; the keyword-only
-arguments of its `__init__` are the keys of its YAML. Shapes: B rows, C channels, H height, W width, T tokens,
-D features."""
+A family is one file of this folder. The file holds one Backbone, named like the file in CamelCase; the keyword-only
+arguments of its `__init__` are the keys of its YAML. Shapes: B rows, C channels, H height, W width, T tokens, D
+features."""
 
 from collections.abc import Callable, Mapping
 from typing import ClassVar
@@ -11,12 +11,15 @@ from torch import Tensor, nn
 
 
 class Backbone(nn.Module):
-    """Inputs -> features. `reads` is the kind of row; `forward` takes that kind's inputs by name. `gives`: "row",
-    features of the row, or "states", one vector a token, of which `pool` makes features of the row. `causal`: no token
-    sees those after it. `extra`: the optional library it needs, as in contracts.Method. For checkpoints of
-    others: the net whose names they use sits at `inner` ("" is self), `classifier` is the name of its last linear
-    layer, which is no part of the backbone, and tensors whose names begin with one of `dropped` are known to be left
-    out (auxiliary heads)."""
+    """Maps inputs to features.
+
+    `reads`: the kind of row it reads; `forward` takes the inputs of that kind by name. `gives`: "row" for one feature
+    vector a row, or "states" for one vector a token, which `pool` reduces to one feature vector a row. `causal`: a
+    token does not see the tokens after it. `extra`: the optional library that it needs, as in contracts.Method.
+
+    For checkpoints from other libraries: `inner` is the path of the submodule that uses the checkpoint's names ("" is
+    the backbone itself); `classifier` is the name of its last linear layer, which is not part of the backbone; tensors
+    whose names start with an entry of `dropped` (auxiliary heads) are left out without a warning."""
 
     reads: ClassVar[str] = "pictures"
     gives: ClassVar[str] = "row"
@@ -31,22 +34,22 @@ class Backbone(nn.Module):
         self.width = width
 
     forward: Callable[..., Tensor]
-    """pixels [B, C, H, W] -> features [B, D], D = `width`. Of texts: ids [B, T] int64, mask [B, T] bool (True: a token,
-    False: padding) -> states [B, T, D]."""
+    """Images: pixels [B, C, H, W] -> features [B, D], D = `width`. Token sequences: ids [B, T] int64 and mask [B, T]
+    bool (True: token, False: padding) -> states [B, T, D]."""
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
-        """states [B, T, D] -> features [B, D]: the mean over tokens that are no padding."""
-        counted = mask[:, :, None].to(states.dtype)
-        return (states * counted).sum(1) / counted.sum(1).clamp_min(1)
+        """Averages states [B, T, D] over the tokens that are not padding. Returns features [B, D]."""
+        token_weight = mask[:, :, None].to(states.dtype)
+        return (states * token_weight).sum(1) / token_weight.sum(1).clamp_min(1)
 
     def renamed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Tensors of somebody's checkpoint by the names that the net at `inner` has."""
+        """Renames the tensors of a checkpoint from another library to the names used by the submodule `inner`."""
         return dict(tensors)
 
     def language_head(self, tensors: Mapping[str, Tensor]) -> Tensor | None:
-        """Weight [V, D] of a checkpoint's head for the next token; None where there is none."""
+        """Returns the weight [V, D] of a checkpoint's next-token head, or None if it has no such head."""
         return None
 
     def blocks(self) -> list[nn.Module]:
-        """Modules from input to output; together they hold every parameter, each once."""
+        """Returns the modules in order from input to output. Together they hold every parameter exactly once."""
         raise NotImplementedError

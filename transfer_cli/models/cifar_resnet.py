@@ -1,4 +1,4 @@
-"""ResNets for 32x32 pictures, with the tensor names of akamaster/pytorch_resnet_cifar10."""
+"""ResNets for 32x32 images, with the tensor names of akamaster/pytorch_resnet_cifar10."""
 
 from typing import Literal
 
@@ -12,8 +12,8 @@ Name = Literal["resnet20", "resnet32", "resnet44", "resnet56", "resnet110"]
 
 
 class CifarResnet(Backbone):
-    """6n + 2 layers in three stages of 16, 32, 64 channels; shortcuts without parameters (option A).
-    He et al. 2015, arXiv:1512.03385, section 4.2. Features are the 64 mean channels."""
+    """A ResNet of 6n + 2 layers: three stages of 16, 32 and 64 channels, shortcuts without parameters (option A). He et
+    al. 2015, arXiv:1512.03385, section 4.2. The features [B, 64] are the channel means of the last stage."""
 
     classifier = "linear"
 
@@ -40,7 +40,7 @@ class CifarResnet(Backbone):
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; `inputs` < `outputs` halves the map."""
+    """Two 3x3 convolutions with a shortcut around them. The map is halved if `inputs` < `outputs`."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Block(nn.Module):
         return F.relu(out + self.shortcut(x))
 
     def shortcut(self, x: Tensor) -> Tensor:
-        """Every second pixel, new channels filled with zeros on both sides."""
+        """Takes every second pixel and pads the new channels with zeros on both sides."""
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.grow, self.grow))
 
 

@@ -1,4 +1,4 @@
-"""Conv-4, the usual small net of few-shot learning."""
+"""Conv-4, the standard small network of few-shot learning."""
 
 from typing import Annotated
 
@@ -10,8 +10,8 @@ from transfer_cli.ranges import Range
 
 
 class Conv4(Backbone):
-    """Four times conv 3x3, BatchNorm, ReLU, 2x2 max pooling. Vinyals et al. 2016, arXiv:1606.04080, section 4.1.1.
-    Features are the flattened last map: filters * (crop // 16)**2."""
+    """Four blocks of 3x3 convolution, BatchNorm, ReLU and 2x2 max pooling. Vinyals et al. 2016, arXiv:1606.04080,
+    section 4.1.1. The features are the flattened last map, filters * (crop // 16)**2 numbers."""
 
     def __init__(self, input: InputSpec, *, filters: Annotated[int, Range(1, 4096)] = 64) -> None:
         input.at_least(16, "conv4")

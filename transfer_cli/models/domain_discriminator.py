@@ -1,11 +1,12 @@
-"""The discriminator of adversarial adaptation: one number a row, trained to tell source from target."""
+"""The discriminator of adversarial adaptation: one score a row, trained to separate source from target."""
 
 from torch import Tensor, nn
 
 
 class DomainDiscriminator(nn.Module):
-    """Two hidden layers with BatchNorm and ReLU, then a score: features [B, D] -> [B], larger is more like source.
-    As in Ganin et al. 2016, arXiv:1505.07818, in the width and with the BatchNorm of the Transfer-Learning-Library."""
+    """Two hidden layers with BatchNorm and ReLU, then one score: features [B, D] -> [B]. A larger score means more
+    source-like. After Ganin et al. 2016, arXiv:1505.07818; width and BatchNorm are those of the
+    Transfer-Learning-Library."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()

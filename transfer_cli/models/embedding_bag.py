@@ -1,4 +1,4 @@
-"""A bag of words: the mean of embeddings, no order. The baseline that every text model should beat."""
+"""A bag of words: the mean of the token embeddings, without order. The baseline for every text model."""
 
 from typing import Annotated
 
@@ -12,8 +12,9 @@ PRIME = 1_000_003
 
 
 class EmbeddingBag(Backbone):
-    """Joulin et al. 2017, arXiv:1607.01759 (fastText): the features of a text are the mean of the embeddings of its
-    tokens and, with `pairs`, of its pairs of neighbours, hashed into that many embeddings."""
+    """Joulin et al. 2017, arXiv:1607.01759 (fastText): the features of a text are the mean of its token embeddings. If
+    `pairs` is not 0, each pair of neighbouring tokens is hashed into one of `pairs` further embeddings, and those are
+    averaged as well."""
 
     reads = "texts"
     gives = "states"
@@ -33,7 +34,8 @@ class EmbeddingBag(Backbone):
             nn.init.uniform_(table.weight, -1 / width, 1 / width)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """ids [B, T] int64, mask [B, T] bool -> states [B, T, D]: of a token, and of it with the one in front."""
+        """ids [B, T] int64, mask [B, T] bool -> states [B, T, D]: the embedding of each token, averaged with that of
+        the pair it forms with the token before it."""
         states: Tensor = self.words(ids)
         if self.pairs is None:
             return states

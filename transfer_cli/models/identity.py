@@ -1,4 +1,4 @@
-"""No backbone at all: vectors are their own features, for probes and neighbours on features worked out before."""
+"""No backbone: each vector is its own feature vector, for probes and nearest neighbours on precomputed features."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ from transfer_cli.models.backbone import Backbone
 
 
 class Identity(Backbone):
-    """Hands vectors on. Has no parameters: heads and predictors are all that learns."""
+    """Returns its input vectors unchanged. It has no parameters, so only heads and predictors learn."""
 
     reads = "vectors"
 
     def __init__(self, input: Any) -> None:
         if not isinstance(input, VectorSpec):
-            raise ConfigError(Fault("model.input", "identity reads vectors; wants a width"))
+            raise ConfigError(Fault("model.input", "identity reads vectors and needs a width"))
         super().__init__(input.width)
-        self.register_buffer("place", torch.empty(0), persistent=False)  # tells heads the device
+        self.register_buffer("place", torch.empty(0), persistent=False)  # the device, for heads
 
     def forward(self, vectors: Tensor) -> Tensor:
         """vectors [B, D] -> [B, D]."""

@@ -1,4 +1,4 @@
-"""LeNet of the digit benchmarks of domain adaptation."""
+"""LeNet as used in the digit benchmarks of domain adaptation."""
 
 from typing import Annotated
 
@@ -10,9 +10,9 @@ from transfer_cli.ranges import Range
 
 
 class Lenet(Backbone):
-    """Conv 20, conv 50, linear 500, a bottleneck of `bottleneck` features with BatchNorm (0: none). LeCun et al. 1998,
-    Proc. IEEE 86(11), in the widths and with the dropout and bottleneck that Long et al. 2018 (CDAN, arXiv:1705.10667)
-    and the Transfer-Learning-Library use for MNIST and USPS."""
+    """Convolutions of 20 and 50 channels, a linear layer of 500, and a bottleneck of `bottleneck` features with
+    BatchNorm (0: no bottleneck). LeCun et al. 1998, Proc. IEEE 86(11). Widths, dropout and bottleneck are those that
+    Long et al. 2018 (CDAN, arXiv:1705.10667) and the Transfer-Learning-Library use for MNIST and USPS."""
 
     def __init__(
         self,
@@ -27,8 +27,8 @@ class Lenet(Backbone):
         self.conv1 = nn.Sequential(nn.Conv2d(input.channels, 20, 5), nn.MaxPool2d(2), nn.ReLU())
         self.conv2 = nn.Sequential(nn.Conv2d(20, 50, 5), nn.Dropout2d(dropout), nn.MaxPool2d(2), nn.ReLU())
         self.fc = nn.Sequential(nn.Flatten(), nn.Linear(50 * side**2, 500), nn.ReLU(), nn.Dropout(dropout))
-        narrow = [nn.Linear(500, bottleneck), nn.BatchNorm1d(bottleneck), nn.ReLU()] if bottleneck else []
-        self.bottleneck = nn.Sequential(*narrow)
+        bottleneck_layers = [nn.Linear(500, bottleneck), nn.BatchNorm1d(bottleneck), nn.ReLU()] if bottleneck else []
+        self.bottleneck = nn.Sequential(*bottleneck_layers)
 
     def forward(self, pixels: Tensor) -> Tensor:
         features: Tensor = self.bottleneck(self.fc(self.conv2(self.conv1(pixels))))

@@ -1,4 +1,4 @@
-"""Fully connected layers on flattened pixels, or on vectors."""
+"""Fully connected layers on flattened pixels or on vectors."""
 
 import itertools
 
@@ -11,21 +11,21 @@ from transfer_cli.models.backbone import Backbone
 
 
 class Mlp(Backbone):
-    """Flatten, then Linear and ReLU a hidden width. The last width is the feature size. `standardise`: BatchNorm
-    without parameters stands in front, for vectors whose columns have scales of their own."""
+    """Flattens the input, then applies Linear and ReLU for each hidden width. The last width is the number of features.
+    `standardise`: puts a BatchNorm without parameters first, for vectors whose columns differ in scale."""
 
     def __init__(
         self, input: InputSpec | VectorSpec, *, hidden: tuple[int, ...] = (256, 128), standardise: bool = False
     ) -> None:
         if not hidden or min(hidden) < 1:
-            raise ConfigError(Fault("model.hidden", "wants widths of 1 or more, at least one", str(list(hidden))))
+            raise ConfigError(Fault("model.hidden", "needs at least one width, each 1 or more", str(list(hidden))))
         super().__init__(hidden[-1])
         numbers = input.width if isinstance(input, VectorSpec) else input.channels * input.crop**2
         self.standard = nn.BatchNorm1d(numbers, affine=False) if standardise else nn.Identity()
         self.layers = nn.Sequential(*(_layer(m, n) for m, n in itertools.pairwise((numbers, *hidden))))
 
     def forward(self, **inputs: Tensor) -> Tensor:
-        """pixels [B, C, H, W] or vectors [B, D], by name -> features [B, D]."""
+        """Takes pixels [B, C, H, W] or vectors [B, D] by name and returns features [B, D]."""
         (rows,) = inputs.values()
         features: Tensor = self.layers(self.standard(rows.flatten(1)))
         return features

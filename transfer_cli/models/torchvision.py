@@ -1,4 +1,4 @@
-"""Every image classifier of torchvision by its name, without the last linear layer."""
+"""Every image classifier of torchvision by name, without its last linear layer."""
 
 from typing import Any, Literal
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.kinds.pictures import InputSpec
 from transfer_cli.models.backbone import Backbone
-from transfer_cli.models.foreign import UNFIT, loose, too_odd, width_of, with_parameters
+from transfer_cli.models.foreign import UNFIT, own_parameters, unsupported_size, width_of, with_parameters
 
 # fmt: off
 Name = Literal[
@@ -29,8 +29,8 @@ Name = Literal[
 
 
 class Torchvision(Backbone):
-    """A net of torchvision.models; features are what its last linear layer reads (SqueezeNet: 512 mean channels).
-    Takes 3 channels. Raises ConfigError for pictures that the net cannot take."""
+    """A network of torchvision.models; its features are the inputs of its last linear layer (SqueezeNet: the means of
+    512 channels). It takes 3 channels. Raises ConfigError if the network does not support the image size."""
 
     inner = "net"
 
@@ -55,7 +55,7 @@ def _make(name: str, crop: int) -> nn.Module:
 
     options: dict[str, Any] = {}
     if name in ("googlenet", "inception_v3"):
-        # transform_input: the ready weights want 0.5 / 0.5, pictures come in ImageNet's mean and std.
+        # transform_input: the pretrained weights expect mean and std 0.5, images come with ImageNet's mean and std.
         options = {"aux_logits": False, "init_weights": False, "transform_input": True}
     elif name.startswith("vit_"):
         options = {"image_size": crop}
@@ -64,14 +64,16 @@ def _make(name: str, crop: int) -> nn.Module:
     try:
         net: nn.Module = get_model(name, weights=None, **options)
     except UNFIT as error:
-        raise too_odd(name, crop, error) from error
+        raise unsupported_size(name, crop, error) from error
     return net
 
 
 def _behead(net: nn.Module) -> tuple[str, tuple[str, ...]]:
-    """Takes the last linear layer away. Returns its name, and the beginnings of names that checkpoints have besides."""
+    """Replaces the last linear layer by the identity. Returns its name, and the prefixes of further tensor names that
+    checkpoints contain and the backbone does not."""
     linear = [name for name, module in net.named_modules() if isinstance(module, nn.Linear)]
-    if not linear:  # SqueezeNet ends in a 1x1 convolution and ReLU before its mean, which no linear head equals
+    if not linear:
+        # SqueezeNet ends in a 1x1 convolution and ReLU before the mean, which a linear head cannot represent.
         net.set_submodule("classifier", nn.AdaptiveAvgPool2d(1))
         return "", ("classifier.",)
     net.set_submodule(linear[-1], nn.Identity())
@@ -79,11 +81,12 @@ def _behead(net: nn.Module) -> tuple[str, tuple[str, ...]]:
 
 
 def _blocks(net: nn.Module) -> list[nn.Module]:
-    """Input to output: stem and four stages of a ResNet; of other nets the children, sequences and encoders opened."""
+    """Returns the blocks from input to output: of a ResNet the stem and four stages; of other networks the children,
+    with sequences and encoders replaced by their members."""
     if hasattr(net, "layer1"):
         stages = (net.get_submodule(f"layer{i}") for i in (1, 2, 3, 4))
         return [nn.ModuleList([net.get_submodule("conv1"), net.get_submodule("bn1")]), *stages]
-    blocks = [loose(net)]
+    blocks = [own_parameters(net)]
     for child in net.children():
         blocks += _open(child)
     return blocks
@@ -93,5 +96,5 @@ def _open(module: nn.Module) -> list[nn.Module]:
     from torchvision.models.vision_transformer import Encoder
 
     if isinstance(module, Encoder):
-        return [loose(module), *module.layers, module.ln]
+        return [own_parameters(module), *module.layers, module.ln]
     return list(module) if isinstance(module, nn.Sequential | nn.ModuleList) else [module]

@@ -1,7 +1,7 @@
 """The beginning of a plan: data opened, the net that `weights` names found, the model made to fit both."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,13 @@ from transfer_cli.config.signatures import signature
 from transfer_cli.data.cache import digests
 from transfer_cli.data.dataset import DataSet
 from transfer_cli.data.open import describe_pair
-from transfer_cli.errors import ConfigError
+from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.plan import inputs, origin
 from transfer_cli.plan.code_of_stage import READS_WEIGHTS, Runs, code_of
 from transfer_cli.plan.context import Context, State
 from transfer_cli.plan.plan import Json, Stage, Stamps, key_of, stamps_of
 from transfer_cli.plan.precision import resolved
-from transfer_cli.plan.tasks import task_of
+from transfer_cli.plan.tasks import PlannedTask, task_of
 
 Opened = dict[str, tuple[DataSet, DataSet | None, Stamps]]  # by the nodes of data and source
 
@@ -51,10 +51,21 @@ def _data_sets(values: Json, cache: Path, opened: Opened) -> tuple[DataSet, Data
 def _with_model(context: Context, model: Json) -> Context:
     """The context with a model whose input fits the data. Raises ConfigError where it reads another kind of rows."""
     called = context.called("model", model["family"])
-    causal = any(task_of(context.values, data).causal for data in (context.target, context.source) if data)
+    tasks = [task_of(context.values, data) for data in (context.target, context.source) if data]
+    causal = any(task.causal for task in tasks)
     inputs.check_kind(model, called, context.target, context.source, context.plugins, causal=causal)
+    _gives_what_heads_want(context, model, called, tasks)
     fitted = inputs.fit(model["input"], context.target, context.source, context.seed, context.cache, context.plugins)
     return replace(context, values=context.values | {"model": {**model, "input": fitted}})
+
+
+def _gives_what_heads_want(context: Context, model: Json, called: str, tasks: Sequence[PlannedTask]) -> None:
+    """Raises ConfigError where a task's head reads the parts of a row, and the model gives one vector for the whole."""
+    gives = signature("model", model["family"], context.plugins).flags.get("gives", "row")
+    for task in tasks:
+        if task.wants not in ("row", gives):
+            text = f"gives one vector a row, and the task {task.name} wants its {task.wants}"
+            raise ConfigError(Fault("model", text, called, see="see transfer list models"))
 
 
 def _from_file(context: Context, word: str, file: Path) -> tuple[Context, State]:

@@ -27,7 +27,7 @@ def scored(known: Sequence[str] | None, knows_unknown: bool, target: DataSet) ->
     Rows of a class that it does not know count as UNKNOWN if that is one of its answers. Raises DataError if not."""
     if known is None or tuple(known) == target.names:
         return ()
-    fits = knows_unknown or set(target.classes) <= set(known)
+    fits = knows_unknown or set(target.names) <= set(known)
     _demand(fits, "evaluate: the net's classes are not the target's", "the net's", known, target)
     return tuple(known)
 
@@ -35,6 +35,6 @@ def scored(known: Sequence[str] | None, knows_unknown: bool, target: DataSet) ->
 def _demand(fits: bool, fault: str, title: str, classes: Sequence[str], target: DataSet) -> None:
     if fits:
         return
-    mine, shared = target.classes, len(set(classes) & set(target.classes))
+    mine, shared = target.names, len(set(classes) & set(target.names))
     text = f"{title} {len(classes)}, {target.title} {len(mine)}, {shared} shared"
     raise DataError(Fault(fault, text, do="strategy=fine_tune, or choose classes with data.classes"))

@@ -29,6 +29,7 @@ NET_VERSION = 1  # of what a net is, whatever its family
 PACKAGE = Path(__file__).resolve().parents[1]
 # relative to the package; `__init__` files are empty (tested) but the root's version
 ENGINE_FOLDERS = ("analysis", "cli", "config", "engine", "plan", "report", "rundir", "runner", "store")
+ENGINE_FILES = ("kinds/_kind.py",)  # what every kind promises
 DATA_FOLDERS = ("data/fetch", "data/quality")
 NET_FILES = ("models/backbone.py", "models/grafts.py", "models/net.py", "models/peft.py")
 TOKENS = 2  # raise when tokens.py or what counts as an import changes: cached hashes are then made anew
@@ -114,7 +115,7 @@ def has_version(file: Path) -> bool:
     name = file.relative_to(PACKAGE)
     folder = name.parent.as_posix()
     engine = folder == "." or name.name == "__init__.py" or name.parts[0] in ENGINE_FOLDERS
-    return engine or folder in ("data", *DATA_FOLDERS) or name.as_posix() in NET_FILES
+    return engine or folder in ("data", *DATA_FOLDERS) or name.as_posix() in (*ENGINE_FILES, *NET_FILES)
 
 
 def import_root(file: Path) -> Path:

@@ -75,6 +75,10 @@ class State:
         """Whether an earlier stage made the net; else the first stage that needs one draws it."""
         return "key" in self.net
 
+    def may_have(self, head: str) -> bool:
+        """Whether a stage taught the net this head, or may have."""
+        return self.taught is None or head in self.taught
+
     def with_stage(self, stage: Stage, files: frozenset[Path] = frozenset()) -> "State":
         """The state with one stage more, whose key names the content of `files`."""
         return replace(self, stages=(*self.stages, stage), files=self.files | files)

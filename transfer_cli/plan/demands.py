@@ -18,7 +18,7 @@ def can_learn(context: Context, slot: Slot) -> None:
     """Raises ConfigError where the task of the data does not offer what the method needs."""
     for side in slot.sides.values():
         task = task_of(context.values, slot.data(context, side))
-        if not set(slot.method.needs) <= set(task.offers):
+        if not task.meets(slot.method.needs):
             text = f"cannot learn {task.name}, and that is the task of {slot.data(context, side).title}"
             raise ConfigError(Fault(slot.name, text, slot.called, do="fine_tune=full or partial"))
 

@@ -53,7 +53,7 @@ def _check(context: Context, state: State, task: PlannedTask) -> None:
         _head_is_taught(state, task, target)
         return
     needs = signature("predictor", predictor, context.plugins).needs or ("classes",)
-    if not set(needs) <= set(task.offers):
+    if not task.meets(needs):
         text = f"scores classes, and the task of {target.title} is {task.name}"
         raise ConfigError(Fault("predictor", text, predictor, do="strategy=fine_tune or partial"))
     if node["way"]:
@@ -62,7 +62,7 @@ def _check(context: Context, state: State, task: PlannedTask) -> None:
 
 def _head_is_taught(state: State, task: PlannedTask, target: DataSet) -> None:
     """Raises ConfigError where the net would be scored with a head drawn at random."""
-    if state.taught is None or task.head in state.taught:
+    if state.may_have(task.head):
         return
     text = f"no stage teaches the net {task.name}, the task of {target.title}; its head would be a random one"
     raise ConfigError(Fault("evaluate", text, do="fine_tune=full or linear_probe, predictor=knn, or weights=RUN"))

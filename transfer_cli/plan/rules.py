@@ -12,7 +12,9 @@ from transfer_cli.selection_rules import LABEL_FREE
 
 def rules_of(context: Context, state: State, slot: Slot) -> list[str]:
     """Rules that could choose a snapshot, but `final`: validation labels count as used only where training labels are,
-    and target rows without labels where training reads such."""
+    and target rows without labels where training reads such. None for a method that teaches no head."""
+    if not slot.teaches:
+        return []
     labelled = set(slot.labelled)
     found = [f"{side}_val" for side in ("source", "target") if side in labelled and slot.data(context, side).has("val")]
     if "target" not in slot.unlabelled or not context.target.has("val", labelled=False):
@@ -24,8 +26,10 @@ def rules_of(context: Context, state: State, slot: Slot) -> list[str]:
 
 def _predicts_classes(context: Context, state: State, slot: Slot) -> bool:
     """Whether the net predicts classes in this stage: it learns them, or an earlier stage taught them."""
-    offers = task_of(context.values, context.target).offers
-    return "classes" in offers and (bool(slot.labelled) or state.classes is not None)
+    task = task_of(context.values, context.target)
+    if "classes" not in task.offers:
+        return False
+    return bool(slot.labelled) or (state.classes is not None and state.may_have(task.head))
 
 
 def held_out(context: Context, slot: Slot, rule: str) -> Json:

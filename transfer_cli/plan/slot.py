@@ -33,6 +33,11 @@ class Slot:
         return set(self.sides.values()) == {"source", "target"}
 
     @property
+    def teaches(self) -> bool:
+        """Whether the method teaches heads of its streams' tasks (`Method.heads`)."""
+        return bool(self.method.flags.get("heads", True))
+
+    @property
     def labelled(self) -> list[str]:
         """Sides whose labels are learned from, a stream each."""
         return [side for stream, side in self.sides.items() if self.method.streams[stream]["labelled"]]

@@ -14,19 +14,24 @@ Values = Json  # a configuration
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """A task by name. `head`: the name of its head in the net. `offers`: what methods may ask of it. `spec`: what of
-    it enters a key, empty where it is the data's own with the usual settings. `code`, `scoring`: files that learning
-    and judging it run."""
+    """A task by name. `head`: the name of its head in the net, `wants`: what the head is given of a row. `offers`: what
+    methods may ask of it. `causal`: it learns next tokens. `spec`: what of it enters a key, empty where it is the
+    data's own with the usual settings. `code`, `scoring`: files that learning and judging it run."""
 
     name: str
     head: str
     offers: tuple[str, ...]
     labels: str = "human"
     reads: tuple[str, ...] = ()
+    wants: str = "row"
     causal: bool = False
     spec: Json = field(default_factory=dict)
     code: tuple[Path, ...] = ()
     scoring: tuple[Path, ...] = ()
+
+    def meets(self, needs: Sequence[str]) -> bool:
+        """Whether the task offers all that a method or predictor needs of it."""
+        return set(needs) <= set(self.offers)
 
 
 def task_of(values: Values, data: DataSet) -> PlannedTask:
@@ -57,6 +62,7 @@ def _described(name: str, node: Json, own: str, plugins: Sequence[str]) -> Plann
         offers=tuple(flags["offers"]),
         labels=str(flags["labels"]),
         reads=tuple(flags["reads"]),
+        wants=str(flags["wants"]),
         causal=flags["wants"] == "states" and flags["labels"] == "free",
         spec={"task": name, **usual, **settings} if changed else {},
         code=(found.path, *found.beside(flags.get("code", ()))),

@@ -56,7 +56,7 @@ def _numbered_by(context: Context, slot: Slot) -> tuple[str, ...]:
 
 def _taught(context: Context, state: State, slot: Slot) -> State:
     """The state with what the stage taught the net's heads."""
-    if not slot.labelled:
+    if not (slot.labelled and slot.teaches):
         return state
     heads = frozenset(task.head for task in slot.tasks(context, slot.labelled))
     return replace(

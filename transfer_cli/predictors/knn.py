@@ -1,4 +1,4 @@
-"""Votes of the nearest support rows."""
+"""k nearest neighbours: the nearest support rows vote."""
 
 from typing import Annotated, Literal
 
@@ -11,8 +11,8 @@ from transfer_cli.ranges import Range
 
 
 class Knn:
-    """k nearest neighbours. Cover & Hart 1967, IEEE Trans. Inf. Theory 13(1); weights by 1 / distance: Dudani 1976.
-    With fewer than k support rows all of them vote."""
+    """k nearest neighbours. Cover & Hart 1967, IEEE Trans. Inf. Theory 13(1); weights 1 / distance: Dudani 1976. With
+    fewer than k support rows all of them vote."""
 
     shares = True
     needs = ("row",)
@@ -27,52 +27,57 @@ class Knn:
         self.k, self.distance, self.weights = k, distance, weights
 
     def scores(self, support: Tensor, labels: Tensor, query: Tensor, ways: int) -> Tensor:
-        """Share of the votes: [E, Q, N], adding up to 1."""
+        """Returns the share of the votes of each class: [E, Q, N], summing to 1 over the classes."""
         support, labels, query = checked(support, labels, query, ways)
-        support, query = self._placed(support, query)
+        support, query = self._normalised(support, query)
         draws = chunks(len(support), query.shape[1] * support.shape[1])
-        return torch.cat([self._draws(support[e], labels[e], query[e], ways) for e in draws])
+        return torch.cat([self._votes_in_chunks(support[e], labels[e], query[e], ways) for e in draws])
 
-    def numbers(self, support: Tensor, learned: Tensor, query: Tensor) -> Tensor:
-        """The mean of the nearest rows' numbers: learned [E, M, K] of support [E, M, D] -> [E, Q, K]."""
-        support, query = self._placed(support.float(), query.float())
-        gap, index = gaps(support, query).topk(min(self.k, support.shape[1]), 2, largest=False)
-        weight = inverse(self._length(gap)) if self.weights == "distance" else torch.ones_like(gap)
-        near = learned.double()[torch.arange(len(learned))[:, None, None], index]
-        return ((weight / weight.sum(2, keepdim=True))[..., None] * near).sum(2).to(query.dtype)
+    def numbers(self, support: Tensor, targets: Tensor, query: Tensor) -> Tensor:
+        """Returns the weighted mean of the nearest rows' numbers: targets [E, M, K] of support [E, M, D] -> [E, Q,
+        K]."""
+        support, query = self._normalised(support.float(), query.float())
+        squared, index = squared_distances(support, query).topk(min(self.k, support.shape[1]), 2, largest=False)
+        weight = inverse(self._distance(squared)) if self.weights == "distance" else torch.ones_like(squared)
+        nearest = targets.double()[torch.arange(len(targets))[:, None, None], index]
+        return ((weight / weight.sum(2, keepdim=True))[..., None] * nearest).sum(2).to(query.dtype)
 
-    def _placed(self, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+    def _normalised(self, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns unit vectors for the cosine distance, or vectors relative to the support mean."""
         if self.distance == "cosine":
             return normalize(support, dim=-1), normalize(query, dim=-1)
-        centre = support.mean(1, keepdim=True)  # distances do not feel it, their rounding does
+        centre = support.mean(1, keepdim=True)  # shifting changes no distance and reduces rounding errors
         return support - centre, query - centre
 
-    def _draws(self, support: Tensor, labels: Tensor, query: Tensor, ways: int) -> Tensor:
+    def _votes_in_chunks(self, support: Tensor, labels: Tensor, query: Tensor, ways: int) -> Tensor:
         rows = chunks(query.shape[1], len(query) * support.shape[1])
-        return torch.cat([self._votes(gaps(support, query[:, q]), labels, ways) for q in rows], 1).to(query.dtype)
+        return torch.cat([self._votes(squared_distances(support, query[:, q]), labels, ways) for q in rows], 1).to(
+            query.dtype
+        )
 
-    def _votes(self, gap: Tensor, labels: Tensor, ways: int) -> Tensor:
-        """Squared distances [E, Q, M] and labels [E, M] -> [E, Q, N]."""
-        gap, index = gap.topk(min(self.k, gap.shape[2]), 2, largest=False)
-        weight = inverse(self._length(gap)) if self.weights == "distance" else torch.ones_like(gap)
-        names = labels[:, None, :].expand(-1, gap.shape[1], -1).gather(2, index)
-        shares = gap.new_zeros(*gap.shape[:2], ways)
-        return shares.scatter_add_(2, names, weight / weight.sum(2, keepdim=True))
+    def _votes(self, squared: Tensor, labels: Tensor, ways: int) -> Tensor:
+        """Computes the shares [E, Q, N] from squared distances [E, Q, M] and labels [E, M]."""
+        squared, index = squared.topk(min(self.k, squared.shape[2]), 2, largest=False)
+        weight = inverse(self._distance(squared)) if self.weights == "distance" else torch.ones_like(squared)
+        nearest_labels = labels[:, None, :].expand(-1, squared.shape[1], -1).gather(2, index)
+        shares = squared.new_zeros(*squared.shape[:2], ways)
+        return shares.scatter_add_(2, nearest_labels, weight / weight.sum(2, keepdim=True))
 
-    def _length(self, gap: Tensor) -> Tensor:
-        # Of unit vectors, half the squared distance is 1 - cosine.
-        return gap / 2 if self.distance == "cosine" else gap.sqrt()
+    def _distance(self, squared: Tensor) -> Tensor:
+        # For unit vectors, half the squared distance equals 1 - cosine.
+        return squared / 2 if self.distance == "cosine" else squared.sqrt()
 
 
-def gaps(support: Tensor, query: Tensor) -> Tensor:
-    """Squared distances [E, Q, M] in float64; those within rounding of 0 are 0, so that equal rows are found."""
+def squared_distances(support: Tensor, query: Tensor) -> Tensor:
+    """Squared distances [E, Q, M] in float64 between query [E, Q, D] and support [E, M, D]. Values within rounding of 0
+    are set to 0, so that equal rows are recognised."""
     support, query = support.double(), query.double()
-    lengths = query.square().sum(-1, keepdim=True) + support.square().sum(-1)[:, None, :]
-    gap = lengths - 2 * query @ support.mT
-    return torch.where(gap > 1e-12 * lengths, gap, 0.0)
+    squared_norms = query.square().sum(-1, keepdim=True) + support.square().sum(-1)[:, None, :]
+    squared = squared_norms - 2 * query @ support.mT
+    return torch.where(squared > 1e-12 * squared_norms, squared, 0.0)
 
 
-def inverse(length: Tensor) -> Tensor:
-    """1 / distance; a query that equals support rows listens to these alone."""
-    same = length == 0
-    return torch.where(same.any(2, keepdim=True), same.to(length.dtype), 1 / length.clamp_min(1e-300))
+def inverse(distance: Tensor) -> Tensor:
+    """Returns 1 / distance. A query that equals support rows gets votes from these rows only."""
+    equal = distance == 0
+    return torch.where(equal.any(2, keepdim=True), equal.to(distance.dtype), 1 / distance.clamp_min(1e-300))

@@ -34,8 +34,8 @@ def runs_table(runs: Sequence[Run], notes: Sequence[str]) -> Table:
     return Table(columns, [_run(run, now) for run in runs], notes=notes, next=last, schema="list/1")
 
 
-def sweeps_table(sweeps: Sequence[Sweep], notes: Sequence[str]) -> Table:
-    """A line a sweep: when, its words, how many of its runs are done."""
+def sweeps_table(sweeps: Sequence[Sweep], without: str) -> Table:
+    """A line a sweep: when, its words, how many of its runs are done. `without`: what is said where there is none."""
     columns = [
         Column("sweep"),
         Column("started", only="screen"),
@@ -49,7 +49,9 @@ def sweeps_table(sweeps: Sequence[Sweep], notes: Sequence[str]) -> Table:
     now = datetime.now(UTC)
     do = "compare" if sweeps and sweeps[0].status == "done" else "resume"
     last = f"transfer {do} {sweeps[0].id}" if sweeps else ""
-    return Table(columns, [_sweep(sweep, now) for sweep in sweeps], notes=notes, next=last, schema="list/1")
+    return Table(
+        columns, [_sweep(sweep, now) for sweep in sweeps], notes=[] if sweeps else [without], next=last, schema="list/1"
+    )
 
 
 def _run(run: Run, now: datetime) -> dict[str, Any]:

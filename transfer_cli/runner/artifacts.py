@@ -1,5 +1,5 @@
-"""What a finished run leaves beside its numbers: model card, figures, what a tracker is told. Derived: a fault here
-costs no result."""
+"""What a finished run leaves beside its numbers: model card, figures, the report to a tracker. All of it is derived
+from results that are stored already."""
 
 import shutil
 from collections.abc import Callable
@@ -13,8 +13,8 @@ FIGURES = ("curves.png", "confusion.png", "confusions.csv", "domains.png")
 
 
 def leave(run: RunDir, say: Callable[[str], None] = quiet) -> None:
-    """Writes MODEL_CARD.md and the figures, tells the tracker. Raises TransferError (exit 1) naming a figure that
-    failed; of a tracker that fails, `say` hears."""
+    """Writes MODEL_CARD.md and the figures, and reports to the tracker. Raises TransferError (exit 1) with the name of
+    a figure that failed; a tracker that fails is only a warning, to `say`."""
     from transfer_cli.report.model_card import model_card
 
     run.write("MODEL_CARD.md", model_card(Run.of(run.data)))
@@ -31,14 +31,14 @@ def _track(run: RunDir, say: Callable[[str], None]) -> None:
     kind = run.data["config"]["runtime"]["tracker"]
     try:
         track(kind, run.path, run.runs, Run.of(run.data))
-    except Exception as error:  # whatever a library of others throws
+    except Exception as error:  # a library may raise anything
         text = f"warning: tracker {kind}: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
         run.log(text)
         say(text)
 
 
 def _copied(run: RunDir) -> bool:
-    """The same command with every stage cached gives the same figures: taken from the run that drew them."""
+    """Copies the figures of an earlier run with the same stages, if all stages are cached; returns whether it did."""
     if not all(stage["cached"] or stage["state"] == "none" for stage in run.data["stages"]):
         return False
     keys = [stage["key"] for stage in run.data["stages"]]

@@ -1,5 +1,5 @@
-"""The sources that a command line names, as plans: words for all and those of each candidate, a net each. Nothing is
-trained: who learned from a source is found in the store, or is missing."""
+"""The sources that a command line names, as plans: each candidate is one net, from the words for all and its own words.
+Nothing is trained: a net that was trained on a source is in the store, or it is missing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -60,22 +60,23 @@ class Candidate:
 
 
 def candidates(options: Options, screen: Screen) -> list[Candidate]:
-    """Every source that the words, `--candidate` or, without any, the data folder offer, each once. Raises ConfigError
-    for words that train, and if the candidates would be scored on different rows."""
+    """Every source that the words and `--candidate` name, or without any those in the data folder, each once. Raises
+    ConfigError for words that train on the target, and if the candidates would be scored on different rows."""
     words = [*options.words, *_data(options)]
     _check(words, options)
     shared, own = [w for w in words if parse(w).key not in NAMES], [w for w in words if parse(w).key in NAMES]
     offered = not own and not options.candidates
-    spoken = list(_spoken(shared, [own] * bool(own or offered) + [list(each) for each in options.candidates], options))
-    fetch_hub([word for each in spoken for word in each], options, screen)
-    configs = [_config(each, options) for each in spoken]
+    sets = [own] * bool(own or offered) + [list(each) for each in options.candidates]
+    of_each = list(_combinations(shared, sets, options))
+    fetch_hub([word for each in of_each for word in each], options, screen)
+    configs = [_config(each, options) for each in of_each]
     fetch_missing(configs, options, screen)
-    made = dict(zip(spoken, plan_all(configs, options), strict=True))
+    plans = dict(zip(of_each, plan_all(configs, options), strict=True))
     if offered:
-        made |= _offered(spoken[0], options)
-    found = [_candidate(each, plan, options.runs) for each, plan in made.items()]
-    _same_rows(found)
-    return _told_apart(found)
+        plans |= _offered(of_each[0], options)
+    found = [_candidate(each, plan, options.runs) for each, plan in plans.items()]
+    _check_same_rows(found)
+    return _with_distinct_names(found)
 
 
 def probe_of(plan: Plan) -> Stage:
@@ -106,7 +107,9 @@ def _check(words: Sequence[str], options: Options) -> None:
         raise ConfigError(*faults)
 
 
-def _spoken(shared: Sequence[str], sets: Sequence[Sequence[str]], options: Options) -> dict[tuple[str, ...], None]:
+def _combinations(
+    shared: Sequence[str], sets: Sequence[Sequence[str]], options: Options
+) -> dict[tuple[str, ...], None]:
     """Words of every candidate, each once: all combinations within a set."""
     search = search_path(shared, options.config_dirs)
     runs = [run for each in sets for run in expand([*shared, *each], multirun=True, seeds=None, search=search)]
@@ -114,25 +117,26 @@ def _spoken(shared: Sequence[str], sets: Sequence[Sequence[str]], options: Optio
 
 
 def _config(words: Sequence[str], options: Options) -> Config:
-    """Words of a candidate with what they leave out: no source is none, and a net of none is untaught."""
-    said = {word.key: word.value for word in map(parse, words)}
-    more = [] if "source" in said else ["source=none"]
-    if said.get("source", "none") == "none" and said.get("weights", "none") == "none" and "pretrain" not in said:
+    """Configuration of a candidate. Without a source word there is no source; without source and weights the net is
+    untaught."""
+    values = {word.key: word.value for word in map(parse, words)}
+    more = [] if "source" in values else ["source=none"]
+    if values.get("source", "none") == values.get("weights", "none") == "none" and "pretrain" not in values:
         more.append("pretrain=none")
     return load([*words, *more, "strategy=linear_probe"], config_dirs=options.config_dirs)
 
 
 def _offered(words: tuple[str, ...], options: Options) -> dict[tuple[str, ...], Plan]:
-    """The data sets here as sources of the same net, where it can read them and has learned from them."""
+    """The data sets on this machine as sources of the same net, if it can read them and was trained on them already."""
     found = {}
     for name in data_sets(options.runs):
-        spoken = (*words, f"source={name}")
+        named = (*words, f"source={name}")
         try:
-            plan = plan_one(_config(spoken, options), options)
-        except TransferError:  # of another kind, or not whole: nobody asked for it
+            plan = plan_one(_config(named, options), options)
+        except TransferError:  # of another kind, or with files missing; no word named it
             continue
         if plan.source and plan.source.fingerprint != plan.target.fingerprint and _here(plan, options.runs):
-            found[spoken] = plan
+            found[named] = plan
     return found
 
 
@@ -143,25 +147,21 @@ def _here(plan: Plan, runs: Path) -> bool:
 
 def _candidate(words: tuple[str, ...], plan: Plan, runs: Path) -> Candidate:
     weights, model = str(plan.values["weights"]), plan.values["model"]
-    learned = [plan.source.fingerprint] if plan.source and plan.values["source"]["family"] != "base" else []
-    start = (
-        PurePath(plan.source.title).name
-        if plan.source
-        else "weights"
-        if plan.weights and weights != "imagenet"
-        else weights
-    )
+    start, learned = weights, []
+    if plan.source:
+        start = PurePath(plan.source.title).name
+        learned = [plan.source.fingerprint] if plan.values["source"]["family"] != "base" else []
+    elif plan.weights and weights != "imagenet":
+        start = "weights"
     if weights not in ("none", "imagenet") and plan.weights is None:
         run = run_of(runs, weights)
-        start, learned = (
-            f"run {run['id']}",
-            [run["fingerprints"][side] for side in ("target", "source") if side in run["fingerprints"]],
-        )
+        start = f"run {run['id']}"
+        learned = [run["fingerprints"][side] for side in ("target", "source") if side in run["fingerprints"]]
     name = safe(f"{model.get('name') or plan.config.choices['model']} {start}")
     return Candidate(words, plan, name, _here(plan, runs), plan.target.fingerprint in learned)
 
 
-def _same_rows(found: Sequence[Candidate]) -> None:
+def _check_same_rows(found: Sequence[Candidate]) -> None:
     rows = {str(_rows_of(each.plan)): each for each in reversed(found)}
     if len(rows) > 1:
         other, first = list(rows.values())[:2]
@@ -173,8 +173,8 @@ def _rows_of(plan: Plan) -> Any:
     return plan.target.key("train", labelled=True, seed=probe_of(plan).seed)
 
 
-def _told_apart(found: Sequence[Candidate]) -> list[Candidate]:
-    """Names that several have get the words that tell them apart."""
+def _with_distinct_names(found: Sequence[Candidate]) -> list[Candidate]:
+    """Candidates that share a name get the words in which they differ added to it."""
     many = {each.name for each in found if sum(other.name == each.name for other in found) > 1}
     common = set.intersection(*(set(each.words) for each in found))
     return [

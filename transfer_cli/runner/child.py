@@ -1,5 +1,5 @@
-"""One run of a sweep, in the process that a launcher gave it: the same words are read, planned and computed there.
-What it prints goes to the log of the run; how far it is, the sweep reads from a file of the run's directory."""
+"""One run of a sweep, in a process that a launcher started: it reads, plans and computes the same words. What it prints
+goes to the log of the run; its progress goes to a file in the run's directory, which the sweep reads."""
 
 import multiprocessing
 import os
@@ -18,8 +18,8 @@ from transfer_cli.signals import Stop
 
 
 def child(words: tuple[str, ...], options: Options, sweep: str, home: Path, began: float | None) -> int:
-    """Computes the run whose directory `home` the sweep has made; returns its exit code. The time of runtime.max_time
-    is that of the sweep, which `began` then (time.monotonic), or of the run."""
+    """Computes the run whose directory `home` the sweep has created; returns its exit code. runtime.max_time counts
+    from `began` (time.monotonic), the beginning of the sweep, or from now where that is None."""
     _print_to(home / "log.txt")
     Stop().watch()  # until the plan is made
     _leave_interrupts()
@@ -35,18 +35,18 @@ def child(words: tuple[str, ...], options: Options, sweep: str, home: Path, bega
 
     try:
         return guarded(run, debug=options.debug, as_json=False)
-    except SystemExit:  # of a method: no code of ours
+    except SystemExit:  # raised by a method; it is no exit code of this program
         return 1
 
 
 def _leave_interrupts() -> None:
-    """Ctrl-C reaches the sweep too, which passes it on."""
+    """Ignores Ctrl-C in this process: the sweep receives it too, and passes it on."""
     if multiprocessing.parent_process() is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _print_to(log: Path) -> None:
-    """Whatever this process prints: a library's warnings, an error before the run began, the last words of a crash."""
+    """Sends stdout and stderr to the log: warnings of libraries, errors before the run begins, messages of a crash."""
     sys.stdout.flush()
     sys.stderr.flush()
     fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)

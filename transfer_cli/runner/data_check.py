@@ -42,12 +42,13 @@ def check_data(options: Options, screen: Screen) -> DataCheck:
     from transfer_cli.data.open import scan
     from transfer_cli.data.quality.check import check
     from transfer_cli.data.quality.cleanup_yaml import mended
+    from transfer_cli.kinds._kind import kind_named
 
     values = _values(options)
     node, plugins, cache = values["data"], values["plugins"], options.runs / ".cache"
     raw = scan(node, cache, plugins=plugins)
     screen.note(f"reading {sum(len(rows.labels) for rows in raw.parts.values()):,} {raw.kind}")
-    found = check(raw)
+    found = check(raw, kind_named(raw.kind, plugins))
     return DataCheck(
         node, plugins, raw, found.findings, mended(raw, found), _as_data(raw, values, cache, found.findings)
     )

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from transfer_cli.errors import DataError, Diverged, Fault, StoreError, TransferError
+from transfer_cli.plan import planner
 from transfer_cli.plan.outcome import outcome, timing
 from transfer_cli.plan.plan import Plan, Stage
-from transfer_cli.plan.planner import plan
 from transfer_cli.report.live.run_display import Talk
 from transfer_cli.rundir.rundir import RunDir
 from transfer_cli.runner.processes import job_of, join, world
@@ -20,8 +20,8 @@ from transfer_cli.store.store import Damaged, Store
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What of the command line decides how stages are computed; `at_once`: runs that share the cores."""
+class ExecutionSettings:
+    """Options of the command line that decide how stages are computed; `at_once`: runs that share the cores."""
 
     runs: Path
     wait: float | None = None
@@ -34,15 +34,15 @@ class Wishes:
 class Execution:
     """The stages of one plan, found or computed in order. After `complete`, `results` is what results.json says."""
 
-    def __init__(self, made: Plan, run: RunDir, wishes: Wishes, talk: Talk, stop: Stop) -> None:
-        self.plan, self.run, self.wishes, self.talk, self.stop = made, run, wishes, talk, stop
-        self.store = Store(wishes.runs / ".store")
+    def __init__(self, plan: Plan, run: RunDir, settings: ExecutionSettings, talk: Talk, stop: Stop) -> None:
+        self.plan, self.run, self.settings, self.talk, self.stop = plan, run, settings, talk, stop
+        self.store = Store(settings.runs / ".store")
         self.cached: dict[str, bool] = {}
         self._context: Any = None
 
     def complete(self) -> dict[str, Any]:
-        """Computes what is missing; a stage found damaged on the way is set aside and computed again. Other processes
-        of the run are called in at the beginning; who is not told the end sees our connections close."""
+        """Computes what is missing; a stage that turns out to be damaged is set aside and computed again. The other
+        processes of the run join at the beginning and are told the end; after an error they notice closed sockets."""
         start = time.monotonic()
         self._place = join(self.plan) if world() > 1 else None
         while True:
@@ -50,7 +50,7 @@ class Execution:
                 for stage in self.plan.stages:
                     self._stage(stage)
                 if self._place and self._place.ranks:
-                    self._place.ranks.tell({})
+                    self._place.ranks.send({})
                 return outcome(self.plan, self.store, self.cached, time.monotonic() - start)
             except Damaged as damaged:
                 self.store.quarantine(damaged.key, owner=shown(self.run.path), poll=self.stop, talk=self.say)
@@ -73,7 +73,7 @@ class Execution:
             self._tell(stage, "none")
             return
         fresh = self.cached.get(stage.name) is False
-        if self.store.hit(stage.key) and (fresh or not self.wishes.no_cache):
+        if self.store.hit(stage.key) and (fresh or not self.settings.no_cache):
             if self.store.outgrown(stage.key):
                 self.store.check_needs(stage.key)  # raises, so that it is computed again
             self.cached.setdefault(stage.name, True)
@@ -85,19 +85,19 @@ class Execution:
         self._link(stage)
 
     def _same_identity(self, stage: Stage) -> None:
-        """A hit of another identity class may differ in its last bits: said, or refused."""
+        """A stored stage of another identity class may differ in its last bits: a warning, or an error."""
         then = self.store.identity(stage.key) or {}
         now = {name: value for name, value in self._identity(stage).items() if name in then}
         change = identity_change(now, {name: then[name] for name in now})
         if change is None:
             return
-        if self.wishes.strict_identity:
+        if self.settings.strict_identity:
             raise other_class(stage.name, change)
         self.say(f"warning: {stage.name} was computed under {change}: not bit-identical")
 
     def _identity(self, stage: Stage) -> dict[str, Any]:
         """The identity class of this process; without --strict-identity only what can be known without torch."""
-        if self.wishes.strict_identity:
+        if self.settings.strict_identity:
             found: dict[str, Any] = self._workbench().identity(self._job(stage))
             return found
         from transfer_cli.rundir.record import versions
@@ -111,15 +111,15 @@ class Execution:
 
     def _compute(self, stage: Stage) -> None:
         self._tell(stage, "running")
-        owner, wait = shown(self.run.path), self.wishes.wait
+        owner, wait = shown(self.run.path), self.settings.wait
         with self.store.claim(stage.key, owner=owner, wait=wait, poll=self.stop, talk=self.say) as claim:
-            if claim.state == "done" and not self.wishes.no_cache:
+            if claim.state == "done" and not self.settings.no_cache:
                 return  # somebody else finished it while we waited
             self._begin(claim, stage)
             self._run(stage, claim)
 
     def _begin(self, claim: Claim, stage: Stage) -> None:
-        if claim.state == "failed" and not (self.wishes.retry_failed or self.wishes.no_cache):
+        if claim.state == "failed" and not (self.settings.retry_failed or self.settings.no_cache):
             known = self.store.failure(stage.key) or {}
             raise Diverged(Fault(stage.name, str(known.get("fault", "failed before; not retried, use --retry-failed"))))
         if claim.state in ("done", "failed"):
@@ -142,16 +142,16 @@ class Execution:
         if self._context is None:
             from transfer_cli.engine.stage_context import StageContext
 
-            place = self._place or join(self.plan, self.wishes.at_once)
+            place = self._place or join(self.plan, self.settings.at_once)
             self._context = StageContext(
                 self.store,
                 place.device,
-                self.wishes.runs / ".cache",
+                self.settings.runs / ".cache",
                 self.talk,
                 self.stop,
                 self._unchanged,
                 float(self.plan.values["runtime"]["save_every"]),
-                self.wishes.strict_identity,
+                self.settings.strict_identity,
                 self.say,
                 place.ranks,
                 bool(self.plan.values["runtime"]["shard"]),
@@ -160,7 +160,7 @@ class Execution:
         return self._context
 
     def _rehearse(self) -> None:
-        """What would stop a later stage stops the run now, not after hours of pretraining."""
+        """Finds now what would stop a later stage, not after hours of pretraining."""
         from transfer_cli.engine.stage import rehearse
 
         todo = [stage for stage in self.plan.work if not self.store.done(stage.key)]
@@ -173,7 +173,7 @@ class Execution:
         if not changed:
             return
         with suppress(TransferError):  # what is wrong with the new version, the next command tells
-            again = plan(self.plan.config, runs=self.wishes.runs)
+            again = planner.plan(self.plan.config, runs=self.settings.runs)
             if [stage.key for stage in again.stages] == [stage.key for stage in self.plan.stages]:
                 return
         kind, what = (StoreError, "code") if changed[0].suffix == ".py" else (DataError, "data")

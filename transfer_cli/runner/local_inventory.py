@@ -1,4 +1,5 @@
-"""What of the user's is here, by a look at folder names: cheap enough for the first screen. No numpy, no torch."""
+"""Data sets and weights on this machine, found by names of folders and files: quick enough for the first screen. No
+numpy, no torch."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ def data_folder() -> Path | None:
 
 
 def data_sets(runs: Path) -> list[str]:
-    """Built-in data sets of which there is a folder that is not empty, and the one in the package."""
+    """Built-in data sets whose folder is there and not empty, and the one in the package."""
     there = {path.name.lower() for root in (data_folder(), runs / ".cache" / "data") for path in _children(root)}
     return [name for name in folders.options("data") if name == IN_PACKAGE or name in there]
 

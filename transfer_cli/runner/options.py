@@ -7,8 +7,8 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """A command line, read. `words` contain `=`; `args` are the bare arguments after the command; the rest are options.
-    `config_dirs` are those given and ./conf; `wait` is in seconds, None without end."""
+    """A parsed command line. `words` contain `=`; `args` are the bare arguments after the command; the rest are
+    options. `config_dirs` are those given and ./conf; `wait` is in seconds, None without end."""
 
     command: str
     words: tuple[str, ...] = ()

@@ -66,12 +66,14 @@ class _Extras:
     def examples(self) -> dict[str, bytes | str]:
         """Rows that the worst mistakes name."""
         from transfer_cli.data.examples import examples
+        from transfer_cli.kinds._kind import kind_named
 
         names = {name for group in self.groups for pair in confused(group) for name in pair["rows"]}
         if not names:
             return {}
         run = self.groups[0].counted[0]
-        return examples(self._data(run)["target"], names, run.seed)
+        data = self._data(run)["target"]
+        return examples(data, kind_named(data.raw.kind, self.plugins), names, run.seed)
 
     def clouds(self) -> dict[str, Clouds]:
         """Features of the first run of each group."""

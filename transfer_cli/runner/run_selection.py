@@ -1,6 +1,6 @@
 """The runs that a command line means: RUN references name them, words (a query) and --not choose among them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from transfer_cli.analysis.query import select
@@ -24,9 +24,9 @@ def chosen(options: Options) -> list[Run]:
     return queried([read(path) for path in asked(options)], options.words, options.without)
 
 
-def queried(runs: Sequence[Run], words: Sequence[str], without: Sequence[str]) -> list[Run]:
+def queried(runs: Iterable[Run], words: Sequence[str], without: Sequence[str]) -> list[Run]:
     """`runs`, or those of them that fit a query."""
-    return select(runs, words, without) if words or without else list(runs)
+    return select(list(runs), words, without) if words or without else list(runs)
 
 
 def one(runs: Path, words: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
-"""transfer run WORDS --search N --metric target_val/accuracy: the next run is chosen by what the runs so far reached on
-validation rows, by Optuna's TPE (Bergstra et al. 2011). The ledger is the only record: each choice is a function of its
-rows and of the number of the run, so a search that was stopped, killed or shared by terminals goes on from sweep.json.
-Test rows choose nothing."""
+"""transfer run WORDS --search N --metric target_val/accuracy: Optuna's TPE (Bergstra et al. 2011) chooses the next run
+from what earlier runs reached on validation rows. The ledger is the only record: each choice is a function of its rows
+and of the number of the run, so a search that was stopped, killed or shared by terminals goes on from sweep.json. Test
+rows choose nothing."""
 
 import json
 import shlex
@@ -28,7 +28,8 @@ from transfer_cli.runner.options import Options
 from transfer_cli.runner.plan_preview import plans_to_run
 from transfer_cli.runner.planning import fetch_hub, plan_one
 from transfer_cli.runner.single_run import digest_of, fault_of
-from transfer_cli.runner.sweep import SweepRunner, finish, refuse_torchrun
+from transfer_cli.runner.sweep import SweepRunner, refuse_torchrun
+from transfer_cli.runner.sweep_end import finish
 from transfer_cli.safe import hide_secrets
 
 VALIDATION = ("source_val/", "target_val/")
@@ -39,18 +40,18 @@ def search(options: Options, screen: Screen) -> int:
     """Runs `options.search` runs, one after the other chosen; shows them best first. Returns the exit code."""
     refuse_torchrun()
     fetch_hub(options.words, options, screen)
-    spanned = space(options.words, search_path(options.words, options.config_dirs))
+    axes = space(options.words, search_path(options.words, options.config_dirs))
     _check(options)
-    corners = [load(words, config_dirs=options.config_dirs) for words in spanned.corners()]
+    corners = [load(words, config_dirs=options.config_dirs) for words in axes.corners()]
     if not plans_to_run(corners, options, screen):
         return 0
     wanted = {"runs": options.search, "metric": options.metric}
     ledger = SweepDir.open(
         options.runs, digest_of([*options.words, wanted]), words=options.words, rows=[], search=wanted
     )
-    asker = Asker(spanned, options, ledger)
-    SweepRunner(ledger, asker.plan_of, options, screen, asker.view).complete(asker.more)
-    return finish(ledger, options, screen, lambda found: [asker.table()])
+    searching = Search(axes, options, ledger)
+    SweepRunner(ledger, searching.plan_of, options, screen, searching.view).complete(searching.more)
+    return finish(ledger, options, screen, lambda found: [searching.table()])
 
 
 def _check(options: Options) -> None:
@@ -70,11 +71,11 @@ def _check(options: Options) -> None:
         raise ConfigError(*faults)
 
 
-class Asker:
-    """Chooses the words of the next run. `more` adds it to the ledger."""
+class Search:
+    """Chooses the words of the next run; `more` adds it to the ledger."""
 
-    def __init__(self, spanned: Space, options: Options, ledger: SweepDir) -> None:
-        self.space, self.options, self.ledger = spanned, options, ledger
+    def __init__(self, axes: Space, options: Options, ledger: SweepDir) -> None:
+        self.space, self.options, self.ledger = axes, options, ledger
         self.metric, self.count = str(options.metric), int(options.search or 0)
         self._plans: dict[int, Plan] = {}
         self._values: dict[str, float] = {}
@@ -102,13 +103,13 @@ class Asker:
             row: Row = {"path": None, "state": "to do", "code": None, "words": hide_secrets(words), "params": params}
             try:
                 self._plans[len(rows)] = self._planned(words)
-            except TransferError as error:  # values that are right alone may not go together
+            except TransferError as error:  # each value is allowed, but not their combination
                 row |= {"state": "failed", "code": error.code, "fault": fault_of(error)}
             rows.append(row)
             return True
 
     def value(self, row: Row) -> float | None:
-        """What a run reached; None of one that is not done."""
+        """The metric of a run; None if it is not done."""
         if row["state"] != "done" or not row["path"]:
             return None
         if row["path"] not in self._values:
@@ -116,12 +117,13 @@ class Asker:
         return self._values[row["path"]]
 
     def view(self, folder: Path, results: dict[str, Any]) -> dict[str, Any]:
-        """Results with the validation metric as their headline: who sees test scores on the way may choose by them."""
+        """Results with the validation metric as their headline, so that nobody chooses by test scores that a display
+        shows during the search."""
         if results.get("status") != "done":
             return results
         try:
             value = reached(folder, self.metric)
-        except ConfigError:  # told when the next run is to be chosen
+        except ConfigError:  # raised again when the next run is chosen
             return results | {"headline": None}
         head = {"name": self.metric, "rule": "validation", "value": value, "ci95": None, "n": 0, "over": "validation"}
         return results | {"headline": head, "metrics": {"validation": {self.metric: value}}}
@@ -133,7 +135,7 @@ class Asker:
         return read(self.options.runs / done).measure(self.metric) if done else legacy_measure(self.metric)
 
     def table(self) -> Table:
-        """The runs, best first, by what chose them."""
+        """The runs, best first by the metric of the search."""
         measure = self.measure
         rows = [
             {"run": row.get("id"), "state": row["state"], **row["params"], "value": self.value(row)}
@@ -159,7 +161,7 @@ class Asker:
 
 
 def ask(
-    spanned: Space, seen: Sequence[tuple[Mapping[str, Value], float | None]], number: int, *, lower: bool
+    space: Space, seen: Sequence[tuple[Mapping[str, Value], float | None]], number: int, *, lower: bool
 ) -> dict[str, Value]:
     """Values for run `number`, after runs with these values and what they reached (None: not yet, or never).
     `lower`: the best is the lowest."""
@@ -175,19 +177,19 @@ def ask(
         return FloatDistribution(found.low, found.high, log=found.log)
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    axes = {key: axis(found) for key, found in spanned.axes.items()}
-    # `constant_liar` keeps away from what others are computing, and from what failed
+    axes = {key: axis(found) for key, found in space.axes.items()}
+    # `constant_liar` avoids values that other terminals compute now, and values that failed
     sampler = optuna.samplers.TPESampler(seed=number, constant_liar=True)
     study = optuna.create_study(direction="minimize" if lower else "maximize", sampler=sampler)
     for params, value in seen:
         state = TrialState.RUNNING if value is None else TrialState.COMPLETE
         study.add_trial(create_trial(state=state, params=dict(params), distributions=axes, value=value))
     chosen = study.ask(axes).params
-    return {key: _rounded(chosen[key], spanned.axes[key]) for key in spanned.axes}
+    return {key: _rounded(chosen[key], space.axes[key]) for key in space.axes}
 
 
 def _rounded(value: Any, axis: Interval | tuple[str, ...]) -> Value:
-    """Six digits are enough, and can be typed again."""
+    """A value with six digits, which can be typed again."""
     if isinstance(axis, tuple) or axis.whole:
         return value  # type: ignore[no-any-return]
     return min(max(float(f"{value:.6g}"), axis.low), axis.high)

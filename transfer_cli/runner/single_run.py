@@ -20,7 +20,7 @@ from transfer_cli.report.screen import Screen
 from transfer_cli.rundir.rundir import RunDir
 from transfer_cli.runner import processes
 from transfer_cli.runner.artifacts import leave
-from transfer_cli.runner.executor import Execution, Wishes
+from transfer_cli.runner.executor import Execution, ExecutionSettings
 from transfer_cli.runner.options import Options
 from transfer_cli.safe import hide_places, safe, scrub
 from transfer_cli.signals import Stop
@@ -68,39 +68,39 @@ def run_on_screen(plan: Plan, options: Options, screen: Screen, stop: Stop) -> R
     return run
 
 
-def stop_of(made: Plan, began: float | None = None) -> Stop:
-    """What tells this run to stop: signals, and runtime.max_time since `began` (time.monotonic), else from now."""
-    stop, limit = Stop().watch(), made.values["runtime"]["max_time"]
+def stop_of(plan: Plan, began: float | None = None) -> Stop:
+    """Signals and runtime.max_time, which stop a run; the time counts from `began` (time.monotonic), else from now."""
+    stop, limit = Stop().watch(), plan.values["runtime"]["max_time"]
     return stop.limit(seconds(limit), f"runtime.max_time={limit}", began) if limit else stop
 
 
 def quiet_threads(at_once: int = 1) -> None:
-    """Before torch is imported: on a busy machine, or beside other runs, OpenMP threads must not spin while they wait.
-    Changes no bit."""
+    """To be called before torch is imported: on a busy machine, or beside other runs, OpenMP threads should not spin
+    while they wait. The results stay the same to the last bit."""
     busy = at_once > 1 or os.getloadavg()[0] > BUSY_SHARE * (os.cpu_count() or 1)
     if "torch" not in sys.modules and busy:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def is_cached(made: Plan, runs: Path) -> bool:
-    """Whether every stage is there: then the run costs no import of torch."""
+def is_cached(plan: Plan, runs: Path) -> bool:
+    """Whether every stage is in the store: then the run needs no torch."""
     store = Store(runs / ".store", create=False)
-    return all(store.done(stage.key) for stage in made.work)
+    return all(store.done(stage.key) for stage in plan.work)
 
 
-def open_run(made: Plan, options: Options, *, sweep: str = "", among: Sequence[Path] | None = None) -> RunDir:
+def open_run(plan: Plan, options: Options, *, sweep: str = "", among: Sequence[Path] | None = None) -> RunDir:
     """The directory of this run: its newest unfinished one (`among` those that a ledger knows), else a new one."""
     import yaml
 
-    config = made.config
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the same text, ten times sooner
+    config = plan.config
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the same text, ten times faster
     return RunDir.open(
         options.runs,
         f"{_slug(config.choices['strategy'])}-{_slug(config.choices['data'])}",
-        digest_of(made.values),
+        digest_of(plan.values),
         words=config.words,
-        config=made.values,
-        config_text=yaml.dump(scrub(made.values), Dumper=dumper, sort_keys=False, allow_unicode=True),
+        config=plan.values,
+        config_text=yaml.dump(scrub(plan.values), Dumper=dumper, sort_keys=False, allow_unicode=True),
         choices=config.choices,
         argv=["transfer", options.command, *config.words],
         sweep=sweep,
@@ -119,15 +119,15 @@ def _slug(name: str) -> str:
     return kept.lstrip("._-") or "own"
 
 
-def work(made: Plan, run: RunDir, options: Options, talk: Talk, stop: Stop) -> dict[str, Any]:
-    """Computes `made` in `run`; returns results.json. An error is recorded in the directory, then raised."""
+def work(plan: Plan, run: RunDir, options: Options, talk: Talk, stop: Stop) -> dict[str, Any]:
+    """Computes `plan` in `run`; returns results.json. An error is recorded in the directory, then raised."""
     try:
-        run.write_json("plan.json", [_planned(stage) for stage in made.stages])
+        run.write_json("plan.json", [_planned(stage) for stage in plan.stages])
         store = Store(options.runs / ".store")
         store.after_cleaning(stop)
         with _memory():
-            run.update(Execution(made, run, wishes(options), talk, stop).complete())
-        rows = _rows(made, store)
+            run.update(Execution(plan, run, execution_settings(options), talk, stop).complete())
+        rows = _rows(plan, store)
         run.write("rows.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
         run.write("metrics.csv", metrics_csv(run.data, rows))
         run.close("done", 0)
@@ -143,8 +143,8 @@ def _planned(stage: Any) -> dict[str, Any]:
     return {"stage": stage.name, "key": stage.key, "method": stage.method, "what": stage.what, "spec": stage.spec}
 
 
-def wishes(options: Options) -> Wishes:
-    return Wishes(
+def execution_settings(options: Options) -> ExecutionSettings:
+    return ExecutionSettings(
         options.runs, options.wait, options.no_cache, options.retry_failed, options.strict_identity, options.jobs
     )
 
@@ -160,7 +160,7 @@ def _memory() -> Iterator[None]:
 
 
 def _record(run: RunDir, error: BaseException) -> None:
-    """A run that ends early says so itself; what it reached is in the store."""
+    """Writes into the run's directory how it ended early; finished stages are in the store."""
     with suppress(TransferError):  # a full disk must not hide the error that matters
         run.log_error(error)
         code = error.code if isinstance(error, TransferError) else 1
@@ -169,16 +169,16 @@ def _record(run: RunDir, error: BaseException) -> None:
 
 
 def fault_of(error: BaseException) -> str:
-    """One line for those who look from outside; the log has the rest."""
+    """The fault as one line for results.json and the ledger; the log has the rest."""
     if isinstance(error, TransferError) and error.faults:
         return safe(hide_places(error.faults[0].line()))
     return safe(hide_places(f"{type(error).__name__}: {' '.join(str(error).split())}"))
 
 
-def _rows(made: Plan, store: Store) -> list[dict[str, Any]]:
+def _rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
     """The rows of all stages, each with its stage's name."""
     found: list[dict[str, Any]] = []
-    for stage in made.work:
+    for stage in plan.work:
         if "rows.jsonl" in store.files(stage.key):
             lines = store.read(stage.key, "rows.jsonl").splitlines()
             found += [{"stage": stage.name, **json.loads(line)} for line in lines]

@@ -1,7 +1,7 @@
-"""A race of (source, strategy) pairs within a budget, as a pure function of what its runs reached and of the time gone:
-successive halving (Jamieson & Talwalkar 2016, arXiv:1502.07943) over the steps of training. Pairs are dropped beside
-those of the same strategy alone, for a head on frozen features is done at once while training is still on its way.
-All pairs are judged on the same folds of the training rows. Nothing is computed here."""
+"""Successive halving (Jamieson & Talwalkar 2016, arXiv:1502.07943) of (source, strategy) pairs over the steps of
+training, within a budget of time: a pure function of what the runs reached so far and of the seconds that are over. A
+pair competes with pairs of the same strategy only, because a head on frozen features is finished at once while training
+still goes on. All pairs are judged on the same folds of the training rows. Nothing is computed here."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,17 +10,17 @@ from typing import NamedTuple
 
 from transfer_cli.analysis.statistics import mean, sd
 
-PARTS = (9, 3, 1)  # of the steps of training, a round each
+PARTS = (9, 3, 1)  # a round trains 1/9, 1/3 or all of the steps
 FOLDS = 5
-SHARES = (0.45, 0.65, 0.85)  # of the budget, by which a round has begun its last run; the end is for test
+SHARES = (0.45, 0.65, 0.85)  # of the budget, after which a round begins no run; the rest is for the test runs
 ENOUGH, LEAST = (100, 200, 300), (1, 1, 3)  # rows that a round validates on, and its fewest folds
-KEPT = 3  # of so many pairs of a strategy one goes on
-ALIKE = 3  # folds, at least, that may show two pairs to be as good as each other
+KEPT = 3  # one of so many pairs of a strategy enters the next round
+ALIKE = 3  # fewest common folds that can show two pairs to be equally good
 
 
 class Trial(NamedTuple):
-    """One run of the race: a pair, at `PARTS[round]` of its steps, validated on `fold`; None: it learns from all
-    training rows and reads test."""
+    """One run of the race: a pair with 1 / PARTS[round] of its steps, validated on `fold`. A run without fold (None)
+    trains on all training rows and is evaluated on test."""
 
     pair: int
     round: int
@@ -29,8 +29,9 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True)
 class Pair:
-    """A source model and a strategy. `work`: rows that its training reads at full length, 0 where nothing is trained by
-    steps; `to_learn`: those that pretraining has yet to read; `model`: pairs of one have the same speed."""
+    """A source model and a strategy. `work`: rows that its training reads at full length, 0 if it does not train by
+    steps; `to_learn`: rows that pretraining has still to read; `model`: pairs with the same model have the same
+    speed."""
 
     strategy: str
     model: str
@@ -39,13 +40,13 @@ class Pair:
     scratch: bool = False
 
     def rounds(self, last: int) -> int:
-        """The round whose steps it has in round `last`: the first, if more steps are nothing to it."""
+        """The round whose number of steps it trains in round `last`: the first, if it does not train by steps."""
         return last if self.work else 0
 
 
 @dataclass(frozen=True)
 class Reached:
-    """What a trial came to: `value` None before its end, or if it failed; `seconds` of its stages but pretraining."""
+    """The result of a trial: `value` is None before its end and if it failed; `seconds` leave pretraining out."""
 
     trial: Trial
     open: bool = False
@@ -55,8 +56,8 @@ class Reached:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a pair ended: the round whose steps it reached (None: it has no result), its values by fold there, the mean
-    over the folds that those it was judged with have, too, and why it was dropped, "" if it was not."""
+    """How a pair ended: the last round of which it has results (None: it has none), its values by fold in that round,
+    the mean over the folds that its competitors have too, and why it was dropped ("": it was not)."""
 
     round: int | None
     values: Mapping[int, float] = field(default_factory=dict)
@@ -65,15 +66,16 @@ class Outcome:
 
 
 class Race:
-    """`order`: pairs, the most promising first; `rows`: validation rows of a fold; `overhead`: seconds
-    of a run beside its stages. `lower`: smaller values are better."""
+    """`order`: pairs, the most promising first; `rows`: validation rows of a fold; `overhead`: seconds of a run beside
+    its stages. `lower`: smaller values are better. `found` are the results so far, `gone` the seconds that are
+    over."""
 
     def __init__(self, pairs: Sequence[Pair], order: Sequence[int], rows: int, budget: float) -> None:
         self.pairs, self.order, self.budget, self.overhead = pairs, list(order), budget, 1.0
         self.folds = [min(FOLDS, max(least, ceil(enough / max(1, rows)))) for enough, least in zip(ENOUGH, LEAST)]
 
     def next(self, found: Sequence[Reached], gone: float, *, lower: bool = False) -> Trial | None:
-        """The run to begin when `gone` seconds are over; None: wait for those that are open, or the end."""
+        """The run to begin now; None if one has to wait for open runs, or if the race is over."""
         rounds = [each.trial.round if each.trial.fold is not None else len(PARTS) for each in found]
         begun, alive = max((n for n, each in zip(rounds, found) if self._stepped(each)), default=0), self.order
         for number in range(len(PARTS)):
@@ -89,26 +91,26 @@ class Race:
         return None
 
     def _share(self, number: int, found: Sequence[Reached]) -> float:
-        """Of the budget, for the rounds up to this one. The first goes on until every strategy was tried: else a small
-        budget would go to folds of scratch, and no source be judged."""
+        """The share of the budget for the rounds up to this one. The first round goes on until every strategy was
+        tried, because a small budget would otherwise be spent on folds of scratch, and no source would be judged."""
         tried = {self.pairs[each.trial.pair].strategy for each in found}
         every = {pair.strategy for pair in self.pairs}
         return SHARES[-1] if number == 0 and tried != every else SHARES[number]
 
     def _stepped(self, each: Reached) -> bool:
-        """Whether a result says how far the race is."""
+        """Whether this result shows which round the race is in."""
         return each.trial.fold is None or bool(self.pairs[each.trial.pair].work)
 
     def finals(self, found: Sequence[Reached], *, lower: bool = False) -> list[Trial]:
-        """The runs that read test: the winner, and the best scratch beside it."""
+        """The runs that are evaluated on test: the winner and the best scratch."""
         outcomes, won = self.outcomes(found, lower=lower), self.winner(found, lower=lower)
         scratch = [n for n in self._alive(outcomes, lower) if self.pairs[n].scratch and n != won]
         return [Trial(n, outcomes[n].round or 0, None) for n in (won, *scratch[:1]) if n is not None]
 
     def winner(self, found: Sequence[Reached], *, lower: bool = False) -> int | None:
-        """The pair to take, None before any result: the best; or of those which are within one standard error of it
-        (Breiman et al. 1984, Classification and Regression Trees, 3.4.3) the cheapest, if that costs half as much or
-        less. Whether transfer helps at all is another question, so scratch neither gives way nor is given way to."""
+        """The pair to take, None before any result: the best pair; or the cheapest of those within one standard error
+        of it (Breiman et al. 1984, Classification and Regression Trees, 3.4.3), if it costs at most half as much.
+        Scratch is left out of this exchange: whether transfer helps at all is another question."""
         outcomes = self.outcomes(found, lower=lower)
         alive = self._alive(outcomes, lower)
         if not alive or self.pairs[alive[0]].scratch:
@@ -130,7 +132,7 @@ class Race:
         return mean([each.seconds for each in own if each.trial.fold is not None and each.value is not None])
 
     def outcomes(self, found: Sequence[Reached], *, lower: bool = False) -> list[Outcome]:
-        """How every pair stands."""
+        """The outcome of every pair, as far as the results go."""
         alive, outcomes = self.order, [Outcome(None, why="not begun: budget") for _ in self.pairs]
         tried = {each.trial.round for each in found if each.trial.fold is not None and self._stepped(each)}
         for number in range(max(tried, default=0) + 1):
@@ -152,8 +154,8 @@ class Race:
 
     # what a round runs
     def _trials(self, number: int, alive: Sequence[int], found: Sequence[Reached], left: float) -> Iterator[Trial]:
-        """What is yet to run in a round and fits, a fold of all pairs before the next. Where more steps do not fit, a
-        pair goes on with those that it had."""
+        """Runs of a round that are not begun and fit into `left` seconds, first all pairs on one fold, then on the
+        next. Where more steps do not fit, a pair runs with the number of steps that it had before."""
         asked = {each.trial for each in found}
         lost = {each.trial.pair for each in found if not each.open and each.value is None}
         for fold in range(self.folds[number]):
@@ -173,15 +175,15 @@ class Race:
         return [wanted] if begun or before is None else [wanted, before]
 
     def _level(self, pair: int, number: int, found: Sequence[Reached]) -> tuple[int | None, dict[int, float]]:
-        """The most steps that a pair has results of, up to a round, and these results by fold."""
+        """The latest round, up to `number`, of which a pair has results, and these results by fold."""
         own = [each for each in found if each.trial.pair == pair and each.trial.round <= number]
         done = [(e.trial.round, e.trial.fold, e.value) for e in own if e.trial.fold is not None and e.value is not None]
         level = max((level for level, _, _ in done), default=None)
         return level, {fold: value for at, fold, value in done if at == level}
 
-    # who goes on
+    # which pairs enter the next round
     def _scores(self, number: int, alive: Sequence[int], found: Sequence[Reached]) -> dict[int, float]:
-        """Means over the folds that all pairs have; of pairs that share none, over their own."""
+        """Mean of each pair over the folds that all pairs have; over its own folds where there is no common one."""
         lost = {each.trial.pair for each in found if not each.open and each.value is None}
         values = {n: self._level(n, number, found)[1] for n in alive if n not in lost}
         values = {n: own for n, own in values.items() if own}
@@ -200,7 +202,7 @@ class Race:
 
     # how long a run takes
     def seconds(self, trial: Trial, found: Sequence[Reached]) -> float:
-        """An estimate: from the pair's own runs, else from those of its model; the first of a model costs nothing."""
+        """An estimate from the pair's own runs, else from runs of the same model; 0 for the first run of a model."""
         pair = self.pairs[trial.pair]
         done = [each for each in found if each.value is not None]
         if own := [each for each in done if each.trial.pair == trial.pair]:
@@ -220,8 +222,8 @@ def _rank(score: float | None, lower: bool) -> tuple[bool, float]:
 
 
 def _alike(best: Mapping[int, float], other: Mapping[int, float]) -> bool:
-    """Whether the folds that both have, ALIKE or more, leave them within one standard error; folds overlap in what is
-    learned from them (Nadeau & Bengio 2003)."""
+    """Whether the pairs differ by at most one standard error on their common folds, of which there are at least ALIKE.
+    The error allows for the overlap of the folds' training rows (Nadeau & Bengio 2003)."""
     gaps = [best[fold] - other[fold] for fold in sorted(set(best) & set(other))]
     if len(gaps) < ALIKE:
         return False

@@ -9,8 +9,8 @@ Rng = Callable[[str, int], np.random.Generator]
 
 
 class Balanced:
-    """Every batch has equally many rows of each class, to within one. The classes that get one row more, or the only ones
-    where the batch is smaller than the number of classes, follow a drawn order of all classes, so that after a few
+    """Every batch has equally many rows of each class, to within one. The classes that get one row more, or the only
+    ones where the batch is smaller than the number of classes, follow a drawn order of all classes, so that after a few
     batches each class has had its turn equally often. Within a class every row comes once before any comes again: rows
     of a small class come more often than those of a large one.
 
@@ -27,7 +27,7 @@ class Balanced:
     def index(self, t: int, rng: Rng) -> np.ndarray:
         """Rows [batch] of batch t, mixed."""
         first, count = self._turns(t, rng)
-        chosen = [self._taken(c, int(first[c]), int(count[c]), rng) for c in np.flatnonzero(count)]
+        chosen = [self._taken(c, int(first[c]), int(count[c]), rng) for c in np.flatnonzero(count).tolist()]
         return rng("order", t).permutation(np.concatenate(chosen))
 
     def _turns(self, t: int, rng: Rng) -> tuple[np.ndarray, np.ndarray]:

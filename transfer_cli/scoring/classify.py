@@ -8,7 +8,14 @@ from torch import Tensor
 from transfer_cli.contracts import Batch, Rows
 from transfer_cli.data.dataset import UNKNOWN
 from transfer_cli.measures import Measure
-from transfer_cli.metrics.classification import classification, confusion, half_width, nll_rows, open_set, right_rows
+from transfer_cli.metrics.classification import (
+    classification,
+    confusion,
+    nll_rows,
+    open_set,
+    right_rows,
+    wilson_interval,
+)
 from transfer_cli.task_contracts import AnswerColumn, Scoring
 
 
@@ -20,12 +27,12 @@ class Classify(Scoring):
         "top5": Measure(unit="share", label="top-5", perfect=1.0),
         "nll": Measure(unit="nats", lower_is_better=True, label="NLL", watched=True, perfect=0.0),
         "ece": Measure(unit="share", lower_is_better=True, label="ECE", perfect=0.0),
-        "precision": Measure(unit="share", label="macro precision", perfect=1.0),
-        "recall": Measure(unit="share", label="macro recall", perfect=1.0),
+        "precision": Measure(unit="share", label="macro precision", shown=False, perfect=1.0),
+        "recall": Measure(unit="share", label="macro recall", shown=False, perfect=1.0),
         "f1": Measure(unit="share", label="macro F1", perfect=1.0),
-        "precision_weighted": Measure(unit="share", perfect=1.0),
-        "recall_weighted": Measure(unit="share", perfect=1.0),
-        "f1_weighted": Measure(unit="share", perfect=1.0),
+        "precision_weighted": Measure(unit="share", shown=False, perfect=1.0),
+        "recall_weighted": Measure(unit="share", shown=False, perfect=1.0),
+        "f1_weighted": Measure(unit="share", shown=False, perfect=1.0),
         "os_star": Measure(unit="share", label="OS*", perfect=1.0),
         "unknown": Measure(unit="share", label="unknown recall", perfect=1.0),
         "hos": Measure(unit="share", label="HOS", perfect=1.0),
@@ -46,12 +53,11 @@ class Classify(Scoring):
         return metrics["accuracy"], -metrics["nll"]
 
     def interval(self, rows: Rows, metric: str) -> tuple[float, float] | None:
-        """Of the accuracy: value and half width of Wilson's interval."""
+        """Of the accuracy: Wilson's."""
         if metric != "accuracy":
             return None
         value = float(right_rows(rows["scores"], rows["labels"]).mean())
-        half = half_width(value, len(rows["labels"]))
-        return value - half, value + half
+        return wilson_interval(value, len(rows["labels"]))
 
     def per_row(self, rows: Rows) -> dict[str, Tensor]:
         scores, labels = rows["scores"], rows["labels"]

@@ -21,7 +21,7 @@ class Language(Scoring):
         "bits_per_char": Measure(
             unit="bits", lower_is_better=True, label="bits a character", primary=True, watched=True, perfect=0.0
         ),
-        "loss": Measure(unit="nats", lower_is_better=True, watched=True, perfect=0.0),
+        "loss": Measure(unit="nats", lower_is_better=True, watched=True, shown=False, perfect=0.0),
         "perplexity": Measure(lower_is_better=True, perfect=1.0),
     }
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from PIL import Image
 
-from transfer_cli.data.formats.decode import decoded
 from transfer_cli.engine.predict import Predicting
 from transfer_cli.errors import ConfigError
 from transfer_cli.explain.explaining import Explaining, Reason
@@ -49,7 +48,7 @@ class Answers:
 
         Raises DataError for an input that cannot be read."""
         with self._lock:
-            row = self._predicting.answer(_decoded(asked), self.kind.field or self.kind.one)
+            row = self._predicting.answer(asked, self.kind.field or self.kind.one)
         chances = {name[2:]: value for name, value in row.items() if name.startswith("p_")}
         if "class" in row:
             return _chances(chances)
@@ -62,21 +61,12 @@ class Answers:
         if self._explaining is None:
             raise Refused(422, self._why_not)
         with self._lock:
-            answer = self._explaining.row(_decoded(asked))
+            answer = self._explaining.row(asked)
         return {**_chances(answer.chances), "reasons": [_reason(reason) for reason in answer.reasons]}
-
-
-def _decoded(asked: Asked) -> Any:
-    """Decodes a picture; returns texts and vectors unchanged."""
-    return _picture(asked) if isinstance(asked, bytes) else asked
 
 
 def _plain(value: Any) -> Any:
     return _number(value) if isinstance(value, float) else value
-
-
-def _picture(data: bytes) -> Image.Image:
-    return decoded(io.BytesIO(data), "picture")
 
 
 def _chances(chances: dict[str, float]) -> Json:

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from transfer_cli.errors import DataError, TransferError
 from transfer_cli.serve.answers import Answers
-from transfer_cli.serve.asked import MOST_BYTES, MOST_CHARACTERS, Refused, asked
+from transfer_cli.serve.asked import MOST_BYTES, MOST_CHARACTERS, Asked, Refused, asked
 from transfer_cli.serve.guard import Guard
 
 PAGE = Path(__file__).parent / "page"
@@ -35,11 +35,14 @@ def application(answers: Answers, about: Mapping[str, Any], port: int, log: Call
     async def describe(request: Request) -> Json:
         return facts
 
+    async def row_of(request: Request) -> Asked:
+        return await asked(request, answers.kind.field, answers.kind.noun, answers.kind.media)
+
     async def predict(request: Request) -> Json:
-        return await run_in_threadpool(answers.predict, await asked(request, answers.kind.field, answers.kind.noun))
+        return await run_in_threadpool(answers.predict, await row_of(request))
 
     async def explain(request: Request) -> Json:
-        return await run_in_threadpool(answers.explain, await asked(request, answers.kind.field, answers.kind.noun))
+        return await run_in_threadpool(answers.explain, await row_of(request))
 
     routes = [
         *(Route(path, _file(*file)) for path, file in FILES.items()),

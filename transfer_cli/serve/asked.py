@@ -1,5 +1,5 @@
-"""Parses requests: the body is a picture, {"text": "..."} or {"vector": [...]}. The size is counted while the body is
-read, because headers may be wrong. No torch."""
+"""What a request asks: a file as the body itself, {"text": "..."} or {"vector": [...]}. Its size is counted while it is
+read, whatever its headers promise. No torch."""
 
 import asyncio
 import json
@@ -11,9 +11,9 @@ from starlette.requests import ClientDisconnect, Request
 
 MOST_BYTES = 32_000_000
 MOST_CHARACTERS = 100_000  # of a text; nets read far fewer
-READ_ON = 4  # reads up to READ_ON * MOST_BYTES, because most clients read the response only after sending everything
-SECONDS = 60.0  # time limit for receiving a body
-Asked = bytes | str | list[float]
+READ_ON = 4  # times MOST_BYTES: who sends too much hears why only where all of it is taken from the wire
+SECONDS = 60.0  # to send a body
+Asked = Any  # bytes, or what the field of a kind holds
 
 
 class Refused(Exception):
@@ -24,19 +24,19 @@ class Refused(Exception):
         self.status, self.text = status, text
 
 
-async def asked(request: Request, field: str, noun: str) -> Asked:
-    """The input in a request to a run that reads `noun`: the body itself, or the entry `field` of a JSON object. Raises
-    Refused if it is invalid."""
+async def asked(request: Request, field: str, noun: str, like: str) -> Asked:
+    """What a run is asked that reads `noun`, in the body itself, of a content-type like `like`, or in the `field` of a
+    JSON object. Raises Refused."""
     data = await _body(request)
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not field:
-        if media.startswith("image/") or media == "application/octet-stream":
+        if media.partition("/")[0] == like.partition("/")[0] or media == "application/octet-stream":
             return data
-        raise Refused(415, f"the run reads {noun}: send the file itself, with its content-type (image/png ...)")
+        raise Refused(415, f"the run reads {noun}: send the file itself, with its content-type ({like} ...)")
     if media != "application/json":
         raise Refused(415, f'the run reads {noun}: send {{"{field}": ...}} with content-type application/json')
     value = _field(data, field)
-    return FIELDS[field](value)
+    return FIELDS[field](value) if field in FIELDS else value
 
 
 async def _body(request: Request) -> bytes:

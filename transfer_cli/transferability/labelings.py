@@ -1,17 +1,18 @@
-"""What every score begins with: checked rows, labels without gaps, and the features seen from their own axes.
-Labels are [..., N]: many labelings of the same rows (shuffled ones) share what depends on the features alone.
-Letters: N rows, D features, S labelings, C classes, R axes."""
+"""Shared by all scores: checked rows, labels numbered without gaps, and features in their principal axes.
+
+Labels are [..., N]: several labelings of the same rows (for example shuffled ones) share the computations that depend
+on the features only. Shapes: N rows, D features, S labelings, C classes, R axes."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-RANK = 1e-12  # of the largest squared singular value: below it an axis is rounding
+RANK = 1e-12  # relative to the largest squared singular value; smaller axes are rounding errors
 
 
 class Labelled(NamedTuple):
-    """`x` [N, D] float64; `labels` [S, N] in 0..C-1, each class has a row in some labeling."""
+    """`x` [N, D] float64; `labels` [S, N] in 0..C-1, where each class has a row in at least one labeling."""
 
     x: Tensor
     labels: Tensor
@@ -19,46 +20,46 @@ class Labelled(NamedTuple):
 
 
 def checked(x: Tensor, labels: Tensor) -> Labelled:
-    """x [N, D] of any float type, labels [..., N] of any numbers. Raises ValueError for other shapes, no rows, or
-    values that are not finite."""
+    """Checks x [N, D] of any float type and labels [..., N] of any numbers. Raises ValueError for other shapes, empty
+    inputs, or values that are not finite."""
     if x.ndim != 2 or labels.ndim < 1 or labels.shape[-1] != len(x) or not x.numel() or not labels.numel():
         raise ValueError(
-            f"score: features {[*x.shape]}, labels {[*labels.shape]}; want [N, D] and [..., N], N and D >= 1"
+            f"score: features {[*x.shape]}, labels {[*labels.shape]}; expected [N, D] and [..., N], N and D >= 1"
         )
     if not x.isfinite().all():
         raise ValueError("score: features hold NaN or infinity")
-    names, numbered = torch.unique(labels, return_inverse=True)
-    return Labelled(x.double(), numbered.view(-1, len(x)), len(names))
+    distinct, numbered = torch.unique(labels, return_inverse=True)
+    return Labelled(x.double(), numbered.view(-1, len(x)), len(distinct))
 
 
 def sums(x: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Sum of the rows of each class: x [N, D], labels [S, N] -> [S, C, D]."""
+    """Sums the rows of each class: x [N, D], labels [S, N] -> [S, C, D]."""
     return torch.stack([x.new_zeros(classes, x.shape[1]).index_add_(0, each, x) for each in labels])
 
 
 def counts(labels: Tensor, classes: int, like: Tensor) -> Tensor:
-    """Rows of each class: labels [S, N] -> [S, C]."""
+    """Counts the rows of each class: labels [S, N] -> [S, C]."""
     return torch.stack([torch.bincount(each, minlength=classes) for each in labels]).to(like.dtype)
 
 
 class Axes(NamedTuple):
-    """x = U diag(squares)^0.5 V': `squares` [R], the squared singular values above rounding, and `along` [S, C, R], the
-    one-hot labels of each class along U."""
+    """Singular value decomposition x = U diag(squares)^0.5 V'. `squares` [R]: squared singular values above rounding.
+    `along` [S, C, R]: projections of each class's one-hot labels onto U."""
 
     squares: Tensor
     along: Tensor
 
 
 def axes(x: Tensor, labels: Tensor, classes: int) -> Axes:
-    """From the smaller of x'x and xx': no decomposition of N x D."""
+    """Computes the axes from the smaller of x'x and xx', which avoids a decomposition of an N x D matrix."""
     if len(x) < x.shape[1]:
-        squares, turn = _spectrum(x @ x.T)
-        return Axes(squares, sums(turn, labels, classes))
-    squares, turn = _spectrum(x.T @ x)
-    return Axes(squares, sums(x, labels, classes) @ (turn / squares.sqrt()))
+        squares, vectors = _spectrum(x @ x.T)
+        return Axes(squares, sums(vectors, labels, classes))
+    squares, vectors = _spectrum(x.T @ x)
+    return Axes(squares, sums(x, labels, classes) @ (vectors / squares.sqrt()))
 
 
 def _spectrum(gram: Tensor) -> tuple[Tensor, Tensor]:
-    squares, turn = torch.linalg.eigh(gram)
-    kept = squares > RANK * squares[-1].clamp_min(0)
-    return squares[kept], turn[:, kept]
+    squares, vectors = torch.linalg.eigh(gram)
+    significant = squares > RANK * squares[-1].clamp_min(0)
+    return squares[significant], vectors[:, significant]

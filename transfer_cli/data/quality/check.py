@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from transfer_cli.data.contracts import PARTS, Finding, Raw, RawPart
+from transfer_cli.data.contracts import PARTS, Finding, Raw, RawPart, RowKind
 from transfer_cli.data.formats.decode import picture
 from transfer_cli.data.quality.copies import Row, copies, is_cut, stays
 from transfer_cli.data.quality.near_duplicates import SIDE, small
@@ -22,7 +22,6 @@ from transfer_cli.errors import DataError
 
 UNEVEN = 2  # the largest class over the smallest, from which on a note says so
 LEAST = 3  # rows of a class that can stand in train, val and test
-NOUNS = {"pictures": "picture", "texts": "text", "vectors": "row"}
 EXCERPT = 40  # characters of a text
 
 
@@ -35,24 +34,26 @@ class Checked(NamedTuple):
     groups: list[list[Row]]
 
 
-def check(raw: Raw) -> Checked:
-    """All findings about a data set, sorted by level; within a level in the order of the list below."""
+def check(raw: Raw, kind: RowKind) -> Checked:
+    """All findings about a data set with rows of `kind`, sorted by level; within a level in the order of the list
+    below."""
     counts = _counts(raw)
     bad: list[Finding] = []
-    seen = {part: _opened(raw, part, bad) for part in PARTS if part in raw.parts and raw.kind == "pictures"}
+    drawn = kind.looks == "pixels"
+    seen = {part: _opened(raw, part, bad) for part in PARTS if part in raw.parts and drawn}
     rename = _alike(counts)
     broken = {finding.file for finding in bad}
     whole = len(seen) == len(raw.parts) and all(len(seen[part]) == len(raw.parts[part].labels) for part in seen)
-    groups = copies(raw, seen if whole else {}, rename) if whole or raw.kind != "pictures" else []
+    groups = copies(raw, kind, seen if whole else {}, rename) if whole or not drawn else []
     groups = [good for rows in groups if len(good := [row for row in rows if row.name not in broken]) > 1]
     findings = [
         *raw.faults,
         *bad,
         *_names(counts, rename),
-        *(finding for rows in groups for finding in _copied(raw, rows)),
+        *(finding for rows in groups for finding in _copied(raw, kind, rows)),
         *columns(raw),
         *of_targets(raw),
-        *_sizes(raw, counts),
+        *_sizes(raw, kind, counts),
         *_notes(raw),
     ]
     return Checked(sorted(findings, key=lambda f: ("FAIL", "warn", "note").index(f.level)), rename, groups)
@@ -116,23 +117,23 @@ def _names(counts: Mapping[str, int], rename: Mapping[str, str]) -> Iterator[Fin
         yield Finding("warn", "2 names, one class?", name, "", detail)
 
 
-def _copied(raw: Raw, group: Sequence[Row]) -> Iterator[Finding]:
+def _copied(raw: Raw, kind: RowKind, group: Sequence[Row]) -> Iterator[Finding]:
     """Copies of the first row of a group: under two labels, in two parts, or just twice."""
     first, *others = group
     for other in others:
         exact = first.content == other.content
-        detail = f"{'=' if exact else '~'} {first.name}{_excerpt(raw, other)}"
+        detail = f"{'=' if exact else '~'} {first.name}{_excerpt(kind, other)}"
         if first.label != other.label:
             what = "targets" if raw.targets else "labels"
-            kind = f"1 {NOUNS[raw.kind]}, 2 {what}" if exact else f"near-copies, 2 {what}"
+            fault = f"1 {kind.item}, 2 {what}" if exact else f"near-copies, 2 {what}"
             detail += f" ({first.label})"
         elif first.part != other.part:
-            kind = "in two parts" if exact else "nearly in two parts"
+            fault = "in two parts" if exact else "nearly in two parts"
             detail += f" ({first.part} and {other.part})"
         else:
-            kind = "copies" if exact else "near-copies"
+            fault = "copies" if exact else "near-copies"
             detail += _kept(raw, first, other)
-        yield Finding("warn", kind, other.label, other.name, detail)
+        yield Finding("warn", fault, other.label, other.name, detail)
 
 
 def _kept(raw: Raw, first: Row, other: Row) -> str:
@@ -142,30 +143,30 @@ def _kept(raw: Raw, first: Row, other: Row) -> str:
     return "; kept in one part" if stays(raw, [first, other]) else "; may be cut apart"
 
 
-def _excerpt(raw: Raw, row: Row) -> str:
-    if raw.kind != "texts":
+def _excerpt(kind: RowKind, row: Row) -> str:
+    if kind.looks != "words":
         return ""
     text = " ".join(str(row.content).split())
     return f' "{text}"' if len(text) <= EXCERPT else f' "{text[: EXCERPT - 3]}..."'
 
 
-def _sizes(raw: Raw, counts: Mapping[str, int]) -> Iterator[Finding]:
+def _sizes(raw: Raw, kind: RowKind, counts: Mapping[str, int]) -> Iterator[Finding]:
     for name, count in counts.items():
         if 0 < count < LEAST:
             detail = f"{count} of {LEAST} {raw.kind} that train, val and test need"
             yield Finding("warn", "small class", name, "", detail)
     if "test" in raw.parts:
-        yield from _untested(raw)
+        yield from _untested(raw, kind)
     low, high = min(filter(None, counts.values()), default=0), max(counts.values(), default=0)
     if high >= UNEVEN * low > 0:
         yield Finding("note", "uneven", "", "", f"{low:,} to {high:,} a class")
 
 
-def _untested(raw: Raw) -> Iterator[Finding]:
+def _untested(raw: Raw, kind: RowKind) -> Iterator[Finding]:
     tested = set(raw.parts["test"].labels.tolist())
     for number, name in enumerate(raw.classes):
         if number not in tested:
-            detail = f"no {NOUNS[raw.kind]} of it in the test part"
+            detail = f"no {kind.item} of it in the test part"
             yield Finding("warn", "class not in test", name, "", detail)
 
 

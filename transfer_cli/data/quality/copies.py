@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from transfer_cli.data.contracts import PARTS, Raw
+from transfer_cli.data.contracts import PARTS, Raw, RowKind
 from transfer_cli.data.groups import Groups
 from transfer_cli.data.quality.near_duplicates import alike
 from transfer_cli.data.quality.targets import text_of
@@ -23,7 +23,7 @@ class Row(NamedTuple):
     content: object
 
 
-def copies(raw: Raw, small: Mapping[str, np.ndarray], rename: Mapping[str, str]) -> list[list[Row]]:
+def copies(raw: Raw, kind: RowKind, small: Mapping[str, np.ndarray], rename: Mapping[str, str]) -> list[list[Row]]:
     """Groups of two or more rows, train before val before test; labels renamed by `rename`. `small` has the small
     versions of the pictures of each part (near_duplicates.py) and is empty for other kinds."""
     parts = [part for part in PARTS if part in raw.parts]
@@ -32,7 +32,7 @@ def copies(raw: Raw, small: Mapping[str, np.ndarray], rename: Mapping[str, str])
     groups.by_key(contents)
     if small:
         groups.join(np.arange(len(contents)), alike(np.concatenate([small[part] for part in parts])))
-    if raw.kind == "texts":
+    if kind.looks == "words":
         groups.by_key(words(str(text)) for text in contents)
     rows = [(part, row) for part in parts for row in range(len(raw.parts[part].labels))]
 

@@ -65,10 +65,11 @@ class Hf:
                 texts = [_text(name(row), text) for row, text in enumerate(rows[column])]
                 parts[part] = RawPart(labels[part], name, rows=lambda texts=texts: texts)  # type: ignore[misc]
         read = [file for part in PARTS if part in parts for file in parts[part].files or tables or _stored(sets[part])]
-        layout = f"{'pictures' if pictures else 'texts'} of {column}, parts {', '.join(parts)}"
+        kind = "pictures" if pictures else "texts"
+        layout = f"{kind} of {column}, parts {', '.join(parts)}"
         return Raw(
             self.path, classes, with_test(parts), tuple(dict.fromkeys(read)),
-            kind="pictures" if pictures else "texts", flip=pictures,
+            kind=kind, flip=pictures,
             test_fraction=self.test_fraction, layout=layout, ignored=ignored,
         )  # fmt: skip
 
