@@ -31,7 +31,7 @@ LAYERS = (
     ("config",),
     ("metrics",),
     ("task_contracts",),
-    ("contracts", "losses"),
+    ("contracts", "losses", "module_copies"),
     (
         "__init__",
         "errors",

@@ -259,8 +259,8 @@ def test_invalid_texts(what: str, path: str, clients: dict[str, TestClient]) -> 
 @pytest.mark.parametrize(
     ("vector", "status", "words"),
     [
-        ("[1, 2]", 422, "has 2 numbers per row, the net of the run reads 3"),
-        ("[]", 422, "has 0 numbers per row"),
+        ("[1, 2]", 422, "has 2 numbers, the net of the run reads 3"),
+        ("[]", 422, "has 0 numbers, the net"),
         ("[1, 2, NaN]", 400, "no JSON"),
         ("[1, 2, 1e400]", 422, "too large"),
         ("[1, 2, 1e39]", 422, "too large"),
