@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transfer_cli.kinds._items import items, stored
 
 from transfer_cli.cli.main import main
 from transfer_cli.contracts import Batch
 from transfer_cli.data.open import describe_pair, open_raw
 from transfer_cli.engine.loader import Address, StepLoader
-from transfer_cli.engine.micro_batches import _slice
 from transfer_cli.errors import DataError, TransferError
-from transfer_cli.kinds.pictures import evenly
+from transfer_cli.kinds.pictures import Pictures, evenly
 
 INPUT = {"channels": 3, "size": 8, "crop": 8, "mean": [0.0] * 3, "std": [1.0] * 3}
 MODEL = {"input": INPUT, "channels_last": False}
@@ -53,9 +51,10 @@ def test_several_domains_form_one_data_set_with_a_domain_per_row(tree: Path) -> 
     assert (source.classes, source.raw.domains) == (("cat", "dog"), ("photo", "art"))
     for part in ("train", "val", "test"):
         rows = source.rows(part)
-        made = items(stored(source, rows.part, MODEL, tree.parent / "cache", torch.device("cpu"), lambda: None), source,
-                     rows, MODEL, torch.device("cpu"))  # fmt: skip
-        inputs, labels = made.gather(torch.arange(len(rows.index)), "none", lambda: np.random.default_rng(0))
+        device = torch.device("cpu")
+        pixels = Pictures().store(source, rows.part, MODEL, tree.parent / "cache", device, lambda: None)
+        pictures = Pictures().rows(pixels, source, rows, MODEL, device)
+        inputs, labels = pictures.gather(torch.arange(len(rows.index)), "none", lambda: np.random.default_rng(0))
         colour = (255 * inputs["pixels"][:, :, 0, 0]).round().int()
         assert [["art", "photo"][value // 50] for value in colour[:, 0]] == [
             source.raw.domains[d] for d in rows.domains
@@ -122,17 +121,19 @@ def test_domains_with_different_parts_are_refused(tree: Path) -> None:
 def test_a_batch_contains_the_domain_of_each_row(tree: Path) -> None:
     _, source = pair(tree, {"domain": "sketch"}, {"domain": "others", "whole": True, "val_fraction": 0.0})
     device = torch.device("cpu")
-    made = stored(source, "train", MODEL, tree.parent / "cache", device, lambda: None)
-    loader = StepLoader(
-        items(made, source, source.rows("train"), MODEL, device), Address(0, "align", "source"), batch=6
-    )
+    rows = source.rows("train")
+    pixels = Pictures().store(source, "train", MODEL, tree.parent / "cache", device, lambda: None)
+    pictures = Pictures().rows(pixels, source, rows, MODEL, device)
+    assert rows.domains is not None
+    pictures.domains = torch.from_numpy(rows.domains)
+    loader = StepLoader(pictures, Address(0, "align", "source"), batch=6)
     for t in range(8):
         batch = loader[t]
         colour = (255 * batch.inputs["pixels"][:, 0, 0, 0]).round().int() // 50
         assert batch.domains is not None
         assert batch.domains.tolist() == colour.tolist()  # art is 0, photo 1
         assert batch.domains.sum() == 4  # the same share as of all rows, 16 of 24
-        halves = [_slice(batch, i, 2) for i in range(2)]
+        halves = [batch.rows(slice(0, 3)), batch.rows(slice(3, 6))]
         assert torch.cat([half.domains for half in halves if half.domains is not None]).equal(batch.domains)
     whole = torch.cat([batch.domains for batch in loader.whole() if batch.domains is not None])
     assert whole.tolist() == [0] * 8 + [1] * 16

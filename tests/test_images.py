@@ -10,7 +10,7 @@ import torch
 from transfer_cli.data.placement import placed
 from transfer_cli.engine.device import peak_bytes
 from transfer_cli.engine.loader import Address, StepLoader
-from transfer_cli.kinds.pictures import Images
+from transfer_cli.kinds.pictures import PictureRows
 
 CPU = torch.device("cpu")
 SPEC = {"mean": [0.2, 0.5, 0.7], "std": [0.1, 0.2, 0.4]}
@@ -20,7 +20,7 @@ ROWS = SimpleNamespace(index=np.array([7, 3, 3, 11]), labels=np.array([0, 1, 1, 
 
 def images(policy="none", channels_last=False):
     model = {"input": SPEC, "channels_last": channels_last}
-    return Images(placed(PIXELS, CPU), ROWS, model, policy=policy, flip=True, device=CPU)
+    return PictureRows(placed(PIXELS, CPU), ROWS, model, policy=policy, flip=True, device=CPU)
 
 
 @pytest.mark.parametrize("channels_last", [False, True])

@@ -8,13 +8,13 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
-from transfer_cli.kinds._items import stored
 
 from transfer_cli.cli.main import main
 from transfer_cli.config.signatures import PACKAGE, signature_of
 from transfer_cli.data.open import describe
 from transfer_cli.data.shift import AMOUNTS, SHIFTS, Shift
 from transfer_cli.errors import ConfigError, DataError
+from transfer_cli.kinds.pictures import Pictures
 
 KINDS = tuple(SHIFTS)
 
@@ -136,12 +136,12 @@ def test_title_and_key_contain_the_shift_and_the_split_does_not_change(tmp_path:
 def test_pictures_are_shifted_once_and_cached(tmp_path: Path) -> None:
     model, cpu = {"input": {"channels": 3, "size": 8, "crop": 8}}, torch.device("cpu")
     plain, data = digits(tmp_path), digits(tmp_path, shift="blended")
-    made = stored(data, "train", model, tmp_path / "cache", cpu, lambda: None)
-    before = stored(plain, "train", model, tmp_path / "cache", cpu, lambda: None)
-    assert np.array_equal(made.numpy(), applied("blended", before.numpy()))
-    kept = {file: file.stat().st_mtime_ns for file in (tmp_path / "cache" / "arrays").iterdir()}
-    assert torch.equal(stored(data, "train", model, tmp_path / "cache", cpu, lambda: None), made)
-    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "cache" / "arrays").iterdir()} == kept
+    shifted = Pictures().store(data, "train", model, tmp_path / "cache", cpu, lambda: None)
+    original = Pictures().store(plain, "train", model, tmp_path / "cache", cpu, lambda: None)
+    assert np.array_equal(shifted.numpy(), applied("blended", original.numpy()))
+    times = {file: file.stat().st_mtime_ns for file in (tmp_path / "cache" / "arrays").iterdir()}
+    assert torch.equal(Pictures().store(data, "train", model, tmp_path / "cache", cpu, lambda: None), shifted)
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "cache" / "arrays").iterdir()} == times
 
 
 def test_a_shift_on_the_command_line(tmp_path: Path, capsys: Any) -> None:

@@ -28,7 +28,7 @@ def examples(data: DataSet, kind: RowKind, names: Collection[str], seed: int = 0
     if part.files is not None:
         return {name: _small(picture(part.files[row])) for name, row in wanted.items()}
     pixels = part.read()
-    return {name: _small(Image.fromarray(pixels[row])) for name, row in positions.items()}
+    return {name: _small(Image.fromarray(pixels[row])) for name, row in wanted.items()}
 
 
 def _beginning(text: str) -> str:
