@@ -261,11 +261,11 @@ def test_invalid_texts(what: str, path: str, clients: dict[str, TestClient]) -> 
     [
         ("[1, 2]", 422, "has 2 numbers, the net of the run reads 3"),
         ("[]", 422, "has 0 numbers, the net"),
-        ("[1, 2, NaN]", 400, "no JSON"),
+        ("[1, 2, NaN]", 400, "not valid JSON"),
         ("[1, 2, 1e400]", 422, "too large"),
         ("[1, 2, 1e39]", 422, "too large"),
         (f"[1, 2, 1{'0' * 400}]", 422, "too large"),
-        (f"[1, 2, 1{'0' * 5000}]", 400, "no JSON"),
+        (f"[1, 2, 1{'0' * 5000}]", 400, "not valid JSON"),
         ("[1, 2, true]", 400, "a list of numbers"),
         ('[1, 2, "3"]', 400, "a list of numbers"),
         ("[[1, 2, 3]]", 400, "a list of numbers"),
@@ -315,16 +315,14 @@ def test_other_paths_and_methods(pictures: TestClient) -> None:
 def test_a_bug_is_one_line_and_the_server_keeps_running(
     place: Place, picture: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from transfer_cli.serve import answers
-
     lines: list[str] = []
     client = TestClient(app_of(place.root, place.names["pictures"], PORT, lines.append), f"http://127.0.0.1:{PORT}")
 
-    def broken(data: bytes) -> Any:
+    def broken(self: Any, asked: Any) -> Any:
         raise ZeroDivisionError("a bug\nof ours")
 
     with monkeypatch.context() as patch:
-        patch.setattr(answers, "_picture", broken)
+        patch.setattr("transfer_cli.serve.answers.Answers.predict", broken)
         reply = client.post("/predict", content=picture, headers=PNG)
     assert reply.status_code == 500
     assert reply.json()["error"].startswith("internal error (ZeroDivisionError)")
@@ -471,7 +469,7 @@ def test_a_language_model_has_no_classes(transfer: Transfer, tmp_path: Path) -> 
     for command, last in ASKED:
         told = transfer(command, name, last)
         assert (told.code, told.out) == (2, "")
-        text = f"its net predicts the next piece of a text, and {command} gives classes"
+        text = f"its net learned the task language, which has no {command}; it can only be evaluated"
         assert told.errors[0] == f"error: run {name}: {text}"
 
 
