@@ -118,7 +118,7 @@ def test_distances_have_gradients_and_refuse_other_shapes(name: str) -> None:
     distance(x, normal(5, 3, 1)).backward()
     assert x.grad is not None
     assert x.grad.abs().sum() > 0
-    with pytest.raises(ValueError, match=f"{name}: 3 source features, 2 of target"):
+    with pytest.raises(ValueError, match=f"{name}: 3 source features, 2 target features"):
         distance(normal(4, 3, 0), normal(4, 2, 0))
 
 

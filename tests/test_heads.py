@@ -1,5 +1,4 @@
-"""A method that teaches no head: the net gets none, nothing but its final state is handed on, and a predictor scores
-it."""
+"""A method that teaches no head: the net gets none, only its final state is handed on, and a predictor scores it."""
 
 import json
 from collections.abc import Callable

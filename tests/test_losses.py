@@ -53,9 +53,9 @@ def test_coral_keeps_its_digits_under_autocast() -> None:
 @pytest.mark.parametrize(
     ("n", "m", "text"),
     [
-        ((1, 3), (4, 3), r"coral: source \[1, 3\], wants"),
+        ((1, 3), (4, 3), r"coral: source \[1, 3\], expected"),
         ((4, 3), (3,), r"coral: target \[3\]"),
-        ((4, 3), (4, 2), r"3 source features, 2 of target"),
+        ((4, 3), (4, 2), r"3 source features, 2 target features"),
     ],
 )
 def test_coral_refuses_shapes(n: tuple[int, ...], m: tuple[int, ...], text: str) -> None:

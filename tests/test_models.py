@@ -286,7 +286,7 @@ def damaged(**model: Any) -> dict[str, Any]:
         (damaged(family="backbone"), r"model.family=backbone: no such model family"),
         (damaged(family="weights"), r"model.family=weights: no such model family"),
         (damaged(_target_="os.system"), r"model._target_: mlp has no such key"),
-        (damaged(hidden=[]), r"model.hidden=\[\]: wants widths"),
+        (damaged(hidden=[]), r"model.hidden=\[\]: needs at least one width"),
         (damaged(input={"channels": 1}), r"model.input: needs channels, size, crop, mean, std"),
         (damaged(input=picture() | {"size": "big"}), r"model.input=.*: needs integers"),
         (damaged(input=picture() | {"size": 10**9}), r"model.input.size=1000000000: allowed 1 to 4096"),

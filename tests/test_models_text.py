@@ -180,7 +180,7 @@ def test_settings_that_make_no_net_are_told() -> None:
     huge = {"model_type": "gpt2", "vocab_size": 300, "n_embd": 10**6}
     with pytest.raises(StoreError, match=r"hidden_size 1000000, allowed 1 to 32,768"):
         small("gpt2", config=huge)
-    with pytest.raises(ConfigError, match="reads no plain texts"):
+    with pytest.raises(ConfigError, match="does not read plain texts"):
         small("gpt2", config={"model_type": "t5", "vocab_size": 300})
     with pytest.raises(StoreError, match=r"has 300 tokens, the weights have 200"):
         small("gpt2", config={"model_type": "gpt2", "vocab_size": 200})

@@ -183,7 +183,7 @@ def test_knn_in_pieces_equals_knn_at_once(monkeypatch: pytest.MonkeyPatch) -> No
         (torch.zeros(2, 4), torch.zeros(2, 4), torch.zeros(2, 1, 4), r"support \[2, 4\]"),
         (torch.zeros(1, 2, 4), torch.zeros(1, 3).long(), torch.zeros(1, 1, 4), r"labels \[1, 3\]"),
         (torch.zeros(1, 2, 4), torch.zeros(1, 2).long(), torch.zeros(1, 1, 5), r"differ in draws or features"),
-        (torch.zeros(1, 2, 4), torch.full((1, 2), 3), torch.zeros(1, 1, 4), r"labels 3 to 3, want 0 to 2"),
+        (torch.zeros(1, 2, 4), torch.full((1, 2), 3), torch.zeros(1, 1, 4), r"labels 3 to 3, expected 0 to 2"),
     ],
 )
 def test_what_does_not_fit_is_refused(support: Tensor, labels: Tensor, query: Tensor, text: str) -> None:

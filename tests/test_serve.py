@@ -167,7 +167,7 @@ def test_a_row_of_numbers_gets_its_class_and_no_reason(clients: dict[str, TestCl
         assert got["class"] == wanted
         assert sum(got["probabilities"].values()) == pytest.approx(1)
     refused = clients["vectors"].post("/explain", json={"vector": [1, 2, 3]})
-    assert (refused.status_code, "reads numbers" in refused.json()["error"]) == (422, True)
+    assert (refused.status_code, "reads vectors" in refused.json()["error"]) == (422, True)
 
 
 # hosts and origins
@@ -318,11 +318,11 @@ def test_a_bug_is_one_line_and_the_server_keeps_running(
     lines: list[str] = []
     client = TestClient(app_of(place.root, place.names["pictures"], PORT, lines.append), f"http://127.0.0.1:{PORT}")
 
-    def broken(self: Any, asked: Any) -> Any:
+    def broken(*_: Any) -> Any:
         raise ZeroDivisionError("a bug\nof ours")
 
     with monkeypatch.context() as patch:
-        patch.setattr("transfer_cli.serve.answers.Answers.predict", broken)
+        patch.setattr("transfer_cli.kinds.pictures.fitted", broken)
         reply = client.post("/predict", content=picture, headers=PNG)
     assert reply.status_code == 500
     assert reply.json()["error"].startswith("internal error (ZeroDivisionError)")

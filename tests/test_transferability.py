@@ -283,7 +283,9 @@ def test_h_score_of_few_rows_says_nothing_and_shrunk_does() -> None:
     ],
 )
 def test_wrong_shapes_are_named(x: Tensor, labels: Tensor) -> None:
-    with pytest.raises(ValueError, match=r"^score: features \[.*\], labels \[.*\]; want \[N, D\] and \[\.\.\., N\]"):
+    with pytest.raises(
+        ValueError, match=r"^score: features \[.*\], labels \[.*\]; expected \[N, D\] and \[\.\.\., N\]"
+    ):
         logme(x, labels)
 
 

@@ -135,6 +135,8 @@ class Explaining:
         return dict(zip(self.predicting.classes, scores.detach().softmax(1)[0].tolist(), strict=True))
 
     def _explained_classes(self, chances: dict[str, float]) -> list[str]:
+        """Returns the most probable class, and up to MAX_CLASSES in total with a probability of at least
+        MIN_PROBABILITY."""
         ordered = sorted(chances, key=lambda label: -chances[label])
         return [label for i, label in enumerate(ordered[:MAX_CLASSES]) if i == 0 or chances[label] >= MIN_PROBABILITY]
 

@@ -50,13 +50,13 @@ def export(predicting: Any, to: str, path: Path, quantize: str = "") -> Json:
 
 
 def _preprocessing(predicting: Any, path: Path) -> Json:
-    """The preprocessing, with the tokenizer's own file where there is one."""
-    given = predicting.spec["model"]["input"]
-    if "digest" not in given:
-        return dict(predicting.kind.preprocessing(given))
-    beside = path.with_name(f"{path.name}.tokenizer.json")
-    put(beside, text_of(given["digest"], predicting.context.cache))
-    return dict(predicting.kind.preprocessing(given, beside.name))
+    """Returns the preprocessing; for texts, the tokenizer's file is written next to the program."""
+    input = predicting.spec["model"]["input"]
+    if "digest" not in input:
+        return dict(predicting.kind.preprocessing(input))
+    tokenizer = path.with_name(f"{path.name}.tokenizer.json")
+    put(tokenizer, text_of(input["digest"], predicting.context.cache))
+    return dict(predicting.kind.preprocessing(input, tokenizer.name))
 
 
 def _measured(scores: Any, program: Program, expected: Any, precision: str, quantize: str) -> Json:

@@ -21,10 +21,10 @@ def attacked(
     Each of `steps` steps moves by `rate` (default 2.5 * eps / steps) along the sign of the gradient, then projects back
     into the allowed range.
 
-    Projected gradient descent, Madry et al. 2018, arXiv:1706.06083, section 2.1; `start` [B, ...] is its first move
-    (uniform in -eps..eps there; none: at the pixels). One step without `start` is the fast gradient sign method,
-    Goodfellow et al. 2015, arXiv:1412.6572, section 4. If the objective is a sum over rows, each row's result depends
-    on that row alone."""
+    Projected gradient descent, Madry et al. 2018, arXiv:1706.06083, section 2.1. `start` [B, ...] is added to the
+    pixels first (in the paper it is uniform in -eps..eps). One step without `start` is the fast gradient sign method,
+    Goodfellow et al. 2015, arXiv:1412.6572, section 4. If the objective is a sum over rows, the result of a row depends
+    on that row only."""
     rate = 2.5 * eps / steps if rate is None else rate
     low, high = (pixels - eps).clamp_min(0), (pixels + eps).clamp_max(1)
     adversarial = pixels if start is None else _within(pixels + start, low, high)

@@ -1,5 +1,5 @@
-"""A loss from gradients that a method has worked out itself: PCGrad, A-GEM, FedAvg and Reptile then need no optimiser
-of their own."""
+"""A loss with given gradients: PCGrad, A-GEM, FedAvg and Reptile compute their gradients themselves and then need no
+optimiser of their own."""
 
 from collections.abc import Sequence
 

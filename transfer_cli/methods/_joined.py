@@ -1,4 +1,4 @@
-"""Batches of several streams passed through a net together."""
+"""Joins the batches of several streams for one forward pass of a net."""
 
 import torch
 from torch import Tensor, nn
@@ -7,11 +7,12 @@ from transfer_cli.contracts import Inputs
 
 
 def joined(first: Inputs, second: Inputs) -> Inputs:
-    """Rows of both, to pass through a net together. Texts are padded on the right to the longer of the two."""
-    return {name: torch.cat(_even(x, second[name])) for name, x in first.items()}
+    """Concatenates the rows of both inputs. Token sequences are padded on the right to the longer length."""
+    return {name: torch.cat(_equal_width(x, second[name])) for name, x in first.items()}
 
 
-def _even(x: Tensor, y: Tensor) -> list[Tensor]:
+def _equal_width(x: Tensor, y: Tensor) -> list[Tensor]:
+    """Returns both tensors; two-dimensional ones are padded with zeros to the same width."""
     if x.ndim != 2 or x.shape[1] == y.shape[1]:
         return [x, y]
     width = max(x.shape[1], y.shape[1])

@@ -114,8 +114,8 @@ def nll_rows(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def wilson_interval(share: float, n: int) -> tuple[float, float]:
-    """Ends of the 95 % Wilson interval of a share of n rows; its centre is not the share. Wilson 1927, eq. 4 of Brown,
-    Cai & DasGupta 2001. analysis/statistics.py has the same without torch."""
+    """Returns the ends of the 95 % Wilson interval of a share of n rows. The interval is not centred on the share.
+    Wilson 1927, eq. 4 of Brown, Cai & DasGupta 2001. analysis/statistics.py has the same without torch."""
     half = float(Z95 / (1 + Z95**2 / n) * (share * (1 - share) / n + Z95**2 / (4 * n**2)) ** 0.5)
     centre = (share + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
     return centre - half, centre + half
