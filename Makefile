@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-slow check verify bench format
+.PHONY: help demo test test-slow check verify bench lists format
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -34,6 +34,9 @@ verify: $(READY)  ## experiments against the numbers they should reach, those of
 
 bench: $(READY)  ## the measured ratios of the README, into benchmarks/results
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+lists: $(READY)  ## the lists of the README that follow from the code
+	$(BIN)/python docs/lists.py
 
 format: $(READY)  ## puts the code into shape
 	$(BIN)/ruff format .

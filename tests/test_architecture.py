@@ -31,7 +31,7 @@ LAYERS = (
     ("config",),
     ("metrics",),
     ("task_contracts",),
-    ("contracts", "losses"),
+    ("contracts", "losses", "module_copies"),
     (
         "__init__",
         "errors",
@@ -54,10 +54,7 @@ TORCH_FREE = {"analysis", "cli", "config", "launch", "plan", "report", "rundir",
 LONGEST = {"function": 40, "class": 200, "file": 300}
 # Written on 1 December 2026, while the house is rebuilt: what is longer than it may be. A test fails for an entry that
 # is no longer too long, so this list can only be emptied.
-TOO_LONG = {
-    "analysis/results.py",
-    "store/store.py: Store",
-}
+TOO_LONG: set[str] = set()
 # The same for imports that point up ("a.py -> b.py") and for circles (their files, in order).
 UPWARD: set[str] = set()
 CIRCLES: set[tuple[str, ...]] = set()

@@ -299,7 +299,7 @@ def test_features_of_other_data_and_predictions_for_numbers(transfer: Transfer, 
     assert [row["path"] for row in rows] == [f"b.npz row {i}" for i in range(1, 10)]
     assert sum(row["class"] == str(i % 3) for i, row in enumerate(rows)) >= 8
     for argv, code, line in (
-        (["last", "c.npz"], 4, "error: c.npz: has 5 numbers per row, the net of the run reads 6"),
+        (["last", "c.npz"], 4, "error: c.npz row 1: has 5 numbers, the net of the run reads 6"),
         (["last", "nope.npz"], 4, "error: nope.npz: no such file"),
         (["last", "--features"], 2, "error: --features: wants -o FILE.npz"),
         (["last", "--features", "-o", "f.csv"], 2, "error: --features=f.csv: wants -o FILE.npz"),

@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"^`([\w./-]+)`:\n+```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ADD = "### Add "
-RECIPES = ("a method", "a strategy", "a data set")
+RECIPES = ("a method", "a strategy", "a data set", "a model", "a task", "a kind of row", "a sampler")
 EMPTY = {"method": {"none", "given"}, "data": {"none", "base"}}  # slots that stay empty
 Transfer = Callable[..., Any]
 
@@ -77,7 +77,7 @@ def test_the_recipes_are_there() -> None:
         assert recipe.files, name
         assert recipe.commands, name
     folders = {Path(path).parts[-2] for recipe in found.values() for path in recipe.files}
-    assert folders >= {"methods", "method", "strategy", "data"}
+    assert folders >= {"methods", "method", "strategy", "data", "tasks", "scoring", "kinds", "samplers"}
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_a_recipe_works_word_for_word(name: str, package: Path, tmp_path: Path, 
         code = main([*arguments(command)[1], "trainer=tiny"])
         told = capsys.readouterr()
         assert code == 0, told.err
-        assert "test/accuracy" in told.out
+        assert ("test/off" if name == "a task" else "test/accuracy") in told.out
 
 
 @pytest.mark.parametrize("name", list(recipes()) or RECIPES)

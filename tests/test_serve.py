@@ -259,8 +259,8 @@ def test_invalid_texts(what: str, path: str, clients: dict[str, TestClient]) -> 
 @pytest.mark.parametrize(
     ("vector", "status", "words"),
     [
-        ("[1, 2]", 422, "has 2 numbers per row, the net of the run reads 3"),
-        ("[]", 422, "has 0 numbers per row"),
+        ("[1, 2]", 422, "has 2 numbers, the net of the run reads 3"),
+        ("[]", 422, "has 0 numbers, the net"),
         ("[1, 2, NaN]", 400, "no JSON"),
         ("[1, 2, 1e400]", 422, "too large"),
         ("[1, 2, 1e39]", 422, "too large"),
@@ -315,16 +315,14 @@ def test_other_paths_and_methods(pictures: TestClient) -> None:
 def test_a_bug_is_one_line_and_the_server_keeps_running(
     place: Place, picture: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from transfer_cli.serve import answers
-
     lines: list[str] = []
     client = TestClient(app_of(place.root, place.names["pictures"], PORT, lines.append), f"http://127.0.0.1:{PORT}")
 
-    def broken(data: bytes) -> Any:
+    def broken(*_: Any) -> Any:
         raise ZeroDivisionError("a bug\nof ours")
 
     with monkeypatch.context() as patch:
-        patch.setattr(answers, "_picture", broken)
+        patch.setattr("transfer_cli.kinds.pictures.fitted", broken)
         reply = client.post("/predict", content=picture, headers=PNG)
     assert reply.status_code == 500
     assert reply.json()["error"].startswith("internal error (ZeroDivisionError)")

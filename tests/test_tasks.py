@@ -139,10 +139,13 @@ def test_regression_scoring_in_results() -> None:
 def test_a_metric_without_a_closed_form_is_resampled_the_same_every_time() -> None:
     scoring = scoring_of(Multilabel(TaskContext(("a", "b"))))
     rows = {"scores": torch.randn(50, 2), "truth": (torch.rand(50, 2) < 0.5).float()}
-    low, high = resampled(scoring, rows, "average_precision")
+    ends = resampled(scoring, rows, "average_precision")
+    assert ends is not None
+    low, high = ends
     assert (low, high) == resampled(scoring, rows, "average_precision")
     assert low < scoring.metrics(rows)["average_precision"] < high
     wide = resampled(scoring, {name: x[:12] for name, x in rows.items()}, "average_precision")
+    assert wide is not None
     assert wide[1] - wide[0] > high - low
 
 

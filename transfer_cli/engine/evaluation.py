@@ -97,32 +97,31 @@ def judged(scoring: Scoring, rows: Rows, part: str) -> dict[str, Any]:
     one's."""
     metrics = scoring.metrics(rows)
     intervals = {name: ends for name in metrics if (ends := scoring.interval(rows, name)) is not None}
-    if scoring.primary not in intervals:
-        intervals[scoring.primary] = resampled(scoring, rows, scoring.primary)
-    low, high = intervals[scoring.primary]
+    primary = intervals.get(scoring.primary) or resampled(scoring, rows, scoring.primary)
+    intervals |= {scoring.primary: primary} if primary else {}
     return {
         "metrics": {f"{part}/{name}": value for name, value in metrics.items()},
         "primary": f"{part}/{scoring.primary}",
         "lower": scoring.lower,
-        "ci95": (high - low) / 2,
+        "ci95": (primary[1] - primary[0]) / 2 if primary else None,
         "intervals": {f"{part}/{name}": list(ends) for name, ends in intervals.items()},
         "measures": {name: measure.as_json() for name, measure in scoring.measures.items()},
     }
 
 
-def resampled(scoring: Scoring, rows: Rows, metric: str, draws: int = DRAWS) -> tuple[float, float]:
+def resampled(scoring: Scoring, rows: Rows, metric: str, draws: int = DRAWS) -> tuple[float, float] | None:
     """The 95 % percentile interval of a metric over rows drawn with replacement (Efron & Tibshirani 1993, 13.3), the
-    same draws for every net. Draws without the metric (no positive row of any label) are left out."""
+    same draws for every net. Draws in which the metric is undefined are left out; None if it always is."""
     count = len(next(iter(rows.values())))
     rng = np.random.Generator(np.random.Philox(key=seed_for(0, "bootstrap", count)))
-    found = []
+    values = []
     for _ in range(draws):
         index = torch.from_numpy(rng.integers(0, count, count))
         value = scoring.metrics({name: x[index.to(x.device)] for name, x in rows.items()}).get(metric)
-        found += [] if value is None else [value]
-    if not found:
-        return float("nan"), float("nan")
-    low, high = np.quantile(found, (0.025, 0.975))
+        values += [] if value is None else [value]
+    if not values:
+        return None
+    low, high = np.quantile(values, (0.025, 0.975))
     return float(low), float(high)
 
 

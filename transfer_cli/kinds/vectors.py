@@ -97,7 +97,7 @@ class Vectors(Kind):
         """The row as float32 [D]. Raises DataError if it has another width."""
         width = model["input"]["width"]
         if len(row) != width:
-            raise DataError(Fault("row", f"has {len(row):,} numbers per row, the net of the run reads {width:,}"))
+            raise DataError(Fault("row", f"has {len(row):,} numbers, the net of the run reads {width:,}"))
         return np.asarray(row, np.float32)
 
     def batch(self, rows: Sequence[np.ndarray], model: Json, cache: Path, device: "torch.device") -> "DeviceDataset":
