@@ -230,7 +230,7 @@ CHANGES = {
     "missing": (lambda s: s.pop("bn1.bias"), "1 of 114 tensors do not fit resnet20, first bn1.bias, which is missing"),
     "integers": (
         lambda s: s.update({"bn1.bias": torch.zeros(16, dtype=torch.int64)}),
-        "1 of 114 tensors do not fit resnet20, first bn1.bias of int64, want float32",
+        "1 of 114 tensors do not fit resnet20, first bn1.bias of int64, expected float32",
     ),
     "NaN": (lambda s: s["bn1.bias"].fill_(float("nan")), "bn1.bias holds NaN or infinity"),
     "nothing": (lambda s: s.clear(), "holds no tensors"),
