@@ -250,7 +250,7 @@ def test_a_file_that_changed_since_it_was_planned(tmp_path: Path) -> None:
     digest = load(resnet20(), tmp_path / "x.pt").sha256
     assert load(resnet20(), tmp_path / "x.pt", sha256=digest).sha256 == digest
     torch.save(state(6), tmp_path / "x.pt")
-    with pytest.raises(StoreError, match=rf"has changed: its sha256 begins \w{{8}}, wanted {digest[:8]}"):
+    with pytest.raises(StoreError, match=rf"has changed: its sha256 begins \w{{8}}, expected {digest[:8]}"):
         load(resnet20(), tmp_path / "x.pt", sha256=digest)
 
 
