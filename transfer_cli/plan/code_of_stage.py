@@ -1,5 +1,6 @@
-"""The code part of a stage's key: which files decide what the stage computes. Training and scoring are hashed apart:
-files of metrics stand in the key of `evaluate` and of stages that choose a snapshot by them, and in no other."""
+"""The code part of a stage key: the files on which the results of a stage depend. Training and scoring are hashed
+separately: files of metrics are part of the keys of `evaluate` and of stages that select snapshots by them, and of no
+other key."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,12 +13,12 @@ from transfer_cli.plan.plan import Json
 from transfer_cli.plan.tasks import PlannedTask
 
 VALIDATORS = PACKAGE / "metrics" / "label_free.py"
-READS_WEIGHTS = PACKAGE / "models" / "weights.py"  # decides how a file of weights becomes a net
+READS_WEIGHTS = PACKAGE / "models" / "weights.py"  # converts a file of weights to a net
 
 
 @dataclass(frozen=True)
 class Code:
-    """`hashes` stand in the spec of a stage; `files` are what they were taken of."""
+    """`hashes`: part of the spec of a stage; `files`: the hashed files."""
 
     hashes: Json
     files: frozenset[Path]
@@ -25,9 +26,9 @@ class Code:
 
 @dataclass(frozen=True)
 class Runs:
-    """What of the code a stage runs: a method, predictor or samplers by name, readers of the `sides` it reads, further
-    `files`. `tasks` it learns. `scored`: tasks whose metrics judge it, `guessed`: the label-free rules do. `drawn`: its
-    views are drawn at random."""
+    """The code that a stage runs: its method, predictor and samplers by name, the readers of `sides` (source, target),
+    and further `files`. `tasks`: the tasks that it learns. `scored`: the tasks whose metrics it computes. `guessed`:
+    whether label-free rules select snapshots. `drawn`: whether its views are random augmentations."""
 
     method: str = "none"
     predictor: str = "none"
@@ -41,7 +42,8 @@ class Runs:
 
 
 def code_of(context: Context, runs: Runs) -> Code:
-    """Hashes of the files that a stage runs, with the numbers that stand for the files every stage runs."""
+    """The hashes of the files that a stage runs, and the version numbers of the files that every stage runs. Raises
+    ConfigError if a file does not parse."""
     kind = inputs.kinds(context.plugins)[context.target.raw.kind]
     rows = kind.code if runs.sides else ()
     drawn = kind.augmentation if runs.drawn else frozenset()
@@ -54,7 +56,7 @@ def code_of(context: Context, runs: Runs) -> Code:
     scoring = _closure(context, set(), _judges(runs))
     hashes: Json = {
         "versions": code_hash.versions(),
-        # what decides features stands alone too: methods and predictors share them
+        # separate, because the feature cache is shared by stages with different methods and predictors
         "features": code_hash.hash_of(features),
         "files": code_hash.hash_of(files),
     }
@@ -64,13 +66,13 @@ def code_of(context: Context, runs: Runs) -> Code:
 
 
 def _chosen(runs: Runs) -> set[tuple[str, str]]:
-    """Group and name of what was chosen for this stage alone."""
+    """Group and name of the method, the predictor and the samplers of this stage."""
     pairs = [("method", runs.method), ("predictor", runs.predictor), *(("sampler", name) for name in runs.samplers)]
     return {pair for pair in pairs if pair[1] != "none"}
 
 
 def _judges(runs: Runs) -> list[Path]:
-    """Files of metrics that the stage is judged by."""
+    """The files of the metrics that the stage computes."""
     return [*(file for task in runs.scored for file in task.scoring), *([VALIDATORS] if runs.guessed else [])]
 
 
@@ -82,6 +84,6 @@ def _closure(
 
 
 def _family(context: Context, side: str) -> str:
-    """The family that reads a side; of source=base it is the target's."""
+    """The data family that reads source or target; with source=base it is that of the target."""
     family = str(context.values["source" if side == "source" else "data"]["family"])
     return str(context.values["data"]["family"]) if family == "base" else family
