@@ -54,12 +54,12 @@ CONFIGURATION = {
     ),
     "secret of the environment": (
         ["weights=${oc.env:HOME}"],
-        ["error: weights=${oc.env:HOME}: only ${a.b}, the whole value and naming a plain setting, may stand here"],
+        ["error: weights=${oc.env:HOME}: only ${a.b} is allowed, as the whole value and naming a plain setting"],
     ),
     "scratch with weights": (
         ["strategy=scratch", "weights=imagenet"],
         [
-            "error: weights=imagenet: strategy=scratch starts from nothing",
+            "error: weights=imagenet: strategy=scratch starts without weights",
             "  do: leave weights out, or say strategy=fine_tune",
         ],
     ),

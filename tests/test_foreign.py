@@ -285,7 +285,7 @@ def test_a_name_that_timm_does_not_have(transfer: Transfer) -> None:
 def test_a_net_that_says_its_pictures_in_code(transfer: Transfer) -> None:
     told = transfer("run", "-n", "model=timm/qwen3_vit_88m", "data=digits")
     assert told.code == 2
-    assert told.errors[0] == "error: model=timm/qwen3_vit_88m: timm says in code what pictures it wants"
+    assert told.errors[0] == "error: model=timm/qwen3_vit_88m: timm defines the input of this net in code"
 
 
 @pytest.mark.parametrize("words", [["model=timm/resnet18"], ["model=timm", "model.name=resnet18"]])

@@ -78,7 +78,7 @@ def test_a_glob_stands_for_the_options_it_fits(tmp_path: Path) -> None:
     assert list(star) == [f"strategy={name}" for name in options("strategy", [tmp_path])]
     assert "strategy=mine" in star
     assert one("align=wass*") == ["align=wasserstein"]
-    assert lines("strategy=zz*", multirun=True) == ["strategy=zz*: fits no option; see transfer list strategy"]
+    assert lines("strategy=zz*", multirun=True) == ["strategy=zz*: matches no option; see transfer list strategy"]
 
 
 def test_brackets_and_quotes_hold_a_value_together() -> None:
