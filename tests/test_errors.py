@@ -256,7 +256,7 @@ def test_a_run_whose_classes_do_not_fit(transfer: Transfer) -> None:
     told = transfer("run", "data=digits", "strategy=none", "weights=last", *MLP)
     assert (told.code, told.out) == (4, "")
     assert told.errors == [
-        "error: evaluate: the net knows 5 classes, digits has 10, 5 shared",
+        "error: evaluate: the net has 5 classes, digits has 10, 5 shared",
         "  do: strategy=linear_probe or fine_tune gives it a new head",
     ]
 

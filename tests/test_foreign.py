@@ -401,7 +401,7 @@ def test_code_of_a_folder_is_refused(tmp_path: Path) -> None:
     folder(tmp_path, "vit")
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModel": "evil.py"}}))
-    with pytest.raises(StoreError, match=r"asks for code of its own \(auto_map\), which is never run"):
+    with pytest.raises(StoreError, match=r"names code \(auto_map\), which is never run"):
         model_of(str(tmp_path))
 
 

@@ -228,7 +228,7 @@ def test_each_form_of_a_view(tmp_path: Path) -> None:
     [
         ("[domains]", "evaluate.views=domains: digits has no domains"),
         ("[clases]", "evaluate.views=clases: no such view; nearest: classes"),
-        ("[fgsm, fgsm]", "evaluate.views: asked for twice: attack fgsm 0.03"),
+        ("[fgsm, fgsm]", "evaluate.views: given twice: attack fgsm 0.03"),
         ("[{classes: [[0, 12]]}]", "evaluate.views=12: digits has no such class; positions are 0 to 9"),
         ("[{classes: [0]}]", "evaluate.views=[0]: classes must be lists of classes"),
         ("[{attack: pgb}]", "evaluate.views=pgb: no such attack; nearest: pgd"),

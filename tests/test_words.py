@@ -49,7 +49,7 @@ def test_a_word_without_value_is_an_error() -> None:
 @pytest.mark.parametrize("word", ["model=mlp,", "seed=,1", "trainer.lr=0.1,,0.2", "weights=,"])
 @pytest.mark.parametrize("multirun", [True, False])
 def test_a_comma_with_nothing_beside_it_is_an_error(word: str, multirun: bool) -> None:
-    assert lines(word, multirun=multirun) == [f"{word}: a value is missing beside a comma"]
+    assert lines(word, multirun=multirun) == [f"{word}: a value is missing next to a comma"]
 
 
 def test_a_comma_of_a_path_a_list_or_a_text_is_no_missing_value() -> None:

@@ -135,7 +135,7 @@ def model_option(word: str, value: str, search: Sequence[Path], plugins: Sequenc
     known = options("model", search)
     if settings := families.chosen(word, value, known, search, plugins):
         return settings.pop("option"), settings
-    names = known + [name for option in known for name in families.bare(option, search, plugins)]
+    names = known + [name for option in known for name in families.short_names(option, search, plugins)]
     raise ConfigError(Fault(word, "unknown", value, tuple(names), nearest(value, names), see="see transfer list model"))
 
 

@@ -22,11 +22,11 @@ def chosen(word: str, value: str, known: Sequence[str], search: Sequence[Path], 
     family, slash, name = value.partition("/")
     if slash and family in known and _is_family(family, search):
         return {"option": family, **_of_family(word, family, name, plugins)}
-    owner = next((family for family in known if value in bare(family, search, plugins)), None)
+    owner = next((family for family in known if value in short_names(family, search, plugins)), None)
     return {"option": owner, "name": value} if owner else {}
 
 
-def bare(option: str, search: Sequence[Path], plugins: Sequence[str]) -> list[str]:
+def short_names(option: str, search: Sequence[Path], plugins: Sequence[str]) -> list[str]:
     """The nets of an option that can be named without its family; empty if the option is not a family itself."""
     return _declared(option, plugins) if _is_family(option, search) else []
 

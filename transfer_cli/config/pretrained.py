@@ -75,7 +75,7 @@ def read_config(folder: Path, name: str = CONFIG) -> Json:
     if not isinstance(config, dict):
         raise StoreError(Fault("weights", f"{name} is no configuration", str(folder)))
     if "auto_map" in config:
-        text = f"{name} asks for code of its own (auto_map), which is never run"
+        text = f"{name} names code (auto_map), which is never run"
         raise StoreError(Fault("weights", text, str(folder)))
     plain = {key: _plain(value) for key, value in config.items() if WORD.fullmatch(key) and key not in LEFT_OUT}
     return {key: value for key, value in plain.items() if value is not _plain}

@@ -51,8 +51,9 @@ def parse(text: str) -> Word:
         raise ConfigError(Fault(key, "has no value"))
     word = Word(key, value)
     if "" in (parts := split(value)) and not _is_literal(word):
-        said = ",".join(filter(None, parts))
-        raise ConfigError(Fault(key, "a value is missing beside a comma", value, do=f"{key}={said}" if said else None))
+        present = ",".join(filter(None, parts))
+        do = f"{key}={present}" if present else None
+        raise ConfigError(Fault(key, "a value is missing next to a comma", value, do=do))
     return word
 
 

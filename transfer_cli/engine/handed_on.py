@@ -24,7 +24,7 @@ class HandedOn:
     ) -> None:
         self.claim, self.loaders, self.seed32 = claim, dict(loaders), seed32
         self.start = _Start(job.spec["net"], context)
-        self.rests = False  # whether a file omits tensors that are unchanged in the initial net's file
+        self.omits = False  # whether a file omits tensors that are unchanged in the initial net's file
 
     def write(self, rule: str, method: Method) -> None:
         """Writes the current result of the method under the name of a selection rule or a mark."""
@@ -34,13 +34,13 @@ class HandedOn:
         tensors, meta = named(method.result())
         changed = self.start.changed(tensors)
         if len(changed) < len(tensors):
-            self.rests, part = True, self.start.ref["part"]
+            self.omits, part = True, self.start.ref["part"]
             meta |= {part: meta[part] | {"parent": self.start.ref}}
         self.claim.put(model_file({"rule": rule}), pack(changed, meta))
 
     def write_needs(self) -> None:
         """Writes the list of other stages' files that contain the omitted tensors, if any are omitted."""
-        if self.rests:
+        if self.omits:
             self.claim.put_json(NEEDS, [self.start.needed()])
 
 

@@ -41,10 +41,10 @@ class Marks:
 
     def state(self) -> dict[str, Any]:
         """The part of a resume file: size and hash of each file written so far."""
-        return {"files": self._files, "rests": self.handed_on.rests}
+        return {"files": self._files, "rests": self.handed_on.omits}
 
     def load(self, state: dict[str, Any]) -> bool:
         """Continues with the files written before a resume; False if one of them is missing or has changed."""
         self._files = {name: (int(size), str(digest)) for name, (size, digest) in state["files"].items()}
-        self.handed_on.rests = bool(state["rests"])
+        self.handed_on.omits = bool(state["rests"])
         return all(self.claim.take_up(name, *facts) for name, facts in self._files.items())

@@ -77,7 +77,7 @@ def ranked(context: StageContext, job: Job, net: Any, *, every: bool = False) ->
     the distances between source and target features. The rows and the shuffled labels are the same for every net."""
     features, labels, seconds = _features(context.loader(job, "target", "train", seed=job.seed), net)
     of = len(labels)
-    chosen = torch.arange(of) if every else some(labels, MOST_ROWS)
+    chosen = torch.arange(of) if every else stratified_sample(labels, MOST_ROWS)
     x, y = features[chosen], labels[chosen]
     scores = {name: figure(score, x, y, context.stop) for name, score in OF_FEATURES.items()}
     if HEAD in net.heads:
@@ -121,13 +121,13 @@ def figure(
     thinned = []
     for number in range(THINNED):
         poll()
-        chosen = some(labels, round(KEPT * len(labels)), seed=number)
+        chosen = stratified_sample(labels, round(KEPT * len(labels)), seed=number)
         thinned.append(score(x[chosen], labels[chosen]))
     error = float(torch.stack(thinned).std()) * sqrt(KEPT / (1 - KEPT))
     return Figure(value, error, THINNED - 1, shuffled.tolist(), seconds)
 
 
-def some(labels: Tensor, most: int, seed: int = 0) -> Tensor:
+def stratified_sample(labels: Tensor, most: int, seed: int = 0) -> Tensor:
     """Positions of about `most` rows, ascending: the same fraction of each class, at least one row each. All rows if
     there are at most `most`."""
     if len(labels) <= most:

@@ -19,7 +19,7 @@ from transfer_cli.engine.ranks import Lost, agreed
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.engine.snapshot_selection import SnapshotSelection
 from transfer_cli.engine.stage_context import Job, StageContext
-from transfer_cli.engine.trainer import Steps, gathers_of, marks_of
+from transfer_cli.engine.trainer import TrainingLoop, gathers_of, marks_of
 from transfer_cli.engine.training_step import Training
 from transfer_cli.errors import DataError, Diverged, Fault, StoreError
 from transfer_cli.models.tensors import pack, unpack
@@ -94,7 +94,7 @@ def _train(job: Job, context: StageContext, claim: Claim) -> None:
                 f"{job.name}: {job.spec['method']['method']} couples rows of a batch, each process its own share"
             )
         trained = sum(p.numel() for p in method.parameters() if p.requires_grad)
-        Steps(job, context, claim, training, selection, handed_on).run()
+        TrainingLoop(job, context, claim, training, selection, handed_on).run()
         method = training.whole
         marks = {name: {"step": step} for name, step in marks_of(job, training.trainer).items()}
     for rule in selection.handed_on(method):

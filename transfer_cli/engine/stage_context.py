@@ -51,14 +51,14 @@ def model_file(ref: Json) -> str:
 @dataclass
 class StageContext:
     """Store, device and cache of a run. `stop()` raises Stopped after a signal; `unchanged()` raises DataError or
-    StoreError if data or code have changed since the plan was made. `talk`: the display of progress; `say` writes a
+    StoreError if data or code have changed since the plan was made. `progress`: the display of progress; `say` writes a
     line to the log. `ranks`: the processes, if several compute the steps together; `shard`: whether they also
     distribute the parameters."""
 
     store: Store
     device: torch.device
     cache: Path
-    talk: Any
+    progress: Any
     stop: Stop
     unchanged: Callable[[], None]
     save_every: float = 60.0

@@ -39,7 +39,7 @@ def gathers_of(job: Job, trainer: Trainer) -> frozenset[int]:
     return validations_of(job, trainer) | frozenset(marks_of(job, trainer).values())
 
 
-class Steps:
+class TrainingLoop:
     """The loop over the steps of a training. `selection` collects the best snapshots; `handed_on` writes the snapshots
     of marks."""
 
@@ -123,12 +123,12 @@ class Steps:
 
     def _show(self, step: int, first: int, start: float, logs: dict[str, Tensor]) -> None:
         """Updates the display of progress, if an update is due."""
-        if not self.context.talk.due():
+        if not self.context.progress.due():
             return
         rows = sum(loader.batch for loader in self.training.loaders.values())
         rate = (step - first) * rows / max(1e-9, time.monotonic() - start)
         best = self.selection.best(self.primary_of_rule)
-        self.context.talk.step(self.job.name, step, self.steps, float(logs["loss"]), rate, best)
+        self.context.progress.step(self.job.name, step, self.steps, float(logs["loss"]), rate, best)
 
     # resume files
     def _save_or_stop(self, step: int) -> None:

@@ -77,7 +77,7 @@ class Updates:
                 if group.clip is not None:
                     self._clip(gradients, (group.clip / (norm + 1e-6)).clamp(max=1.0))
                 group.optimizer.step()
-            group.forget()
+            group.clear_gradients()
 
     def check(self, t: int) -> None:
         """Raises Diverged if an update was skipped before step `t` (GPU only)."""

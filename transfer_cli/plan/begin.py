@@ -13,7 +13,7 @@ from transfer_cli.data.dataset import DataSet
 from transfer_cli.data.open import describe_pair
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.plan import inputs, origin
-from transfer_cli.plan.code_of_stage import READS_WEIGHTS, Runs, code_of
+from transfer_cli.plan.code_of_stage import READS_WEIGHTS, UsedCode, code_of
 from transfer_cli.plan.context import Context, State
 from transfer_cli.plan.plan import Json, Stage, Stamps, key_of, stamps_of
 from transfer_cli.plan.precision import resolved
@@ -72,7 +72,7 @@ def _check_heads(context: Context, model: Json, called: str, tasks: Sequence[Pla
 
 def _from_file(context: Context, word: str, file: Path) -> tuple[Context, State]:
     digest = digests([file], context.cache)[file]
-    code = code_of(context, Runs(files=(READS_WEIGHTS,)))
+    code = code_of(context, UsedCode(files=(READS_WEIGHTS,)))
     spec = {"kind": "given", "weights": digest, "model": context.model, "code": code.hashes}
     stage = Stage("pretrain", "given", f"weights {Path(word).name}", spec, key_of(spec))
     return replace(context, inherited=stage, weights=file), State({"init": context.seed}, files=code.files | {file})

@@ -25,7 +25,7 @@ class Code:
 
 
 @dataclass(frozen=True)
-class Runs:
+class UsedCode:
     """The code that a stage runs: its method, predictor and samplers by name, the readers of `sides` (source, target),
     and further `files`. `tasks`: the tasks that it learns. `scored`: the tasks whose metrics it computes. `guessed`:
     whether label-free rules select snapshots. `drawn`: whether its views are random augmentations."""
@@ -41,19 +41,19 @@ class Runs:
     files: tuple[Path, ...] = ()
 
 
-def code_of(context: Context, runs: Runs) -> Code:
+def code_of(context: Context, used: UsedCode) -> Code:
     """The hashes of the files that a stage runs, and the version numbers of the files that every stage runs. Raises
     ConfigError if a file does not parse."""
     kind = inputs.kinds(context.plugins)[context.target.raw.kind]
-    rows = kind.code if runs.sides else ()
-    drawn = kind.augmentation if runs.drawn else frozenset()
-    shared = {("model", str(context.values["model"]["family"])), *(("data", _family(context, s)) for s in runs.sides)}
+    rows = kind.code if used.sides else ()
+    drawn = kind.augmentation if used.drawn else frozenset()
+    shared = {("model", str(context.values["model"]["family"])), *(("data", _family(context, s)) for s in used.sides)}
     features = _closure(context, shared, rows, without=kind.augmentation)
-    tasks = [file for task in runs.tasks for file in task.code]
+    tasks = [file for task in used.tasks for file in task.code]
     files = _closure(
-        context, shared | _chosen(runs), [*rows, *drawn, *tasks, *runs.files], without=kind.augmentation - drawn
+        context, shared | _chosen(used), [*rows, *drawn, *tasks, *used.files], without=kind.augmentation - drawn
     )
-    scoring = _closure(context, set(), _judges(runs))
+    scoring = _closure(context, set(), _judges(used))
     hashes: Json = {
         "versions": code_hash.versions(),
         # separate, because the feature cache is shared by stages with different methods and predictors
@@ -65,15 +65,15 @@ def code_of(context: Context, runs: Runs) -> Code:
     return Code(hashes, frozenset({*features, *files, *scoring}))
 
 
-def _chosen(runs: Runs) -> set[tuple[str, str]]:
+def _chosen(used: UsedCode) -> set[tuple[str, str]]:
     """Group and name of the method, the predictor and the samplers of this stage."""
-    pairs = [("method", runs.method), ("predictor", runs.predictor), *(("sampler", name) for name in runs.samplers)]
+    pairs = [("method", used.method), ("predictor", used.predictor), *(("sampler", name) for name in used.samplers)]
     return {pair for pair in pairs if pair[1] != "none"}
 
 
-def _judges(runs: Runs) -> list[Path]:
+def _judges(used: UsedCode) -> list[Path]:
     """The files of the metrics that the stage computes."""
-    return [*(file for task in runs.scored for file in task.scoring), *([VALIDATORS] if runs.guessed else [])]
+    return [*(file for task in used.scored for file in task.scoring), *([VALIDATORS] if used.guessed else [])]
 
 
 def _closure(

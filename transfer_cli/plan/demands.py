@@ -27,7 +27,7 @@ def is_taught(context: Context, state: State, slot: Slot) -> None:
     """Raises ConfigError if the method adapts a net with a trained head, and no earlier stage has trained one."""
     taught = state.classes is not None or context.inherited is not None
     if slot.method.flags.get("taught") and not taught:
-        text = "adapts a net that knows the classes, and no stage before it learns them"
+        text = "adapts a net that has learned the classes, and no earlier stage learns them"
         raise ConfigError(Fault(slot.name, text, slot.called, do="pretrain=supervised, or weights=RUN"))
 
 

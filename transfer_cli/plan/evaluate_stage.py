@@ -4,7 +4,7 @@ from transfer_cli.config.signatures import signature
 from transfer_cli.data.dataset import DataSet, Part
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.plan import classes
-from transfer_cli.plan.code_of_stage import Runs, code_of
+from transfer_cli.plan.code_of_stage import UsedCode, code_of
 from transfer_cli.plan.context import Context, State
 from transfer_cli.plan.episodes import enough_for_episodes
 from transfer_cli.plan.plan import Json, Stage, key_of
@@ -22,7 +22,7 @@ def plan_evaluation(context: Context, state: State) -> State:
         text, do = f"{target.title} has no labelled {node['part']} rows", "data.val_shots=5, or data.fold=0"
         raise DataError(Fault("evaluate.part", text, node["part"], do=do))
     spec = _spec(context, state, target, task) | _further(context, state, target)
-    code = code_of(context, _runs(spec, task))
+    code = code_of(context, _used_code(spec, task))
     spec["code"] = code.hashes
     stage = Stage(
         "evaluate",
@@ -121,9 +121,9 @@ def _source_rows(context: Context, source: DataSet) -> Json:
     return {"source": source.key(part, labelled=True, seed=context.seed), "source_part": part}
 
 
-def _runs(spec: Json, task: PlannedTask) -> Runs:
+def _used_code(spec: Json, task: PlannedTask) -> UsedCode:
     side_by_side = "domains" in spec
-    return Runs(
+    return UsedCode(
         predictor=spec["predictor"]["predictor"],
         sides=("target", "source") if side_by_side else ("target",),
         tasks=(task,),

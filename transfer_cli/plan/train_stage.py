@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.plan import classes, demands
-from transfer_cli.plan.code_of_stage import Code, Runs, code_of
+from transfer_cli.plan.code_of_stage import Code, UsedCode, code_of
 from transfer_cli.plan.context import Context, State
 from transfer_cli.plan.parents import Parent, no_hidden_files, parents_of
 from transfer_cli.plan.plan import Json, Stage, key_of
@@ -126,7 +126,7 @@ def _trains_target_head(context: Context, slot: Slot) -> bool:
 def _code(context: Context, slot: Slot, streams: Json, rules: Sequence[str], parents: Sequence[Parent]) -> Code:
     scored = tuple({rule.removesuffix("_val") for rule in rules if rule not in LABEL_FREE})
     samplers = tuple(stream["sampler"]["sampler"] for stream in streams.values() if "sampler" in stream)
-    runs = Runs(
+    used = UsedCode(
         method=slot.node["method"],
         samplers=samplers,
         sides=tuple(slot.sides.values()),
@@ -136,4 +136,4 @@ def _code(context: Context, slot: Slot, streams: Json, rules: Sequence[str], par
         drawn=any(view != "none" for stream in streams.values() for view in stream["views"]),
         files=tuple(file for parent in parents for file in parent.code),
     )
-    return code_of(context, runs)
+    return code_of(context, used)

@@ -22,7 +22,7 @@ def views_of(node: Json, data: DataSet) -> list[Json]:
     views = [view for item in items for view in _views(item, data, node["part"])]
     names = [view["name"] for view in views]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(Fault(KEY, f"asked for twice: {', '.join(twice)}"))
+        raise ConfigError(Fault(KEY, f"given twice: {', '.join(twice)}"))
     return views
 
 

@@ -37,7 +37,7 @@ class Classify(Task):
             raise DataError(Fault("evaluate", text, do=NEW_HEAD))
         elif tuple(known) != self.names:
             shared = len(set(known) & set(self.names))
-            text = f"the net knows {len(known)} classes, {title} has {len(self.names)}, {shared} shared"
+            text = f"the net has {len(known)} classes, {title} has {len(self.names)}, {shared} shared"
             raise DataError(Fault("evaluate", text, do=NEW_HEAD))
 
     def loss(self, out: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
