@@ -1,5 +1,5 @@
-"""Checks one node of a configuration against its parameters: unknown keys, types, ranges, allowed values. Fills in
-defaults and converts types. Every fault names the word or the file that caused it."""
+"""Checks one node of a configuration: unknown keys, wrong types, values that are not allowed. Fills in defaults and
+converts types. Every fault names the word or the file that caused it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

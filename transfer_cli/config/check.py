@@ -1,5 +1,5 @@
-"""Checks a composed configuration against the signatures: unknown keys, types, ranges, allowed values. Fills in
-defaults and converts types. Collects all faults. Does not import the classes that it checks."""
+"""Checks a composed configuration against signatures. Finds unknown keys, wrong types and values that are not allowed.
+Fills in defaults and converts types. Collects all faults. Does not import the classes that it checks."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

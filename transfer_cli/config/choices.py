@@ -1,4 +1,4 @@
-"""Chooses the option of each slot before Hydra composes: from the root, the strategy, the experiment and the words.
+"""Chooses the option of each slot, before Hydra composes. Reads the root, the strategy, the experiment and the words.
 Defines the defaults that depend on other choices (model, source, pretrain), and the meaning of a path after `data=`."""
 
 import os

@@ -1,5 +1,5 @@
-"""Reads classes from the syntax tree of a Python file: settings, streams, flags, and inherited ones. Follows imports of
-this package only; no code is executed."""
+"""Reads settings, streams and flags of classes from syntax trees, with inheritance. Follows imports of this package
+only; no code is executed."""
 
 import ast
 from collections.abc import Iterator

@@ -1,5 +1,5 @@
-"""Names of nets that a family of models can build, in addition to the options: `model=resnet50`, `model=timm/resnet50`.
-A family declares its names in its signature; the names of timm are read from the installed package."""
+"""Names of nets that a family of models can build: `model=resnet50`, `model=timm/resnet50`. A family declares its names
+in its signature; the names of timm are read from the installed package."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,6 +1,5 @@
-"""Composes the chosen YAML files to one plain mapping with Hydra, overlays values and resolves references `${a.b}`. The
-only file that imports Hydra. Users' files are checked before Hydra opens them: no keys that run code, no settings of
-Hydra itself."""
+"""Composes YAML files with Hydra, overlays values and resolves references `${a.b}`. The only file that imports Hydra.
+Users' files are checked before Hydra opens them: no keys that run code, no settings of Hydra itself."""
 
 import copy
 import json

@@ -1,5 +1,5 @@
-"""Settings of the configuration itself, as signatures that check.py reads: the root, the reserved keys of a stage, the
-input of a model. Trainer, evaluate and runtime are in engine/settings.py, the view of data in data/view.py."""
+"""Settings of the configuration itself: the root, stages, streams and models. check.py reads them as signatures.
+Trainer, evaluate and runtime are in engine/settings.py, the view of data in data/view.py."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""Converts preprocessor_config.json of the transformers library to the `input` of a model of pictures."""
+"""Converts preprocessor_config.json of the transformers library to the `input` of a model."""
 
 from typing import Any
 

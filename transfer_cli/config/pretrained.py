@@ -1,5 +1,5 @@
-"""Reads the configuration in a folder of pretrained weights: config.json of the transformers library or of timm. The
-file is untrusted: it is read as plain data, names of code in it are an error, and nothing is executed."""
+"""Reads config.json in a folder of pretrained weights (transformers or timm). The file is untrusted: it is read as
+plain data, names of code in it are an error, and nothing is executed."""
 
 import json
 import re

@@ -1,7 +1,7 @@
-"""The settings of a class: the keyword-only parameters of its `__init__`, or the fields of a keyword-only dataclass.
-Defines how a name (`linear_probe`) is resolved to a file and a class (`methods/linear_probe.py`, `LinearProbe`), in
-this package and in the packages of `plugins`. Files are parsed, not imported, so that an error in a word is reported
-without importing torch."""
+"""The settings of a class, read from its file. They are the keyword-only parameters of its `__init__`, or the fields of
+a keyword-only dataclass. Defines how a name (`linear_probe`) is resolved to a file and a class
+(`methods/linear_probe.py`, `LinearProbe`), in this package and in the packages of `plugins`. Files are parsed, not
+imported, so that an error in a word is reported without importing torch."""
 
 import ast
 from collections.abc import Sequence

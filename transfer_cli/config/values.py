@@ -1,4 +1,4 @@
-"""Values of a configuration: checks against a setting, access by dotted key, formatting, and forbidden values."""
+"""Values of a configuration: type checks, access by dotted key, formatting, forbidden values."""
 
 import math
 import re

@@ -1,5 +1,5 @@
-"""Words of the command line: `key=value`, their short forms and synonyms, lists of values for sweeps, literal paths.
-The content of a configuration is defined in choices.py and check.py."""
+"""Words of the command line: `key=value`, short forms, synonyms, lists of values, paths. The content of a configuration
+is defined in choices.py and check.py."""
 
 import os
 import re

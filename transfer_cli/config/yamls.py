@@ -1,5 +1,5 @@
-"""Reads YAML files strictly, before Hydra reads them: no anchors (which could exhaust memory), no tags, no repeated
-keys, no values that YAML 1.1 reads in an unexpected way. Also reads `defaults` lists: the options that a file
+"""Reads YAML files strictly, before Hydra reads them. Not allowed: anchors (which could exhaust memory), tags, repeated
+keys, and values that YAML 1.1 reads in an unexpected way. Also reads `defaults` lists: the options that a file
 chooses."""
 
 import re

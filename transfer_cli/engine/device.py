@@ -1,5 +1,4 @@
-"""Devices, threads, precision and the identity class: everything that affects the last bits of a result, but not its
-meaning."""
+"""Devices, threads, precision and the identity class. They affect the last bits of a result, but not its meaning."""
 
 import contextlib
 import os

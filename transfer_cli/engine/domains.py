@@ -1,5 +1,5 @@
-"""The distance between source and target features before and after an alignment: numbers, and points for a
-two-dimensional plot. For diagnosis only: nothing is selected by it, and labels of the target only colour the plot."""
+"""The distance between source and target features before and after an alignment. Returns numbers, and writes points for
+a two-dimensional plot. For diagnosis only: nothing is selected by it, and labels of the target only colour the plot."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
-"""Few-shot episodes: each episode draws some classes of the target, and a predictor classifies query rows from a few
-labelled support rows."""
+"""Scores a net over few-shot episodes. Each episode draws some classes of the target, and a predictor classifies query
+rows from a few labelled support rows."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""The stage `evaluate`: scores test rows of the target (or validation rows, with evaluate.part=val) with the net's
-head, with a predictor, or over few-shot episodes. The only stage that reads test rows. Scores are stored per row for
-paired comparisons."""
+"""The stage `evaluate`: scores test rows with the net's head or a predictor. With evaluate.part=val it scores
+validation rows, with evaluate.way it scores few-shot episodes. The only stage that reads test rows. Scores are stored
+per row for paired comparisons."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The feature cache: features of a frozen backbone are computed once per (net, rows, input) and stored.
+"""The feature cache: features of a frozen backbone are computed once per net and rows.
 
 The key contains the backbone's tensors and the hash of the code of model and data. A net that is trained further, or
 whose forward pass is edited, therefore gets another key."""

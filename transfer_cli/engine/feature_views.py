@@ -1,5 +1,5 @@
-"""Features of target and source from the nets before and after the transfer of a run: a two-dimensional projection,
-and the accuracy of a classifier that separates the two domains. Uses training rows; labels only name the points."""
+"""Features of target and source before and after the transfer of a run. Also a two-dimensional projection, and the
+accuracy of a classifier that separates the two domains. Uses training rows; labels only name the points."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Passes over all rows of a loader without gradients: features, or the values that a scoring needs, in order."""
+"""Passes over all rows of a data loader without gradients: features or rows for a scoring."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
-"""Interleaves benchmarks (A B A B ...) within one process, so that machine noise affects all of them equally.
-On a busy machine, use the minimum; do not compare times of different processes. No torch."""
+"""Interleaves benchmarks (A B A B ...), so that machine noise affects all of them equally. On a busy machine, use the
+minimum; do not compare times of different processes. No torch."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -1,5 +1,5 @@
-"""Scores for the label-free selection rules: from validation rows of the target without labels, and of the source with
-labels."""
+"""Scores for the label-free selection rules. They read validation rows of the target without labels, and of the source
+with labels."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Starts the processes of one run on this machine with torch's elastic launcher, as torchrun does."""
+"""Starts the processes of one run on this machine, with torch's elastic launcher."""
 
 import logging
 import sys

@@ -1,5 +1,5 @@
-"""Marks: evenly spaced snapshots of a training, scored in addition to the snapshots of the selection rules. A mark is
-written to the stage's result when its step is reached, so that resume files need not contain it."""
+"""Marks: evenly spaced snapshots of a training, scored in addition to those of selection rules. A mark is written to
+the stage's result when its step is reached, so that resume files need not contain it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Parameter groups: the parameters of each group, its optimiser, and which modules are in training mode.
+"""Parameter groups: their parameters and optimisers, and the modules in training mode.
 
 A parameter that requires a gradient and belongs to no group would silently never be updated, so this is an error."""
 

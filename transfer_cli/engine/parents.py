@@ -1,4 +1,4 @@
-"""Parents: nets of other runs or of weights files that a method reads during training, such as a teacher."""
+"""Parents: nets of other runs or files that a method reads during training, such as a teacher."""
 
 from dataclasses import asdict, replace
 from pathlib import Path

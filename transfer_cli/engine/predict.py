@@ -1,4 +1,4 @@
-"""Predictions of a finished run for new rows, computed as in its evaluation: by a head or by a few-label predictor. The
+"""Predictions of a finished run for new rows. Computed as in its evaluation, by a head or by a few-label predictor. The
 kind defines how a row is read; the scoring of the task defines the form of an answer."""
 
 import json

@@ -1,4 +1,4 @@
-"""Transferability scores of a net for a target, computed before any training: each with its standard error, its values
+"""Transferability scores of a net for a target, computed before any training. Each score has a standard error, values
 for shuffled labels, and its computing time. Reads only training rows, through the feature cache."""
 
 import time

@@ -1,4 +1,4 @@
-"""Trainer, evaluation and runtime settings: the keys, types, ranges and defaults of their YAML groups. No torch."""
+"""Settings of trainer, evaluation and runtime: keys, types, ranges and defaults. No torch."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""Sharding for nets that are too large for one device: each process holds a shard of every parameter (torch's
+"""Sharding, for nets that are too large for one device. Each process holds a shard of every parameter (torch's
 `fully_shard`) and of the optimiser's state. Files contain the whole tensors, equal to those of one process up to
 rounding."""
 

@@ -1,5 +1,5 @@
-"""Computes one stage under its claim: a training by steps with resume files, a method without steps, a net given by
-`weights`, or an evaluation."""
+"""Computes one stage under its claim. A stage is a training by steps with resume files, a method without steps, a net
+given by `weights`, or an evaluation."""
 
 import time
 from collections.abc import Mapping

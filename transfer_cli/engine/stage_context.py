@@ -1,4 +1,4 @@
-"""What the stages of a run share: nets from the store, data loaders, and methods and tasks by name."""
+"""What the stages of a run share: nets, data loaders, methods, tasks and scorings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

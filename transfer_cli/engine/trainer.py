@@ -1,4 +1,4 @@
-"""The training loop of one stage at rank 0: steps, logged rows, validations, marks, resume files and signals."""
+"""The training loop of one stage: steps, logs, validations, marks, resume files, signals. Runs at rank 0."""
 
 import time
 from typing import Any

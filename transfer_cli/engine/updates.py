@@ -1,5 +1,5 @@
-"""From a loss to updated parameters: backward pass, means over processes, the check for finite values, gradient
-clipping, and the step of the optimiser."""
+"""From a loss to updated parameters: backward pass, gradient clipping, optimiser step. Also computes means over
+processes and checks that values are finite."""
 
 import math
 

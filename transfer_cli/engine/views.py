@@ -1,8 +1,7 @@
-"""Views: additional scores of a net on the rows of one domain, on the rows of a group of classes, or on all rows under
-an adversarial attack.
+"""Views: additional scores of a net by domain, by group of classes, or under attack.
 
-A group of classes selects rows, it does not restrict the predictions: its rows are still scored over all classes, as
-in class-incremental learning (van de Ven & Tolias 2019, arXiv:1904.07734)."""
+A group of classes selects rows, it does not restrict the predictions: its rows are still scored over all classes, as in
+class-incremental learning (van de Ven & Tolias 2019, arXiv:1904.07734)."""
 
 import math
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""A linear layer on the features of a row that predicts numbers in the unit of the data: [B, D] -> [B, outputs]."""
+"""A linear layer that predicts numbers in the unit of the data: [B, D] -> [B, outputs]."""
 
 import torch
 from torch import Tensor, nn

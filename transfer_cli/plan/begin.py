@@ -1,4 +1,4 @@
-"""The first part of a plan: opens the data, finds the net that `weights` names, and fits the model to both."""
+"""The first part of a plan: opens the data, finds the initial net, fits the model to both."""
 
 import json
 from collections.abc import Mapping, Sequence

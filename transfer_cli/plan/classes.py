@@ -1,5 +1,4 @@
-"""Checks whether source, target and net have the same classes, and returns the classes by which the labels of a stage
-are numbered."""
+"""Checks whether the classes of source, target and net agree. Returns the classes by which labels are numbered."""
 
 from collections.abc import Sequence
 

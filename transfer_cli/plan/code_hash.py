@@ -1,8 +1,8 @@
 """The code part of a stage key: a hash of the files on which the stage's numbers depend. Comments, docstrings and
 formatting do not change it.
 
-The hash covers the given files and the files that they import, at any depth, from this package and from the packages
-of the given files; imports for types only are ignored. Files that every stage runs (engine, data, nets) are not hashed:
+The hash covers the given files and the files that they import, at any depth, from this package and from the packages of
+the given files; imports for types only are ignored. Files that every stage runs (engine, data, nets) are not hashed:
 each of these three groups has a version number. A version number is raised when a golden test shows that an edit has
 changed results; any other edit keeps every stored result."""
 

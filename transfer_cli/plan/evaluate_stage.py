@@ -1,4 +1,4 @@
-"""Plans the last stage, `evaluate`: the snapshots that are scored, the rows, the predictor and the views."""
+"""Plans the last stage, `evaluate`: the scored snapshots, the rows, predictor and views."""
 
 from transfer_cli.config.signatures import signature
 from transfer_cli.data.dataset import DataSet, Part

@@ -1,4 +1,4 @@
-"""The initial net: resolves the value of `weights=`, which names a file (such as imagenet) or a run."""
+"""The initial net: resolves `weights=`, which names a file (such as imagenet) or a run."""
 
 from collections.abc import Sequence
 from contextlib import suppress

@@ -1,5 +1,5 @@
-"""Parents: settings of a method that name another net, a RUN or a file of weights (`Method.parents`). The content of
-the file or of the run's net is part of the stage key, so the stage is computed again if the content changes."""
+"""Parents: settings of a method that name another net, a RUN or a file of weights. The content of the file or of the
+run's net is part of the stage key, so the stage is computed again if the content changes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

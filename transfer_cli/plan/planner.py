@@ -1,5 +1,5 @@
-"""Turns a checked configuration into a plan: the method, the data, the initial net and the key of each stage. A fold
-over the stages: each is planned from a constant context and the state after the previous stage."""
+"""Turns a checked configuration into a plan: method, data, net and key of each stage. A fold over the stages: each is
+planned from a constant context and the state after the previous stage."""
 
 from functools import partial, reduce
 from pathlib import Path

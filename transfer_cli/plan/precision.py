@@ -1,5 +1,5 @@
-"""Resolves `model.precision=auto` on this machine: bf16 if the hardware has bf16 instructions, otherwise fp32, because
-emulated bf16 is many times slower (`transfer doctor model=NAME` measures it). No torch."""
+"""Resolves `model.precision=auto` on this machine. It is bf16 if the hardware has bf16 instructions, otherwise fp32,
+because emulated bf16 is many times slower (`transfer doctor model=NAME` measures it). No torch."""
 
 from functools import cache
 from pathlib import Path

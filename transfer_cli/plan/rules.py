@@ -1,4 +1,4 @@
-"""The selection rules of a stage: which rules can select a snapshot, and which snapshot later stages get."""
+"""The selection rules of a stage, and the snapshot that later stages get."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A slot of the chain (pretrain, align, fine_tune ...), with its method and the data that each stream reads."""
+"""A slot of the chain (pretrain, align, fine_tune ...), its method and the data of its streams."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace

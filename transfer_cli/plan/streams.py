@@ -1,4 +1,4 @@
-"""The streams of a slot's method: their part of the stage's spec, and their description for the screen."""
+"""The streams of a slot's method: their spec, and their description for the screen."""
 
 from collections.abc import Iterator
 

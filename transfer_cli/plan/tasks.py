@@ -1,4 +1,4 @@
-"""The task of a data set and its properties, read from the syntax tree of `tasks/<name>.py` without importing it."""
+"""The task of a data set, read from the syntax tree of `tasks/<name>.py` without importing it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

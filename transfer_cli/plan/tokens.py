@@ -1,4 +1,4 @@
-"""A normal form of Python source: its tokens, without anything that a formatter or the Python version changes.
+"""A normal form of Python source, which neither a formatter nor the Python version changes.
 
 Tokens are used and not a dump of the syntax tree, because the dump differs between Python versions: an upgrade would
 change every key."""

@@ -1,4 +1,4 @@
-"""Plans a training stage: its streams, selection rules, snapshots and key, and the state after it."""
+"""Plans a training stage: its streams, rules, snapshots and key, and the state after it."""
 
 from collections.abc import Sequence
 from dataclasses import replace

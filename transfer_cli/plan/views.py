@@ -1,4 +1,4 @@
-"""Plans views, the additional scores of a net: on each domain, on groups of classes, on rows under attack."""
+"""Plans views: additional scores of a net by domain, by group of classes, or under attack."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any

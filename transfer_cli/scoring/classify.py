@@ -1,4 +1,4 @@
-"""Scoring of classification: accuracy and related metrics, a confusion matrix, the probability of each class."""
+"""Scoring of classification: accuracy and related metrics, confusion matrix, probabilities."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Scoring of multilabel classification: average precision and related metrics, the probability of each label."""
+"""Scoring of multilabel classification: average precision, related metrics, probabilities."""
 
 from collections.abc import Sequence
 from typing import Any
