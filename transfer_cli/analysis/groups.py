@@ -129,9 +129,7 @@ def same_test(runs: Sequence[Run]) -> None:
         return
     tested_on = [f"{_named(few)} on {run_labels.data(few[0])} {run_labels.tested(few[0])}" for few in parts]
     most = max(parts, key=len)
-    raise ConfigError(
-        Fault("compare", "not tested on the same rows: " + "; ".join(tested_on), do=_command(most, runs))
-    )
+    raise ConfigError(Fault("compare", "not tested on the same rows: " + "; ".join(tested_on), do=_command(most, runs)))
 
 
 def _named(runs: Sequence[Run]) -> str:
@@ -154,9 +152,9 @@ def same_judge(runs: Sequence[Run], metric: str) -> None:
     for run in runs:
         by_judge.setdefault(run.judge, []).append(run)
     if len(by_judge) > 1:
-        parts_named = [f"{_named(few)} by {judge[:8] or 'none'}" for judge, few in by_judge.items()]
+        by_judges = [f"{_named(few)} by {judge[:8] or 'none'}" for judge, few in by_judge.items()]
         most = max(by_judge.values(), key=len)
-        text = f"{metric} was not judged by the same net: {'; '.join(parts_named)}"
+        text = f"{metric} was not judged by the same net: {'; '.join(by_judges)}"
         raise ConfigError(Fault("compare", text, do=_command(most, runs)))
 
 
