@@ -13,12 +13,13 @@ from pictures import endless, many
 from torch import Tensor, nn
 
 from transfer_cli.contracts import Batch, MethodInputs
-from transfer_cli.data.tasks import Classification
 from transfer_cli.engine.training_step import Training
 from transfer_cli.losses.adversarial import gradient_reversal
 from transfer_cli.methods.dann import Dann
 from transfer_cli.models import net as nets
 from transfer_cli.plan.precision import resolved
+from transfer_cli.task_contracts import TaskContext
+from transfer_cli.tasks.classify import Classify
 
 LENET = model("lenet", 28, channels=1, precision=resolved("auto", "cpu")) | {"channels_last": True}
 GROUP = "DANN, LeNet, 128 + 128 x 28 x 28"
@@ -39,8 +40,8 @@ def main() -> None:
     report("adversarial", {GROUP: taken}, {GROUP: pairs})
 
 
-def task() -> Classification:
-    return Classification([str(label) for label in range(CLASSES)])
+def task() -> Classify:
+    return Classify(TaskContext(tuple([str(label) for label in range(CLASSES)])))
 
 
 class Unlabelled:

@@ -14,7 +14,6 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
-from transfer_cli.data.tasks import Classification
 
 from transfer_cli.contracts import MethodInputs
 from transfer_cli.engine.feature_cache import FeatureCache
@@ -22,6 +21,8 @@ from transfer_cli.engine.timing import pixels
 from transfer_cli.methods.linear_probe import LinearProbe
 from transfer_cli.models import net as nets
 from transfer_cli.plan.precision import resolved
+from transfer_cli.task_contracts import TaskContext
+from transfer_cli.tasks.classify import Classify
 
 LENET = model("lenet", 28, channels=1, precision=resolved("auto", "cpu")) | {
     "channels_last": True
@@ -113,7 +114,7 @@ def probe() -> dict[str, list[float]]:
 def probing(folder: Path) -> Step:
     """A linear probe whose features are looked for in `folder`."""
     net, rows = nets.build(RESNET20), loader(RESNET20, "none")
-    task = Classification([str(label) for label in range(CLASSES)])
+    task = Classify(TaskContext(tuple([str(label) for label in range(CLASSES)])))
     task.prepare(net)
     rows._features = FeatureCache(folder, "fp32", {"versions": [], "features": ""})
     given: Any = MethodInputs(net=net, tasks={"target": task})

@@ -303,7 +303,11 @@ def test_features_of_other_data_and_predictions_for_numbers(transfer: Transfer, 
         (["last", "nope.npz"], 4, "error: nope.npz: no such file"),
         (["last", "--features"], 2, "error: --features: wants -o FILE.npz"),
         (["last", "--features", "-o", "f.csv"], 2, "error: --features=f.csv: wants -o FILE.npz"),
-        (["last", "--features", "-o", "g.npz", "data=c.npz"], 4, "error: c.npz: has 5 numbers per row, the net"),
+        (
+            ["last", "--features", "-o", "g.npz", "data=c.npz"],
+            4,
+            "error: data=c.npz: has 5 numbers per row, the model reads 6",
+        ),
         (["last", "--features", "-o", "g.npz", "data=digits"], 2, "error: data: the net reads vectors, and digits are"),
         (["last", "--features", "-o", "g.npz", "seed=1"], 2, "error: seed=1: predict --features takes data=..."),
     ):

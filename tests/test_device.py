@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from transfer_cli.data.tasks import Classification, Language
 
 from transfer_cli.contracts import Batch, MethodInputs
 from transfer_cli.data.placement import placed, sent
 from transfer_cli.engine.loader import Address, StepLoader
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.engine.training_step import Training
-from transfer_cli.kinds.pictures import Images
-from transfer_cli.kinds.texts import Blocks, Texts, flat
-from transfer_cli.kinds.vectors import Vectors
+from transfer_cli.kinds.pictures import PictureRows
+from transfer_cli.kinds.texts import TextRows, flat
+from transfer_cli.kinds.vectors import VectorRows
 from transfer_cli.methods.supervised import Supervised
 from transfer_cli.models import net as nets
+from transfer_cli.task_contracts import TaskContext
+from transfer_cli.tasks.classify import Classify
+from transfer_cli.tasks.language import Blocks, Language
 
 CPU, GPU = torch.device("cpu"), torch.device("meta")
 ROWS: Any = SimpleNamespace(index=np.arange(40), labels=np.arange(40) % 4)
@@ -43,18 +45,18 @@ class Watched(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
-def images(policy: str, home: torch.device) -> Images:
+def images(policy: str, home: torch.device) -> PictureRows:
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (40, 3, 16, 16), dtype=np.uint8)).to(home)
-    return Images(pixels, ROWS, MODEL, policy=policy, flip=True, device=GPU)
+    return PictureRows(pixels, ROWS, MODEL, policy=policy, flip=True, device=GPU)
 
 
 def loader(items: Any) -> StepLoader:
     return StepLoader(items, Address(0, "fine_tune", "target"), batch=7)
 
 
-def training(items: Images, **trainer: Any) -> Training:
+def training(items: PictureRows, **trainer: Any) -> Training:
     net = nets.build(MODEL)
-    task = Classification([str(c) for c in range(4)])
+    task = Classify(TaskContext(tuple([str(c) for c in range(4)])))
     task.prepare(net)
     method = Supervised(MethodInputs(net=net, tasks={"target": task}), mixup=0.2, ema=0.9).to(GPU)
     settings = Trainer(**{"steps": 12, "batch": 7, "lr": 0.1, **trainer})
@@ -98,10 +100,10 @@ def test_no_batch_waits_for_the_device(kind: str, policy: str, pinned: list[tupl
     tokens = flat([[1 + i % 7] * (1 + i % 9) for i in range(40)])
     matrix = torch.randn(40, 5)
     items: Any = {
-        "texts": lambda: Texts(tokens, ROWS, length=8, policy=policy, device=GPU),
-        "blocks": lambda: Blocks(tokens, ROWS, length=8, policy=policy, device=GPU),
-        "vectors": lambda: Vectors(matrix.to(GPU), ROWS, policy=policy, device=GPU),
-        "vectors of the host": lambda: Vectors(matrix, ROWS, policy=policy, device=GPU),
+        "texts": lambda: TextRows(tokens, ROWS, length=8, policy=policy, device=GPU),
+        "blocks": lambda: Blocks(TextRows(tokens, ROWS, length=8, policy=policy, device=GPU), ROWS),
+        "vectors": lambda: VectorRows(matrix.to(GPU), ROWS, policy=policy, device=GPU),
+        "vectors of the host": lambda: VectorRows(matrix, ROWS, policy=policy, device=GPU),
     }[kind]()
     batches = loader(items)
     with Watched() as watched:

@@ -300,13 +300,13 @@ def test_a_map_of_nothing_gives_way_to_occlusion() -> None:
         return {"pixels": torch.from_numpy(np.stack(shown)).float() / 255}
 
     predicting: Any = SimpleNamespace(
-        reads="pictures",
+        kind=SimpleNamespace(explained="maps"),
         differentiable=True,
         net=net,
         classes=list("abcd"),
         inputs=inputs,
         scores=lambda batch: net(batch["pixels"]),
-        fitted=lambda image: np.asarray(image.convert("LA")).transpose(2, 0, 1),
+        opened=lambda image: np.asarray(image.convert("LA")).transpose(2, 0, 1),
     )
     picture = Image.new("L", (8, 8), 200)
     assert Explaining(predicting).picture(picture).reasons[0].by == "occlusion"

@@ -273,7 +273,7 @@ class Reading(Backbone):
 def test_a_net_of_texts_bears_grafts(kind: str) -> None:
     torch.manual_seed(0)
     made = Net(Reading(), {"input": {"tokenizer": "byte", "length": 5, "size": 9, "digest": ""}}).eval()
-    made.set_token_head("language", 9)
+    made.add_head("language", "tokens", outputs=9)
     inputs = {"ids": torch.randint(9, (2, 5)), "mask": torch.ones(2, 5, dtype=torch.bool)}
     before = made(inputs)
     fresh = made.graft(kind, **SETTINGS[kind])

@@ -44,7 +44,7 @@ def inputs(lengths: list[int], width: int = 12) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("name", CAUSAL)
 def test_a_causal_net_does_not_see_what_comes(name: str) -> None:
     net = small(name)
-    net.set_token_head("language", 300)
+    net.add_head("language", "tokens", outputs=300)
     first = inputs([12, 12])
     other = {"ids": first["ids"].clone(), "mask": first["mask"]}
     other["ids"][:, 7:] = 5
@@ -87,14 +87,14 @@ def test_blocks_hold_every_parameter_once_and_a_description_rebuilds_the_net(nam
     net = small(name)
     net.set_head("classify", ["a", "b"])
     if net.backbone.causal:
-        net.set_token_head("language", 300)
+        net.add_head("language", "tokens", outputs=300)
     owned = [id(p) for block in net.blocks() for p in block.parameters()]
     assert len(owned) == len(set(owned))
     assert set(owned) == {id(p) for p in net.parameters()}
     again = rebuild(json.loads(json.dumps(net.describe())))
     again.load_state_dict(net.state_dict())
     assert torch.equal(again.eval()(inputs([9, 4]), "classify"), net(inputs([9, 4]), "classify"))
-    assert again.tokens == net.tokens
+    assert again.head_kinds == net.head_kinds
 
 
 @pytest.mark.parametrize("pairs", [0, 500])

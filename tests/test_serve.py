@@ -167,7 +167,7 @@ def test_a_row_of_numbers_gets_its_class_and_no_reason(clients: dict[str, TestCl
         assert got["class"] == wanted
         assert sum(got["probabilities"].values()) == pytest.approx(1)
     refused = clients["vectors"].post("/explain", json={"vector": [1, 2, 3]})
-    assert (refused.status_code, "reads numbers" in refused.json()["error"]) == (422, True)
+    assert (refused.status_code, "reads vectors" in refused.json()["error"]) == (422, True)
 
 
 # hosts and origins
@@ -261,11 +261,11 @@ def test_invalid_texts(what: str, path: str, clients: dict[str, TestClient]) -> 
     [
         ("[1, 2]", 422, "has 2 numbers, the net of the run reads 3"),
         ("[]", 422, "has 0 numbers, the net"),
-        ("[1, 2, NaN]", 400, "no JSON"),
+        ("[1, 2, NaN]", 400, "not valid JSON"),
         ("[1, 2, 1e400]", 422, "too large"),
         ("[1, 2, 1e39]", 422, "too large"),
         (f"[1, 2, 1{'0' * 400}]", 422, "too large"),
-        (f"[1, 2, 1{'0' * 5000}]", 400, "no JSON"),
+        (f"[1, 2, 1{'0' * 5000}]", 400, "not valid JSON"),
         ("[1, 2, true]", 400, "a list of numbers"),
         ('[1, 2, "3"]', 400, "a list of numbers"),
         ("[[1, 2, 3]]", 400, "a list of numbers"),
@@ -469,7 +469,7 @@ def test_a_language_model_has_no_classes(transfer: Transfer, tmp_path: Path) -> 
     for command, last in ASKED:
         told = transfer(command, name, last)
         assert (told.code, told.out) == (2, "")
-        text = f"its net predicts the next piece of a text, and {command} gives classes"
+        text = f"its net learned the task language, which has no {command}; it can only be evaluated"
         assert told.errors[0] == f"error: run {name}: {text}"
 
 

@@ -16,7 +16,8 @@ from transfer_cli.data.readers.text import cut_passages
 from transfer_cli.engine.inference import features
 from transfer_cli.engine.loader import Address, StepLoader
 from transfer_cli.errors import ConfigError, DataError, StoreError
-from transfer_cli.kinds.texts import PADDING, Blocks, Texts, flat
+from transfer_cli.kinds.texts import TextRows, flat
+from transfer_cli.tasks.language import PADDING, Blocks
 
 CPU = torch.device("cpu")
 STRANGE = "Hello wörld,\n\n it's 1 test — of “it”.\tNew  line 日本"
@@ -223,7 +224,7 @@ def test_a_stored_tokenizer_is_restored_only_if_its_hash_matches(tmp_path: Path)
 # rows and blocks
 def test_rows_are_padded_to_the_longest_of_their_batch_and_cut_at_the_window() -> None:
     rows = [[1, 2, 3], [4], [5, 6, 7, 8, 9, 10, 11], [12, 13]]
-    made = Texts(flat(rows), view([0, 1, 2, 3]), length=5, policy="none", device=CPU)
+    made = TextRows(flat(rows), view([0, 1, 2, 3]), length=5, policy="none", device=CPU)
     inputs, labels = made.gather(torch.tensor([1, 2]), "none", lambda: np.random.default_rng(0))
     assert inputs["ids"].tolist() == [[4, 0, 0, 0, 0], [5, 6, 7, 8, 9]]
     assert inputs["mask"].tolist() == [[True] + [False] * 4, [True] * 5]
@@ -234,7 +235,7 @@ def test_rows_are_padded_to_the_longest_of_their_batch_and_cut_at_the_window() -
 
 def test_removed_tokens_leave_no_gap_and_depend_on_the_policy() -> None:
     rows = [list(range(1, 101))] * 8
-    made = Texts(flat(rows), view(list(range(8))), length=100, policy="strong", device=CPU)
+    made = TextRows(flat(rows), view(list(range(8))), length=100, policy="strong", device=CPU)
     every = torch.arange(8)
     inputs, _ = made.gather(every, "train", lambda: np.random.default_rng(0))
     kept = inputs["mask"].sum(1)
@@ -248,7 +249,7 @@ def test_removed_tokens_leave_no_gap_and_depend_on_the_policy() -> None:
 def test_batches_contain_rows_of_similar_length_and_epochs_every_row_once() -> None:
     rng = np.random.default_rng(0)
     rows = [[1] * int(n) for n in rng.integers(1, 200, 1003)]
-    made = Texts(flat(rows), view(list(range(len(rows)))), length=256, policy="none", device=CPU)
+    made = TextRows(flat(rows), view(list(range(len(rows)))), length=256, policy="none", device=CPU)
     loader = StepLoader(made, Address(0, "fine_tune", "target"), batch=16)
     batches = [loader[t] for t in range(loader.steps_per_epoch)]
     index = torch.cat([batch.index for batch in batches])
@@ -262,7 +263,7 @@ def test_batches_contain_rows_of_similar_length_and_epochs_every_row_once() -> N
 def test_a_pass_over_all_rows_starts_with_short_rows_and_restores_the_order() -> None:
     rng = np.random.default_rng(0)
     rows = [[i] * int(n) for i, n in enumerate(rng.integers(1, 60, 150))]
-    made = Texts(flat(rows), view(list(range(150))), length=64, policy="none", device=CPU)
+    made = TextRows(flat(rows), view(list(range(150))), length=64, policy="none", device=CPU)
     loader = StepLoader(made, Address(0, "evaluate", "test"), batch=16, views=("none",))
 
     class First(torch.nn.Module):
@@ -277,7 +278,7 @@ def test_a_pass_over_all_rows_starts_with_short_rows_and_restores_the_order() ->
 
 def test_blocks_end_to_end_predict_every_token_once() -> None:
     rows = [list(range(1, 8)), list(range(8, 11)), list(range(11, 30))]
-    made = Blocks(flat(rows), view([0, 1, 2]), length=4, policy="weak", device=CPU)
+    made = Blocks(TextRows(flat(rows), view([0, 1, 2]), length=4, policy="weak", device=CPU), view([0, 1, 2]))
     loader = StepLoader(made, Address(0, "evaluate", "test"), batch=3, views=("none",))
     seen, told = [], []
     for batch in loader.whole():
@@ -290,7 +291,7 @@ def test_blocks_end_to_end_predict_every_token_once() -> None:
 
 
 def test_training_blocks_start_anywhere_and_never_cross_the_end() -> None:
-    made = Blocks(flat([list(range(100))]), view([0]), length=8, policy="weak", device=CPU)
+    made = Blocks(TextRows(flat([list(range(100))]), view([0]), length=8, policy="weak", device=CPU), view([0]))
     loader = StepLoader(made, Address(0, "pretrain", "target"), batch=12)
     starts = set()
     for t in range(200):
@@ -304,7 +305,7 @@ def test_training_blocks_start_anywhere_and_never_cross_the_end() -> None:
 
 
 def test_a_text_shorter_than_a_block_is_one_padded_block() -> None:
-    made = Blocks(flat([[1, 2, 3]]), view([0]), length=8, policy="weak", device=CPU)
+    made = Blocks(TextRows(flat([[1, 2, 3]]), view([0]), length=8, policy="weak", device=CPU), view([0]))
     inputs, labels = made.gather(torch.tensor([0]), "weak", lambda: np.random.default_rng(0))
     assert inputs["mask"].tolist() == [[True, True] + [False] * 6]
     assert labels.tolist() == [[2, 3] + [PADDING] * 6]

@@ -7,13 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transfer_cli.data.tasks import Classification, Language
 from transfer_cli.engine import timing
 from transfer_cli.engine.loader import Address, StepLoader
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.engine.training_step import Training
-from transfer_cli.kinds.texts import Blocks, Texts, Tokens, flat
+from transfer_cli.kinds.texts import TextRows, Tokens, flat
 from transfer_cli.models import net as nets
+from transfer_cli.task_contracts import TaskContext
+from transfer_cli.tasks.classify import Classify
+from transfer_cli.tasks.language import Blocks, Language
 
 CPU = torch.device("cpu")
 LENGTH, VOCABULARY = 128, 8000  # of a text to classify: most tokens, tokens there are
@@ -39,7 +41,7 @@ def texts(rows: int = 4096) -> list[list[int]]:
 def text_feed(rows: list[list[int]]) -> StepLoader:
     """A training loader of texts in two classes."""
     view: Any = SimpleNamespace(index=np.arange(len(rows)), labels=np.arange(len(rows)) % 2)
-    items = Texts(flat(rows), view, length=LENGTH, policy="none", device=CPU)
+    items = TextRows(flat(rows), view, length=LENGTH, policy="none", device=CPU)
     return StepLoader(items, ADDRESS, batch=CLASSIFIER.batch)
 
 
@@ -47,18 +49,20 @@ def block_feed(ids: Tensor) -> StepLoader:
     """A training loader of blocks that begin anywhere in one long text [N]."""
     view: Any = SimpleNamespace(index=np.arange(1), labels=np.zeros(1, np.int64))
     tokens = Tokens(ids.to(torch.int32), np.array([0, len(ids)]))
-    return StepLoader(Blocks(tokens, view, length=BLOCK, policy="weak", device=CPU), ADDRESS, batch=GPT.batch)
+    return StepLoader(
+        Blocks(TextRows(tokens, view, length=BLOCK, policy="weak", device=CPU), view), ADDRESS, batch=GPT.batch
+    )
 
 
 def classifier(net: nets.Net, batches: StepLoader) -> Training:
     """Supervised training of a classifier."""
-    return _training(net, batches, Classification(["negative", "positive"]), CLASSIFIER)
+    return _training(net, batches, Classify(TaskContext(tuple(["negative", "positive"]))), CLASSIFIER)
 
 
 def language(net: nets.Net, batches: StepLoader) -> Training:
     """Supervised training of a language model, each token a character."""
     tokenizer: Any = SimpleNamespace(size=CHARACTERS, chars=np.ones(CHARACTERS, np.int64))
-    return _training(net, batches, Language(tokenizer), GPT)
+    return _training(net, batches, Language(TaskContext((), tokenizer=tokenizer)), GPT)
 
 
 def _training(net: nets.Net, batches: StepLoader, task: Any, trainer: Trainer) -> Training:

@@ -27,7 +27,9 @@ function ready() {
   at("about").textContent = [`run ${about.id}`, about.model, about.result].filter(Boolean).join(" · ");
   at("text").maxLength = about.most_characters;
   at("hint").textContent += `, at most ${about.most_bytes / 1e6} MB. Nothing is kept.`;
-  at(about.reads).hidden = false;
+  const form = at(about.reads);
+  if (form) form.hidden = false;
+  else fail(`There is no form for ${about.reads} here; send a row to /predict.`);
 }
 
 function takePicture(files) {
@@ -64,9 +66,8 @@ async function ask(body, type, name, shown) {
     const answer = await reply.json().catch(() => ({ error: `the server answered ${reply.status}` }));
     if (own !== asking) return;
     if (!reply.ok) return fail(`${name}: ${answer.error}`);
-    const chance = percent(answer.probabilities[answer.class]);
-    at("state").replaceChildren(`${name}: `, make("b", `${answer.class}, ${chance}`));
-    at("result").replaceChildren(...chancesShown(answer), ...shown(answer));
+    at("state").replaceChildren(`${name}: `, make("b", summary(answer)));
+    at("result").replaceChildren(...(answer.probabilities ? chancesShown(answer) : valuesShown(answer)), ...shown(answer));
     at("result").classList.remove("old");
     at("result").hidden = false;
   } catch (error) {
@@ -83,6 +84,24 @@ function fail(text) {
 }
 
 // what is shown
+
+// In a few words: the class with its probability, else the values that are not empty.
+function summary(answer) {
+  if (answer.probabilities) return `${answer.class}, ${percent(answer.probabilities[answer.class])}`;
+  const [name, value] = Object.entries(answer)[0] ?? ["", ""];
+  return `${name} ${plain(value) || "none"}`;
+}
+
+const plain = (value) => (typeof value === "number" ? value.toLocaleString("en", { maximumSignificantDigits: 4 }) : value ?? "");
+
+// Labels, numbers or entities: probabilities as bars, every other value as text.
+function valuesShown(answer) {
+  const values = Object.entries(answer).filter(([name]) => !name.startsWith("p_") && name !== "likely");
+  const chances = Object.entries(answer).filter(([name]) => name.startsWith("p_")).map(([name, value]) => [name.slice(2), value]);
+  const list = make("dl", "", "values");
+  for (const [name, value] of values) list.append(make("dt", name), make("dd", `${plain(value)}`));
+  return [list, ...(chances.length ? [bars(chances.sort((a, b) => b[1] - a[1]))] : [])];
+}
 
 function chancesShown(answer) {
   const all = Object.entries(answer.probabilities).sort((a, b) => b[1] - a[1]);
