@@ -117,10 +117,10 @@ class _Extras:
         return self._opened[key]
 
 
-def _cloud(features: "Seen", classes: Mapping[str, Sequence[str]]) -> Cloud:
+def _cloud(view: "Seen", classes: Mapping[str, Sequence[str]]) -> Cloud:
     points = {
         side: [(x, y, name) for (x, y), name in zip(plane[:POINTS].tolist(), classes[side])]
-        for side, plane in features.plane.items()
+        for side, plane in view.plane.items()
     }
-    held = sum(len(part[1::2]) for part in features.features.values())
-    return Cloud(points, features.explained, features.accuracy, features.distance, held)
+    held_back = sum(len(part[1::2]) for part in view.features.values())
+    return Cloud(points, view.explained, view.accuracy, view.distance, held_back)

@@ -14,7 +14,7 @@ from transfer_cli.config.values import seconds
 from transfer_cli.errors import Fault, ResourceError, Stopped, TransferError
 from transfer_cli.plan.plan import Plan
 from transfer_cli.report import run_screen
-from transfer_cli.report.live.progress_file import Relay
+from transfer_cli.report.live.progress_file import ProgressFile
 from transfer_cli.report.live.run_display import Talk, talk
 from transfer_cli.report.screen import Screen
 from transfer_cli.rundir.rundir import RunDir
@@ -50,7 +50,7 @@ def run_one(plan: Plan, options: Options, screen: Screen) -> int:
 def run_of_sweep(plan: Plan, options: Options, sweep: str, stop: Stop) -> int:
     """Computes one run of a sweep, whose terminal reads the progress from a file. Returns the exit code."""
     run = open_run(plan, options, sweep=sweep)
-    work(plan, run, options, Relay(run.path), stop)
+    work(plan, run, options, ProgressFile(run.path), stop)
     write_artifacts(run)
     return 0
 

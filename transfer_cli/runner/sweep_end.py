@@ -44,7 +44,7 @@ def finish(
         do=f"transfer resume {ledger.id} --retry-failed",
     )
     if not screen.json:
-        screen.tell(failures(rows, logs))
+        screen.note_table(failures(rows, logs))
         raise SweepError(total)
     raise SweepError(total, *(_failed(row, logs) for row in failed))
 
