@@ -202,7 +202,7 @@ def test_folds_overlap_so_their_interval_is_wider_than_that_of_seeds() -> None:
 @pytest.mark.parametrize(
     ("argv", "text"),
     [
-        (("source=none",), "advise: wants a target"),
+        (("source=none",), "advise: needs a target"),
         (("digits", "usps"), "digits usps: advise takes one DATA"),
         (("digits", "--budget", "soon"), "--budget=soon: a time: 90s, 15m, 1h30m"),
     ],

@@ -128,7 +128,7 @@ def test_the_watch_notices_what_waits(pinned: list[tuple[int, ...]]) -> None:
 
 
 def test_tokens_are_counted_on_the_device() -> None:
-    task = Language(SimpleNamespace(size=7, chars=np.ones(7, np.int64)))  # type: ignore[arg-type]
+    task = Language(TaskContext((), tokenizer=SimpleNamespace(size=7, chars=np.ones(7, np.int64))))
     labels = torch.tensor([[1, 2, -100], [3, -100, -100]])
     assert float(task.weight(Batch({}, labels, torch.arange(2)))) == 3.0
     assert torch.as_tensor(task.weight(Batch({}, labels.to(GPU), torch.arange(2)))).device == GPU

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from transfer_cli.engine.evaluation import _episode_accuracy, draw_episodes
+from transfer_cli.engine.episodes import _episode_accuracy, draw_episodes
 from transfer_cli.predictors.prototypes import Prototypes
 
 WANTS = {"way": 3, "shots": 2, "queries": 4, "draws": 50}
@@ -42,7 +42,7 @@ def test_draws_depend_on_the_seed_and_on_where_labels_stand_only():
 @pytest.mark.parametrize("floats", [100, 30_000_000])
 def test_accuracy_is_that_of_a_loop_by_hand(floats, monkeypatch):
     """Nearest class mean, one episode and one query at a time; in chunks or at once."""
-    monkeypatch.setattr("transfer_cli.engine.evaluation.EPISODE_FLOATS", floats)
+    monkeypatch.setattr("transfer_cli.engine.episodes.EPISODE_FLOATS", floats)
     rng = np.random.default_rng(0)
     support = rng.normal(size=(len(SUPPORT), 6)) + SUPPORT[:, None] * 0.7
     query = rng.normal(size=(len(QUERY), 6)) + QUERY[:, None] * 0.7

@@ -126,7 +126,7 @@ def test_the_same_settings_learn_on_and_others_are_refused() -> None:
             "electra",
             "ia3",
             {},
-            "fine_tune.layers=[]: peft has no default ia3 layers for electra for ia3; give the endings of layer names",
+            "fine_tune.layers=[]: peft has no default ia3 layers for electra; give the endings of layer names",
         ),
         ("gpt2", "ia3", {"endings": ["nope"]}, "fine_tune.layers=['nope']: "),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from madeup import run
 
 from transfer_cli.config.space import Interval, Space, space
 from transfer_cli.errors import ConfigError
@@ -65,7 +66,7 @@ def test_words_that_span_nothing(words: list[str], text: str) -> None:
         ),
         (["--metric", "oracle/nll"], "--metric=oracle/nll: nothing is selected on test; nearest: target_val/nll"),
         (["--metric", "loss"], "--metric=loss: no validation metric; it begins with source_val/ or target_val/"),
-        ([], "--search: wants --metric, what is best"),
+        ([], "--search: needs --metric, the number to improve"),
         ([*BY, "--seeds", "3"], "--seeds=3: is given with --search; say one of them"),
     ],
 )
@@ -136,7 +137,9 @@ def test_what_a_run_reached(tmp_path: Path) -> None:
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     for rule, step, value in (("final", 6, 0.6), ("target_val", 4, 0.8)):
-        document = {"headline": {"rule": rule}, "metrics": {rule: {"step": step}}}
+        document = run("fine_tune", 0)
+        document |= {"headline": {**document["headline"], "rule": rule}}
+        document |= {"metrics": {rule: {**document["metrics"]["final"], "step": step}}}
         (tmp_path / "results.json").write_text(json.dumps(document))
         assert reached(tmp_path, "target_val/accuracy") == value
     assert reached(tmp_path, "source_val/accuracy") == 0.9

@@ -152,4 +152,4 @@ def test_a_shift_on_the_command_line(tmp_path: Path, capsys: Any) -> None:
     assert main(["run", *words, "data.shift=blurred"]) == 2
     assert "data.shift=blurred: one of rotated, coloured, blended, noisy, inverted" in capsys.readouterr().err
     assert main(["run", "strategy=scratch", "data=docstrings", "data.shift=noisy", "--runs", str(tmp_path)]) == 4
-    assert "data.shift=noisy: needs pictures, and" in capsys.readouterr().err
+    assert "data.shift=noisy: makes pictures of pictures, and" in capsys.readouterr().err

@@ -140,7 +140,7 @@ def test_a_tokenizer_that_the_weights_do_not_know(transfer: Transfer, tmp_path: 
     weights = words_of_weights(tmp_path / "net", 40, 60)
     told = transfer("run", "data=./a.csv", "strategy=linear_probe", weights, "trainer=tiny")
     assert (told.code, told.out, told.errors) == (5, "", [
-        "error: model.input.tokenizer: knows 60 tokens, the weights 40",
+        "error: model.input.tokenizer: has 60 tokens, the weights have 40",
         "  do: take the tokenizer of the weights' folder",
     ])  # fmt: skip
     (tmp_path / "net" / "vocab.txt").unlink()

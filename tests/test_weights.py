@@ -230,7 +230,7 @@ CHANGES = {
     "missing": (lambda s: s.pop("bn1.bias"), "1 of 114 tensors do not fit resnet20, first bn1.bias, which is missing"),
     "integers": (
         lambda s: s.update({"bn1.bias": torch.zeros(16, dtype=torch.int64)}),
-        "1 of 114 tensors do not fit resnet20, first bn1.bias of int64, want float32",
+        "1 of 114 tensors do not fit resnet20, first bn1.bias of int64, expected float32",
     ),
     "NaN": (lambda s: s["bn1.bias"].fill_(float("nan")), "bn1.bias holds NaN or infinity"),
     "nothing": (lambda s: s.clear(), "holds no tensors"),
@@ -250,7 +250,7 @@ def test_a_file_that_changed_since_it_was_planned(tmp_path: Path) -> None:
     digest = load(resnet20(), tmp_path / "x.pt").sha256
     assert load(resnet20(), tmp_path / "x.pt", sha256=digest).sha256 == digest
     torch.save(state(6), tmp_path / "x.pt")
-    with pytest.raises(StoreError, match=rf"has changed: its sha256 begins \w{{8}}, wanted {digest[:8]}"):
+    with pytest.raises(StoreError, match=rf"has changed: its sha256 begins \w{{8}}, expected {digest[:8]}"):
         load(resnet20(), tmp_path / "x.pt", sha256=digest)
 
 

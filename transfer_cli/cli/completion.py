@@ -60,7 +60,7 @@ def main(options: "Options") -> int:
     shell = options.args[0] if len(options.args) == 1 else ""
     if shell not in INSTALL:
         near = nearest(shell, tuple(INSTALL))
-        raise ConfigError(Fault("completion", "wants one of bash, zsh, fish", shell or None, tuple(INSTALL), near))
+        raise ConfigError(Fault("completion", "needs one of bash, zsh, fish", shell or None, tuple(INSTALL), near))
     script, install = INSTALL[shell]
     print(script)
     print(f"install: {install}", file=sys.stderr)

@@ -31,6 +31,6 @@ def _check_usage(options: Options) -> None:
         arguments = " ".join(options.args) or None
         raise ConfigError(Fault("data", "the command is: transfer data check DATA", arguments, ("check",)))
     if options.out and options.out.suffix.lower() not in (".yaml", ".yml"):
-        raise ConfigError(Fault("-o", "what mends the data is a .yaml file", str(options.out)))
+        raise ConfigError(Fault("-o", "the file of repairs is a .yaml file", str(options.out)))
     if options.out and options.out.exists():
         raise ConfigError(Fault("-o", "exists already; choose another name", str(options.out)))

@@ -17,7 +17,7 @@ METHODS = ("gradcam", "rollout", "occlusion", "gradients")
 def main(options: Options) -> int:
     """Example: transfer explain last ./new/a.jpg -o explain"""
     if len(options.args) < 2:
-        text = "wants a run and a picture, a folder or a text"
+        text = "needs a run and a picture, a folder or a text"
         raise ConfigError(Fault("explain", text, do="transfer explain last ./new/a.jpg"))
     by = _method(options)
     run = finished_run(options, options.args[:1], options.words)

@@ -17,7 +17,7 @@ def main(options: Options) -> int:
     """Example: transfer export last --to onnx -o model.onnx"""
     if not options.to:
         formats = ", ".join(ONE_OF["to"])
-        raise ConfigError(Fault("--to", f"wants one of {formats}", do="transfer export last --to onnx"))
+        raise ConfigError(Fault("--to", f"needs one of {formats}", do="transfer export last --to onnx"))
     run = finished_run(options, options.args, options.words)
     from transfer_cli.export.exporting import export, format_of
 

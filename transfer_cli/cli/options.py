@@ -56,7 +56,7 @@ class _Reader:
             value = next(rest, "")
             self.given.append((option, value))
             if not value:
-                self.faults.append(Fault(name, f"wants {option.value}"))
+                self.faults.append(Fault(name, f"needs {option.value}"))
         else:
             self.given.append((option, value))
             if equals and not option.value:

@@ -19,7 +19,7 @@ def main(options: Options) -> int:
         return _features(options)
     if not options.args:
         do = "transfer predict last ./new"
-        raise ConfigError(Fault("predict", "wants a picture, a folder, a CSV or texts", do=do))
+        raise ConfigError(Fault("predict", "needs a picture, a folder, a CSV or texts", do=do))
     *refs, place = options.args
     net = load_net(finished_run(options, refs, options.words), options, "predict")
     rows = list(net.answers(net.at(Path(place).expanduser())))
@@ -45,7 +45,7 @@ def _features(options: Options) -> int:
 
     out = options.out
     if out is None or out.suffix != ".npz":
-        raise ConfigError(Fault("--features", "wants -o FILE.npz", str(out) if out else None))
+        raise ConfigError(Fault("--features", "needs -o FILE.npz", str(out) if out else None))
     if odd := [word for word in options.words if word.partition("=")[0].partition(".")[0] not in ("data", "plugins")]:
         raise ConfigError(Fault(odd[0], "predict --features takes data=... and plugins=..."))
     exported = export_features(finished_run(options, options.args), options, out)

@@ -24,7 +24,7 @@ def main(options: Options) -> int:
     name = f"run {safe(stopped.id)}"
     rows = [row.words for row in stopped.rows] if isinstance(stopped, Sweep) else [stopped.words]
     if stopped.is_unreadable or not rows or not all(rows):
-        why = stopped.fault or "it left no words"
+        why = stopped.fault or "it recorded no words"
         raise ConfigError(Fault(name, f"cannot be resumed: {why}", do="transfer run WORDS"))
     _check_plugins(options, stopped.id, {word for words in rows for word in words})
     if stopped.status == "done":
@@ -57,5 +57,5 @@ def _check_plugins(options: Options, name: str, words: set[str]) -> None:
     """Raises ConfigError for a plugin package that only the record of the run names. Packages are loaded only if the
     user names them, too."""
     for word in sorted(word for word in words - set(options.words) if word.startswith("plugins=")):
-        do = f"say it, too: transfer resume {safe(name)} {shlex.quote(safe(word))}"
+        do = f"name it, too: transfer resume {safe(name)} {shlex.quote(safe(word))}"
         raise ConfigError(Fault(safe(word), "is named by the record of the run", do=do))

@@ -20,7 +20,7 @@ def shown(options: Options, screen: Screen, make: Callable[[], Table]) -> int:
         screen.show(make())
         return 0
     if not terminal(screen.out) or screen.format != "table" or screen.file is not None:
-        raise ConfigError(Fault("--watch", "wants a terminal; a pipe or file gets the table once, without it"))
+        raise ConfigError(Fault("--watch", "needs a terminal; a pipe or file gets the table once, without it"))
     before = ""
     try:
         while True:

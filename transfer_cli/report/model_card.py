@@ -50,7 +50,7 @@ def _scores(run: Run) -> str:
     if not named:
         return ""
     body = [[run.measure(name).heading, *(cell(run.metric(name, rule), rule) for rule in rules)] for name in named]
-    note = "In brackets: chosen by looking at the test pictures, no result.\n\n" if "oracle" in rules else ""
+    note = "In brackets: chosen on test rows, so not a result.\n\n" if "oracle" in rules else ""
     return f"## Test scores by selection rule\n\n{note}{_table(['metric', *rules], body)}"
 
 

@@ -63,7 +63,7 @@ class Column:
 @dataclass(frozen=True)
 class Table:
     """A table. `rows` map column names to raw values (None: empty). `next`: a command, which is printed last and never
-    wrapped. `notes` also go into captions of Markdown and LaTeX; `hints` are shown on screens only."""
+    wrapped. `notes` also go into captions of Markdown and LaTeX; `hints` are suggestions for the user and do not."""
 
     columns: Sequence[Column]
     rows: Sequence[Mapping[str, Any]]

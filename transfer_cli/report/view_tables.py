@@ -4,6 +4,7 @@ training. A table without rows is left out."""
 from collections.abc import Sequence
 
 from transfer_cli.analysis.results import Run, View
+from transfer_cli.measures import Measure
 from transfer_cli.report.labels import unit_of
 from transfer_cli.report.tables import Column, Table
 
@@ -31,7 +32,12 @@ def _at_marks(run: Run) -> list[View]:
 
 def _columns(views: Sequence[View]) -> list[Column]:
     measures = {view.metric.name: view.metric.measure for view in views}
-    return [Column(name, unit_of(measure), measure.heading, "right", True) for name, measure in measures.items()]
+    return [_column(name, measure) for name, measure in measures.items()]
+
+
+def _column(name: str, measure: Measure) -> Column:
+    """The column of a metric; a metric that screens do not show is only in machine formats."""
+    return Column(name, unit_of(measure), measure.heading, "right", True, only=None if measure.shown else "machine")
 
 
 def _views(run: Run, views: Sequence[View]) -> Table:

@@ -195,10 +195,10 @@ def _by_id(runs: Path, ref: str) -> Path:
         return known[ref]
     if matches:
         raise ConfigError(
-            _fault(ref, f"{len(matches)} begin so: {', '.join(sorted(matches)[:5])}", do="say more letters")
+            _fault(ref, f"{len(matches)} begin so: {', '.join(sorted(matches)[:5])}", do="give more letters")
         )
     if len(ref) < 3 and any(name.startswith(ref) for name in known):
-        raise ConfigError(_fault(ref, "too short", do="say at least 3 letters"))
+        raise ConfigError(_fault(ref, "too short", do="give at least 3 letters"))
     begin = {name[: len(ref)]: path for name, path in sorted(known.items(), reverse=True)}
     near = nearest(ref, list(begin))
     raise ConfigError(_fault(ref, "none begins so", near=_described(begin[near]) if near else None, do="transfer list"))

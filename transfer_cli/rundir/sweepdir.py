@@ -76,7 +76,8 @@ class SweepDir(Record):
 
     @staticmethod
     def finished(runs: Path, digest: str) -> dict[str, Any] | None:
-        """sweep.json of the newest sweep of this digest that is done; None if it has runs whose results are gone."""
+        """sweep.json of the newest sweep of this digest that is done; None if there is none, or if results of its
+        runs are gone."""
         for path in reversed(folders(runs, sweeps=True)):
             ledger = read_json(path / SWEEP) or {}
             if (ledger.get("digest"), ledger.get("status")) == (digest, "done"):

@@ -39,7 +39,7 @@ def advise(options: Options, screen: Screen, clock: Callable[[], float] = time.m
     pairs = contenders(options, screen)
     target = pairs[0].plan.target
     if not target.raw.has_classes or len(target.classes) < 2:
-        raise ConfigError(Fault("data", "advice wants data of two or more classes", target.title))
+        raise ConfigError(Fault("data", "advice needs data of two or more classes", target.title))
     budget = options.budget or BUDGET_S
     facts = {"budget": budget, "candidates": [list(each) for each in options.candidates]}
     words = [*options.words, *(f"data={text}" for text in options.args)]

@@ -103,9 +103,9 @@ def _check(words: Sequence[str], options: Options) -> None:
             faults.append(Fault(word.key, text, word.value))
     for word in map(parse, [word for each in sets for word in each]):
         if word.top in ("data", "seed", "runtime", "plugins"):
-            faults.append(Fault(word.key, "is the same for all candidates; say it outside --candidate", word.value))
+            faults.append(Fault(word.key, "is the same for all candidates; give it outside --candidate", word.value))
     if not any(parse(word).top == "data" for word in words):
-        faults.append(Fault(options.command, "wants a target", do=EXAMPLE))
+        faults.append(Fault(options.command, "needs a target", do=EXAMPLE))
     if faults:
         raise ConfigError(*faults)
 

@@ -94,7 +94,7 @@ def write_cleanup(checked: DataCheck, out: Path) -> str:
     head = f"# {name} as `transfer data check` found it.   transfer run data={shlex.quote(str(out))}"
     content = f"{head}\n{as_yaml(node, mended)}".encode()
     if len(content) > MAX_DATA_BYTES:
-        text = f"{len(content):,} bytes of names, allowed {MAX_DATA_BYTES:,}; mend the data first"
+        text = f"{len(content):,} bytes of names, allowed {MAX_DATA_BYTES:,}; correct the data first"
         raise DataError(Fault("-o", text, str(out)))
     try:
         with out.open("xb") as file:

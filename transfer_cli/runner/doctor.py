@@ -93,7 +93,7 @@ def store(options: Options) -> Iterator[Finding]:
     place = options.runs / ".store"
     if not place.exists():
         free = _free(options.runs)
-        yield Finding("note", "store", f"{shown(place)}: not there yet, the first run makes it; {free} free")
+        yield Finding("note", "store", f"{shown(place)}: does not exist yet, the first run creates it; {free} free")
         return
     from transfer_cli.store.store import Store
 

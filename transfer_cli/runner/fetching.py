@@ -46,7 +46,7 @@ def _repository(name: str, options: Options, talk: Talk) -> Fetched:
     repository = name.removeprefix(HUB)
     if not REPOSITORY.fullmatch(repository) or options.from_file:
         do = f"weights={options.from_file}" if options.from_file else None
-        raise ConfigError(Fault("fetch", "wants hf:ORG/NAME, and no --from", name, do=do))
+        raise ConfigError(Fault("fetch", "needs hf:ORG/NAME, and no --from", name, do=do))
     path = hub.bring(repository, offline=options.offline, talk=talk)
     return str(path), f"transfer run weights={name} data=./pictures"
 

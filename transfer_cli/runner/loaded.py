@@ -60,7 +60,7 @@ def load_net(run: Results, options: Options, verb: str = "") -> "Predicting":
     except Damaged as error:
         if store.state(error.key) != "absent":
             raise
-        do = f"transfer run {shlex.join(run['words'])}   makes it again"
+        do = f"transfer run {shlex.join(run['words'])}   computes it again"
         raise StoreError(Fault(name, "its net is gone from the store", do=do)) from None
     if verb and verb not in net.task.verbs:
         can = ", ".join(net.task.verbs) or "only be evaluated"

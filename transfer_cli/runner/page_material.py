@@ -85,14 +85,14 @@ class _Extras:
         clouds: dict[str, Clouds] = {}
         for group in self.groups:
             run = group.counted[0]
-            self.screen.note(f"looking through the nets of run {safe(run.id)}")
+            self.screen.note(f"extracting features of run {safe(run.id)}")
             clouds |= self.attempt("clouds", partial(self._clouds_of, run, views))
         return clouds
 
     def _clouds_of(self, run: Run, views: "FeatureViews") -> dict[str, Clouds]:
         data = self._data(run)
         if not all(side.raw.has_classes for side in data.values()):
-            raise DataError(Fault("features", "a model of text has a feature a letter, not a row"))
+            raise DataError(Fault("features", "a language model has features of characters, not of rows"))
         features = views(run.document["stages"], data, run.seed)
         after = _cloud(features.after, features.classes) if features.after else None
         return {run.id: Clouds(_cloud(features.before, features.classes), after, f"Run {run.id}, training rows.")}
@@ -113,7 +113,7 @@ class _Extras:
             self._opened[key] = {"target": target} | ({"source": source} if source else {})
         for side, data in self._opened[key].items():
             if data.fingerprint != run.fingerprints.get(side):
-                raise DataError(Fault(data.title, "is not what it was when the runs were made"))
+                raise DataError(Fault(data.title, "has changed since the runs were computed"))
         return self._opened[key]
 
 

@@ -64,7 +64,7 @@ def to_start(plan: Plan) -> bool:
     than the words say."""
     processes = plan.values["runtime"]["processes"]
     if world() == processes == 1 and plan.values["runtime"]["shard"]:
-        raise ConfigError(Fault("runtime.shard", "shares want several processes", "true", do="runtime=ddp"))
+        raise ConfigError(Fault("runtime.shard", "shares need several processes", "true", do="runtime=ddp"))
     if world() > 1 and processes not in ("auto", world()):
         raise ConfigError(Fault("runtime.processes", f"{world()} were started", str(processes), do="runtime=ddp"))
     return world() == 1 and processes != 1

@@ -58,7 +58,7 @@ def score_candidates(to_score: Sequence[Candidate], options: Options, screen: Sc
 
     plan = to_score[0].plan
     if len(plan.target.classes) < 2:
-        raise DataError(Fault("data", "has one class, and a score wants two", plan.target.title))
+        raise DataError(Fault("data", "has one class, and a score needs two", plan.target.title))
     stop, store = stop_of(plan), Store(options.runs / ".store", create=False)
     context = StageContext(
         store, join(plan).device, options.runs / ".cache", Talk(), stop, lambda: None, say=screen.note
@@ -100,7 +100,7 @@ def _notes(entries: Sequence[Entry], scored: Sequence[Candidate], missing: Seque
             f"{NONE}: LEEP and NCE want a linear head of the source's classes; without one: {', '.join(blank)}"
         )
     if same_data := [each.name for each in scored if each.trained_on_target]:
-        notes.append(f"learned from these very data, so its scores flatter: {', '.join(same_data)}")
+        notes.append(f"learned from these data, so its scores flatter: {', '.join(same_data)}")
     return notes + ([_missing(missing)] if missing else [])
 
 

@@ -62,7 +62,7 @@ def _check(options: Options) -> None:
     if options.seeds is not None:
         faults.append(Fault("--seeds", "is given with --search; say one of them", str(options.seeds)))
     if not metric:
-        faults.append(Fault("--search", "wants --metric, what is best", do="--metric target_val/accuracy"))
+        faults.append(Fault("--search", "needs --metric, the number to improve", do="--metric target_val/accuracy"))
     elif metric.split("/")[0] in ("test", "oracle"):
         near = f"target_val/{metric.partition('/')[2]}"
         faults.append(Fault("--metric", "nothing is selected on test", metric, VALIDATION, near))

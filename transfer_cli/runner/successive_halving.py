@@ -86,7 +86,7 @@ class Race:
                     return trial
                 if any(each.open for each in results):
                     return None
-            alive = self._kept(number, alive, results, lower)
+            alive = self._promoted(number, alive, results, lower)
         for trial in self.finals(results, lower=lower):
             if trial not in {each.trial for each in results} and spent + self.seconds(trial, results) <= self.budget:
                 return trial
@@ -140,13 +140,13 @@ class Race:
         tried = {each.trial.round for each in results if each.trial.fold is not None and self._stepped(each)}
         for number in range(max(tried, default=0) + 1):
             scores = self._scores(number, alive, results)
-            kept = alive if number == len(PARTS) - 1 else self._kept(number, alive, results, lower)
+            promoted = alive if number == len(PARTS) - 1 else self._promoted(number, alive, results, lower)
             last = number == max(tried, default=0)
             for n in alive:
                 level, values = self._level(n, number, results)
-                why = "" if n in kept or (last and n in scores) else self._why(n, number, results, scores, lower)
+                why = "" if n in promoted or (last and n in scores) else self._why(n, number, results, scores, lower)
                 outcomes[n] = Outcome(level if values else None, values, scores.get(n), why)
-            alive = [n for n in (alive if last else kept) if n in scores]
+            alive = [n for n in (alive if last else promoted) if n in scores]
         return outcomes
 
     def _why(self, pair: int, number: int, results: Sequence[Reached], scores: Mapping[int, float], lower: bool) -> str:
@@ -195,15 +195,15 @@ class Race:
         common = set.intersection(*map(set, values.values())) if values else set()
         return {n: mean([own[fold] for fold in sorted(common or own)]) for n, own in values.items()}
 
-    def _kept(self, number: int, alive: Sequence[int], results: Sequence[Reached], lower: bool) -> list[int]:
+    def _promoted(self, number: int, alive: Sequence[int], results: Sequence[Reached], lower: bool) -> list[int]:
         scores = self._scores(number, alive, results)
-        kept: set[int] = set()
+        promoted: set[int] = set()
         for strategy in {self.pairs[n].strategy for n in scores}:
             same = sorted(
                 (n for n in scores if self.pairs[n].strategy == strategy), key=lambda n: _rank(scores[n], lower)
             )
-            kept |= set(same[: ceil(len(same) / KEPT)])
-        return [n for n in alive if n in kept]
+            promoted |= set(same[: ceil(len(same) / KEPT)])
+        return [n for n in alive if n in promoted]
 
     # how long a run takes
     def seconds(self, trial: Trial, results: Sequence[Reached]) -> float:

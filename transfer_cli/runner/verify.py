@@ -62,7 +62,7 @@ def expectation(config: Config) -> Expect:
     """The expectation of a composed experiment. Raises ConfigError if it has none."""
     node = config.values["expect"]
     if not node:
-        text = "says no number that it should reach"
+        text = "has no expected number"
         raise ConfigError(Fault("experiment", text, config.choices.get("experiment"), do="give its YAML an `expect`"))
     return Expect(**node)
 
@@ -71,7 +71,9 @@ def _value(run: Run, expect: Expect) -> float:
     value = run.value(bare(expect.metric), expect.rule)
     if value is None:
         available = [f"{rule}: {run.part}{name}" for rule in run.rules for name in run.names(rule)]
-        raise ConfigError(Fault("expect.metric", f"under {expect.rule} there is none", expect.metric, tuple(available)))
+        raise ConfigError(
+            Fault("expect.metric", f"it has no value under {expect.rule}", expect.metric, tuple(available))
+        )
     return value
 
 

@@ -26,7 +26,7 @@ def learning(material: Material) -> Html:
     drawn_styles = {at for _, styles in charts for at in styles}
     keys = [(material.name(group), material.style(group)) for group in groups if material.style(group) in drawn_styles]
     without = [material.name(group) for group in groups if material.style(group) not in drawn_styles]
-    notes = [f"solved, not trained by steps, or not recorded: {', '.join(without)}"] if without else []
+    notes = [f"not trained in steps, or not recorded: {', '.join(without)}"] if without else []
     stages = {
         material.name(group): curves.last_stage(group.counted[0])
         for group in groups

@@ -32,7 +32,7 @@ def worst(material: Material) -> Html:
         if pairs := confused(group):
             drawn[material.name(group)] = tag("div", *(_pair(material, pair) for pair in pairs), class_="mistakes")
     if not drawn:
-        raise Missing("no mistakes by name were kept")
+        raise Missing("no mistakes by name were stored")
     why = material.absent.get("examples")
     note = tag("p", f"Rows by name only: {why}", class_="absent") if why else Html()
     return joined([note, _first_open(drawn)])

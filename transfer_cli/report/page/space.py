@@ -19,7 +19,7 @@ def space(material: Material) -> Html:
         if g.counted[0].id in material.clouds
     ]
     if not named_clouds:
-        raise Missing(material.absent.get("clouds", "no net of these runs is left to look through"))
+        raise Missing(material.absent.get("clouds", "no net of these runs is in the store any more"))
     (name, first), *others = named_clouds
     figures = [tag("h3", name), _figures(first), *(folded(other, _figures(clouds)) for other, clouds in others)]
     why = tag("p", f"Not all: {material.absent['clouds']}", class_="absent") if "clouds" in material.absent else Html()
@@ -31,7 +31,7 @@ def _figures(clouds: Clouds) -> Html:
     figures = [
         tag("figure", _cloud(cloud), tag("figcaption", f"{_upper(when)}. {_caption(cloud)}")) for when, cloud in pairs
     ]
-    note = "" if clouds.after else "The net is the one it began with: transfer changed what stands on its features."
+    note = "" if clouds.after else "Transfer did not change the net, only the head on its features."
     note = " ".join(filter(None, [clouds.about, note]))
     return joined([
         legend(_keys(clouds.before)),
@@ -74,7 +74,7 @@ def _distances(named_clouds: list[tuple[str, Clouds]]) -> Html:
         if cloud is not None and cloud.distance is not None
     ]
     if not rows:
-        return tag("p", "No source to tell apart from the target, so no distance of domains.", class_="absent")
+        return tag("p", "There is no source, so there is no distance between domains.", class_="absent")
     columns = [
         Column("group"),
         Column("when"),
@@ -83,8 +83,8 @@ def _distances(named_clouds: list[tuple[str, Clouds]]) -> Html:
     ]
     held = next(c.before.held_back for _, c in named_clouds)
     notes = [
-        f"a linear classifier of source or target, asked on {held:,} rows held back; 50 %: cannot be told apart",
-        "distance: 2 (1 - 2 error), 0 where they cannot, 2 where they always can; Ben-David et al. 2006",
+        f"a linear classifier of source or target on {held:,} held-back rows; at 50 % it cannot distinguish them",
+        "distance: 2 (1 - 2 error), 0 if it never can, 2 if it always can; Ben-David et al. 2006",
     ]
     texts = [{**row, "distance": f"{row['distance']:.2f}"} for row in rows]
     return boxed(Table(columns, texts, notes=notes))
