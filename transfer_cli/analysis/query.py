@@ -33,7 +33,7 @@ def select(runs: Sequence[Run], words: Sequence[str], without: Sequence[str] = (
 
 
 def fits(run: Run, key: str, allowed: str) -> bool:
-    """Whether the value of `key` in a run is one of `wanted`, the right side of a word of a query."""
+    """Whether the value of `key` in a run is one of `allowed`, the right side of a word of a query."""
     value = fact(run, key)
     return any(_is(value, part) for part in (allowed, *allowed.split(",")))
 

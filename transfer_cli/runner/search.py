@@ -165,8 +165,8 @@ class Search:
 def ask(
     space: Space, earlier: Sequence[tuple[Mapping[str, Value], float | None]], number: int, *, lower: bool
 ) -> dict[str, Value]:
-    """The parameter values of run `number`. `seen`: values and metric of the earlier runs; the metric is None if a run
-    is not finished or failed. `lower`: smaller metrics are better."""
+    """The parameter values of run `number`. `earlier`: values and metric of the earlier runs; the metric is None if a
+    run is not finished or failed. `lower`: smaller metrics are better."""
     import optuna
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
     from optuna.trial import TrialState, create_trial
