@@ -394,7 +394,7 @@ def test_a_run_brings_what_it_names_where_it_may(
 
 def test_a_repository_that_would_leave_the_cache_is_none(hub: Path, transfer: Transfer) -> None:
     told = transfer("fetch", "hf:../x")
-    assert (told.code, told.errors) == (2, ["error: fetch=hf:../x: wants hf:ORG/NAME, and no --from"])
+    assert (told.code, told.errors) == (2, ["error: fetch=hf:../x: needs hf:ORG/NAME, and no --from"])
 
 
 def test_code_of_a_folder_is_refused(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_a_run_that_is_not_finished_predicts_nothing(transfer: Transfer, picture
     name = path.parent.name[-6:]
     assert told.code == 2
     assert told.errors == [f"error: run {name}: is not finished: interrupted", f"  do: transfer resume {name}"]
-    assert transfer("predict").errors[0] == "error: predict: wants a picture, a folder, a CSV or texts"
+    assert transfer("predict").errors[0] == "error: predict: needs a picture, a folder, a CSV or texts"
 
 
 # show

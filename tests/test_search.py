@@ -66,7 +66,7 @@ def test_words_that_span_nothing(words: list[str], text: str) -> None:
         ),
         (["--metric", "oracle/nll"], "--metric=oracle/nll: nothing is selected on test; nearest: target_val/nll"),
         (["--metric", "loss"], "--metric=loss: no validation metric; it begins with source_val/ or target_val/"),
-        ([], "--search: wants --metric, what is best"),
+        ([], "--search: needs --metric, the number to improve"),
         ([*BY, "--seeds", "3"], "--seeds=3: is given with --search; say one of them"),
     ],
 )
