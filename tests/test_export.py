@@ -150,7 +150,7 @@ def test_test_rows_that_changed_are_no_check(transfer: Transfer, pictures: Path,
     (pictures / "cat" / "00.png").unlink()
     told = transfer("export", "last", "--to", "safetensors", "-o", "net.st")
     assert told.code == 4
-    assert told.errors[0].endswith("is not what it was when the run was evaluated, and the check reads it")
+    assert told.errors[0].endswith("has changed since the run was evaluated, and the check reads it")
 
 
 # pure functions

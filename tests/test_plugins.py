@@ -236,7 +236,7 @@ def test_a_missing_package(words: list[str], transfer: Transfer) -> None:
     assert told.code == 2
     assert told.errors == [
         f"error: plugins={name}: no such package is installed",
-        "  do: pip install it, or mend the name",
+        "  do: pip install it, or correct the name",
     ]
 
 

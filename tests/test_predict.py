@@ -230,7 +230,7 @@ def test_a_predictor_whose_data_changed_predicts_nothing(transfer: Transfer, pic
     (pictures.parent / "train" / "cat" / "00.png").unlink()
     told = transfer("predict", "last", "./pics/test")
     assert told.code == 4
-    assert told.err.startswith("error: pics: is not what it was when the run was evaluated")
+    assert told.err.startswith("error: pics: has changed since the run was evaluated")
 
 
 def test_a_predictor_reads_the_shots_its_run_drew(transfer: Transfer, pictures: Path) -> None:

@@ -213,10 +213,10 @@ def test_the_error_is_about_what_new_rows_would_show() -> None:
 
 def test_some_rows_keep_every_class() -> None:
     labels = torch.tensor([0] * 70 + [1] * 29 + [2])
-    kept = ranking.some(labels, 50)
+    kept = ranking.stratified_sample(labels, 50)
     assert torch.bincount(labels[kept]).tolist() == [35, 14, 1]
     assert kept.tolist() == sorted(set(kept.tolist()))
-    assert ranking.some(labels, 100).tolist() == list(range(100))
+    assert ranking.stratified_sample(labels, 100).tolist() == list(range(100))
 
 
 def entry(name: str, value: float, error: float, shuffled: float = 0.0) -> shown.Entry:

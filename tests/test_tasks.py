@@ -207,7 +207,7 @@ def test_tags_score_as_seqeval_has_it() -> None:
 
 
 def test_word_dropout_is_refused_for_tags() -> None:
-    with pytest.raises(ConfigError, match="word dropout would part words from their tags"):
+    with pytest.raises(ConfigError, match="word dropout would separate words from their tags"):
         tagged([["a"]], [[0]], policy="weak")
 
 

@@ -22,7 +22,7 @@ from transfer_cli.store.store import Store
 
 if TYPE_CHECKING:
     from transfer_cli.data.dataset import DataSet
-    from transfer_cli.engine.feature_views import FeatureViews, Seen
+    from transfer_cli.engine.feature_views import FeatureViews, NetFeatures
 
 POINTS = 200  # the number of points that are drawn for each side
 Sides = Mapping[str, "DataSet"]
@@ -117,7 +117,7 @@ class _Extras:
         return self._opened[key]
 
 
-def _cloud(view: "Seen", classes: Mapping[str, Sequence[str]]) -> Cloud:
+def _cloud(view: "NetFeatures", classes: Mapping[str, Sequence[str]]) -> Cloud:
     points = {
         side: [(x, y, name) for (x, y), name in zip(plane[:POINTS].tolist(), classes[side])]
         for side, plane in view.plane.items()

@@ -1,4 +1,4 @@
-"""Classification: one class a row."""
+"""Classification: one class per row."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ NEW_HEAD = "strategy=linear_probe or fine_tune gives it a new head"
 
 
 class Classify(Task):
-    """One of the classes `names` a row. Head: a linear layer named "classify"."""
+    """Each row has one of the classes `names`. Head: a linear layer named "classify"."""
 
     head = "classify"
     code = ("heads/linear.py",)
@@ -20,12 +20,14 @@ class Classify(Task):
     verbs = ("predict", "explain", "export", "serve")
 
     def prepare(self, net: Any) -> None:
-        """Gives `net` a head for these classes; rows of classes it already knows by name are kept."""
+        """Adds a head for these classes to `net`. If it already has such a head, the weights of classes with the same
+        name are kept."""
         net.set_head(self.head, self.names)
 
     def settle(self, net: Any, title: str) -> None:
-        """Makes sure the net's head speaks of these classes: one whose outputs have no names (someone's weights) takes
-        them, if it has as many. Raises DataError for other classes; `title` is what has them."""
+        """Checks, before scoring, that the net's head has these classes. A head without class names (weights from
+        outside) gets them, if the number of outputs agrees. Raises DataError for other classes; `title`: the name of
+        the data in messages."""
         super().settle(net, title)
         known, outputs = net.classes[self.head], net.heads[self.head].out_features
         if known is None and outputs == len(self.names):
@@ -35,7 +37,7 @@ class Classify(Task):
             raise DataError(Fault("evaluate", text, do=NEW_HEAD))
         elif tuple(known) != self.names:
             shared = len(set(known) & set(self.names))
-            text = f"the net knows {len(known)} classes, {title} has {len(self.names)}, {shared} shared"
+            text = f"the net has {len(known)} classes, {title} has {len(self.names)}, {shared} shared"
             raise DataError(Fault("evaluate", text, do=NEW_HEAD))
 
     def loss(self, out: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
