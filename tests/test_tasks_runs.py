@@ -9,6 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip("starlette", reason="needs the extra serve")
+
+from serving import app_of
+from starlette.testclient import TestClient
+
 Transfer = Callable[..., Any]
 PROBE = ("strategy=linear_probe", "pretrain=none", "model=identity")
 TINY = ("trainer=tiny", "strategy=scratch")
@@ -24,6 +29,15 @@ def results(transfer: Transfer, *words: str) -> dict[str, Any]:
 def table(path: Path, header: list[str], rows: list[list[Any]]) -> None:
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([header, *rows])
+
+
+def served(root: Path, run: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+    """What `transfer serve` answers to one row."""
+    client = TestClient(app_of(root, run["id"], 80), base_url="http://127.0.0.1")
+    reply = client.post("/predict", json=body)
+    assert reply.status_code == 200, reply.text
+    found: dict[str, Any] = reply.json()
+    return found
 
 
 def answers(transfer: Transfer, *argv: str) -> list[dict[str, str]]:
@@ -56,6 +70,7 @@ def test_numbers_of_a_table_are_learned_judged_predicted_and_exported(
     table(tmp_path / "new.csv", ["rooms", "noise", "age"], [[1.0, 0.0, 0.0], [0.0, 0.0, 2.0]])
     found = answers(transfer, "last", "./new.csv")
     np.testing.assert_allclose([float(row["price"]) for row in found], [340.0, 280.0], atol=1.0)
+    assert served(tmp_path, run, {"vector": [1.0, 0.0, 0.0]})["price"] == pytest.approx(340.0, abs=1.0)
     assert transfer("export", "last", "--to", "torch_export", "-o", "./net.pt2").code == 0
     refused = transfer("explain", "last", "./new.csv")
     assert refused.code == 2
@@ -94,6 +109,8 @@ def test_several_labels_of_texts(transfer: Transfer, tmp_path: Path) -> None:
     found = answers(transfer, "last", "./new.csv")
     assert float(found[0]["p_praise"]) > float(found[1]["p_praise"])
     assert float(found[1]["p_delivery"]) > float(found[0]["p_delivery"])
+    answer = served(tmp_path, run, {"text": "the late parcel"})
+    assert answer["p_delivery"] == pytest.approx(float(found[1]["p_delivery"]), abs=1e-5)
 
 
 def test_entities_of_a_conll_file(transfer: Transfer, tmp_path: Path) -> None:
@@ -112,6 +129,7 @@ def test_entities_of_a_conll_file(transfer: Transfer, tmp_path: Path) -> None:
     (tmp_path / "new.txt").write_text("Grace leaves Rome .\n")
     (row,) = answers(transfer, "last", "./new.txt")
     assert row["entities"] == "Grace (per), Rome (loc)"
+    assert served(tmp_path, run, {"text": "Ada visits Oslo ."})["entities"] == "Ada (per), Oslo (loc)"
     assert "has no export" in transfer("export", "last", "--to", "torch_export", "-o", "./net.pt2").err
 
 
