@@ -53,6 +53,17 @@ def test_a_head_that_nobody_taught_is_refused() -> None:
             task.settle(net(), "digits")
 
 
+@pytest.mark.parametrize("name", ["classify", "multilabel", "regress", "tag"])
+def test_a_head_of_other_names_is_refused_and_one_of_the_same_is_not(name: str) -> None:
+    """Also one with as many outputs: their meaning is another."""
+    trained, cls = net(), load_class("tasks", name)
+    cls(TaskContext(("a", "b"))).prepare(trained)
+    cls(TaskContext(("a", "b"))).settle(trained, "digits")
+    for names, counts in ((("b", "a"), "2, 2 shared"), (("a", "c"), "2, 1 shared"), (("x",), "1, 0 shared")):
+        with pytest.raises(DataError, match=f"the net knows 2 {cls.outputs}, digits has {counts}"):
+            cls(TaskContext(names)).settle(trained, "digits")
+
+
 # several labels
 def test_multilabel_loss_is_the_mean_of_all_cells() -> None:
     task = Multilabel(TaskContext(("red", "round", "ripe")))
@@ -177,7 +188,7 @@ def test_the_first_token_of_a_word_has_its_tag() -> None:
 
 
 def test_entities_beyond_the_window_are_missed() -> None:
-    rows = tagged([["abc", "d", "e"]], [[0, 3, 1]], length=4)
+    rows = tagged([["abc", "d", "e"]], [[3, 0, 1]], length=4)
     assert rows.cut == 1
     made, scoring = gathered(rows), scoring_of(Tag(TaskContext(TAGS)))
     perfect = torch.nn.functional.one_hot(made.target()["tokens"].clamp_min(0), 5).float()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from transfer_cli.data.dataset import UNKNOWN, DataSet
 from transfer_cli.errors import DataError, Fault
+from transfer_cli.plan.tasks import PlannedTask
 
 
 def learned(what: str, allowed: str, source: DataSet, target: DataSet) -> tuple[str, ...]:
@@ -22,11 +23,15 @@ def learned(what: str, allowed: str, source: DataSet, target: DataSet) -> tuple[
     return ()
 
 
-def scored(known: Sequence[str] | None, knows_unknown: bool, target: DataSet) -> tuple[str, ...]:
+def scored(known: Sequence[str] | None, knows_unknown: bool, target: DataSet, task: PlannedTask) -> tuple[str, ...]:
     """Classes that a net answers with (`known`, None: not known yet), where they are not just the target's, else ().
-    Rows of a class that it does not know count as UNKNOWN if that is one of its answers. Raises DataError if not."""
-    if known is None or tuple(known) == target.names:
+    Rows of a class that it does not know count as UNKNOWN if that is one of its answers. Raises DataError if not, and
+    where labels, numbers or tags of a task other than classification differ. A task whose labels come from the row
+    itself has no names to compare."""
+    if known is None or tuple(known) == target.names or task.labels == "free":
         return ()
+    if "classes" not in task.offers:
+        _demand(False, f"evaluate: the net's {task.outputs} are not the target's", "the net's", known, target)
     fits = knows_unknown or set(target.names) <= set(known)
     _demand(fits, "evaluate: the net's classes are not the target's", "the net's", known, target)
     return tuple(known)

@@ -16,7 +16,7 @@ def plan_evaluation(context: Context, state: State) -> State:
     """The state with the stage `evaluate`. Raises ConfigError or DataError for what cannot be scored."""
     node, task = context.values["evaluate"], task_of(context.values, context.target)
     _check(context, state, task)
-    names = () if _has_predictor(node) else classes.scored(state.classes, state.open, context.target)
+    names = () if _has_predictor(node) else classes.scored(state.classes, state.open, context.target, task)
     target = context.data("target", names)
     if not target.has(node["part"]):
         text, do = f"{target.title} has no labelled {node['part']} rows", "data.val_shots=5, or data.fold=0"

@@ -14,13 +14,15 @@ Values = Json  # a configuration
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """A task by name. `head`: the name of its head in the net, `wants`: what the head is given of a row. `offers`: what
+    """A task by name. `head`: the name of its head in the net, `outputs`: what people call the names of the head's
+    outputs, `wants`: what the head is given of a row. `offers`: what
     methods may ask of it. `causal`: it learns next tokens. `spec`: what of it enters a key, empty where it is the
     data's own with the usual settings. `code`, `scoring`: files that learning and judging it run."""
 
     name: str
     head: str
     offers: tuple[str, ...]
+    outputs: str = "outputs"
     labels: str = "human"
     reads: tuple[str, ...] = ()
     wants: str = "row"
@@ -60,6 +62,7 @@ def _described(name: str, node: Json, own: str, plugins: Sequence[str]) -> Plann
         name,
         head=str(flags["head"]),
         offers=tuple(flags["offers"]),
+        outputs=str(flags["outputs"]),
         labels=str(flags["labels"]),
         reads=tuple(flags["reads"]),
         wants=str(flags["wants"]),

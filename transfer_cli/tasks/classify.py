@@ -1,4 +1,4 @@
-"""Classification: one class a row."""
+"""Classification: one class per row."""
 
 from typing import Any
 
@@ -6,37 +6,33 @@ from torch import Tensor, nn
 
 from transfer_cli.contracts import Batch
 from transfer_cli.errors import DataError, Fault
-from transfer_cli.task_contracts import Task
-
-NEW_HEAD = "strategy=linear_probe or fine_tune gives it a new head"
+from transfer_cli.task_contracts import NEW_HEAD, Task
 
 
 class Classify(Task):
-    """One of the classes `names` a row. Head: a linear layer named "classify"."""
+    """Each row has one of the classes `names`. Head: a linear layer named "classify"."""
 
     head = "classify"
+    outputs = "classes"
     code = ("heads/linear.py",)
     offers = ("classes", "row", "loss")
     verbs = ("predict", "explain", "export", "serve")
 
     def prepare(self, net: Any) -> None:
-        """Gives `net` a head for these classes; rows of classes it already knows by name are kept."""
+        """Gives `net` a head for these classes. The weights of classes that its head already knows by name are kept."""
         net.set_head(self.head, self.names)
 
     def settle(self, net: Any, title: str) -> None:
-        """Makes sure the net's head speaks of these classes: one whose outputs have no names (someone's weights) takes
-        them, if it has as many. Raises DataError for other classes; `title` is what has them."""
+        """As for every task. In addition, a head whose outputs have no names (weights from outside) takes the names of
+        these classes. Raises DataError if it has another number of outputs."""
         super().settle(net, title)
-        known, outputs = net.classes[self.head], net.heads[self.head].out_features
-        if known is None and outputs == len(self.names):
-            net.name_classes(self.head, self.names)
-        elif known is None:
+        if net.classes[self.head] is not None:
+            return
+        outputs = net.heads[self.head].out_features
+        if outputs != len(self.names):
             text = f"the net's head has {outputs} outputs, {title} {len(self.names)} classes"
             raise DataError(Fault("evaluate", text, do=NEW_HEAD))
-        elif tuple(known) != self.names:
-            shared = len(set(known) & set(self.names))
-            text = f"the net knows {len(known)} classes, {title} has {len(self.names)}, {shared} shared"
-            raise DataError(Fault("evaluate", text, do=NEW_HEAD))
+        net.name_classes(self.head, self.names)
 
     def loss(self, out: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy () of out [B, C] against integer labels [B]."""

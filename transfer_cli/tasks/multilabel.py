@@ -13,6 +13,7 @@ class Multilabel(Task):
     """Any number of the labels `names` a row. Head: a linear layer named "multilabel", one logit a label."""
 
     head = "multilabel"
+    outputs = "labels"
     code = ("heads/linear.py",)
     offers = ("labels", "row", "loss")
     verbs = ("predict", "export", "serve")

@@ -16,6 +16,7 @@ class Regress(Task):
     error, or Huber's with `delta` deviations (Huber 1964, Ann. Math. Statist. 35)."""
 
     head = "regress"
+    outputs = "numbers"
     code = ("heads/numbers.py",)
     offers = ("numbers", "row", "loss")
     verbs = ("predict", "export", "serve")

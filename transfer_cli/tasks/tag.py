@@ -22,6 +22,7 @@ class Tag(Task):
     tokens."""
 
     head = "tag"
+    outputs = "tags"
     code = ("heads/tokens.py",)
     offers = ("loss",)
     reads = ("texts",)
