@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from transfer_cli.report.live import sweep_display as boards
-from transfer_cli.report.live.progress_file import Relay, seen
+from transfer_cli.report.live.progress_file import ProgressFile, read_progress
 from transfer_cli.report.live.sweep_display import Board, Changes, Live, board, label
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.sweep_table import failures, standing
@@ -145,21 +145,21 @@ def test_on_a_terminal_a_failure_is_told_at_once_and_stays_above_the_table(tmp_p
 
 def test_what_a_run_tells_is_seen_from_outside_and_gone_at_its_end(tmp_path: Path) -> None:
     now = [100.0]
-    relay = Relay(tmp_path, clock=lambda: now[0])
+    relay = ProgressFile(tmp_path, clock=lambda: now[0])
     relay.stage("align", "running", "dann")
-    assert seen(tmp_path)["at"] == "align"
+    assert read_progress(tmp_path)["at"] == "align"
     relay.step("align", 1, 100, 2.0, 1.0)  # within a second of the last word
-    assert seen(tmp_path)["at"] == "align"
+    assert read_progress(tmp_path)["at"] == "align"
     for step in range(2, 12):
         now[0] += 1
         relay.step("align", step, 100, 2.0, 1.0)
-    assert seen(tmp_path) == {"at": "align 11 %", "loss": "2.00 ▁▁▁▁▁▁▁▁ 2.00", "left_s": pytest.approx(89.0)}
+    assert read_progress(tmp_path) == {"at": "align 11 %", "loss": "2.00 ▁▁▁▁▁▁▁▁ 2.00", "left_s": pytest.approx(89.0)}
     relay.close()
-    assert seen(tmp_path) == {}
+    assert read_progress(tmp_path) == {}
     (tmp_path / ".now").write_text(json.dumps({"at": "\x1b]0;x", "left_s": "soon"}))
-    assert seen(tmp_path) == {"at": "\\x1b]0;x", "loss": "", "left_s": None}
+    assert read_progress(tmp_path) == {"at": "\\x1b]0;x", "loss": "", "left_s": None}
     (tmp_path / ".now").write_text("torn {")
-    assert seen(tmp_path) == {}
+    assert read_progress(tmp_path) == {}
 
 
 def test_a_run_that_nobody_has_begun_is_waiting(tmp_path: Path) -> None:

@@ -228,9 +228,9 @@ def test_each_form_of_a_view(tmp_path: Path) -> None:
     [
         ("[domains]", "evaluate.views=domains: digits has no domains"),
         ("[clases]", "evaluate.views=clases: no such view; nearest: classes"),
-        ("[fgsm, fgsm]", "evaluate.views: asked for twice: attack fgsm 0.03"),
+        ("[fgsm, fgsm]", "evaluate.views: given twice: attack fgsm 0.03"),
         ("[{classes: [[0, 12]]}]", "evaluate.views=12: digits has no such class; positions are 0 to 9"),
-        ("[{classes: [0]}]", "evaluate.views=[0]: classes wants lists of classes"),
+        ("[{classes: [0]}]", "evaluate.views=[0]: classes must be lists of classes"),
         ("[{attack: pgb}]", "evaluate.views=pgb: no such attack; nearest: pgd"),
         ("[{attack: pgd, epsilon: 1}]", "evaluate.views: pgd has no setting epsilon"),
         ("[{attack: pgd, eps: 0}]", "evaluate.views=0: eps: number > 0"),
@@ -327,5 +327,5 @@ def test_a_free_text_of_our_methods_is_a_parent_or_the_model_of_one(name: str) -
 def test_a_setting_that_names_a_file_and_is_no_parent_is_refused(tmp_path: Path, plugin: str) -> None:
     (tmp_path / "note.txt").write_text("read by the method, in no key")
     code, line, do = fault(tmp_path, plugin, "fine_tune=echo", f"fine_tune.note={tmp_path / 'note.txt'}")
-    text = "names a file, and note is none of the method's parents: a change of it would go unseen"
+    text = "names a file, and note is none of the method's parents: a change would not be noticed"
     assert (code, line, do) == (2, f"fine_tune.note={tmp_path / 'note.txt'}: {text}", 'parents = ("note",) in echo.py')

@@ -60,7 +60,7 @@ def test_a_head_of_other_names_is_refused_and_one_of_the_same_is_not(name: str) 
     cls(TaskContext(("a", "b"))).prepare(trained)
     cls(TaskContext(("a", "b"))).settle(trained, "digits")
     for names, counts in ((("b", "a"), "2, 2 shared"), (("a", "c"), "2, 1 shared"), (("x",), "1, 0 shared")):
-        with pytest.raises(DataError, match=f"the net knows 2 {cls.outputs}, digits has {counts}"):
+        with pytest.raises(DataError, match=f"the net has 2 {cls.outputs}, digits has {counts}"):
             cls(TaskContext(names)).settle(trained, "digits")
 
 
@@ -218,7 +218,7 @@ def test_tags_score_as_seqeval_has_it() -> None:
 
 
 def test_word_dropout_is_refused_for_tags() -> None:
-    with pytest.raises(ConfigError, match="word dropout would part words from their tags"):
+    with pytest.raises(ConfigError, match="word dropout would separate words from their tags"):
         tagged([["a"]], [[0]], policy="weak")
 
 

@@ -66,7 +66,7 @@ class Task:
         known = net.classes[self.head]
         if known is not None and tuple(known) != self.names:
             shared = len(set(known) & set(self.names))
-            text = f"the net knows {len(known)} {self.outputs}, {title} has {len(self.names)}, {shared} shared"
+            text = f"the net has {len(known)} {self.outputs}, {title} has {len(self.names)}, {shared} shared"
             raise DataError(Fault("evaluate", text, do=NEW_HEAD))
 
     def wrap(self, items: Any, rows: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Whether source, target and net agree on classes, and which classes the labels of a stage are numbered by."""
+"""Checks whether the classes of source, target and net agree. Returns the classes by which labels are numbered."""
 
 from collections.abc import Sequence
 
@@ -8,26 +8,28 @@ from transfer_cli.plan.tasks import PlannedTask
 
 
 def learned(what: str, allowed: str, source: DataSet, target: DataSet) -> tuple[str, ...]:
-    """Classes that a method (`what`) numbers labels of both sides by, () where both have the same: with `allowed`
-    "partial" those of the source, of which the target may lack some; with "open" those of the source and UNKNOWN, which
-    stands for all others of the target. Raises DataError where the classes differ in another way."""
-    ours, theirs = target.classes, source.classes
+    """The classes by which a method (`what`) numbers the labels of source and target; () if both have the same classes.
+    `allowed`, how they may differ: "partial", the classes of the source, some of which the target may lack; "open", the
+    classes of the source and UNKNOWN, which contains all other classes of the target. Raises DataError if the classes
+    differ in another way."""
+    of_target, of_source = target.classes, source.classes
     if allowed == "partial":
-        _demand(set(ours) <= set(theirs), f"{what} needs a source with all classes", source.title, theirs, target)
-        return theirs
+        fits = set(of_target) <= set(of_source)
+        _demand(fits, f"{what} needs a source with all classes", source.title, of_source, target)
+        return of_source
     if allowed == "open":
-        fits = set(theirs) <= set(ours) and UNKNOWN not in ours
-        _demand(fits, f"{what} needs a target with all classes, none named {UNKNOWN}", source.title, theirs, target)
-        return (*theirs, UNKNOWN)
-    _demand(ours == theirs, f"{what} needs the same classes", source.title, theirs, target)
+        fits = set(of_source) <= set(of_target) and UNKNOWN not in of_target
+        _demand(fits, f"{what} needs a target with all classes, none named {UNKNOWN}", source.title, of_source, target)
+        return (*of_source, UNKNOWN)
+    _demand(of_target == of_source, f"{what} needs the same classes", source.title, of_source, target)
     return ()
 
 
 def scored(known: Sequence[str] | None, knows_unknown: bool, target: DataSet, task: PlannedTask) -> tuple[str, ...]:
-    """Classes that a net answers with (`known`, None: not known yet), where they are not just the target's, else ().
-    Rows of a class that it does not know count as UNKNOWN if that is one of its answers. Raises DataError if not, and
-    where labels, numbers or tags of a task other than classification differ. A task whose labels come from the row
-    itself has no names to compare."""
+    """The classes of the net (`known`; None: not known yet) if they differ from those of the target, otherwise (). With
+    `knows_unknown` the last class of the net is UNKNOWN, which then contains rows of classes that the net does not
+    have. Raises DataError if the target has other classes and the net has no class UNKNOWN, and if the labels, numbers
+    or tags of another task differ at all. A task whose labels are computed from the row has no names to compare."""
     if known is None or tuple(known) == target.names or task.labels == "free":
         return ()
     if "classes" not in task.offers:
@@ -40,6 +42,6 @@ def scored(known: Sequence[str] | None, knows_unknown: bool, target: DataSet, ta
 def _demand(fits: bool, fault: str, title: str, classes: Sequence[str], target: DataSet) -> None:
     if fits:
         return
-    mine, shared = target.names, len(set(classes) & set(target.names))
-    text = f"{title} {len(classes)}, {target.title} {len(mine)}, {shared} shared"
+    shared = len(set(classes) & set(target.names))
+    text = f"{title} {len(classes)}, {target.title} {len(target.names)}, {shared} shared"
     raise DataError(Fault(fault, text, do="strategy=fine_tune, or choose classes with data.classes"))

@@ -1,4 +1,4 @@
-"""What a method asks of the slot it fills: data, tasks, a taught net, whole batches. Checked before training."""
+"""Requirements of a method on its slot: data, tasks, a trained head, full batches. Checked before training."""
 
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.plan.context import Context, State
@@ -8,14 +8,14 @@ from transfer_cli.plan.tasks import task_of
 
 
 def needs_source(context: Context, slot: Slot) -> None:
-    """Raises DataError where the method reads a source and there is none."""
+    """Raises DataError if the method reads a source and there is none."""
     if "source" in slot.sides.values() and context.source is None:
         do = "source=NAME, weights=..., or strategy=scratch"
         raise DataError(Fault(f"{slot.name}={slot.called}", "needs a source, and source is none", do=do))
 
 
 def can_learn(context: Context, slot: Slot) -> None:
-    """Raises ConfigError where the task of the data does not offer what the method needs."""
+    """Raises ConfigError if the task of the data does not offer what the method needs."""
     for side in slot.sides.values():
         task = task_of(context.values, slot.data(context, side))
         if not task.meets(slot.method.needs):
@@ -24,15 +24,15 @@ def can_learn(context: Context, slot: Slot) -> None:
 
 
 def is_taught(context: Context, state: State, slot: Slot) -> None:
-    """Raises ConfigError where the method adapts a net that knows the classes, and no stage before has taught it."""
+    """Raises ConfigError if the method adapts a net with a trained head, and no earlier stage has trained one."""
     taught = state.classes is not None or context.inherited is not None
     if slot.method.flags.get("taught") and not taught:
-        text = "adapts a net that knows the classes, and no stage before it learns them"
+        text = "adapts a net that has learned the classes, and no earlier stage learns them"
         raise ConfigError(Fault(slot.name, text, slot.called, do="pretrain=supervised, or weights=RUN"))
 
 
 def samplers_fit(slot: Slot, streams: Json) -> None:
-    """Raises ConfigError where a sampler would choose rows by labels that the stream must not see."""
+    """Raises ConfigError if a sampler would choose rows by labels, and the stream has no labels."""
     for name, stream in streams.items():
         if "sampler" not in stream or stream["labelled"]:
             continue
@@ -42,8 +42,8 @@ def samplers_fit(slot: Slot, streams: Json) -> None:
 
 
 def batches_fit(context: Context, slot: Slot, streams: Json, trainer: Json) -> None:
-    """A method that compares the sides of a batch wants whole batches of both. Raises ConfigError where a stream has
-    fewer rows than its batch. Other methods, and streams of a few labels, take what is there."""
+    """Raises ConfigError if a method whose loss couples the rows of a batch gets a stream with fewer rows than its
+    batch. Other methods, and optional streams with a few labels, accept smaller batches."""
     if not slot.method.coupled:
         return
     for name, stream in streams.items():

@@ -1,7 +1,8 @@
-"""What results.json, sweep.json, plan.json and env.json must be, in plain Python: every entry that a reader relies on
-has its type, numbers are finite, text that names things is printable. Who reads a document that passes needs no checks.
+"""Schemas of results.json, sweep.json, plan.json and env.json, in plain Python. They check that every entry that a
+reader relies on has its type, that numbers are finite, and that names are printable. Readers of a valid document need
+no further checks.
 
-Each `fault_in_...` returns what is wrong in a few words, or an empty text."""
+Each `fault_in_...` returns a short text that says what is wrong; an empty text means that the document is valid."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -10,58 +11,58 @@ from typing import Any
 
 Json = Any
 Check = Callable[[Json, str], None]
-DEEPEST = 24  # levels of a document
+DEEPEST = 24  # the most levels of a document
 NUMBERS = (int, float)
-LARGEST = 1 << 62  # of a whole number
+LARGEST = 1 << 62  # whole numbers must be smaller
 STATES = ("running", "done", "failed", "interrupted", "died", "waiting", "to do")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 REQUIRED = ("id", "status", "words", "choices", "config", "stages", "metrics", "headline", "cost")
 
 
 class Wrong(Exception):
-    """An entry that is not what it must be: `where: what`."""
+    """An entry is not valid; the text is `where: what is wrong`."""
 
 
-def _want(fits: bool, where: str, text: str) -> None:
+def _require(fits: bool, where: str, text: str) -> None:
     if not fits:
         raise Wrong(f"{where[:60]}: {text}")
 
 
 def text(value: Json, where: str) -> None:
-    _want(isinstance(value, str), where, "not a text")
+    _require(isinstance(value, str), where, "not a text")
 
 
 def printable(value: Json, where: str) -> None:
     """Text that names something: no control characters."""
-    _want(isinstance(value, str) and value.isprintable(), where, "not a printable text")
+    _require(isinstance(value, str) and value.isprintable(), where, "not a printable text")
 
 
 def identifier(value: Json, where: str) -> None:
-    _want(isinstance(value, str) and NAME.fullmatch(value) is not None, where, "not a name")
+    _require(isinstance(value, str) and NAME.fullmatch(value) is not None, where, "not a name")
 
 
 def number(value: Json, where: str) -> None:
-    """A finite number that a float can hold."""
+    """A finite number within the range of a float."""
     kind = type(value)
     if not ((kind is float and isfinite(value)) or (kind is int and -LARGEST < value < LARGEST)):
         raise Wrong(f"{where[:60]}: not a number")
 
 
 def whole(value: Json, where: str) -> None:
-    _want(type(value) is int and -LARGEST < value < LARGEST, where, "not a whole number")
+    _require(type(value) is int and -LARGEST < value < LARGEST, where, "not a whole number")
 
 
 def positive(value: Json, where: str) -> None:
     number(value, where)
-    _want(value >= 0, where, "a negative number")
+    _require(value >= 0, where, "a negative number")
 
 
 def truth(value: Json, where: str) -> None:
-    _want(isinstance(value, bool), where, "neither true nor false")
+    _require(isinstance(value, bool), where, "neither true nor false")
 
 
 def state(value: Json, where: str) -> None:
-    _want(value in STATES if isinstance(value, str) else False, where, "no such state")
+    _require(value in STATES if isinstance(value, str) else False, where, "no such state")
 
 
 def optional(check: Check) -> Check:
@@ -76,7 +77,7 @@ def optional(check: Check) -> Check:
 
 def numbers(value: Json, where: str) -> None:
     """An object of finite numbers."""
-    _want(isinstance(value, dict), where, "not an object")
+    _require(isinstance(value, dict), where, "not an object")
     for item in value.values():
         if type(item) is not float or not isfinite(item):
             number(item, where)
@@ -84,7 +85,7 @@ def numbers(value: Json, where: str) -> None:
 
 def mapping(check: Check, *, key: Check | None = None) -> Check:
     def checked(value: Json, where: str) -> None:
-        _want(isinstance(value, dict), where, "not an object")
+        _require(isinstance(value, dict), where, "not an object")
         for name, item in value.items():
             if key is not None:
                 key(name, where)
@@ -95,7 +96,7 @@ def mapping(check: Check, *, key: Check | None = None) -> Check:
 
 def sequence(check: Check) -> Check:
     def checked(value: Json, where: str) -> None:
-        _want(isinstance(value, list), where, "not a list")
+        _require(isinstance(value, list), where, "not a list")
         for item in value:
             check(item, where)
 
@@ -103,12 +104,13 @@ def sequence(check: Check) -> Check:
 
 
 def record(entries: Mapping[str, Check], required: tuple[str, ...] = ()) -> Check:
-    """An object: the `required` entries are there, the known ones fit; others may be anything."""
+    """An object that has all `required` entries and whose known `entries` pass their checks. Other entries may be
+    anything."""
 
     def checked(value: Json, where: str) -> None:
-        _want(isinstance(value, dict), where, "not an object")
+        _require(isinstance(value, dict), where, "not an object")
         for name in required:
-            _want(name in value, f"{where}.{name}".lstrip("."), "missing")
+            _require(name in value, f"{where}.{name}".lstrip("."), "missing")
         for name, check in entries.items():
             if name in value:
                 check(value[name], f"{where}.{name}".lstrip("."))
@@ -117,8 +119,8 @@ def record(entries: Mapping[str, Check], required: tuple[str, ...] = ()) -> Chec
 
 
 def tree(value: Json, where: str, depth: int = 0) -> None:
-    """Anything JSON holds, not too deep, its numbers finite."""
-    _want(depth < DEEPEST, where, "nested too deep")
+    """Any JSON value that is not nested too deep and whose numbers are finite."""
+    _require(depth < DEEPEST, where, "nested too deep")
     if type(value) is not dict and type(value) is not list:
         if type(value) in NUMBERS:
             number(value, where)
@@ -133,13 +135,13 @@ def tree(value: Json, where: str, depth: int = 0) -> None:
 
 def branch(value: Json, where: str) -> None:
     """A `tree` that is an object."""
-    _want(isinstance(value, dict), where, "not an object")
+    _require(isinstance(value, dict), where, "not an object")
     tree(value, where)
 
 
 def pair(value: Json, where: str) -> None:
     sequence(number)(value, where)
-    _want(len(value) == 2, where, "not two numbers")
+    _require(len(value) == 2, where, "not two numbers")
 
 
 MEASURE = record(
@@ -249,28 +251,28 @@ def _fault(check: Check, value: Json) -> str:
     return ""
 
 
-def fault_in_results(found: Json) -> str:
-    """Of results.json. Its headline must be among its metrics, and its seed a whole number."""
-    return _fault(RESULTS, found) or _fault(_agrees, found)
+def fault_in_results(document: Json) -> str:
+    """What is wrong with a results.json. Its headline must be one of its metrics, and its seed a whole number."""
+    return _fault(RESULTS, document) or _fault(_agrees, document)
 
 
-def _agrees(found: Json, where: str) -> None:
-    whole(found["config"].get("seed", 0), "config.seed")
-    head = found["headline"]
-    _want(not head or head["name"] in found["metrics"].get(head["rule"], {}), "headline", "not among the metrics")
-    _want(not head or bool(found["stages"]), "stages", "none, and the run has a headline")
+def _agrees(document: Json, where: str) -> None:
+    whole(document["config"].get("seed", 0), "config.seed")
+    head = document["headline"]
+    _require(not head or head["name"] in document["metrics"].get(head["rule"], {}), "headline", "not among the metrics")
+    _require(not head or bool(document["stages"]), "stages", "none, and the run has a headline")
 
 
-def fault_in_sweep(found: Json) -> str:
-    """Of sweep.json."""
-    return _fault(SWEEP, found) or _fault(tree, found)
+def fault_in_sweep(document: Json) -> str:
+    """What is wrong with a sweep.json."""
+    return _fault(SWEEP, document) or _fault(tree, document)
 
 
-def fault_in_plan(found: Json) -> str:
-    """Of plan.json."""
-    return _fault(PLAN, found)
+def fault_in_plan(document: Json) -> str:
+    """What is wrong with a plan.json."""
+    return _fault(PLAN, document)
 
 
-def fault_in_env(found: Json) -> str:
-    """Of env.json."""
-    return _fault(ENV, found)
+def fault_in_env(document: Json) -> str:
+    """What is wrong with an env.json."""
+    return _fault(ENV, document)

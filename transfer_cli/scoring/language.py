@@ -1,4 +1,4 @@
-"""Scoring of language modelling: bits a character, which does not depend on the tokenizer."""
+"""Scoring of language modelling: bits per character, which do not depend on the tokenizer."""
 
 import math
 from collections.abc import Mapping
@@ -15,7 +15,8 @@ PADDING = -100
 
 
 class Language(Scoring):
-    """Rows: `nll` in nats, `tokens` and `chars` predicted, all [N]."""
+    """Values per row, all [N]: `nll`, the sum over tokens in nats; `tokens` and `chars`, the numbers of predicted
+    tokens and of their characters."""
 
     measures = {
         "bits_per_char": Measure(
@@ -39,7 +40,7 @@ class Language(Scoring):
         return -metrics["bits_per_char"], -metrics["loss"]
 
     def interval(self, rows: Rows, metric: str) -> tuple[float, float] | None:
-        """Of the bits a character, a ratio of sums over rows."""
+        """The interval of the bits per character, a ratio of sums over rows; None for other metrics."""
         if metric != "bits_per_char":
             return None
         value, half = self.metrics(rows)[metric], bits_half_width(rows["nll"], rows["chars"])

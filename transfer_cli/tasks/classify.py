@@ -19,12 +19,13 @@ class Classify(Task):
     verbs = ("predict", "explain", "export", "serve")
 
     def prepare(self, net: Any) -> None:
-        """Gives `net` a head for these classes. The weights of classes that its head already knows by name are kept."""
+        """Adds a head for these classes to `net`. If it already has such a head, the weights of classes with the same
+        name are kept."""
         net.set_head(self.head, self.names)
 
     def settle(self, net: Any, title: str) -> None:
-        """As for every task. In addition, a head whose outputs have no names (weights from outside) takes the names of
-        these classes. Raises DataError if it has another number of outputs."""
+        """As for every task. In addition, a head without class names (weights from outside) gets those of this task.
+        Raises DataError if the number of its outputs differs."""
         super().settle(net, title)
         if net.classes[self.head] is not None:
             return
