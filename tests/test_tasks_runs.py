@@ -11,6 +11,7 @@ import pytest
 
 Transfer = Callable[..., Any]
 PROBE = ("strategy=linear_probe", "pretrain=none", "model=identity")
+BRACKETS = str.maketrans("", "", "[]")
 TINY = ("trainer=tiny", "strategy=scratch")
 
 
@@ -144,3 +145,21 @@ def test_language_is_learned_from_texts_of_other_classes(transfer: Transfer, tmp
     run = results(transfer, "trainer=tiny", "strategy=source_only", "data=./b.csv", "source=./a.csv", "task=language",
                   "model=gpt_tiny", "model.input={tokenizer: byte, length: 32}")  # fmt: skip
     assert run["headline"]["name"] == "test/bits_per_char"
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        (
+            "fine_tune.feeds.target.sampler=balanced",
+            "chooses rows by their classes, and the task of houses.csv is regress",
+        ),
+        (
+            "evaluate.views=[classes]",
+            "its rows have no classes, the task of houses.csv is regress",
+        ),
+    ],
+)
+def test_what_needs_classes_is_refused_for_numbers(transfer: Transfer, numbers: Path, word: str, text: str) -> None:
+    refused = transfer("run", *TINY, "model=mlp_vectors", "data=./houses.csv", "data.numbers=[price]", word)
+    assert (refused.code, refused.err.splitlines()[0]) == (2, f"error: {word.translate(BRACKETS)}: {text}")

@@ -110,7 +110,7 @@ def _further(context: Context, state: State, target: DataSet) -> Json:
         if node["way"]:
             shape = {key: node[key] for key in ("way", "shots", "queries", "draws")}
             spec |= {"episodes": shape, "seed": context.seed}
-    if views := views_of(node, target):
+    if views := views_of(node, target, task_of(context.values, target)):
         spec["views"] = views
     return spec
 
