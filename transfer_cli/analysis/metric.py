@@ -116,4 +116,10 @@ def ends_around(value: float, half: float | None, rows: int) -> tuple[float, flo
 
 def measure_from(entry: Mapping[str, Any]) -> Measure:
     """The measure that an entry of results.json declares; entries that this version does not know are ignored."""
-    return Measure(**{name: entry[name] for name in KNOWN if name in entry})
+    return _measure(tuple((name, entry[name]) for name in KNOWN if name in entry))
+
+
+@lru_cache(maxsize=256)
+def _measure(entries: tuple[tuple[str, Any], ...]) -> Measure:
+    """Most runs declare the same measures."""
+    return Measure(**dict(entries))

@@ -25,13 +25,14 @@ HELP = "all: transfer run --help"
 
 
 class Word(NamedTuple):
-    """One `key=value` of the command line; `top` is the key up to its first dot."""
+    """One `key=value` of the command line."""
 
     key: str
     value: str
 
     @property
     def top(self) -> str:
+        """The key up to its first dot."""
         return self.key.partition(".")[0]
 
 

@@ -28,10 +28,12 @@ class ParamGroup:
         self.optimizer = _optimizer([{"params": group} for group, _ in groups], trainer)
 
     def set_rate(self, rate: float) -> None:
+        """Sets the learning rate: `rate` times the scale of each group of the optimiser."""
         for group, scale in zip(self.optimizer.param_groups, self.scales, strict=True):
             group["lr"] = rate * scale
 
     def gradients(self) -> list[Tensor]:
+        """The gradients of the parameters that have one."""
         return [p.grad for p in self.parameters if p.grad is not None]
 
     def clear_gradients(self) -> None:

@@ -98,6 +98,7 @@ class Attack:
     view: View
 
     def whole(self, batch: int | None = None) -> Iterator[Batch]:
+        """Every row once, with changed pixels. Sets `requires_grad` of the net's parameters to False."""
         self.net.requires_grad_(False)
         for rows in self.test.whole(batch):
             scale = normalisation(self.net.input, rows.index.device)

@@ -19,4 +19,5 @@ class Numbers(nn.Linear):
         self.register_buffer("deviation", torch.ones(outputs))
 
     def forward(self, features: Tensor) -> Tensor:
+        """Features [B, D] -> numbers [B, outputs] in the unit of the data."""
         return super().forward(features) * self.deviation + self.mean

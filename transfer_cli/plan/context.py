@@ -28,6 +28,7 @@ class Context:
 
     @property
     def cache(self) -> Path:
+        """The folder of caches: features, converted data, tokenizers, hashes."""
         return self.runs / ".cache"
 
     @property

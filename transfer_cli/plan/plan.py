@@ -36,6 +36,7 @@ class Stage:
 
     @property
     def kind(self) -> str:
+        """The kind of stage: "train", "given", "evaluate", or "none" for an empty slot."""
         return str(self.spec.get("kind", "none"))
 
 

@@ -23,7 +23,7 @@ def own_words(rows: Sequence[Row]) -> list[list[str]]:
     return [[word for word in row["words"] if word not in shared] for row in rows]
 
 
-def standing(name: str, rows: Sequence[Row], left_s: float | None, look: Look, height: int) -> list[str]:
+def sweep_lines(name: str, rows: Sequence[Row], left_s: float | None, look: Look, height: int) -> list[str]:
     """At most `height` lines on the state of a sweep. `rows`: rows of sweep.json, each with the progress of its run,
     `at` and `loss`; `left_s`: the estimated remaining seconds."""
     top, entries = prose(_head(name, rows, left_s), look), _entries(rows)

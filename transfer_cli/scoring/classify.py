@@ -60,10 +60,12 @@ class Classify(Scoring):
         return wilson_interval(value, len(rows["labels"]))
 
     def per_row(self, rows: Rows) -> dict[str, Tensor]:
+        """`accuracy` [N], 0 or 1, and `nll` [N]."""
         scores, labels = rows["scores"], rows["labels"]
         return {"accuracy": right_rows(scores, labels), "nll": nll_rows(scores, labels)}
 
     def details(self, rows: Rows) -> dict[str, Any]:
+        """The confusion matrix [C, C]."""
         return {"confusion": confusion(rows["scores"], rows["labels"]).tolist()}
 
     def columns(self) -> list[AnswerColumn]:

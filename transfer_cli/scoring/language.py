@@ -34,9 +34,11 @@ class Language(Scoring):
         return {"nll": nll.sum(1), "tokens": counted.sum(1), "chars": chars.sum(1)}
 
     def metrics(self, rows: Rows) -> dict[str, float]:
+        """Bits per character, loss (nats per token) and perplexity."""
         return language(rows["nll"], rows["tokens"], rows["chars"])
 
     def better(self, metrics: Mapping[str, float]) -> tuple[float, float]:
+        """The lower bits per character; ties are broken by the lower loss."""
         return -metrics["bits_per_char"], -metrics["loss"]
 
     def interval(self, rows: Rows, metric: str) -> tuple[float, float] | None:
@@ -47,4 +49,5 @@ class Language(Scoring):
         return value - half, value + half
 
     def per_row(self, rows: Rows) -> dict[str, Tensor]:
+        """`bits_per_char` [N, 2]: bits and characters of each row."""
         return {"bits_per_char": torch.stack([rows["nll"].double() / math.log(2), rows["chars"].double()], 1)}

@@ -40,6 +40,7 @@ class Multilabel(Scoring):
         return {_renamed(name, self.task.names): value for name, value in metrics.items()}
 
     def per_row(self, rows: Rows) -> dict[str, Tensor]:
+        """`subset_accuracy` [N], 0 or 1, and `f1_micro` [N, 2], whose ratio of sums is the micro F1."""
         truth = rows["truth"] > 0.5
         return {"subset_accuracy": subset_rows(rows["scores"], truth), "f1_micro": f1_rows(rows["scores"], truth)}
 

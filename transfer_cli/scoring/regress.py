@@ -34,6 +34,7 @@ class Regress(Scoring):
         return intervals(rows["scores"], rows["truth"]).get(metric)
 
     def per_row(self, rows: Rows) -> dict[str, Tensor]:
+        """`mae` [N], the absolute error of each row."""
         return {"mae": absolute_rows(rows["scores"], rows["truth"])}
 
     def columns(self) -> list[AnswerColumn]:

@@ -54,6 +54,7 @@ class Tag(Scoring):
         return entities(rows["counts"], self.types)
 
     def per_row(self, rows: Rows) -> dict[str, Tensor]:
+        """`f1` [N, 2], whose ratio of sums is the F1 over all entities."""
         return {"f1": f1_rows(rows["counts"])}
 
     def columns(self) -> list[AnswerColumn]:

@@ -46,6 +46,7 @@ class Language(Task):
         )
 
     def weight(self, batch: Batch) -> Tensor:
+        """The number () of predicted tokens."""
         counted: Tensor = (batch.target() != PADDING).sum().float()
         return counted
 

@@ -51,6 +51,7 @@ class Tag(Task):
         )
 
     def weight(self, batch: Batch) -> Tensor:
+        """The number () of words in the context window."""
         counted: Tensor = (batch.target()["tokens"] != PADDING).sum().float()
         return counted
 

@@ -14,7 +14,7 @@ from transfer_cli.report.live.progress_file import read_progress
 from transfer_cli.report.live.redraw import Redrawn
 from transfer_cli.report.live.run_display import FRAME_S, Clock, Lines
 from transfer_cli.report.screen import Screen, terminal
-from transfer_cli.report.sweep_table import LEFT, own_words, standing
+from transfer_cli.report.sweep_table import LEFT, own_words, sweep_lines
 from transfer_cli.store.lock import is_held
 
 Row = Mapping[str, Any]
@@ -109,7 +109,7 @@ class Live(Board):
         self._next = self._clock() + FRAME_S
         now = [{**row, **_now(row, self._runs)} for row in rows]
         room = _height() - SPARE
-        self._frame.draw(lambda look: standing(self._name, now, self._left(now), look, room))
+        self._frame.draw(lambda look: sweep_lines(self._name, now, self._left(now), look, room))
 
     def _left(self, rows: Sequence[Row]) -> float | None:
         """The estimated remaining seconds, at the pace since this terminal joined; None before a run has ended."""
