@@ -19,11 +19,11 @@ from transfer_cli.models import net as nets
 from transfer_cli.plugins import load_class, stems
 from transfer_cli.predictors.knn import Knn
 from transfer_cli.predictors.ridge import Ridge
-from transfer_cli.task_contracts import TaskContext
+from transfer_cli.task_contracts import PADDING, TaskContext
 from transfer_cli.tasks.classify import Classify
 from transfer_cli.tasks.multilabel import Multilabel
 from transfer_cli.tasks.regress import Regress
-from transfer_cli.tasks.tag import PADDING, Tag, TaggedRows
+from transfer_cli.tasks.tag import Tag, TaggedRows
 
 MODEL = {"family": "mlp", "hidden": (8,), "input": {"width": 3}, "precision": "fp32", "channels_last": False}
 INDEX = torch.arange(4)

@@ -14,6 +14,7 @@ from transfer_cli.contracts import Batch, Inputs, Rows
 from transfer_cli.errors import DataError, Fault
 from transfer_cli.measures import Measure, primary_of
 
+PADDING = -100  # marks a position without a target: the default `ignore_index` of cross_entropy
 TEACH = "strategy=linear_probe or fine_tune gives it one"
 NEW_HEAD = "strategy=linear_probe or fine_tune gives it a new head"
 
@@ -134,6 +135,11 @@ class Scoring:
     def metrics(self, rows: Rows) -> dict[str, float]:
         """Metrics over all rows, by name."""
         raise NotImplementedError
+
+    def by_name(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """The same metrics; those of one output of the task's head (`f1/0`) under its name (`f1/cat`)."""
+        parts = [(*name.partition("/"), value) for name, value in metrics.items()]
+        return {f"{metric}/{self.task.names[int(n)]}" if n else metric: value for metric, _, n, value in parts}
 
     def better(self, metrics: Mapping[str, float]) -> tuple[float, float]:
         """The criterion of snapshot selection: larger is better, the second number breaks ties."""
