@@ -19,11 +19,11 @@ from transfer_cli.models import net as nets
 from transfer_cli.plugins import load_class, stems
 from transfer_cli.predictors.knn import Knn
 from transfer_cli.predictors.ridge import Ridge
-from transfer_cli.task_contracts import TaskContext
+from transfer_cli.task_contracts import PADDING, TaskContext
 from transfer_cli.tasks.classify import Classify
 from transfer_cli.tasks.multilabel import Multilabel
 from transfer_cli.tasks.regress import Regress
-from transfer_cli.tasks.tag import PADDING, Tag, TaggedRows
+from transfer_cli.tasks.tag import Tag, TaggedRows
 
 MODEL = {"family": "mlp", "hidden": (8,), "input": {"width": 3}, "precision": "fp32", "channels_last": False}
 INDEX = torch.arange(4)
@@ -51,6 +51,17 @@ def test_a_head_that_nobody_taught_is_refused() -> None:
     for task in (Classify(TaskContext(("a", "b"))), Multilabel(TaskContext(("a",))), Regress(TaskContext(("x",)))):
         with pytest.raises(DataError, match="no stage taught the net the head"):
             task.settle(net(), "digits")
+
+
+@pytest.mark.parametrize("name", ["classify", "multilabel", "regress", "tag"])
+def test_a_head_of_other_names_is_refused_and_one_of_the_same_is_not(name: str) -> None:
+    """Also one with as many outputs: their meaning is another."""
+    trained, cls = net(), load_class("tasks", name)
+    cls(TaskContext(("a", "b"))).prepare(trained)
+    cls(TaskContext(("a", "b"))).settle(trained, "digits")
+    for names, counts in ((("b", "a"), "2, 2 shared"), (("a", "c"), "2, 1 shared"), (("x",), "1, 0 shared")):
+        with pytest.raises(DataError, match=f"the net has 2 {cls.outputs}, digits has {counts}"):
+            cls(TaskContext(names)).settle(trained, "digits")
 
 
 # several labels
@@ -177,7 +188,7 @@ def test_the_first_token_of_a_word_has_its_tag() -> None:
 
 
 def test_entities_beyond_the_window_are_missed() -> None:
-    rows = tagged([["abc", "d", "e"]], [[0, 3, 1]], length=4)
+    rows = tagged([["abc", "d", "e"]], [[3, 0, 1]], length=4)
     assert rows.cut == 1
     made, scoring = gathered(rows), scoring_of(Tag(TaskContext(TAGS)))
     perfect = torch.nn.functional.one_hot(made.target()["tokens"].clamp_min(0), 5).float()

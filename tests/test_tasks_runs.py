@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 Transfer = Callable[..., Any]
 PROBE = ("strategy=linear_probe", "pretrain=none", "model=identity")
+BRACKETS = str.maketrans("", "", "[]")
 TINY = ("trainer=tiny", "strategy=scratch")
 
 
@@ -141,3 +142,42 @@ def test_a_task_that_the_data_cannot_teach_is_refused(transfer: Transfer, number
                      "data.numbers=[price]", "evaluate.way=null", "predictor=prototypes")  # fmt: skip
     assert probe.code == 2
     assert "predictor=prototypes: scores classes, and the task of" in probe.err
+
+
+def test_a_source_with_other_numbers_is_refused_before_it_is_learned_from(transfer: Transfer, tmp_path: Path) -> None:
+    for name, columns in (("a", ["price", "rent"]), ("b", ["price"])):
+        rows = np.random.default_rng(0).normal(size=(40, 1 + len(columns))).tolist()
+        table(tmp_path / f"{name}.csv", ["x", *columns], rows)
+    refused = transfer("run", "trainer=tiny", "strategy=source_only", "model=mlp_vectors", "data=./b.csv",
+                       "data.numbers=[price]", "source=./a.csv", "source.numbers=[price,rent]")  # fmt: skip
+    assert refused.code == 4
+    assert "the net's numbers are not the target's: the net's 2, b.csv 1, 1 shared" in refused.err
+    assert not list((tmp_path / "runs").glob(".store/*/stage.json"))
+
+
+def test_language_is_learned_from_texts_of_other_classes(transfer: Transfer, tmp_path: Path) -> None:
+    """Its labels are the texts themselves."""
+    for name, classes in (("a", "pn"), ("b", "xy")):
+        rows = [[f"{['good', 'bad'][i % 2]} item number {i}", classes[i % 2]] for i in range(60)]
+        table(tmp_path / f"{name}.csv", ["text", "label"], rows)
+    run = results(transfer, "trainer=tiny", "strategy=source_only", "data=./b.csv", "source=./a.csv", "task=language",
+                  "model=gpt_tiny", "model.input={tokenizer: byte, length: 32}")  # fmt: skip
+    assert run["headline"]["name"] == "test/bits_per_char"
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        (
+            "fine_tune.feeds.target.sampler=balanced",
+            "chooses rows by their classes, and the task of houses.csv is regress",
+        ),
+        (
+            "evaluate.views=[classes]",
+            "its rows have no classes, the task of houses.csv is regress",
+        ),
+    ],
+)
+def test_what_needs_classes_is_refused_for_numbers(transfer: Transfer, numbers: Path, word: str, text: str) -> None:
+    refused = transfer("run", *TINY, "model=mlp_vectors", "data=./houses.csv", "data.numbers=[price]", word)
+    assert (refused.code, refused.err.splitlines()[0]) == (2, f"error: {word.translate(BRACKETS)}: {text}")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from transfer_cli.data.dataset import UNKNOWN, DataSet
 from transfer_cli.errors import DataError, Fault
+from transfer_cli.plan.tasks import PlannedTask
 
 
 def learned(what: str, allowed: str, source: DataSet, target: DataSet) -> tuple[str, ...]:
@@ -24,12 +25,15 @@ def learned(what: str, allowed: str, source: DataSet, target: DataSet) -> tuple[
     return ()
 
 
-def scored(known: Sequence[str] | None, knows_unknown: bool, target: DataSet) -> tuple[str, ...]:
+def scored(known: Sequence[str] | None, knows_unknown: bool, target: DataSet, task: PlannedTask) -> tuple[str, ...]:
     """The classes of the net (`known`; None: not known yet) if they differ from those of the target, otherwise (). With
     `knows_unknown` the last class of the net is UNKNOWN, which then contains rows of classes that the net does not
-    have. Raises DataError if the target has other classes and the net has no class UNKNOWN."""
-    if known is None or tuple(known) == target.names:
+    have. Raises DataError if the target has other classes and the net has no class UNKNOWN, and if the labels, numbers
+    or tags of another task differ at all. A task whose labels are computed from the row has no names to compare."""
+    if known is None or tuple(known) == target.names or task.labels == "free":
         return ()
+    if "classes" not in task.offers:
+        _demand(False, f"evaluate: the net's {task.outputs} are not the target's", "the net's", known, target)
     fits = knows_unknown or set(target.names) <= set(known)
     _demand(fits, "evaluate: the net's classes are not the target's", "the net's", known, target)
     return tuple(known)

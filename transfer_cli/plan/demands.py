@@ -1,5 +1,6 @@
 """Requirements of a method on its slot: data, tasks, a trained head, full batches. Checked before training."""
 
+from transfer_cli.config.signatures import signature
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.plan.context import Context, State
 from transfer_cli.plan.plan import Json
@@ -31,13 +32,20 @@ def is_taught(context: Context, state: State, slot: Slot) -> None:
         raise ConfigError(Fault(slot.name, text, slot.called, do="pretrain=supervised, or weights=RUN"))
 
 
-def samplers_fit(slot: Slot, streams: Json) -> None:
-    """Raises ConfigError if a sampler would choose rows by labels, and the stream has no labels."""
+def samplers_fit(context: Context, slot: Slot, streams: Json) -> None:
+    """Raises ConfigError if a sampler would choose rows by labels, and the stream has no labels, or its task does not
+    offer what the sampler needs."""
     for name, stream in streams.items():
-        if "sampler" not in stream or stream["labelled"]:
+        if "sampler" not in stream:
             continue
-        sampler = stream["sampler"]["sampler"]
-        text = f"chooses rows by their labels, and the stream {name} of {slot.called} has none"
+        sampler, data = stream["sampler"]["sampler"], slot.data(context, stream["side"])
+        task, needs = task_of(context.values, data), signature("sampler", sampler, context.plugins).needs
+        if not stream["labelled"]:
+            text = f"chooses rows by their labels, and the stream {name} of {slot.called} has none"
+        elif not task.meets(needs):
+            text = f"chooses rows by their {' and '.join(needs)}, and the task of {data.title} is {task.name}"
+        else:
+            continue
         raise ConfigError(Fault(f"{slot.name}.feeds.{name}.sampler", text, sampler, do="leave it out"))
 
 

@@ -16,7 +16,7 @@ def plan_evaluation(context: Context, state: State) -> State:
     """The state with the stage `evaluate`. Raises ConfigError or DataError if net, data and predictor do not fit."""
     node, task = context.values["evaluate"], task_of(context.values, context.target)
     _check(context, state, task)
-    names = () if _has_predictor(node) else classes.scored(state.classes, state.open, context.target)
+    names = () if _has_predictor(node) else classes.scored(state.classes, state.open, context.target, task)
     target = context.data("target", names)
     if not target.has(node["part"]):
         text, do = f"{target.title} has no labelled {node['part']} rows", "data.val_shots=5, or data.fold=0"
@@ -110,7 +110,7 @@ def _further(context: Context, state: State, target: DataSet) -> Json:
         if node["way"]:
             shape = {key: node[key] for key in ("way", "shots", "queries", "draws")}
             spec |= {"episodes": shape, "seed": context.seed}
-    if views := views_of(node, target):
+    if views := views_of(node, target, task_of(context.values, target)):
         spec["views"] = views
     return spec
 

@@ -14,14 +14,15 @@ Values = Json  # a configuration
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """A task. `head`: the name of its head in the net; `wants`: the input of the head, "row" or "states"; `offers`:
-    what methods and predictors may require; `labels`, `reads`: as in Task. `causal`: it predicts the next token.
-    `spec`: its part of a key, empty if it is the data's own task with default settings. `code`, `scoring`: the files
-    that training and evaluation run."""
+    """A task. `head`: the name of its head in the net; `outputs`: what people call the names of the head's outputs;
+    `wants`: the input of the head, "row" or "states"; `offers`: what methods and predictors may require; `labels`,
+    `reads`: as in Task. `causal`: it predicts the next token. `spec`: its part of a key, empty if it is the data's own
+    task with default settings. `code`, `scoring`: the files that training and evaluation run."""
 
     name: str
     head: str
     offers: tuple[str, ...]
+    outputs: str = "outputs"
     labels: str = "human"
     reads: tuple[str, ...] = ()
     wants: str = "row"
@@ -61,6 +62,7 @@ def _described(name: str, node: Json, own: str, plugins: Sequence[str]) -> Plann
         name,
         head=str(flags["head"]),
         offers=tuple(flags["offers"]),
+        outputs=str(flags["outputs"]),
         labels=str(flags["labels"]),
         reads=tuple(flags["reads"]),
         wants=str(flags["wants"]),

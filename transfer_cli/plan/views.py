@@ -6,6 +6,7 @@ from typing import Any
 from transfer_cli.data.dataset import DataSet
 from transfer_cli.errors import ConfigError, Fault, nearest
 from transfer_cli.plan.plan import Json
+from transfer_cli.plan.tasks import PlannedTask
 
 ATTACKS = {"fgsm": 1, "pgd": 10}  # name -> steps
 EPS = 0.03  # largest change of an input, in units of pixels from 0 to 1 or of a column's standard deviation
@@ -14,19 +15,20 @@ KEY = "evaluate.views"
 DO = "evaluate.views=[domains, classes, fgsm, {attack: pgd, eps: 0.1}]"
 
 
-def views_of(node: Json, data: DataSet) -> list[Json]:
-    """The views of `evaluate.views`, each with a name. Raises ConfigError for views that these data do not have."""
+def views_of(node: Json, data: DataSet, task: PlannedTask) -> list[Json]:
+    """The views of `evaluate.views`, each with a name. Raises ConfigError for views that these data do not have,
+    and for classes of a task that learns none."""
     items = node["views"]
     if items and node["way"]:
         raise ConfigError(Fault(KEY, "episodes have no views", do="leave evaluate.way out"))
-    views = [view for item in items for view in _views(item, data, node["part"])]
+    views = [view for item in items for view in _views(item, data, task, node["part"])]
     names = [view["name"] for view in views]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(Fault(KEY, f"given twice: {', '.join(twice)}"))
     return views
 
 
-def _views(item: Any, data: DataSet, part: Any) -> Iterator[Json]:
+def _views(item: Any, data: DataSet, task: PlannedTask, part: Any) -> Iterator[Json]:
     """The views of one item: a name such as `domains`, `classes` or `pgd`, or a mapping such as
     {classes: [[0, 1], [2, 3]]} or {attack: pgd, eps: 0.1, steps: 10}."""
     settings = {item: None} if isinstance(item, str) else item if isinstance(item, Mapping) else {}
@@ -35,7 +37,7 @@ def _views(item: Any, data: DataSet, part: Any) -> Iterator[Json]:
         settings, name = {"attack": name}, "attack"
     makers: dict[Any, Callable[[], Iterator[Json]]] = {
         "domains": lambda: _domains(data, part),
-        "classes": lambda: _classes(data, settings["classes"]),
+        "classes": lambda: _classes(data, task, settings["classes"]),
         "attack": lambda: _attack(settings),
     }
     if name not in makers or (name != "attack" and len(settings) > 1):
@@ -54,8 +56,11 @@ def _domains(data: DataSet, part: Any) -> Iterator[Json]:
             yield {"name": f"domain {name}", "domain": name}
 
 
-def _classes(data: DataSet, groups: Any) -> Iterator[Json]:
+def _classes(data: DataSet, task: PlannedTask, groups: Any) -> Iterator[Json]:
     """One view per group of classes, given by names or positions; without groups, one view per class."""
+    if "classes" not in task.offers:
+        text = f"its rows have no classes, the task of {data.title} is {task.name}"
+        raise ConfigError(Fault(KEY, text, "classes", do="leave it out"))
     for group in [[name] for name in data.classes] if groups is None else groups:
         if not isinstance(group, list) or not group:
             raise ConfigError(

@@ -16,6 +16,7 @@ class Balanced:
 
     The sampler has no state: the rows of a batch are computed from t. A batch is never larger than the data."""
 
+    needs = ("classes",)
     groups = None
 
     def __init__(self, labels: np.ndarray, batch: int) -> None:

@@ -16,6 +16,7 @@ from transfer_cli.metrics.classification import (
     right_rows,
     wilson_interval,
 )
+from transfer_cli.scoring._probabilities import probability_cells, probability_columns
 from transfer_cli.task_contracts import AnswerColumn, Scoring
 
 
@@ -46,7 +47,7 @@ class Classify(Scoring):
         metrics = classification(rows["scores"], rows["labels"])
         if self.task.names[-1] == UNKNOWN:
             metrics |= open_set(rows["scores"], rows["labels"])
-        return {_renamed(name, self.task.names): value for name, value in metrics.items()}
+        return self.by_name(metrics)
 
     def better(self, metrics: Mapping[str, float]) -> tuple[float, float]:
         """Accuracy; ties are broken by the lower negative log-likelihood."""
@@ -69,8 +70,7 @@ class Classify(Scoring):
         return {"confusion": confusion(rows["scores"], rows["labels"]).tolist()}
 
     def columns(self) -> list[AnswerColumn]:
-        probabilities = [AnswerColumn(f"p_{name}", "machine") for name in self.task.names]
-        return [AnswerColumn("class"), AnswerColumn("likely", "screen", ""), *probabilities]
+        return [AnswerColumn("class"), *probability_columns(self.task.names)]
 
     def answers(self, out: Tensor, batch: Batch, given: Sequence[Any]) -> list[dict[str, Any]]:
         """The most likely class, the three most likely classes as text, and the probability of each class."""
@@ -79,16 +79,5 @@ class Classify(Scoring):
 
 
 def _answer(names: Sequence[str], probabilities: Sequence[float]) -> dict[str, Any]:
-    ranked = sorted(zip(names, probabilities, strict=True), key=lambda pair: -pair[1])
-    likely = "   ".join(f"{name} {100 * probability:.0f} %" for name, probability in ranked[:3])
     best = names[max(range(len(probabilities)), key=probabilities.__getitem__)]
-    return {
-        "class": best,
-        "likely": likely,
-        **{f"p_{name}": probability for name, probability in zip(names, probabilities)},
-    }
-
-
-def _renamed(name: str, classes: Sequence[str]) -> str:
-    metric, slash, number = name.partition("/")
-    return f"{metric}/{classes[int(number)]}" if slash else metric
+    return {"class": best, **probability_cells(names, probabilities)}

@@ -9,9 +9,7 @@ from torch import Tensor, nn
 from transfer_cli.contracts import Batch, Rows
 from transfer_cli.measures import Measure
 from transfer_cli.metrics.language import bits_half_width, language
-from transfer_cli.task_contracts import Scoring
-
-PADDING = -100
+from transfer_cli.task_contracts import PADDING, Scoring
 
 
 class Language(Scoring):

@@ -9,6 +9,7 @@ from torch import Tensor
 from transfer_cli.contracts import Batch, Rows
 from transfer_cli.measures import Measure
 from transfer_cli.metrics.multilabel import f1_rows, multilabel, subset_rows
+from transfer_cli.scoring._probabilities import probability_cells, probability_columns
 from transfer_cli.task_contracts import AnswerColumn, Scoring
 
 
@@ -37,7 +38,7 @@ class Multilabel(Scoring):
         undefined if all rows or no rows have it; `undefined_labels` counts these labels. If all labels are undefined,
         the average precision is 0."""
         metrics = {"average_precision": 0.0} | multilabel(rows["scores"], rows["truth"] > 0.5)
-        return {_renamed(name, self.task.names): value for name, value in metrics.items()}
+        return self.by_name(metrics)
 
     def per_row(self, rows: Rows) -> dict[str, Tensor]:
         """`subset_accuracy` [N], 0 or 1, and `f1_micro` [N, 2], whose ratio of sums is the micro F1."""
@@ -45,21 +46,12 @@ class Multilabel(Scoring):
         return {"subset_accuracy": subset_rows(rows["scores"], truth), "f1_micro": f1_rows(rows["scores"], truth)}
 
     def columns(self) -> list[AnswerColumn]:
-        probabilities = [AnswerColumn(f"p_{name}", "machine") for name in self.task.names]
-        return [AnswerColumn("labels"), AnswerColumn("likely", "screen", ""), *probabilities]
+        return [AnswerColumn("labels"), *probability_columns(self.task.names)]
 
     def answers(self, out: Tensor, batch: Batch, given: Sequence[Any]) -> list[dict[str, Any]]:
         """The predicted labels, separated by `;`, the three most likely labels as text, and the probability of each."""
         return [self._answer(probabilities) for probabilities in torch.sigmoid(out.float()).tolist()]
 
     def _answer(self, probabilities: list[float]) -> dict[str, Any]:
-        named = list(zip(self.task.names, probabilities, strict=True))
-        ranked = sorted(named, key=lambda pair: -pair[1])[:3]
-        likely = "   ".join(f"{name} {100 * probability:.0f} %" for name, probability in ranked)
-        labels = ";".join(name for name, probability in named if probability > 0.5)
-        return {"labels": labels, "likely": likely, **{f"p_{name}": probability for name, probability in named}}
-
-
-def _renamed(name: str, labels: tuple[str, ...]) -> str:
-    metric, slash, number = name.partition("/")
-    return f"{metric}/{labels[int(number)]}" if slash else metric
+        chosen = [name for name, p in zip(self.task.names, probabilities, strict=True) if p > 0.5]
+        return {"labels": ";".join(chosen), **probability_cells(self.task.names, probabilities)}

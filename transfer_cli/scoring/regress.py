@@ -27,7 +27,7 @@ class Regress(Scoring):
     def metrics(self, rows: Rows) -> dict[str, float]:
         """Metrics, averaged over the K numbers; a metric of one number is named `rmse/<name>`."""
         metrics = regression(rows["scores"], rows["truth"])
-        return {_renamed(name, self.task.names): value for name, value in metrics.items()}
+        return self.by_name(metrics)
 
     def interval(self, rows: Rows, metric: str) -> tuple[float, float] | None:
         """The intervals of MAE and RMSE over rows; None for other metrics."""
@@ -43,8 +43,3 @@ class Regress(Scoring):
     def answers(self, out: Tensor, batch: Batch, given: Sequence[Any]) -> list[dict[str, Any]]:
         """One column per number."""
         return [dict(zip(self.task.names, row, strict=True)) for row in out.float().tolist()]
-
-
-def _renamed(name: str, names: tuple[str, ...]) -> str:
-    metric, slash, number = name.partition("/")
-    return f"{metric}/{names[int(number)]}" if slash else metric

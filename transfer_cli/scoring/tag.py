@@ -10,11 +10,8 @@ from torch import Tensor
 from transfer_cli.contracts import Batch, Rows
 from transfer_cli.measures import Measure
 from transfer_cli.metrics.entities import entities, entity_counts, f1_rows
-from transfer_cli.metrics.spans import spans
-from transfer_cli.task_contracts import AnswerColumn, Scoring
-
-OUTSIDE = "O"
-PADDING = -100
+from transfer_cli.metrics.spans import OUTSIDE, spans
+from transfer_cli.task_contracts import PADDING, AnswerColumn, Scoring
 
 
 class Tag(Scoring):

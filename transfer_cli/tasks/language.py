@@ -11,9 +11,7 @@ from transfer_cli.contracts import Batch, Inputs
 from transfer_cli.data.placement import placed, sent
 from transfer_cli.data.readers.text import wants_causal
 from transfer_cli.errors import ConfigError
-from transfer_cli.task_contracts import Task
-
-PADDING = -100  # a position with nothing to predict: the default `ignore_index` of cross_entropy
+from transfer_cli.task_contracts import PADDING, Task
 
 
 class Language(Task):

@@ -13,6 +13,7 @@ class Multilabel(Task):
     """Each row has any number of the labels `names`. Head: a linear layer named "multilabel", one logit per label."""
 
     head = "multilabel"
+    outputs = "labels"
     code = ("heads/linear.py",)
     offers = ("labels", "row", "loss")
     verbs = ("predict", "export", "serve")

@@ -17,6 +17,7 @@ class Regress(Task):
     unit."""
 
     head = "regress"
+    outputs = "numbers"
     code = ("heads/numbers.py",)
     offers = ("numbers", "row", "loss")
     verbs = ("predict", "export", "serve")

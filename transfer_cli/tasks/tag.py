@@ -11,9 +11,7 @@ from transfer_cli.contracts import Batch, Inputs
 from transfer_cli.data.placement import sent
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.kinds.texts import TextRows, flat
-from transfer_cli.task_contracts import Task
-
-PADDING = -100  # a token that does not start a word: the default `ignore_index` of cross_entropy
+from transfer_cli.task_contracts import PADDING, Task
 
 
 class Tag(Task):
@@ -22,6 +20,7 @@ class Tag(Task):
     states of all tokens."""
 
     head = "tag"
+    outputs = "tags"
     code = ("heads/tokens.py",)
     offers = ("loss",)
     reads = ("texts",)
