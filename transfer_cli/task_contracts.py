@@ -60,8 +60,8 @@ class Task:
         raise NotImplementedError
 
     def settle(self, net: Any, title: str) -> None:
-        """Checks, before scoring, that `net` has a head for this task. If people label the rows, the outputs of the head
-        must have the names of this task, in the same order; a head without names passes. Raises DataError otherwise;
+        """Checks, before scoring, that `net` has a head for this task. If people label the rows, the outputs of the
+        head must have the names of this task, in the same order; a head without names passes. Raises DataError otherwise;
         `title`: the data in the message."""
         if self.head not in net.heads:
             raise DataError(Fault("evaluate", f"no stage taught the net the head {self.head}", do=TEACH))
