@@ -61,8 +61,8 @@ class Task:
 
     def settle(self, net: Any, title: str) -> None:
         """Checks, before scoring, that `net` has a head for this task. If people label the rows, the outputs of the
-        head must have the names of this task, in the same order; a head without names passes. Raises DataError otherwise;
-        `title`: the data in the message."""
+        head must have the names of this task, in the same order; a head without names passes. `title`: the name of the
+        data in messages. Raises DataError otherwise."""
         if self.head not in net.heads:
             raise DataError(Fault("evaluate", f"no stage taught the net the head {self.head}", do=TEACH))
         known = net.classes[self.head]
