@@ -53,6 +53,17 @@ def test_a_head_that_nobody_taught_is_refused() -> None:
             task.settle(net(), "digits")
 
 
+@pytest.mark.parametrize(("task", "noun"), [(Multilabel, "labels"), (Regress, "numbers"), (Tag, "tags")])
+def test_a_head_for_other_names_is_refused_not_scored_by_position(task: Any, noun: str) -> None:
+    taught = net()
+    task(TaskContext(("a", "b"))).prepare(taught)
+    task(TaskContext(("a", "b"))).settle(taught, "mine")
+    with pytest.raises(DataError, match=f"the net knows 2 {noun}, mine has 2, 1 shared"):
+        task(TaskContext(("b", "c"))).settle(taught, "mine")
+    with pytest.raises(DataError, match=f"the net knows 2 {noun}, mine has 1, 1 shared"):
+        task(TaskContext(("a",))).settle(taught, "mine")
+
+
 # several labels
 def test_multilabel_loss_is_the_mean_of_all_cells() -> None:
     task = Multilabel(TaskContext(("red", "round", "ripe")))

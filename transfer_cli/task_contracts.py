@@ -15,6 +15,7 @@ from transfer_cli.errors import DataError, Fault
 from transfer_cli.measures import Measure, primary_of
 
 TEACH = "strategy=linear_probe or fine_tune gives it one"
+NEW_HEAD = "strategy=linear_probe or fine_tune gives it a new head"
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Task:
     linear layer), "loss", "sample". `reads`: kinds of row, empty for every kind. `wants`: what the
     head is given, features of the "row" or "states" of its parts. `labels`: "human" are counted as labels used, "free"
     are made from the row itself. `verbs`: what a finished net can be asked. `coupled`: its loss is no mean over rows.
-    `parents`: settings that name runs or files which shape training. `code`: files of the package, beside its own, that
-    it runs on without importing them: its head."""
+    `outputs`: what messages call the named outputs of its head. `parents`: settings that name runs or files which
+    shape training. `code`: files of the package, beside its own, that it runs on without importing them: its head."""
 
     head: ClassVar[str]
     offers: ClassVar[tuple[str, ...]] = ("loss",)
@@ -48,6 +49,7 @@ class Task:
     labels: ClassVar[str] = "human"
     verbs: ClassVar[tuple[str, ...]] = ("predict", "export", "serve")
     coupled: ClassVar[bool] = False
+    outputs: ClassVar[str] = "outputs"
     parents: ClassVar[tuple[str, ...]] = ()
     code: ClassVar[tuple[str, ...]] = ()
 
@@ -59,9 +61,15 @@ class Task:
         raise NotImplementedError
 
     def settle(self, net: Any, title: str) -> None:
-        """Checks, before scoring, that `net` has a head for this task. Raises DataError otherwise."""
+        """Checks, before scoring, that `net` has a head for this task, and that its outputs have just these names if
+        they have any. Raises DataError otherwise; `title` is what has the names."""
         if self.head not in net.heads:
             raise DataError(Fault("evaluate", f"no stage taught the net the head {self.head}", do=TEACH))
+        known = net.classes[self.head]
+        if known is not None and tuple(known) != self.names:
+            shared = len(set(known) & set(self.names))
+            text = f"the net knows {len(known)} {self.outputs}, {title} has {len(self.names)}, {shared} shared"
+            raise DataError(Fault("evaluate", text, do=NEW_HEAD))
 
     def wrap(self, items: Any, rows: Any) -> Any:
         """Adds the targets of this task to `items`, the rows of a kind; `rows` are their positions in the data."""

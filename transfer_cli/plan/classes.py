@@ -24,10 +24,11 @@ def learned(what: str, allowed: str, source: DataSet, target: DataSet) -> tuple[
 
 def scored(known: Sequence[str] | None, knows_unknown: bool, target: DataSet) -> tuple[str, ...]:
     """Classes that a net answers with (`known`, None: not known yet), where they are not just the target's, else ().
-    Rows of a class that it does not know count as UNKNOWN if that is one of its answers. Raises DataError if not."""
+    Rows of a class that it does not know count as UNKNOWN if that is one of its answers. Labels, numbers and tags
+    must be just those of the net. Raises DataError if not."""
     if known is None or tuple(known) == target.names:
         return ()
-    fits = knows_unknown or set(target.names) <= set(known)
+    fits = knows_unknown or (target.raw.has_classes and set(target.names) <= set(known))
     _demand(fits, "evaluate: the net's classes are not the target's", "the net's", known, target)
     return tuple(known)
 

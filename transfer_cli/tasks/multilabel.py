@@ -15,6 +15,7 @@ class Multilabel(Task):
     head = "multilabel"
     code = ("heads/linear.py",)
     offers = ("labels", "row", "loss")
+    outputs = "labels"
     verbs = ("predict", "export", "serve")
 
     def prepare(self, net: Any) -> None:

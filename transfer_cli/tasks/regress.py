@@ -18,6 +18,7 @@ class Regress(Task):
     head = "regress"
     code = ("heads/numbers.py",)
     offers = ("numbers", "row", "loss")
+    outputs = "numbers"
     verbs = ("predict", "export", "serve")
 
     def __init__(

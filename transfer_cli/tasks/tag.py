@@ -24,6 +24,7 @@ class Tag(Task):
     head = "tag"
     code = ("heads/tokens.py",)
     offers = ("loss",)
+    outputs = "tags"
     reads = ("texts",)
     wants = "states"
     verbs = ("predict", "serve")
