@@ -31,14 +31,21 @@ def is_taught(context: Context, state: State, slot: Slot) -> None:
         raise ConfigError(Fault(slot.name, text, slot.called, do="pretrain=supervised, or weights=RUN"))
 
 
-def samplers_fit(slot: Slot, streams: Json) -> None:
-    """Raises ConfigError where a sampler would choose rows by labels that the stream must not see."""
+def samplers_fit(context: Context, slot: Slot, streams: Json) -> None:
+    """Raises ConfigError where a sampler would choose rows by labels that the stream must not see, or by classes that
+    the data do not have."""
     for name, stream in streams.items():
-        if "sampler" not in stream or stream["labelled"]:
+        if "sampler" not in stream:
             continue
-        sampler = stream["sampler"]["sampler"]
-        text = f"chooses rows by their labels, and the stream {name} of {slot.called} has none"
-        raise ConfigError(Fault(f"{slot.name}.feeds.{name}.sampler", text, sampler, do="leave it out"))
+        data = slot.data(context, stream["side"])
+        if stream["labelled"] and data.raw.has_classes:
+            continue
+        lacking = (
+            f"{data.title} has no classes" if stream["labelled"] else f"the stream {name} of {slot.called} has none"
+        )
+        text = f"chooses rows by their labels, and {lacking}"
+        where = f"{slot.name}.feeds.{name}.sampler"
+        raise ConfigError(Fault(where, text, stream["sampler"]["sampler"], do="leave it out"))
 
 
 def batches_fit(context: Context, slot: Slot, streams: Json, trainer: Json) -> None:

@@ -72,7 +72,7 @@ def _stage(context: Context, state: State, slot: Slot) -> tuple[Stage, frozenset
     trainer = context.values["trainer"] | slot.node["trainer"]
     found = rules_of(context, state, slot) if slot.method.steps and trainer["validations"] else []
     streams, parents = streams_of(context, slot), parents_of(context, slot)
-    demands.samplers_fit(slot, streams)
+    demands.samplers_fit(context, slot, streams)
     demands.batches_fit(context, slot, streams, trainer)
     no_hidden_files(slot)
     code = _code(context, slot, streams, found, parents)

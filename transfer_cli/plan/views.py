@@ -55,11 +55,11 @@ def _domains(data: DataSet, part: Any) -> Iterator[Json]:
 
 def _classes(data: DataSet, groups: Any) -> Iterator[Json]:
     """A view a group of classes, by names or positions; without groups, a view a class."""
-    for group in [[name] for name in data.classes] if groups is None else groups:
-        if not isinstance(group, list) or not group:
-            raise ConfigError(
-                Fault(KEY, "classes wants lists of classes", str(groups), do="{classes: [[0, 1], [2, 3]]}")
-            )
+    if groups is None:
+        groups = [[name] for name in data.classes]
+    if not isinstance(groups, list) or not groups or not all(isinstance(group, list) and group for group in groups):
+        raise ConfigError(Fault(KEY, "classes wants lists of classes", str(groups), do="{classes: [[0, 1], [2, 3]]}"))
+    for group in groups:
         places = [_place(data, item) for item in group]
         yield {"name": _class_title(data, places), "classes": [data.classes[place] for place in places]}
 
@@ -85,7 +85,7 @@ def _class_title(data: DataSet, places: list[int]) -> str:
 
 def _attack(settings: Mapping[str, Any]) -> Iterator[Json]:
     attack = settings["attack"]
-    if attack not in ATTACKS:
+    if not isinstance(attack, str) or attack not in ATTACKS:
         text = "no such attack"
         raise ConfigError(Fault(KEY, text, str(attack), tuple(ATTACKS), nearest(str(attack), tuple(ATTACKS)), DO))
     if strange := [key for key in settings if key not in ("attack", "eps", "steps", "rate")]:
