@@ -42,7 +42,7 @@ def test_a_batch_larger_than_the_few_labels_is_taken_as_it_is(transfer: Transfer
 @pytest.mark.parametrize("strategy", ["shot", "adda", "tent"])
 def test_nothing_has_taught_the_net(transfer: Transfer, strategy: str) -> None:
     told = transfer("run", f"strategy={strategy}", *DIGITS, "pretrain=none")
-    text = "adapts a net that knows the classes, and no stage before it learns them"
+    text = "adapts a net that has learned the classes, and no earlier stage learns them"
     assert wrong(told) == (2, [f"error: align={strategy}: {text}", "  do: pretrain=supervised, or weights=RUN"])
 
 

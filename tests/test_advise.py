@@ -40,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: Any) -> Path:
     for name, seed, rows, wrong in (("target", 0, 300, False), ("near", 1, 900, False), ("wrong", 2, 900, True)):
         np.savez(tmp_path / f"{name}.npz", **clouds(seed, rows, wrong=wrong))
     monkeypatch.setattr(sweep, "is_cached", lambda made, runs: True)
-    monkeypatch.setattr(sweep, "leave", lambda run: None)
+    monkeypatch.setattr(sweep, "write_artifacts", lambda run: None)
     monkeypatch.setattr(successive_halving, "ENOUGH", (1, 1, 1))
     monkeypatch.setattr(successive_halving, "LEAST", (1, 1, 2))
     return tmp_path
@@ -202,7 +202,7 @@ def test_folds_overlap_so_their_interval_is_wider_than_that_of_seeds() -> None:
 @pytest.mark.parametrize(
     ("argv", "text"),
     [
-        (("source=none",), "advise: wants a target"),
+        (("source=none",), "advise: needs a target"),
         (("digits", "usps"), "digits usps: advise takes one DATA"),
         (("digits", "--budget", "soon"), "--budget=soon: a time: 90s, 15m, 1h30m"),
     ],

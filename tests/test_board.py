@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from transfer_cli.report.live import sweep_display as boards
-from transfer_cli.report.live.progress_file import Relay, seen
+from transfer_cli.report.live.progress_file import ProgressFile, read_progress
 from transfer_cli.report.live.sweep_display import Board, Changes, Live, board, label
 from transfer_cli.report.screen import Screen
-from transfer_cli.report.sweep_table import failures, standing
+from transfer_cli.report.sweep_table import failures, sweep_lines
 from transfer_cli.report.tables import Look, lines
 from transfer_cli.store.lock import Lock
 
@@ -51,7 +51,7 @@ def text_of(frame: list[str]) -> str:
 
 
 def test_groups_take_a_line_and_running_and_failed_runs_one_each() -> None:
-    frame = standing("swp4hd", ROWS, 680.0, Look(100), 24)
+    frame = sweep_lines("swp4hd", ROWS, 680.0, Look(100), 24)
     assert frame[0] == "sweep swp4hd: 13 runs, 5 done, 1 failed, 1 running, 1 waiting, 5 to do, ~11m 20s left"
     assert [line.split() for line in frame[1:]] == [
         ["strategy", "seed", "state", "accuracy", "%", "at"],
@@ -68,13 +68,13 @@ def test_groups_take_a_line_and_running_and_failed_runs_one_each() -> None:
 def test_a_search_shows_what_it_looks_for() -> None:
     heads = [{"name": "target_val/nll", "value": value, "ci95": None, "over": "validation"} for value in (0.25, 0.5)]
     rows = [row("dann", seed, "done", code=0, headline=head) for seed, head in enumerate(heads)]
-    assert standing("s1", rows[:1], None, Look(100), 9)[1].split()[-2:] == ["target_val/nll", "at"]
-    assert standing("s1", rows[:1], None, Look(100), 9)[2].split()[-3:] == ["0.250", "1", "run"]
+    assert sweep_lines("s1", rows[:1], None, Look(100), 9)[1].split()[-2:] == ["target_val/nll", "at"]
+    assert sweep_lines("s1", rows[:1], None, Look(100), 9)[2].split()[-3:] == ["0.250", "1", "run"]
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_every_fact_at_every_width(width: int) -> None:
-    frame = standing("swp4hd", ROWS, None, Look(width), 60)
+    frame = sweep_lines("swp4hd", ROWS, None, Look(width), 60)
     assert all(len(line) <= width for line in frame)
     for fact in ("13 runs", "0..2", "92.0 ±2.5", "align 71 %,", "0.66 ▆▅▄▃▂ 0.21", "waiting", "5 runs", "step 212"):
         assert fact in text_of(frame)
@@ -83,7 +83,7 @@ def test_every_fact_at_every_width(width: int) -> None:
 @pytest.mark.parametrize("height", range(2, 12))
 @pytest.mark.parametrize("width", [40, 100])
 def test_never_taller_than_the_window_and_what_matters_stays(height: int, width: int) -> None:
-    frame = standing("swp4hd", ROWS, 680.0, Look(width), height)
+    frame = sweep_lines("swp4hd", ROWS, 680.0, Look(width), height)
     assert len(frame) <= height
     if height >= 7 and width == 100:
         assert "align 71 %" in text_of(frame)
@@ -104,7 +104,7 @@ def test_failures_stand_in_a_table_with_their_logs() -> None:
 
 def test_a_thousand_runs_fit_too() -> None:
     many = [row(f"s{number // 5}", number % 5, "failed", code=1, fault="x") for number in range(1000)]
-    assert len(standing("swp4hd", many, None, Look(80), 22)) == 22
+    assert len(sweep_lines("swp4hd", many, None, Look(80), 22)) == 22
 
 
 def test_the_form_follows_the_stream(tmp_path: Path) -> None:
@@ -145,21 +145,21 @@ def test_on_a_terminal_a_failure_is_told_at_once_and_stays_above_the_table(tmp_p
 
 def test_what_a_run_tells_is_seen_from_outside_and_gone_at_its_end(tmp_path: Path) -> None:
     now = [100.0]
-    relay = Relay(tmp_path, clock=lambda: now[0])
+    relay = ProgressFile(tmp_path, clock=lambda: now[0])
     relay.stage("align", "running", "dann")
-    assert seen(tmp_path)["at"] == "align"
+    assert read_progress(tmp_path)["at"] == "align"
     relay.step("align", 1, 100, 2.0, 1.0)  # within a second of the last word
-    assert seen(tmp_path)["at"] == "align"
+    assert read_progress(tmp_path)["at"] == "align"
     for step in range(2, 12):
         now[0] += 1
         relay.step("align", step, 100, 2.0, 1.0)
-    assert seen(tmp_path) == {"at": "align 11 %", "loss": "2.00 ▁▁▁▁▁▁▁▁ 2.00", "left_s": pytest.approx(89.0)}
+    assert read_progress(tmp_path) == {"at": "align 11 %", "loss": "2.00 ▁▁▁▁▁▁▁▁ 2.00", "left_s": pytest.approx(89.0)}
     relay.close()
-    assert seen(tmp_path) == {}
+    assert read_progress(tmp_path) == {}
     (tmp_path / ".now").write_text(json.dumps({"at": "\x1b]0;x", "left_s": "soon"}))
-    assert seen(tmp_path) == {"at": "\\x1b]0;x", "loss": "", "left_s": None}
+    assert read_progress(tmp_path) == {"at": "\\x1b]0;x", "loss": "", "left_s": None}
     (tmp_path / ".now").write_text("torn {")
-    assert seen(tmp_path) == {}
+    assert read_progress(tmp_path) == {}
 
 
 def test_a_run_that_nobody_has_begun_is_waiting(tmp_path: Path) -> None:

@@ -258,11 +258,11 @@ def test_empty_slots_have_only_reserved_keys() -> None:
         ("trainer", {"optimizer": "sdg"}, "trainer.optimizer=sdg: one of sgd, adam, adamw; nearest: sgd"),
         ("data", {"family": "digits", "shots": 0}, "data.shots=0: whole number >= 1 or null"),
         ("data", {"family": "digitz"}, "data.family=digitz: no such data/readers file; nearest: digits"),
-        ("data", {"family": "folder"}, "data.path: has no value; wants text"),
+        ("data", {"family": "folder"}, "data.path: has no value; allowed: text"),
         ("source", {"family": "none", "shots": 1}, "source.shots: source=none has no such key"),
         ("source", {"family": "base", "split_seed": "x"}, "source.split_seed=x: whole number"),
         ("model", {"family": "lenet", "input": 3}, "model.input=3: settings as {key: value}"),
-        ("model", {"family": "lenet", "input": {}}, "model.input.channels: has no value; wants whole number >= 1"),
+        ("model", {"family": "lenet", "input": {}}, "model.input.channels: has no value; allowed: whole number >= 1"),
         (
             "pretrain",
             {"method": "supervised", "seed": "equal"},
@@ -282,7 +282,7 @@ def test_empty_slots_have_only_reserved_keys() -> None:
         ("evaluate", {"predictor": {"predictor": "knn", "k": 0}}, "evaluate.predictor.k=0: whole number >= 1"),
         ("evaluate", {"predictor": "knn"}, "evaluate.predictor=knn: the word is predictor=knn"),
         ("runtime", {"threads": 0}, "runtime.threads=0: whole number >= 1 or auto"),
-        ("stages", ["evaluate", "pretrain"], "stages=[evaluate, pretrain]: wants different names, evaluate last"),
+        ("stages", ["evaluate", "pretrain"], "stages=[evaluate, pretrain]: must be different names, evaluate last"),
         ("stages", ["align_2", "evaluate"], "stages=[align_2, evaluate]: align_2 has no method; say align_2=METHOD"),
         ("seed", -1, "seed=-1: whole number >= 0"),
         (

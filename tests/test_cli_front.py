@@ -141,7 +141,7 @@ def test_configuration_folders_are_given_and_of_the_current_directory(
             ["run", "--seeds", "x", "--wait", "soon"],
             ["--seeds=x: whole number >= 1", "--wait=soon: a time: 90s, 15m, 1h30m"],
         ),
-        (["run", "--seeds"], ["--seeds: wants N", "--seeds=: whole number >= 1"]),
+        (["run", "--seeds"], ["--seeds: needs N", "--seeds=: whole number >= 1"]),
         (["list", "--format", "xml"], ["--format=xml: one of table, tsv, csv, md, latex, json"]),
         (["list", "--json=yes"], ["--json=yes: takes no value"]),
         (["list", "--limit", "3", "--limit", "4"], ["--limit=4: given twice"]),
@@ -327,4 +327,4 @@ def test_the_script_goes_to_stdout_and_the_advice_to_stderr(shell: str, capsys: 
 
 def test_an_unknown_shell(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["completion", "bsh"]) == 2
-    assert capsys.readouterr().err == "error: completion=bsh: wants one of bash, zsh, fish; nearest: bash\n"
+    assert capsys.readouterr().err == "error: completion=bsh: needs one of bash, zsh, fish; nearest: bash\n"

@@ -67,7 +67,7 @@ def test_a_query_that_finds_nothing(transfer: Transfer, runs: list[dict[str, Any
         (["--interval", "z"], "error: --interval=z: one of t, bootstrap"),
         (["--metric", "acuracy"], "error: --metric=acuracy: none of these runs has it; nearest: accuracy"),
         (["--columns", "mean,bst"], "error: --columns=bst: no such column; nearest: test"),
-        (["--watch"], "error: --watch: wants a terminal; a pipe or file gets the table once, without it"),
+        (["--watch"], "error: --watch: needs a terminal; a pipe or file gets the table once, without it"),
         (
             ["--baseline", "strategy=adda"],
             "error: --baseline=strategy=adda: no group with a result fits; groups here: strategy=scratch; "

@@ -409,7 +409,7 @@ def test_options_are_applied(capsys, tmp_path):
     [
         ((), {}, "data=check: the command is: transfer data check DATA"),
         (("a", "b"), {}, "data=check a b: the command is"),
-        (("digits",), {"out": Path("x.csv")}, r"-o=x\.csv: what mends the data is a \.yaml file"),
+        (("digits",), {"out": Path("x.csv")}, r"-o=x\.csv: the file of repairs is a \.yaml file"),
         (("digits",), {"out": Path(__file__).with_suffix(".yaml")}, None),
     ],
 )

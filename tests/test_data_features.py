@@ -301,8 +301,8 @@ def test_features_of_other_data_and_predictions_for_numbers(transfer: Transfer, 
     for argv, code, line in (
         (["last", "c.npz"], 4, "error: c.npz row 1: has 5 numbers, the net of the run reads 6"),
         (["last", "nope.npz"], 4, "error: nope.npz: no such file"),
-        (["last", "--features"], 2, "error: --features: wants -o FILE.npz"),
-        (["last", "--features", "-o", "f.csv"], 2, "error: --features=f.csv: wants -o FILE.npz"),
+        (["last", "--features"], 2, "error: --features: needs -o FILE.npz"),
+        (["last", "--features", "-o", "f.csv"], 2, "error: --features=f.csv: needs -o FILE.npz"),
         (
             ["last", "--features", "-o", "g.npz", "data=c.npz"],
             4,

@@ -54,12 +54,12 @@ CONFIGURATION = {
     ),
     "secret of the environment": (
         ["weights=${oc.env:HOME}"],
-        ["error: weights=${oc.env:HOME}: only ${a.b}, the whole value and naming a plain setting, may stand here"],
+        ["error: weights=${oc.env:HOME}: only ${a.b} is allowed, as the whole value and naming a plain setting"],
     ),
     "scratch with weights": (
         ["strategy=scratch", "weights=imagenet"],
         [
-            "error: weights=imagenet: strategy=scratch starts from nothing",
+            "error: weights=imagenet: strategy=scratch starts without weights",
             "  do: leave weights out, or say strategy=fine_tune",
         ],
     ),
@@ -256,7 +256,7 @@ def test_a_run_whose_classes_do_not_fit(transfer: Transfer) -> None:
     told = transfer("run", "data=digits", "strategy=none", "weights=last", *MLP)
     assert (told.code, told.out) == (4, "")
     assert told.errors == [
-        "error: evaluate: the net knows 5 classes, digits has 10, 5 shared",
+        "error: evaluate: the net has 5 classes, digits has 10, 5 shared",
         "  do: strategy=linear_probe or fine_tune gives it a new head",
     ]
 

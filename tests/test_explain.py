@@ -258,7 +258,7 @@ def test_pictures_get_a_drawing_for_each_likely_class(transfer: Transfer, pictur
     ):
         told = transfer("explain", name, "pics/test/cat/02.png", *argv)
         assert (told.code, told.errors[0]) == (2, line)
-    assert transfer("explain", name).errors[0] == "error: explain: wants a run and a picture, a folder or a text"
+    assert transfer("explain", name).errors[0] == "error: explain: needs a run and a picture, a folder or a text"
 
 
 def test_texts_get_their_words_weighed(transfer: Transfer, tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_a_file_that_the_user_did_not_name_is_not_replaced(transfer: Transfer, p
 def test_what_cannot_be_exported(transfer: Transfer, pictures: Path, tmp_path: Path, monkeypatch: Any) -> None:
     run(transfer, "data=./pics", "model=mlp", "strategy=knn", "source=digits")
     for argv, code, line in (
-        ([], 2, "error: --to: wants one of safetensors, onnx, torch_export"),
+        ([], 2, "error: --to: needs one of safetensors, onnx, torch_export"),
         (["--to", "safetensors", "--quantize", "int8"], 2, "error: --quantize=int8: safetensors holds the net's"),
         (["--to", "torch_export", "--quantize", "int8"], 2, "error: --quantize=int8: torch_export programs keep"),
         (["--to", "safetensors"], 2, "error: export: its classes come from predictor=knn on stored rows"),
@@ -150,7 +150,7 @@ def test_test_rows_that_changed_are_no_check(transfer: Transfer, pictures: Path,
     (pictures / "cat" / "00.png").unlink()
     told = transfer("export", "last", "--to", "safetensors", "-o", "net.st")
     assert told.code == 4
-    assert told.errors[0].endswith("is not what it was when the run was evaluated, and the check reads it")
+    assert told.errors[0].endswith("has changed since the run was evaluated, and the check reads it")
 
 
 # pure functions

@@ -285,7 +285,7 @@ def test_a_name_that_timm_does_not_have(transfer: Transfer) -> None:
 def test_a_net_that_says_its_pictures_in_code(transfer: Transfer) -> None:
     told = transfer("run", "-n", "model=timm/qwen3_vit_88m", "data=digits")
     assert told.code == 2
-    assert told.errors[0] == "error: model=timm/qwen3_vit_88m: timm says in code what pictures it wants"
+    assert told.errors[0] == "error: model=timm/qwen3_vit_88m: timm defines the input of this net in code"
 
 
 @pytest.mark.parametrize("words", [["model=timm/resnet18"], ["model=timm", "model.name=resnet18"]])
@@ -394,14 +394,14 @@ def test_a_run_brings_what_it_names_where_it_may(
 
 def test_a_repository_that_would_leave_the_cache_is_none(hub: Path, transfer: Transfer) -> None:
     told = transfer("fetch", "hf:../x")
-    assert (told.code, told.errors) == (2, ["error: fetch=hf:../x: wants hf:ORG/NAME, and no --from"])
+    assert (told.code, told.errors) == (2, ["error: fetch=hf:../x: needs hf:ORG/NAME, and no --from"])
 
 
 def test_code_of_a_folder_is_refused(tmp_path: Path) -> None:
     folder(tmp_path, "vit")
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModel": "evil.py"}}))
-    with pytest.raises(StoreError, match=r"asks for code of its own \(auto_map\), which is never run"):
+    with pytest.raises(StoreError, match=r"names code \(auto_map\), which is never run"):
         model_of(str(tmp_path))
 
 

@@ -29,11 +29,11 @@ def edit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Edit]:
             return f"edited {digest}" if edited else digest, imports
 
         assert all((PACKAGE / name).is_file() for name in names)
-        code_hash._FOUND.clear()
+        code_hash._CLOSURES.clear()
         monkeypatch.setattr(code_hash, "_facts", facts)
 
     yield edit
-    code_hash._FOUND.clear()
+    code_hash._CLOSURES.clear()
 
 
 def keys(folder: Path, *words: str) -> dict[str, str]:

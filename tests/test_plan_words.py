@@ -173,28 +173,6 @@ def test_a_sampler_that_does_not_fit_is_said(tmp_path: Path, plugin: str, words:
     assert fault(tmp_path, plugin, *words)[:2] == (2, line)
 
 
-def numbers(path: Path, *names: str) -> str:
-    """A table of texts with a column of numbers for each name."""
-    rows = "".join(f"word {n},{','.join([str(n)] * len(names))}\n" for n in range(40))
-    path.write_text(f"text,{','.join(names)}\n{rows}")
-    return str(path)
-
-
-def test_a_sampler_needs_data_with_classes(tmp_path: Path) -> None:
-    table = numbers(tmp_path / "t.csv", "age")
-    words = (f"data={table}", "data.numbers=[age]", "strategy=scratch", "fine_tune.feeds.target.sampler=balanced")
-    line = f"fine_tune.feeds.target.sampler=balanced: chooses rows by their labels, and {table} has no classes"
-    assert fault(tmp_path, all_words=words) == (2, line, "leave it out")
-
-
-def test_numbers_of_the_source_that_the_target_lacks_are_refused(tmp_path: Path) -> None:
-    one, two = numbers(tmp_path / "a.csv", "age"), numbers(tmp_path / "b.csv", "age", "crp")
-    words = (f"data={one}", "data.numbers=[age]", f"source={two}", "source.numbers=[age,crp]", "strategy=source_only")
-    code, line, _ = fault(tmp_path, all_words=words)
-    assert (code, line.split(": ")[0]) == (4, "evaluate"), line
-    assert line.endswith("the net's 2, " + one + " 1, 1 shared")
-
-
 # marks
 def test_marks_are_handed_on_and_scored(tmp_path: Path) -> None:
     made = planned(tmp_path, "strategy=fine_tune", "fine_tune.marks=3")
@@ -250,11 +228,11 @@ def test_each_form_of_a_view(tmp_path: Path) -> None:
     [
         ("[domains]", "evaluate.views=domains: digits has no domains"),
         ("[clases]", "evaluate.views=clases: no such view; nearest: classes"),
-        ("[fgsm, fgsm]", "evaluate.views: asked for twice: attack fgsm 0.03"),
+        ("[fgsm, fgsm]", "evaluate.views: given twice: attack fgsm 0.03"),
         ("[{classes: [[0, 12]]}]", "evaluate.views=12: digits has no such class; positions are 0 to 9"),
-        ("[{classes: [0]}]", "evaluate.views=[0]: classes wants lists of classes"),
-        ("[{classes: 5}]", "evaluate.views=5: classes wants lists of classes"),
-        ("[{classes: []}]", "evaluate.views=[]: classes wants lists of classes"),
+        ("[{classes: [0]}]", "evaluate.views=[0]: classes must be lists of classes"),
+        ("[{classes: 5}]", "evaluate.views=5: classes must be lists of classes"),
+        ("[{classes: []}]", "evaluate.views=[]: classes must be lists of classes"),
         ("[{attack: [fgsm]}]", "evaluate.views=['fgsm']: no such attack; nearest: fgsm"),
         ("[{attack: pgb}]", "evaluate.views=pgb: no such attack; nearest: pgd"),
         ("[{attack: pgd, epsilon: 1}]", "evaluate.views: pgd has no setting epsilon"),
@@ -352,5 +330,5 @@ def test_a_free_text_of_our_methods_is_a_parent_or_the_model_of_one(name: str) -
 def test_a_setting_that_names_a_file_and_is_no_parent_is_refused(tmp_path: Path, plugin: str) -> None:
     (tmp_path / "note.txt").write_text("read by the method, in no key")
     code, line, do = fault(tmp_path, plugin, "fine_tune=echo", f"fine_tune.note={tmp_path / 'note.txt'}")
-    text = "names a file, and note is none of the method's parents: a change of it would go unseen"
+    text = "names a file, and note is none of the method's parents: a change would not be noticed"
     assert (code, line, do) == (2, f"fine_tune.note={tmp_path / 'note.txt'}: {text}", 'parents = ("note",) in echo.py')

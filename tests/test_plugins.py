@@ -224,7 +224,7 @@ def test_a_record_cannot_load_a_package(package: str, transfer: Transfer, tmp_pa
     assert (told.code, told.out) == (2, "")
     assert told.errors == [
         f"error: plugins=[{package}]: is named by the record of the run",
-        f"  do: say it, too: transfer resume {record['id']} 'plugins=[{package}]'",
+        f"  do: name it, too: transfer resume {record['id']} 'plugins=[{package}]'",
     ]
     assert transfer("resume", "last", words[0]).code == 0
 
@@ -236,7 +236,7 @@ def test_a_missing_package(words: list[str], transfer: Transfer) -> None:
     assert told.code == 2
     assert told.errors == [
         f"error: plugins={name}: no such package is installed",
-        "  do: pip install it, or mend the name",
+        "  do: pip install it, or correct the name",
     ]
 
 

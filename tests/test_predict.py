@@ -142,7 +142,7 @@ def test_a_run_that_is_not_finished_predicts_nothing(transfer: Transfer, picture
     name = path.parent.name[-6:]
     assert told.code == 2
     assert told.errors == [f"error: run {name}: is not finished: interrupted", f"  do: transfer resume {name}"]
-    assert transfer("predict").errors[0] == "error: predict: wants a picture, a folder, a CSV or texts"
+    assert transfer("predict").errors[0] == "error: predict: needs a picture, a folder, a CSV or texts"
 
 
 # show
@@ -230,7 +230,7 @@ def test_a_predictor_whose_data_changed_predicts_nothing(transfer: Transfer, pic
     (pictures.parent / "train" / "cat" / "00.png").unlink()
     told = transfer("predict", "last", "./pics/test")
     assert told.code == 4
-    assert told.err.startswith("error: pics: is not what it was when the run was evaluated")
+    assert told.err.startswith("error: pics: has changed since the run was evaluated")
 
 
 def test_a_predictor_reads_the_shots_its_run_drew(transfer: Transfer, pictures: Path) -> None:

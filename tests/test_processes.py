@@ -103,13 +103,13 @@ def test_the_first_process_of_a_run_of_a_sweep_tells_how_far_it_is(
 ) -> None:
     told: list[str] = []
 
-    class Watched(progress_file.Relay):
+    class Watched(progress_file.ProgressFile):
         def _put(self, said: dict[str, Any]) -> None:
             super()._put(said)
-            told.append(progress_file.told(self._path.parent))
+            told.append(progress_file.progress_text(self._path.parent))
 
     monkeypatch.setattr(progress_file, "PAUSE_S", 0.0)
-    monkeypatch.setattr(single_run, "Relay", Watched)
+    monkeypatch.setattr(single_run, "ProgressFile", Watched)
     monkeypatch.setenv(processes.SWEEP, "sabc12 0.0")
     assert main(["run", *ALONE, "strategy=scratch", "--runs", str(tmp_path)]) == 0
     assert told[0] == "fine_tune"

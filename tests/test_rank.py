@@ -118,7 +118,7 @@ def test_a_run_is_a_source_and_one_of_the_target_itself_is_said_to_flatter(trans
     told = transfer("rank", "digits", f"weights=none,{run}", "data.shots=9", *TINY, "--format", "md")
     assert told.code == 0, told.err
     assert f"mlp run {run}" in told.out
-    assert f"learned from these very data, so its scores flatter: mlp run {run}" in told.out
+    assert f"learned from these data, so its scores flatter: mlp run {run}" in told.out
     assert "LEEP and NCE want a linear head of the source's classes; without one: mlp none" in told.out
     assert "| – |" in told.out
 
@@ -156,11 +156,11 @@ def test_only_training_rows_are_read_and_the_second_time_says_the_same(transfer:
     [
         (["digits", "strategy=full"], "strategy=full: rank trains nothing; its words are data, seed, trainer, runtime, "
          "plugins, model, weights, source, pretrain"),
-        (["source=mnist"], "rank: wants a target"),
+        (["source=mnist"], "rank: needs a target"),
         (["digits", "usps"], "digits usps: rank takes one DATA"),
         (["digits", "--metric", "logm"], "--metric=logm: no such score; nearest: logme"),
         (["digits", "--candidate", "data=usps"],
-         "data=usps: is the same for all candidates; say it outside --candidate"),
+         "data=usps: is the same for all candidates; give it outside --candidate"),
         (["digits", "--candidate", "model='mlp"], "--candidate=model='mlp: No closing quotation"),
         (["digits", "seed=0,1", "data.shots=2", "model=mlp"],
          "rank: mlp none and mlp none would be scored on different rows of digits"),
@@ -213,10 +213,10 @@ def test_the_error_is_about_what_new_rows_would_show() -> None:
 
 def test_some_rows_keep_every_class() -> None:
     labels = torch.tensor([0] * 70 + [1] * 29 + [2])
-    kept = ranking.some(labels, 50)
+    kept = ranking.stratified_sample(labels, 50)
     assert torch.bincount(labels[kept]).tolist() == [35, 14, 1]
     assert kept.tolist() == sorted(set(kept.tolist()))
-    assert ranking.some(labels, 100).tolist() == list(range(100))
+    assert ranking.stratified_sample(labels, 100).tolist() == list(range(100))
 
 
 def entry(name: str, value: float, error: float, shuffled: float = 0.0) -> shown.Entry:

@@ -129,7 +129,7 @@ def test_a_split_net_goes_on_from_its_resume_file_with_the_same_bits(kind: str, 
 
 def test_what_does_not_go_with_a_split_net_is_told(split: Path) -> None:
     told = [
-        "runtime.shard=true: sgd has no kernel for shares; trainer.optimizer=adamw",
+        "runtime.shard=true: sgd does not support sharded parameters; trainer.optimizer=adamw",
         "trainer.accumulate: does not go with runtime.shard; allowed: 1",
     ]
     assert [(split / f"told{rank}").read_text().splitlines() for rank in range(WORLD)] == [told, told]
@@ -144,7 +144,7 @@ def test_what_does_not_go_with_a_split_net_is_told(split: Path) -> None:
         ),
         (
             lambda: Lora(MethodInputs(net=net("sharded").net, tasks=TASKS)),
-            "lora, adapter and others graft on whole layers",
+            "lora, adapter and similar methods change whole layers",
         ),
         (TwoYields, "this method trains more than the net"),
     ],

@@ -20,7 +20,7 @@ from transfer_cli.models.tensors import pack
 from transfer_cli.report.model_card import model_card
 from transfer_cli.report.renderers import render
 from transfer_cli.report.run_screen import side_by_side
-from transfer_cli.report.sweep_table import standing
+from transfer_cli.report.sweep_table import sweep_lines
 from transfer_cli.report.tables import Look
 from transfer_cli.report.view_tables import view_tables
 from transfer_cli.rundir.schema import fault_in_results, fault_in_sweep
@@ -68,7 +68,7 @@ def test_widgets_have_their_unit_everywhere(transfer: Callable[..., Any], tmp_pa
     assert "widgets %" not in page
     assert transfer("compare", "--all", "--plot", "figure.png").code == 0
     row = {"words": ["seed=0"], "state": "done", "path": "x", "code": 0, "headline": one["headline"]}
-    lines = standing("s", [row | {"measure": WIDGETS.as_json()}], None, Look(100), 9)
+    lines = sweep_lines("s", [row | {"measure": WIDGETS.as_json()}], None, Look(100), 9)
     assert "widgets dB" in lines[1]
 
 

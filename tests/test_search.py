@@ -47,8 +47,8 @@ def test_words_span_a_space() -> None:
     ("words", "text"),
     [
         (["data=digits"], "--search: nothing to search"),
-        (["trainer.lr=0.1..0.01"], "trainer.lr=0.1..0.01: the first end is the smaller one"),
-        ([RATE, "seed=0..4"], "seed: is nothing to choose; a search keeps it"),
+        (["trainer.lr=0.1..0.01"], "trainer.lr=0.1..0.01: the first end must be the smaller one"),
+        ([RATE, "seed=0..4"], "seed: must have one value; a search does not vary it"),
     ],
 )
 def test_words_that_span_nothing(words: list[str], text: str) -> None:
@@ -66,7 +66,7 @@ def test_words_that_span_nothing(words: list[str], text: str) -> None:
         ),
         (["--metric", "oracle/nll"], "--metric=oracle/nll: nothing is selected on test; nearest: target_val/nll"),
         (["--metric", "loss"], "--metric=loss: no validation metric; it begins with source_val/ or target_val/"),
-        ([], "--search: wants --metric, what is best"),
+        ([], "--search: needs --metric, the number to improve"),
         ([*BY, "--seeds", "3"], "--seeds=3: is given with --search; say one of them"),
     ],
 )

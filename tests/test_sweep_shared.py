@@ -267,7 +267,7 @@ def test_a_sweep_that_is_killed_goes_on_to_the_same_table(tmp_path: Path, odd: P
 def test_globs_and_ranges_name_what_there_is(transfer: Any) -> None:
     told = transfer("run", "-m", "-n", "data=digits", "model=mlp", "strategy=zz*")
     assert told.code == 2
-    assert told.errors[0].startswith("error: strategy=zz*: fits no option; see transfer list strategy")
+    assert told.errors[0].startswith("error: strategy=zz*: matches no option; see transfer list strategy")
     Path("conf/strategy").mkdir(parents=True)
     Path("conf/strategy/scratch_own.yaml").write_text((conf_dir() / "strategy" / "scratch.yaml").read_text())
     told = transfer("run", "-m", "--cfg", "data=digits", "model=mlp", "strategy=scratch*", "seed=0..1", "--json")

@@ -9,8 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip("starlette", reason="needs the extra serve")
+
+from serving import app_of
+from starlette.testclient import TestClient
+
 Transfer = Callable[..., Any]
 PROBE = ("strategy=linear_probe", "pretrain=none", "model=identity")
+BRACKETS = str.maketrans("", "", "[]")
 TINY = ("trainer=tiny", "strategy=scratch")
 
 
@@ -24,6 +30,15 @@ def results(transfer: Transfer, *words: str) -> dict[str, Any]:
 def table(path: Path, header: list[str], rows: list[list[Any]]) -> None:
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([header, *rows])
+
+
+def served(root: Path, run: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+    """What `transfer serve` answers to one row."""
+    client = TestClient(app_of(root, run["id"], 80), base_url="http://127.0.0.1")
+    reply = client.post("/predict", json=body)
+    assert reply.status_code == 200, reply.text
+    found: dict[str, Any] = reply.json()
+    return found
 
 
 def answers(transfer: Transfer, *argv: str) -> list[dict[str, str]]:
@@ -56,6 +71,7 @@ def test_numbers_of_a_table_are_learned_judged_predicted_and_exported(
     table(tmp_path / "new.csv", ["rooms", "noise", "age"], [[1.0, 0.0, 0.0], [0.0, 0.0, 2.0]])
     found = answers(transfer, "last", "./new.csv")
     np.testing.assert_allclose([float(row["price"]) for row in found], [340.0, 280.0], atol=1.0)
+    assert served(tmp_path, run, {"vector": [1.0, 0.0, 0.0]})["price"] == pytest.approx(340.0, abs=1.0)
     assert transfer("export", "last", "--to", "torch_export", "-o", "./net.pt2").code == 0
     refused = transfer("explain", "last", "./new.csv")
     assert refused.code == 2
@@ -94,6 +110,8 @@ def test_several_labels_of_texts(transfer: Transfer, tmp_path: Path) -> None:
     found = answers(transfer, "last", "./new.csv")
     assert float(found[0]["p_praise"]) > float(found[1]["p_praise"])
     assert float(found[1]["p_delivery"]) > float(found[0]["p_delivery"])
+    answer = served(tmp_path, run, {"text": "the late parcel"})
+    assert answer["p_delivery"] == pytest.approx(float(found[1]["p_delivery"]), abs=1e-5)
 
 
 def test_entities_of_a_conll_file(transfer: Transfer, tmp_path: Path) -> None:
@@ -112,6 +130,7 @@ def test_entities_of_a_conll_file(transfer: Transfer, tmp_path: Path) -> None:
     (tmp_path / "new.txt").write_text("Grace leaves Rome .\n")
     (row,) = answers(transfer, "last", "./new.txt")
     assert row["entities"] == "Grace (per), Rome (loc)"
+    assert served(tmp_path, run, {"text": "Ada visits Oslo ."})["entities"] == "Ada (per), Oslo (loc)"
     assert "has no export" in transfer("export", "last", "--to", "torch_export", "-o", "./net.pt2").err
 
 
@@ -123,3 +142,42 @@ def test_a_task_that_the_data_cannot_teach_is_refused(transfer: Transfer, number
                      "data.numbers=[price]", "evaluate.way=null", "predictor=prototypes")  # fmt: skip
     assert probe.code == 2
     assert "predictor=prototypes: scores classes, and the task of" in probe.err
+
+
+def test_a_source_with_other_numbers_is_refused_before_it_is_learned_from(transfer: Transfer, tmp_path: Path) -> None:
+    for name, columns in (("a", ["price", "rent"]), ("b", ["price"])):
+        rows = np.random.default_rng(0).normal(size=(40, 1 + len(columns))).tolist()
+        table(tmp_path / f"{name}.csv", ["x", *columns], rows)
+    refused = transfer("run", "trainer=tiny", "strategy=source_only", "model=mlp_vectors", "data=./b.csv",
+                       "data.numbers=[price]", "source=./a.csv", "source.numbers=[price,rent]")  # fmt: skip
+    assert refused.code == 4
+    assert "the net's numbers are not the target's: the net's 2, b.csv 1, 1 shared" in refused.err
+    assert not list((tmp_path / "runs").glob(".store/*/stage.json"))
+
+
+def test_language_is_learned_from_texts_of_other_classes(transfer: Transfer, tmp_path: Path) -> None:
+    """Its labels are the texts themselves."""
+    for name, classes in (("a", "pn"), ("b", "xy")):
+        rows = [[f"{['good', 'bad'][i % 2]} item number {i}", classes[i % 2]] for i in range(60)]
+        table(tmp_path / f"{name}.csv", ["text", "label"], rows)
+    run = results(transfer, "trainer=tiny", "strategy=source_only", "data=./b.csv", "source=./a.csv", "task=language",
+                  "model=gpt_tiny", "model.input={tokenizer: byte, length: 32}")  # fmt: skip
+    assert run["headline"]["name"] == "test/bits_per_char"
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        (
+            "fine_tune.feeds.target.sampler=balanced",
+            "chooses rows by their classes, and the task of houses.csv is regress",
+        ),
+        (
+            "evaluate.views=[classes]",
+            "its rows have no classes, the task of houses.csv is regress",
+        ),
+    ],
+)
+def test_what_needs_classes_is_refused_for_numbers(transfer: Transfer, numbers: Path, word: str, text: str) -> None:
+    refused = transfer("run", *TINY, "model=mlp_vectors", "data=./houses.csv", "data.numbers=[price]", word)
+    assert (refused.code, refused.err.splitlines()[0]) == (2, f"error: {word.translate(BRACKETS)}: {text}")

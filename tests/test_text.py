@@ -17,7 +17,8 @@ from transfer_cli.engine.inference import features
 from transfer_cli.engine.loader import Address, StepLoader
 from transfer_cli.errors import ConfigError, DataError, StoreError
 from transfer_cli.kinds.texts import TextRows, flat
-from transfer_cli.tasks.language import PADDING, Blocks
+from transfer_cli.task_contracts import PADDING
+from transfer_cli.tasks.language import Blocks
 
 CPU = torch.device("cpu")
 STRANGE = "Hello wörld,\n\n it's 1 test — of “it”.\tNew  line 日本"

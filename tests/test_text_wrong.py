@@ -152,7 +152,7 @@ def test_a_tokenizer_that_the_weights_do_not_know(transfer: Transfer, tmp_path: 
         "run", "data=./a.csv", "strategy=linear_probe", weights, "trainer=tiny", "model.input.tokenizer=char"
     )
     assert (told.code, told.errors) == (5, [
-        "error: model.input.tokenizer=char: made from your texts, and the weights know tokens of their own",
+        "error: model.input.tokenizer=char: is learned from your texts, and the weights have a tokenizer of their own",
         "  do: take the tokenizer of the weights' folder",
     ])  # fmt: skip
     assert not list((tmp_path / "runs" / ".store").glob("*/DONE"))

@@ -87,7 +87,7 @@ HELLO = ["run", "experiment=hello", "trainer=tiny"]
 
 
 def test_a_failing_tracker_costs_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    def broken(told: trackers.Told) -> None:
+    def broken(told: trackers.TrackedRun) -> None:
         raise ConnectionError("no such\nserver")
 
     monkeypatch.setitem(trackers.TRACKERS, "wandb", broken)

@@ -204,7 +204,7 @@ def test_under_attack_a_net_is_worse_and_more_steps_find_more(transfer: Transfer
     [
         (
             ("data=digits", "model=mlp", "predictor=knn"),
-            "an attack follows the gradient of the net's head, and predictor=knn",
+            "an attack needs the gradient of the net's head, and predictor=knn",
         ),
         (("data=text",), "an attack changes pixels, and this model reads none"),
     ],

@@ -49,7 +49,7 @@ def test_a_word_without_value_is_an_error() -> None:
 @pytest.mark.parametrize("word", ["model=mlp,", "seed=,1", "trainer.lr=0.1,,0.2", "weights=,"])
 @pytest.mark.parametrize("multirun", [True, False])
 def test_a_comma_with_nothing_beside_it_is_an_error(word: str, multirun: bool) -> None:
-    assert lines(word, multirun=multirun) == [f"{word}: a value is missing beside a comma"]
+    assert lines(word, multirun=multirun) == [f"{word}: a value is missing next to a comma"]
 
 
 def test_a_comma_of_a_path_a_list_or_a_text_is_no_missing_value() -> None:
@@ -78,7 +78,7 @@ def test_a_glob_stands_for_the_options_it_fits(tmp_path: Path) -> None:
     assert list(star) == [f"strategy={name}" for name in options("strategy", [tmp_path])]
     assert "strategy=mine" in star
     assert one("align=wass*") == ["align=wasserstein"]
-    assert lines("strategy=zz*", multirun=True) == ["strategy=zz*: fits no option; see transfer list strategy"]
+    assert lines("strategy=zz*", multirun=True) == ["strategy=zz*: matches no option; see transfer list strategy"]
 
 
 def test_brackets_and_quotes_hold_a_value_together() -> None:

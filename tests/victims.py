@@ -84,7 +84,7 @@ def _live(argv: list[str], out: str, at: Place | None, act: Act, environment: di
     from transfer_cli.cli.main import main
     from transfer_cli.runner import single_run
 
-    single_run.leave = lambda *_: None  # type: ignore[attr-defined]  # figures would take most of the time
+    single_run.write_artifacts = lambda *_: None  # type: ignore[attr-defined]  # figures would take most of the time
     code = main(argv)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -170,20 +170,23 @@ class Loader(Protocol):
 
 
 class Sampler(Protocol):
-    """Chooses the rows of batch t: numpy only, a pure function of t. Made as Name(labels, batch, *, settings): `labels`
-    int64 [N] are those of the stream's rows, `batch` is the size that was asked for.
+    """Chooses the rows of batch t: numpy only, a pure function of t. Constructed as Name(labels, batch, *, settings):
+    `labels` [N, ...] are the labels or targets of the stream's rows, int64 [N] for classes; `batch` is the configured
+    batch size.
 
-    `shape`: leading axes of a batch, such as (episodes, way, shots + queries); its product is the number of rows.
-    Processes and micro-batches share out units of the first axis: rows of one unit stay together. `groups` [N]: the
-    task or client of each row, if any."""
+    `needs`: what the task of the rows must offer, as in Method, such as "classes"; empty: nothing. `shape`: leading
+    axes of a batch, such as (episodes, way, shots + queries); its product is the number of rows. Processes and
+    micro-batches get whole units of the first axis: rows of one unit stay together. `groups` [N]: the task or client of
+    each row, if any."""
 
+    needs: ClassVar[tuple[str, ...]] = ()
     shape: tuple[int, ...]
     groups: "np.ndarray | None"
 
     def index(self, t: int, rng: "Callable[[str, int], np.random.Generator]") -> "np.ndarray":
-        """Rows [prod(shape)] of batch t. `rng(purpose, number)` is a new generator, the same for the same purpose and
-        number in one stream of a run: what several batches share, such as an epoch's order, takes a number of its own
-        in place of t."""
+        """Rows [prod(shape)] of batch t. `rng(purpose, number)` returns a new generator, the same one for the same
+        purpose and number in one stream of a run. Random numbers that several batches share, such as the order of an
+        epoch, need another number than t, such as the number of the epoch."""
 
 
 class Net(Protocol):
@@ -269,7 +272,9 @@ class Method(nn.Module):
 
 
 class Predictor(Protocol):
-    """Predicts scores from a few labelled features, without training."""
+    """Predicts from a few labelled features, without training. `needs`: what the task must offer, as in Method;
+    default "classes". A predictor that needs only "row" also answers tasks of several labels or numbers, by a method
+    numbers(support [E, M, D], targets [E, M, K], query [E, Q, D]) -> [E, Q, K]."""
 
     def scores(self, support: Tensor, labels: Tensor, query: Tensor, ways: int) -> Tensor:
         """support [E, M, D], labels [E, M] in 0..ways-1, query [E, Q, D] -> scores [E, Q, ways]; larger means more

@@ -14,6 +14,7 @@ from transfer_cli.contracts import Batch, Inputs, Rows
 from transfer_cli.errors import DataError, Fault
 from transfer_cli.measures import Measure, primary_of
 
+PADDING = -100  # marks a position without a target: the default `ignore_index` of cross_entropy
 TEACH = "strategy=linear_probe or fine_tune gives it one"
 NEW_HEAD = "strategy=linear_probe or fine_tune gives it a new head"
 
@@ -34,23 +35,21 @@ class Task:
     """What is learned from rows. Stateless. Class attributes must be literals, because plan and command line read them
     from the syntax tree. Keyword-only arguments of `__init__` are the keys of its YAML.
 
-    `head`: the name of its head in a net. `offers`: what methods and predictors may ask of it: "classes" (one integer a
-    row), "labels" (several), "numbers" (a vector a row), "row" (any of these, by one
-    linear layer), "loss", "sample". `reads`: kinds of row, empty for every kind. `wants`: what the
-    head is given, features of the "row" or "states" of its parts. `labels`: "human" are counted as labels used, "free"
-    are made from the row itself. `verbs`: what a finished net can be asked. `coupled`: its loss is no mean over rows.
-    `outputs`: what messages call the named outputs of its head. `parents`: settings that name runs or files which
-    shape training. `code`: files of the package, beside its own, that it runs on without importing them: its head."""
+    `head`: the name of its head in a net. `outputs`: what people call the names of the head's outputs. `offers`: what
+    methods and predictors may ask of the task: "classes" (one integer per row), "labels" (several labels per row),
+    "numbers" (a vector per row), "row" (any of these three, computed by one linear layer), "loss", "sample". `reads`:
+    the kinds of row that it can learn from; empty: every kind. `wants`: the input of the head, the features of the
+    "row" or the "states" of its parts. `labels`: "human" labels count as labels used; "free" labels are computed from
+    the row itself. `verbs`: the commands that a finished net supports. `code`: files of the package that the task runs
+    but does not import, such as its head; they enter the keys of stages together with the task's own file."""
 
     head: ClassVar[str]
+    outputs: ClassVar[str] = "outputs"
     offers: ClassVar[tuple[str, ...]] = ("loss",)
     reads: ClassVar[tuple[str, ...]] = ()
     wants: ClassVar[str] = "row"
     labels: ClassVar[str] = "human"
     verbs: ClassVar[tuple[str, ...]] = ("predict", "export", "serve")
-    coupled: ClassVar[bool] = False
-    outputs: ClassVar[str] = "outputs"
-    parents: ClassVar[tuple[str, ...]] = ()
     code: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, context: TaskContext) -> None:
@@ -61,14 +60,14 @@ class Task:
         raise NotImplementedError
 
     def settle(self, net: Any, title: str) -> None:
-        """Checks, before scoring, that `net` has a head for this task, and that its outputs have just these names if
-        they have any. Raises DataError otherwise; `title` is what has the names."""
+        """Checks, before scoring, that `net` has a head for this task whose outputs have the names of this task, in the
+        same order; a head without names passes. Raises DataError otherwise; `title`: the data in the message."""
         if self.head not in net.heads:
             raise DataError(Fault("evaluate", f"no stage taught the net the head {self.head}", do=TEACH))
         known = net.classes[self.head]
         if known is not None and tuple(known) != self.names:
             shared = len(set(known) & set(self.names))
-            text = f"the net knows {len(known)} {self.outputs}, {title} has {len(self.names)}, {shared} shared"
+            text = f"the net has {len(known)} {self.outputs}, {title} has {len(self.names)}, {shared} shared"
             raise DataError(Fault("evaluate", text, do=NEW_HEAD))
 
     def wrap(self, items: Any, rows: Any) -> Any:
@@ -107,7 +106,6 @@ class Scoring:
     `measures` describes each metric; a metric of one class, `f1/cat`, has the measure of `f1`."""
 
     measures: ClassVar[dict[str, Measure]] = {}
-    parents: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, task: Any) -> None:
         self.task = task
@@ -137,6 +135,11 @@ class Scoring:
     def metrics(self, rows: Rows) -> dict[str, float]:
         """Metrics over all rows, by name."""
         raise NotImplementedError
+
+    def by_name(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """The same metrics; those of one output of the task's head (`f1/0`) under its name (`f1/cat`)."""
+        parts = [(*name.partition("/"), value) for name, value in metrics.items()]
+        return {f"{metric}/{self.task.names[int(n)]}" if n else metric: value for metric, _, n, value in parts}
 
     def better(self, metrics: Mapping[str, float]) -> tuple[float, float]:
         """The criterion of snapshot selection: larger is better, the second number breaks ties."""

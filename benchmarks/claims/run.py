@@ -24,7 +24,7 @@ TAGGER = (
 )
 # the students see pictures as the teacher does
 STUDENTS = (
-    "data=cifar10 model=conv4 model.filters=16 model.input.size=32 model.input.crop=32 model.input.channels=3"
+    "data=cifar10 model=conv4 model.filters=8,16 model.input.size=32 model.input.crop=32 model.input.channels=3"
     " model.input.mean=[0.485,0.456,0.406] model.input.std=[0.229,0.224,0.225] trainer.steps=1500 trainer.batch=128"
 )
 COMMANDS = {
@@ -55,7 +55,7 @@ COMMANDS = {
     " && transfer compare data=mnist source=usps",
     "diabetes": "transfer run strategy=linear_probe,knn pretrain=none data=diabetes model=identity -m",
     "film_year": "transfer run strategy=scratch data=film_year model=embedding_bag trainer.optimizer=adamw"
-    " trainer.lr=0.01 trainer.steps=400 trainer.batch=64 --seeds 3",
+    " trainer.lr=0.01 trainer.steps=400 trainer.batch=64 fine_tune.rule=target_val --seeds 3",
     "film_genres": "transfer run strategy=scratch,fine_tune source=film_year data=film_genres model=embedding_bag"
     f" {BAG} --seeds 3",
     "wnut17": f"transfer run strategy=scratch,fine_tune source=ncbi_disease data=wnut17 {TAGGER} --seeds 3",

@@ -1,6 +1,6 @@
-"""A comparison as a value: which groups the runs make, in which words they differ, what may be said of each.
+"""A comparison as a value: the groups of the runs, the words in which the groups differ, and a verdict for each group.
 
-groups.py finds the groups, verdicts.py judges them."""
+groups.py forms the groups; verdicts.py tests them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,8 @@ from transfer_cli.measures import Measure
 
 @dataclass(frozen=True)
 class Ask:
-    """What is wanted. `metric` by its bare name; `by`: words that make the groups; `baseline`: a query for it."""
+    """What to compare. `metric`: its bare name; `by`: the words that define the groups; `baseline`: a query that
+    selects the baseline; `interval`: the kind of confidence interval."""
 
     metric: str = ""
     rule: str = ""
@@ -30,9 +31,9 @@ class Ask:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Groups, best first, each with its verdict. `metric` by its bare name, `measure` says what it is. `single`: no
-    group has two results. `ruled_out`: done runs without the metric or the rule asked for. `unreadable`: runs whose
-    results cannot be read."""
+    """Groups, best first, each with its verdict. `metric`: the bare name of the metric; `measure`: its unit and
+    direction. `words`: the words in which the groups differ. `single`: no group has two results. `ruled_out`: done runs
+    that lack the requested metric or rule. `unreadable`: runs whose results cannot be read."""
 
     groups: list[Group]
     verdicts: list[Verdict]
@@ -46,6 +47,7 @@ class Comparison:
 
     @property
     def done(self) -> list[Group]:
+        """The groups that have a result."""
         return [group for group in self.groups if group.counted]
 
     @property
@@ -55,19 +57,20 @@ class Comparison:
 
     @property
     def watched(self) -> list[str]:
-        """Names of the metrics that its runs were validated by."""
+        """Names of the metrics that the runs report at each validation."""
         return list(dict.fromkeys(name for group in self.done for name in group.counted[0].watched))
 
     def measure_of(self, name: str) -> Measure:
-        """The measure of another metric of its runs."""
+        """The measure of any metric of the runs, by its bare name."""
         return self.done[0].counted[0].measure(name) if self.done else legacy_measure(name)
 
     def spread(self, values: Sequence[float]) -> Interval:
-        """Mean and interval over seeds."""
+        """Mean and 95 % confidence interval over seeds."""
         return bootstrap(values) if self.ask.interval == "bootstrap" else t_interval(values)
 
     def interval(self, group: Group) -> Interval | None:
-        """Over seeds; where every group has one, over what its headline's interval is over."""
+        """Mean and confidence interval over the results of a group; None without a result. Where every group has one
+        result, it is the interval that this run reports, for example over test rows."""
         values = group.values(self.metric)
         if not values:
             return None
@@ -76,14 +79,14 @@ class Comparison:
 
 
 def study(runs: Sequence[Run], ask: Ask | None = None) -> Comparison:
-    """Groups and verdicts of `runs`, best group first. Raises ConfigError if they were tested on different rows or
-    measured by different headlines, if none has the metric asked for, or if no baseline fits."""
+    """Groups and verdicts of `runs`, best group first. Raises ConfigError if the runs were tested on different rows or
+    have different headline metrics, if none has the requested metric, or if no group matches the baseline."""
     ask = ask or Ask()
     unreadable, runs = [run for run in runs if not run.is_readable], [run for run in runs if run.is_readable]
     done = [run for run in runs if run.is_done]
     same_test(done)
     metric = metric_of(done, ask.metric, ask.rule)
-    _known(ask.by, done)
+    _check_words(ask.by, done)
     without = {run.id for run in done if run.value(metric, ask.rule) is None}
     counted = [run for run in done if run.id not in without]
     same_judge(counted, metric)
@@ -96,13 +99,13 @@ def study(runs: Sequence[Run], ask: Ask | None = None) -> Comparison:
     sign = measure.sign
     order = sorted(range(len(groups)), key=lambda at: sign * mean(groups[at].values(metric) or [inf * sign]))
     single = all(len(group.counted) < 2 for group in groups)
-    left = [run for run in done if run.id in without]
+    ruled_out = [run for run in done if run.id in without]
     ordered, judged = [groups[i] for i in order], [verdicts[i] for i in order]
-    return Comparison(ordered, judged, words, metric, measure, single, ask, left, unreadable)
+    return Comparison(ordered, judged, words, metric, measure, single, ask, ruled_out, unreadable)
 
 
-def _known(by: Sequence[str], runs: Sequence[Run]) -> None:
-    """Raises ConfigError for a word to group by that no run has."""
+def _check_words(by: Sequence[str], runs: Sequence[Run]) -> None:
+    """Raises ConfigError for a word of --by that no run has."""
     known = list(dict.fromkeys(word for run in runs for word in run_labels.facts(run)))
     faults = [
         Fault("--by", "no run has this word", word, nearest=nearest(word, known)) for word in by if word not in known
@@ -111,10 +114,12 @@ def _known(by: Sequence[str], runs: Sequence[Run]) -> None:
         raise ConfigError(*faults)
 
 
-def pareto(found: Comparison) -> list[bool]:
-    """Of each group whether nothing else is better and cheaper: none is as good for less, or better for the same."""
-    sign, marks, best = found.measure.sign, [False] * len(found.groups), inf
-    points = [(mean(g.cost("seconds")), sign * mean(g.values(found.metric)), at) for at, g in enumerate(found.groups)]
+def pareto(comparison: Comparison) -> list[bool]:
+    """Whether each group is on the Pareto front of metric and cost (seconds): no other group is as good at a lower
+    cost, or better at the same cost."""
+    sign, groups = comparison.measure.sign, comparison.groups
+    marks, best = [False] * len(groups), inf
+    points = [(mean(g.cost("seconds")), sign * mean(g.values(comparison.metric)), at) for at, g in enumerate(groups)]
     cheaper: float | None = None
     for cost, value, at in sorted(point for point in points if point[0] == point[0] and point[1] == point[1]):
         marks[at] = value < best or (value == best and cost == cheaper)

@@ -1,6 +1,8 @@
-"""Runs that are one group: equal settings but for the seed, or equal in the words asked for. Reads summaries only.
+"""Groups of runs: runs of one group have equal settings except for the seed, or are equal in the words of --by. Reads
+summaries only.
 
-Every result counts once: the same evaluation found under two runs, or under two seeds that change nothing, is one."""
+Every result counts once: two runs with the same stored evaluation, for example because the seed has no effect, count as
+one result."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,14 +13,15 @@ from transfer_cli.analysis import run_labels
 from transfer_cli.analysis.results import Run
 from transfer_cli.errors import ConfigError, Fault, nearest
 
-Unit = tuple[str, ...]  # the seed, and with --by whatever else tells the runs of a group apart
+Unit = tuple[str, ...]  # identifies a run inside its group: the seed, and with --by the words in which its runs differ
 FEW = 3  # runs named in an error
 
 
 @dataclass(eq=False)
 class Group:
-    """`run`: the first, whose words name the group; `by_unit`: a run a seed, several may hold one result; `counted`:
-    one run a result; `failed`, `left_out`: not done; `doubtful`: seeds with two results (code or data changed)."""
+    """`run`: the first run, whose words name the group. `by_unit`: one run for each seed; several of them may share one
+    result. `counted`: one run for each result. `failed`, `left_out`: runs that are not done. `doubtful`: seeds that
+    have two different results, because code or data changed. `rule_asked`: the rule of --rule, or empty."""
 
     run: Run
     rule_asked: str = ""
@@ -30,12 +33,12 @@ class Group:
 
     @property
     def rule(self) -> str:
-        """By which its results were selected; empty without a result."""
+        """The rule by which the snapshots of its results were selected; empty without a result."""
         return (self.rule_asked or self.counted[0].rule) if self.counted else ""
 
     @property
     def fixed(self) -> bool:
-        """Whether its seeds were seen to change nothing."""
+        """Whether several seeds gave the same result, so that the seed has no effect."""
         return len(self.counted) == 1 and len(self.by_unit) > 1
 
     @cached_property
@@ -44,33 +47,33 @@ class Group:
         return run_labels.facts(self.run) | {"rule": self.rule}
 
     def score(self, run: Run, metric: str) -> float | None:
-        """A metric of one of its runs by the group's rule."""
+        """The value of a metric in one of its runs, under the group's rule."""
         return run.value(metric, self.rule_asked)
 
     def values(self, metric: str) -> list[float]:
-        """One value a result, in order of the seeds."""
-        found = (self.score(run, metric) for run in self.counted)
-        return [value for value in found if value is not None]
+        """One value for each result, in order of the seeds."""
+        scores = (self.score(run, metric) for run in self.counted)
+        return [value for value in scores if value is not None]
 
     def cost(self, name: str) -> list[float]:
-        """An entry of the cost of each result."""
+        """One entry of the cost of each result that has it, for example `seconds`."""
         return [run.cost[name] for run in self.counted if name in run.cost]
 
     def label(self, words: Sequence[str]) -> str:
-        """How notes call it."""
+        """The name of the group in notes: its values of `words`."""
         return ", ".join(self.facts.get(word, "") for word in words)
 
 
 def grouped(runs: Sequence[Run], rule: str = "", by: Sequence[str] = ()) -> list[Group]:
-    """Groups in order of their first run. Of several runs with one seed the newest done one counts."""
+    """Groups in order of their first run. If several runs have the same seed, the newest one that is done counts."""
     pooled = [word for word in run_labels.differing(runs) if word not in by] if by else []
     groups: dict[Any, Group] = {}
     done: dict[Any, list[Run]] = {}
     for run in sorted(runs, key=lambda run: run.started):
         key = _key(run, by)
         group = groups.setdefault(key, Group(run, rule))
-        kept = {"done": done.setdefault(key, []), "failed": group.failed}
-        kept.get(run.status, group.left_out).append(run)
+        by_status = {"done": done.setdefault(key, []), "failed": group.failed}
+        by_status.get(run.status, group.left_out).append(run)
     for key, group in groups.items():
         _count_once(group, done[key], pooled)
     return list(groups.values())
@@ -105,7 +108,8 @@ def _unit(run: Run, pooled: Sequence[str]) -> Unit:
 
 
 def by_test(runs: Sequence[Run]) -> list[list[Run]]:
-    """Done runs by the rows they were tested on; one that is not done is with the first of the same data."""
+    """Lists of done runs that were tested on the same rows. A run that is not done joins the first list with the same
+    data; without such a list it is left out."""
     tested: dict[str, list[Run]] = {}
     for run in runs:
         if run.is_done:
@@ -119,13 +123,13 @@ def by_test(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def same_test(runs: Sequence[Run]) -> None:
-    """Raises ConfigError if done runs were tested on different rows: they never share a table."""
+    """Raises ConfigError if done runs were tested on different rows, because these must not share a table."""
     parts = by_test(runs)
     if len(parts) < 2:
         return
-    told = [f"{_named(few)} on {run_labels.data(few[0])} {run_labels.tested(few[0])}" for few in parts]
+    tested_on = [f"{_named(few)} on {run_labels.data(few[0])} {run_labels.tested(few[0])}" for few in parts]
     most = max(parts, key=len)
-    raise ConfigError(Fault("compare", "not tested on the same rows: " + "; ".join(told), do=_command(most, runs)))
+    raise ConfigError(Fault("compare", "not tested on the same rows: " + "; ".join(tested_on), do=_command(most, runs)))
 
 
 def _named(runs: Sequence[Run]) -> str:
@@ -134,7 +138,7 @@ def _named(runs: Sequence[Run]) -> str:
 
 
 def _command(runs: Sequence[Run], all_runs: Sequence[Run]) -> str:
-    """A comparison of the largest part: by the name of its data where that is enough, else by ids."""
+    """The command that compares `runs` alone: selected by the name of their data if that is enough, else by ids."""
     data = runs[0].choices.get("data")
     if len(runs) > FEW and sum(run.choices.get("data") == data for run in all_runs) == len(runs):
         return f"transfer compare data={data}"
@@ -142,31 +146,32 @@ def _command(runs: Sequence[Run], all_runs: Sequence[Run]) -> str:
 
 
 def same_judge(runs: Sequence[Run], metric: str) -> None:
-    """Raises ConfigError if a net judged the metric of some runs, and not the same net that of all."""
+    """Raises ConfigError if the metric was computed with the help of a judge net, and not with the same one in all
+    runs."""
     by_judge: dict[str, list[Run]] = {}
     for run in runs:
         by_judge.setdefault(run.judge, []).append(run)
     if len(by_judge) > 1:
-        told = [f"{_named(few)} by {judge[:8] or 'none'}" for judge, few in by_judge.items()]
+        by_judges = [f"{_named(few)} by {judge[:8] or 'none'}" for judge, few in by_judge.items()]
         most = max(by_judge.values(), key=len)
-        text = f"{metric} was not judged by the same net: {'; '.join(told)}"
+        text = f"{metric} was not judged by the same net: {'; '.join(by_judges)}"
         raise ConfigError(Fault("compare", text, do=_command(most, runs)))
 
 
 def metric_of(runs: Sequence[Run], metric: str, rule: str) -> str:
-    """The metric asked for by its bare name, else the headlines', which must be the same; empty without a headline.
-    Raises ConfigError, also if no run has a snapshot of the rule asked for."""
+    """The requested metric by its bare name, else the headline metric, which must be the same in all runs; empty
+    without a headline. Raises ConfigError if the headlines differ, or if no run has the requested metric or rule."""
     rules = sorted({name for run in runs for name in run.rules})
     if rule and runs and rule not in rules:
         raise ConfigError(Fault("--rule", f"none of these runs has it; they have {', '.join(rules)}", rule))
     if metric:
         _check_metric(runs, metric, rule)
         return metric
-    found = {(run.part, run.headline.metric.name): run.id for run in runs if run.headline is not None}
-    if len(found) > 1:
-        parts = "; ".join(f"{name} of {run}" for (_, name), run in found.items())
+    headlines = {(run.part, run.headline.metric.name): run.id for run in runs if run.headline is not None}
+    if len(headlines) > 1:
+        parts = "; ".join(f"{name} of {run}" for (_, name), run in headlines.items())
         raise ConfigError(Fault("compare", f"the headlines are different metrics: {parts}", do="add --metric NAME"))
-    return next((name for _, name in found), "")
+    return next((name for _, name in headlines), "")
 
 
 def _check_metric(runs: Sequence[Run], metric: str, rule: str) -> None:

@@ -1,13 +1,14 @@
-"""Numbers as people read them. Shares are 0 to 1 everywhere in the program; only here do they become %.
+"""Formats numbers for readers. Shares are 0 to 1 everywhere in the program; only this file converts them to %.
 
-± is half a 95 % interval and its two leading digits decide how many are shown; MB = 10^6; minus is ASCII."""
+± is half the width of a 95 % interval; it is rounded to two significant digits, and the value to the same number of
+decimals. MB is 10^6 bytes. The minus sign is ASCII."""
 
 from datetime import UTC, datetime
 from math import floor, isfinite, log10
 
 from transfer_cli.analysis.statistics import Interval
 
-NOISE = 1e-9  # half an interval of equal values, but for rounding
+NOISE = 1e-9  # a smaller half width is the rounding error of equal values
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -22,7 +23,7 @@ def decimals(half: float) -> int:
 
 
 def plus_minus(interval: Interval, scale: float = 1.0) -> str:
-    """`92.1 ±1.3`; without a finite half, the value alone.
+    """`92.1 ±1.3`; without a finite half width, the value alone.
 
     >>> plus_minus(Interval(0.921, 0.908, 0.934), scale=100)
     '92.1 ±1.3'"""
@@ -34,13 +35,13 @@ def plus_minus(interval: Interval, scale: float = 1.0) -> str:
 
 
 def signed(interval: Interval, scale: float = 1.0) -> str:
-    """A difference: `plus_minus` with its sign, `+18.9 ±2.6`."""
+    """A difference: `plus_minus` with an explicit sign, `+18.9 ±2.6`."""
     text = plus_minus(interval, scale)
     return text if text.startswith("-") else f"+{text}"
 
 
 def p_value(p: float) -> str:
-    """`<.001`, `.004`, `.049`, `.37`: a third digit only where it matters.
+    """`<.001`, `.004`, `.049`, `.37`: a third digit only below .01 and near .05.
 
     >>> [p_value(p) for p in (0.0004, 0.0041, 0.0494, 0.061, 0.37, 1.0)]
     ['<.001', '.004', '.049', '.06', '.37', '1']"""
@@ -51,12 +52,12 @@ def p_value(p: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in % without the sign, one decimal: 0.987 is `98.7`."""
+    """A share in percent, with one decimal and without the % sign: 0.987 is `98.7`."""
     return f"{100 * share:.1f}"
 
 
 def plain(value: float) -> str:
-    """Three significant digits, never 1e-05 for a loss: `0.613`, `12.4`, `1,240`."""
+    """Three significant digits: `0.613`, `12.4`, `1,240`. Only values below 1e-4 use an exponent: `1.2e-05`."""
     if not isfinite(value):
         return str(value)
     if value and abs(value) < 1e-4:
@@ -81,7 +82,7 @@ def short(number: float) -> str:
 
 
 def size(nbytes: float) -> str:
-    """`812 B`, `20 kB`, `4.9 MB`, `0.9 GB` (from 900 MB the next unit, as memory is spoken of)."""
+    """`812 B`, `20 kB`, `4.9 MB`, `0.9 GB`. The next unit begins at 0.9, because 0.9 GB is more usual than 900 MB."""
     for unit, letter in UNITS:
         if nbytes >= unit * 0.9:
             scaled = nbytes / unit
@@ -90,7 +91,7 @@ def size(nbytes: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`0.4 s` below a second, else two units: `0m 12s`, `2m 41s`, `1h 05m`, `2d 03h`."""
+    """A duration: `0.4 s` below one second, else two units: `0m 12s`, `2m 41s`, `1h 05m`, `2d 03h`."""
     if round(seconds, 1) < 1:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -101,14 +102,14 @@ def duration(seconds: float) -> str:
 
 
 def about(seconds: float) -> str:
-    """An estimate: `~2 s`, `~11 min`, `~1h 05m`."""
+    """An estimated duration: `~2 s`, `~11 min`, `~1h 05m`."""
     if seconds < 90:
         return f"~{max(1, round(seconds))} s"
     return f"~{round(seconds / 60)} min" if seconds < 3600 else f"~{duration(seconds)}"
 
 
 def ago(moment: datetime, now: datetime) -> str:
-    """`12 min ago`, `yesterday`, after a week the date. Both times are aware."""
+    """`12 min ago`, `yesterday`; after a week the date. Both times need a time zone."""
     seconds = (now - moment).total_seconds()
     days = (now.date() - moment.date()).days
     if seconds < 90:
@@ -123,7 +124,7 @@ def ago(moment: datetime, now: datetime) -> str:
 
 
 def utc(stamp: str) -> datetime:
-    """A time as results.json holds it, ISO 8601, `Z` or an offset; without either it is UTC."""
+    """Parses a time of results.json: ISO 8601 with `Z` or an offset; without either it is UTC."""
     moment = datetime.fromisoformat(stamp)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

@@ -1,5 +1,6 @@
-"""Queries in the words of `run`: `data=usps strategy=dann,coral seed=0..4 accuracy=0.9..`. `a,b`: any of them; `a..b`:
-a range, ends may be open; `*` and `?` stand for letters. Nothing is evaluated."""
+"""Queries that select runs, in the words of `run`: `data=usps strategy=dann,coral seed=0..4 accuracy=0.9..`. `a,b`
+means any of them; `a..b` is a range, whose ends may be left out; `*` and `?` are wildcards. No part of a query is
+executed as code."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,33 +14,33 @@ from transfer_cli.errors import ConfigError, Fault, nearest
 
 NUMBER = r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?"
 SPAN = re.compile(rf"({NUMBER})?\.\.({NUMBER})?")
-OWN = ("run", "state", "rule", "cost", "sweep", "note")  # words that no `run` takes
+OWN = ("run", "state", "rule", "cost", "sweep", "note")  # words of queries that `transfer run` does not have
 NONE = ("none", "null")
 
 
 def select(runs: Sequence[Run], words: Sequence[str], without: Sequence[str] = ()) -> list[Run]:
-    """Runs that fit all of `words` and none of `without`. Raises ConfigError for a word that no run has, and where
-    nothing is left: it says how many runs each word alone finds."""
-    asked, refused = [_split(word) for word in words], [_split(word) for word in without]
-    _check([key for key, _ in (*asked, *refused)], runs)
-    found = [run for run in runs if all(fits(run, *word) for word in asked)]
-    found = [run for run in found if not any(fits(run, *word) for word in refused)]
-    if runs and not found:
+    """Runs that match all of `words` and none of `without`. Raises ConfigError for a word that no run has, and if no
+    run is left; the error then says how many runs each word matches alone."""
+    required, excluded = [_split(word) for word in words], [_split(word) for word in without]
+    _check([key for key, _ in (*required, *excluded)], runs)
+    matches = [run for run in runs if all(fits(run, *word) for word in required)]
+    matches = [run for run in matches if not any(fits(run, *word) for word in excluded)]
+    if runs and not matches:
         alone = [f"{word} {sum(fits(run, *_split(word)) for run in runs):,}" for word in (*words, *without)]
         text = f"no run fits all of this; of {len(runs):,} runs each alone finds: {', '.join(alone)}"
         raise ConfigError(Fault(" ".join([*words, *(f"--not {word}" for word in without)]), text, do="transfer list"))
-    return found
+    return matches
 
 
-def fits(run: Run, key: str, wanted: str) -> bool:
-    """Whether a run has one of the values of `wanted`."""
+def fits(run: Run, key: str, allowed: str) -> bool:
+    """Whether the value of `key` in a run is one of `allowed`, the right side of a word of a query."""
     value = fact(run, key)
-    return any(_is(value, part) for part in (wanted, *wanted.split(",")))
+    return any(_is(value, part) for part in (allowed, *allowed.split(",")))
 
 
 def fact(run: Run, key: str) -> Any:
-    """What a run has under a word, dotted key, metric of its headline's rule, or one of `run state rule cost sweep
-    note`; None where it has nothing."""
+    """The value that a run has for a key of a query; None if it has none. A key is a word, a dotted key, a metric
+    (under the rule of the headline), or one of `run state rule cost sweep note`."""
     own: dict[str, Any] = {"run": run.id, "state": run.status, "sweep": run.sweep or None, "note": run.note or None}
     own |= {"rule": run.rule or None, "cost": run.cost.get("seconds")}
     if key in own:
@@ -60,10 +61,10 @@ def _split(word: str) -> tuple[str, str]:
 
 
 def _check(keys: Sequence[str], runs: Sequence[Run]) -> None:
-    """A misspelt word must not read as a query that finds nothing."""
-    strange = [key for key in dict.fromkeys(keys) if all(fact(run, key) is None for run in runs)] if runs else []
-    known = sorted({key for run in runs for key in _keys(run)}) if strange else []
-    faults = [Fault(key, "no run has such a word", nearest=nearest(key, known)) for key in strange if key not in known]
+    """Raises ConfigError for keys that no run has. Without this check, a misspelt key would select no run silently."""
+    unknown = [key for key in dict.fromkeys(keys) if all(fact(run, key) is None for run in runs)] if runs else []
+    known = sorted({key for run in runs for key in _keys(run)}) if unknown else []
+    faults = [Fault(key, "no run has such a word", nearest=nearest(key, known)) for key in unknown if key not in known]
     if faults:
         raise ConfigError(*faults)
 
@@ -73,10 +74,10 @@ def _keys(run: Run) -> set[str]:
 
 
 def _dotted(config: Mapping[str, Any], prefix: str = "") -> set[str]:
-    found: set[str] = set()
+    keys: set[str] = set()
     for key, value in config.items():
-        found |= _dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}"}
-    return found
+        keys |= _dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}"}
+    return keys
 
 
 def _is(value: Any, part: str) -> bool:
@@ -91,7 +92,7 @@ def _is(value: Any, part: str) -> bool:
 
 
 def _counts(value: float, part: str) -> bool:
-    """A number, or a range with at least one end."""
+    """Whether a number equals `part`, or lies in the range `part`, which has at least one end."""
     if re.fullmatch(NUMBER, part):
         return value == float(part)
     span = SPAN.fullmatch(part)

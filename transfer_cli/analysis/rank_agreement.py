@@ -1,4 +1,4 @@
-"""Kendall's tau in which exchanges at the top weigh more: does a score order candidates as their results do?"""
+"""Weighted Kendall's tau: whether a score orders candidates as their results do. Pairs near the top weigh more."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -6,16 +6,17 @@ from math import nan, sqrt
 
 
 def weighted_tau(first: Sequence[float], second: Sequence[float]) -> float:
-    """Vigna 2015, arXiv:1404.3325: a pair weighs 1 / rank + 1 / rank, ranks by the first and by the second list in
-    turn; 1 for equal orders, -1 for opposite ones; nan below two candidates or where all are equal.
-    scipy.stats.weightedtau gives the same."""
+    """Weighted Kendall's tau, in [-1, 1]: 1 for equal orders, -1 for opposite orders. Vigna 2015, arXiv:1404.3325. The
+    weight of a pair is the sum of both 1 / rank; the result is the mean of two values, with ranks by the first and by
+    the second list. It is nan for fewer than two candidates and if all values of a list are equal, and agrees with
+    scipy.stats.weightedtau. Raises ValueError if the lengths differ."""
     if len(first) != len(second):
         raise ValueError(f"weighted_tau: {len(first)} and {len(second)} values")
     return (_tau(first, second) + _tau(second, first)) / 2
 
 
 def _tau(ranking: Sequence[float], other: Sequence[float]) -> float:
-    """Ranks by `ranking`, largest first, ties by `other`."""
+    """Tau with ranks by `ranking`, largest first; `other` breaks ties."""
     places = range(len(ranking))
     order = sorted(places, key=lambda at: (ranking[at], other[at]), reverse=True)
     weight = {at: 1 / (rank + 1) for rank, at in enumerate(order)}

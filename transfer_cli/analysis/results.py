@@ -1,5 +1,5 @@
-"""Runs as values: results.json, read once. Everything downstream sees these types; only this file and metric.py know
-how a document spells a metric and what older documents leave out."""
+"""Runs as values: results.json, parsed once. All other code uses these types; only this file and metric.py depend on
+how a document spells a metric and on what older documents leave out."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,7 +32,8 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Headline:
-    """What a run is compared by. `over`: what its interval is over, `test pictures` or `draws of 5-way 1-shot`."""
+    """The metric by which runs are compared. `over`: what its interval is over, such as `test pictures` or `draws of
+    5-way 1-shot`."""
 
     metric: Metric
     rule: str
@@ -49,7 +50,7 @@ class Headline:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of a run; `key` is empty where the slot has no method. `size` in bytes."""
+    """A stage of a run; `key` is empty if the run has no method for this stage. `size` is in bytes."""
 
     name: str
     key: str
@@ -63,14 +64,14 @@ class Stage:
 
 
 def mark_of(net: str) -> int | None:
-    """The number of the mark at which a net was handed on, 3 of `at_3`; None for a selection rule."""
+    """The number of a mark, 3 for the net `at_3`; None for a selection rule."""
     number = net.removeprefix(MARK)
     return int(number) if net.startswith(MARK) and number.isdecimal() and number.isascii() else None
 
 
 @dataclass(frozen=True)
 class View:
-    """One net scored on one view of the test rows. `net`: a selection rule, or `at_3`, the third mark."""
+    """A metric of one net on one view of the test rows. `net`: a selection rule, or `at_3`, the third mark."""
 
     net: str
     view: str
@@ -80,9 +81,10 @@ class View:
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its results.json tells it. `fault`: why it failed, or why the document cannot be read; such a run has an
-    id, a path and nothing else. `config`: the settings, a tree. `cost`: by name, only what is known. `domains`: how far
-    apart source and target lie, before and after. `document`: the whole checked document, for machines."""
+    """A run, as results.json describes it. `fault`: why it failed, or why the document cannot be read; an unreadable
+    run has only an id and a path. `config`: the tree of settings. `cost`: only the entries that are known. `domains`:
+    the distance between source and target, before and after training. `document`: the whole checked document, for
+    --json."""
 
     id: str
     status: str
@@ -104,32 +106,33 @@ class Run:
     document: Json = field(default_factory=dict)
 
     @classmethod
-    def of(cls, found: Json) -> Self:
-        """Of a document that `rundir.schema` has checked, as `rundir.runs.summary` gives it."""
+    def of(cls, document: Json) -> Self:
+        """The run of a document that `rundir.runs.summary` returned, so `rundir.schema` has checked it."""
         return cls(
-            found["id"],
-            found["status"],
-            found.get("name") or "",
-            Path(found["path"]) if found.get("path") else None,
-            found.get("code"),
-            found.get("started") or "",
-            found.get("sweep") or "",
-            found.get("note") or "",
-            found.get("fault") or found.get("error") or "",
-            found.get("judge") or "",
-            tuple(found["words"]),
-            found["choices"],
-            found["config"],
-            tuple(map(_stage, found["stages"])),
-            {name: value for name, value in found["cost"].items() if value is not None},
-            found.get("fingerprints") or {},
-            tuple(found.get("notes") or ()),
-            found,
+            document["id"],
+            document["status"],
+            document.get("name") or "",
+            Path(document["path"]) if document.get("path") else None,
+            document.get("code"),
+            document.get("started") or "",
+            document.get("sweep") or "",
+            document.get("note") or "",
+            document.get("fault") or document.get("error") or "",
+            document.get("judge") or "",
+            tuple(document["words"]),
+            document["choices"],
+            document["config"],
+            tuple(map(_stage, document["stages"])),
+            {name: value for name, value in document["cost"].items() if value is not None},
+            document.get("fingerprints") or {},
+            tuple(document.get("notes") or ()),
+            document,
         )
 
     @property
     def is_readable(self) -> bool:
-        """Whether its settings are known: false of a run that is unreadable, or died before it wrote them."""
+        """Whether its settings are known. They are not if the document is unreadable or the run died before it wrote
+        them."""
         return bool(self.config)
 
     @property
@@ -150,7 +153,7 @@ class Run:
 
     @property
     def identity(self) -> Json:
-        """The class of machines and versions inside which results are equal bit by bit."""
+        """The class of machines and versions in which equal keys give bit-identical results."""
         return self.document.get("identity") or {}
 
     @property
@@ -158,7 +161,7 @@ class Run:
         return self.document.get("domains") or {}
 
     def setting(self, key: str) -> Any:
-        """The value of a dotted key; None where there is none."""
+        """The value of a dotted key of the settings; None if there is none."""
         value: Any = self.config
         for part in key.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
@@ -166,17 +169,18 @@ class Run:
 
     @cached_property
     def measures(self) -> Mapping[str, Measure]:
-        """Of its metrics by bare name, in the order of tables; of an older run those of the legacy table."""
+        """Measures of its metrics by bare name, in the order of tables. Older runs declare none and have those of the
+        legacy table."""
         declared = self.document.get("measures")
         return {name: measure_from(entry) for name, entry in declared.items()} if declared else legacy_measures.MEASURES
 
     @property
     def watched(self) -> list[str]:
-        """Names of the metrics shown at each validation."""
+        """Names of the metrics that are shown at each validation."""
         return watched_of(self.measures)
 
     def measure(self, name: str) -> Measure:
-        """Of one metric by its bare name."""
+        """The measure of one metric, by its bare name."""
         declares = self.measures is not legacy_measures.MEASURES
         return measure_in(self.measures, name, Measure(shown=False) if declares else legacy_measures.OTHER)
 
@@ -193,46 +197,46 @@ class Run:
 
     @property
     def rule(self) -> str:
-        """The rule of its headline; empty without one."""
+        """The selection rule of its headline; empty without a headline."""
         return str((self.document.get("headline") or {}).get("rule", ""))
 
     @property
     def rules(self) -> list[str]:
-        """The selection rules it was scored by."""
+        """The selection rules whose snapshots were evaluated."""
         return [net for net in self.document["metrics"] if mark_of(net) is None]
 
     @property
     def marks(self) -> list[str]:
-        """The nets it was scored by that were handed on at a mark, in order."""
+        """The nets that were handed on at a mark and evaluated, in order."""
         nets = [*self.document["metrics"], *(view.net for view in self.views)]
         return sorted({net for net in nets if mark_of(net) is not None}, key=lambda net: mark_of(net) or 0)
 
     def metric(self, name: str, rule: str = "") -> Metric | None:
-        """A metric by its bare name and a rule, its headline's if none is asked for."""
+        """A metric by its bare name under a rule ("": the headline's rule); None if it has none."""
         rule, value = rule or self.rule, self.value(name, rule)
         if value is None:
             return None
-        found = self.document["metrics"][rule]
-        full = self.part + name if self.part + name in found else name
-        return self._metric(full, rule, value, found.get(full + HALF))
+        values = self.document["metrics"][rule]
+        full = self.part + name if self.part + name in values else name
+        return self._metric(full, rule, value, values.get(full + HALF))
 
     def value(self, name: str, rule: str = "") -> float | None:
-        """The value of a metric alone."""
-        found: Mapping[str, float] = self.document["metrics"].get(rule or self.rule, {})
-        value = found.get(self.part + name)
-        return found.get(name) if value is None else value
+        """The value of a metric, without its interval; None if it has none."""
+        values: Mapping[str, float] = self.document["metrics"].get(rule or self.rule, {})
+        value = values.get(self.part + name)
+        return values.get(name) if value is None else value
 
     def names(self, rule: str = "") -> list[str]:
-        """Bare names of the metrics of a rule."""
-        found, start = self.document["metrics"].get(rule or self.rule, {}), len(self.part)
-        return [name[start:] for name in found if name.startswith(self.part) and not name.endswith(HALF)]
+        """Bare names of the metrics under a rule."""
+        values, start = self.document["metrics"].get(rule or self.rule, {}), len(self.part)
+        return [name[start:] for name in values if name.startswith(self.part) and not name.endswith(HALF)]
 
     def scores(self, rule: str = "") -> Scores:
-        """All metrics of a rule."""
+        """All metrics under a rule, by bare name."""
         return {name: metric for name in self.names(rule) if (metric := self.metric(name, rule)) is not None}
 
     def step(self, rule: str) -> int | None:
-        """At which step the snapshot of a rule was taken."""
+        """The training step at which the snapshot of a rule was taken; None if it is not recorded."""
         step = self.document["metrics"].get(rule, {}).get(STEP)
         return None if step is None else int(step)
 
@@ -254,7 +258,8 @@ class Run:
         return View(row["net"], row["view"], row.get("task") or "", metric)
 
     def _metric(self, full: str, rule: str, value: float, half: float | None) -> Metric:
-        """`full`: the name that the document spells; `half`: of an interval, used where the run states no ends."""
+        """`full`: the name as the document spells it; `half`: half the width of the interval, used if the run states no
+        ends."""
         head, name = self.document.get("headline") or {}, bare(full)
         n, measure = head.get("n") or 0, self.measure(name)
         ends = (self.document.get("intervals") or {}).get(rule, {}).get(full)
@@ -264,25 +269,25 @@ class Run:
         return Metric(name, value, low, high, n, measure, 1 / n if of_right else 0.0)
 
 
-def _stage(found: Json) -> Stage:
+def _stage(entry: Json) -> Stage:
     return Stage(
-        found["name"],
-        found["key"] or "",
-        found.get("method") or "",
-        found.get("what") or "",
-        found.get("rule") or "",
-        found.get("state") or "",
-        bool(found.get("cached")),
-        found.get("seconds") or 0.0,
-        found.get("bytes"),
+        entry["name"],
+        entry["key"] or "",
+        entry.get("method") or "",
+        entry.get("what") or "",
+        entry.get("rule") or "",
+        entry.get("state") or "",
+        bool(entry.get("cached")),
+        entry.get("seconds") or 0.0,
+        entry.get("bytes"),
     )
 
 
 def read(folder: Path) -> Run:
-    """The run in a directory. A document that is not what it should be gives a run with the status `unreadable`."""
+    """The run in a directory. A document that is not valid gives a run with the status `unreadable`."""
     return Run.of(summary(folder))
 
 
 def listing(runs: Path, limit: int | None = None) -> Iterator[Run]:
-    """Every run of a runs folder, newest start first; `limit` reads no more than so many."""
+    """Every run of a runs folder, newest start first; at most `limit` of them are read."""
     return map(read, folders(runs)[::-1][:limit])

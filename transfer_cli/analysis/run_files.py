@@ -1,5 +1,5 @@
-"""The other files of a run's directory that tell how it was made: plan.json and env.json, checked. A file that is not
-what it should be counts as none."""
+"""The files of a run's directory that describe how it was computed: plan.json and env.json, checked. An invalid file is
+treated as absent."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,7 +12,8 @@ from transfer_cli.rundir.schema import fault_in_env, fault_in_plan
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a run was made: the commit of this program, the platform, and the variables that may decide numbers."""
+    """Where a run was computed: the commit of this program, the platform, and the environment variables that may
+    influence results."""
 
     commit: str | None = None
     platform: str | None = None
@@ -20,23 +21,24 @@ class Environment:
 
 
 def environment_of(run: Run) -> Environment | None:
-    """From env.json; None if there is none to read."""
+    """The environment of a run, from env.json; None if there is no valid one."""
     if run.path is None:
         return None
     with suppress(Unreadable):
-        if found := parsed(run.path / "env.json", fault_in_env):
-            return Environment(found.get("commit"), found.get("platform"), found.get("environment") or {})
+        if document := parsed(run.path / "env.json", lambda document, _: fault_in_env(document)):
+            return Environment(document.get("commit"), document.get("platform"), document.get("environment") or {})
     return None
 
 
 def code_of(run: Run) -> dict[str, str]:
-    """From plan.json, the code part of each stage's key, twelve digits: `align closure`."""
+    """Code hashes in the keys of a run's stages, from plan.json: the first twelve digits by stage and part, such as
+    `align closure`."""
     if run.path is None:
         return {}
     with suppress(Unreadable):
         return {
             f"{stage['stage']} {name}": str(digest)[:12]
-            for stage in parsed(run.path / "plan.json", fault_in_plan) or ()
+            for stage in parsed(run.path / "plan.json", lambda document, _: fault_in_plan(document)) or ()
             for name, digest in sorted(_code(stage["spec"]).items())
         }
     return {}

@@ -1,5 +1,5 @@
-"""Is a difference real? Tests of two groups, the correction for many of them, and how many seeds a test would need.
-Plain Python, checked against scipy in the tests. Every p is two-sided."""
+"""Significance tests of two groups, the correction for several tests, and the number of seeds that a test needs. Plain
+Python, checked against scipy in the tests. Every p value is two-sided."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,17 @@ from typing import Literal
 from transfer_cli.analysis.statistics import LEVEL, Interval, mean, sd, t_quantile, t_tail
 
 ALPHA = 1 - LEVEL
-POWER = 0.8  # the chance that a difference of the size named is found
-FLIPS = range(8, 17)  # pairs: below 8 no p is small enough, above 16 the t test needs no help
+POWER = 0.8  # the probability that a test detects a difference of the given size
+FLIPS = range(8, 17)  # numbers of pairs for sign flips: below 8 no p is small enough, above 16 the t test is sufficient
 MOST_SEEDS = 1000
 How = Literal["paired", "Welch"]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A group less its baseline. `effect`: the difference in standard deviations (Cohen's d of the pairs, Hedges' g
-    without pairs); `p` is nan where nothing can be tested; `n`: pairs, or values of the smaller group."""
+    """The difference group minus baseline. `effect`: the difference in standard deviations (Cohen's d of the pairs, or
+    Hedges' g without pairs). `p` is nan if nothing can be tested. `n`: the number of pairs, or of values in the smaller
+    group. `p_flip`: p of the sign-flip test, nan if it does not apply."""
 
     delta: Interval
     p: float
@@ -28,14 +29,14 @@ class Difference:
     p_flip: float = nan
 
 
-ROUNDING = 1e-9  # of the difference: less spread than this is made by sums of floats
+ROUNDING = 1e-9  # relative to the difference: a smaller standard error is only the rounding of float sums
 
 
 def paired(differences: Sequence[float], grain: float = 0.0, overlap: float = 0.0) -> Difference:
-    """Paired t test of at least two differences. `grain`: the step in which a score moves (1 / test rows): their
-    spread is never taken for less than rounding to it explains, or equal pairs would prove anything. `overlap`: of
-    folds, which share what they learn from: rows validated on a row learned from (Nadeau & Bengio 2003, Machine
-    Learning 52)."""
+    """Paired t test of at least two differences. `grain`: the smallest possible change of a score (1 / test rows). The
+    standard deviation is at least what rounding to the grain explains, because otherwise a few equal differences would
+    have p 0. `overlap`: for folds, which share training rows, the validation rows divided by the training rows (Nadeau
+    & Bengio 2003, Machine Learning 52)."""
     n, centre = len(differences), mean(differences)
     spread = max(sd(differences), grain / sqrt(6))
     flip = sign_flip(differences) if n in FLIPS else nan
@@ -45,7 +46,8 @@ def paired(differences: Sequence[float], grain: float = 0.0, overlap: float = 0.
 
 
 def welch(these: Sequence[float], those: Sequence[float], grain: float = 0.0) -> Difference:
-    """Welch's t test of two groups of at least two values, unequal variances. Welch 1947; effect: Hedges 1981."""
+    """Welch's t test of two groups of at least two values each, with unequal variances. Welch 1947; effect size: Hedges
+    1981. `grain`: as in `paired`."""
     n, m = len(these), len(those)
     v, w = (max(sd(values) ** 2, grain**2 / 12) for values in (these, those))
     centre, error = mean(these) - mean(those), v / n + w / m
@@ -56,8 +58,8 @@ def welch(these: Sequence[float], those: Sequence[float], grain: float = 0.0) ->
 
 
 def _t_test(centre: float, error: float, df: float) -> tuple[Interval, float]:
-    """Interval and p of a difference with this standard error."""
-    if error <= ROUNDING * abs(centre):  # no spread but that of floats: equal, or nothing to judge by
+    """Confidence interval and p of a difference `centre` with standard error `error` and `df` degrees of freedom."""
+    if error <= ROUNDING * abs(centre):  # no spread except rounding: the groups are equal, or there is nothing to test
         return (Interval(centre, nan, nan), nan) if centre else (Interval(0.0, 0.0, 0.0), 1.0)
     half = t_quantile((1 + LEVEL) / 2, df) * error
     return Interval(centre, centre - half, centre + half), 2 * t_tail(abs(centre) / error, df)
@@ -68,55 +70,56 @@ def _ratio(centre: float, spread: float) -> float:
 
 
 def sign_flip(differences: Sequence[float]) -> float:
-    """Exact sign-flip test: the share of all 2^n choices of signs whose sum is as far from 0 as the one seen.
-    Fisher 1935; assumes nothing but symmetry. Raises ValueError above 20 differences."""
+    """p of the exact sign-flip test: the share of all 2^n choices of signs whose sum is at least as far from 0 as the
+    observed sum. Fisher 1935; it only assumes symmetry. Raises ValueError for more than 20 differences."""
     if len(differences) > 20:
         raise ValueError(f"sign_flip: {len(differences)} differences, at most 20")
     sums = [0.0]
     for each in differences:
         sums = [total + sign for total in sums for sign in (each, -each)]
-    seen = abs(sums[0]) * (1 - 1e-12)
-    return sum(abs(total) >= seen for total in sums) / len(sums)
+    observed = abs(sums[0]) * (1 - 1e-12)
+    return sum(abs(total) >= observed for total in sums) / len(sums)
 
 
 def discordant(wins: int, losses: int) -> float:
-    """McNemar's exact test: p of so many wins among the pictures that only one of two nets got right."""
+    """p of McNemar's exact test. `wins` and `losses`: the numbers of rows that only the first or only the second of two
+    nets predicts correctly."""
     n, fewer = wins + losses, min(wins, losses)
     logs = [lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) - n * log(2) for k in range(fewer + 1)]
     return min(1.0, 2 * sum(map(exp, logs)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p values corrected so that the chance of any false alarm among all of them stays below alpha. Holm 1979.
-    nan (not tested) stays nan and does not count."""
+    """p values corrected for several tests, so that the probability of any false positive stays below alpha. Holm 1979.
+    nan means not tested: it stays nan and does not count as a test."""
     order = sorted((p, at) for at, p in enumerate(p_values) if p == p)
-    found, worst = [nan] * len(p_values), 0.0
+    corrected, worst = [nan] * len(p_values), 0.0
     for rank, (p, at) in enumerate(order):
         worst = max(worst, min(1.0, (len(order) - rank) * p))
-        found[at] = worst
-    return found
+        corrected[at] = worst
+    return corrected
 
 
 def pooled_sd(groups: Sequence[Sequence[float]]) -> float:
-    """Standard deviation within groups of at least two values; nan without one."""
+    """Pooled standard deviation within groups. Groups of one value do not count; nan if no group has two."""
     several = [group for group in groups if len(group) > 1]
     freedom = sum(len(group) - 1 for group in several)
     return sqrt(sum((len(group) - 1) * sd(group) ** 2 for group in several) / freedom) if freedom else nan
 
 
 def detectable(seeds: int, spread: float) -> float:
-    """The difference between two groups of `seeds` paired runs, each of standard deviation `spread`, that a paired
-    t test finds in 80 of 100 cases."""
+    """The smallest difference that a paired t test detects with power 0.8, between two groups of `seeds` paired runs
+    whose standard deviation is `spread`."""
     df = seeds - 1
     return (t_quantile((1 + LEVEL) / 2, df) + t_quantile(POWER, df)) * spread * sqrt(2 / seeds)
 
 
 def seeds_needed(difference: float, spread: float) -> int | None:
-    """The fewest seeds with which `difference` would be found in 80 of 100 cases; None above 1,000."""
+    """The smallest number of seeds with which a paired t test detects `difference` with power 0.8; None above 1,000."""
     low, high = 2, MOST_SEEDS
     if detectable(high, spread) > abs(difference):
         return None
-    while low < high:  # detectable falls as seeds are added
+    while low < high:  # a binary search: `detectable` decreases with the number of seeds
         middle = (low + high) // 2
         low, high = (low, middle) if detectable(middle, spread) <= abs(difference) else (middle + 1, high)
     return low

@@ -1,5 +1,5 @@
-"""Means and their uncertainty: t intervals over seeds or draws, Wilson intervals over pictures, bootstrap.
-Plain Python, so that `compare` starts at once; checked against scipy in the tests."""
+"""Means and their uncertainty: t intervals over seeds or draws, Wilson intervals over test rows, bootstrap intervals.
+Plain Python, so that `compare` starts quickly; checked against scipy in the tests."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -20,17 +20,17 @@ class Interval(NamedTuple):
 
     @property
     def half(self) -> float:
-        """Half the width: what stands behind the ±."""
+        """Half the width, the number behind ±."""
         return (self.hi - self.lo) / 2
 
 
 def mean(values: Sequence[float]) -> float:
-    """Arithmetic mean; nan of nothing."""
+    """Arithmetic mean; nan for an empty sequence."""
     return fsum(values) / len(values) if values else nan
 
 
 def sd(values: Sequence[float]) -> float:
-    """Sample standard deviation (n - 1); nan below two values."""
+    """Sample standard deviation (n - 1); nan for fewer than two values."""
     if len(values) < 2:
         return nan
     centre = mean(values)
@@ -47,8 +47,8 @@ def t_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
 
 
 def bootstrap(values: Sequence[float], level: float = LEVEL, draws: int = 2000) -> Interval:
-    """Mean and percentile bootstrap interval, the same at every call. With few values it is too narrow: below ten take
-    the t interval. Efron 1979. One value has no interval."""
+    """Mean and percentile bootstrap interval; the draws are the same at every call. With few values it is too narrow:
+    use the t interval for fewer than ten. Efron 1979. One value has no interval: its ends are nan."""
     n = len(values)
     if n < 2:
         return Interval(mean(values), nan, nan)
@@ -59,7 +59,7 @@ def bootstrap(values: Sequence[float], level: float = LEVEL, draws: int = 2000) 
 
 
 def wilson(share: float, n: int, level: float = LEVEL) -> Interval:
-    """Score interval of a share of `n` pictures; stays inside [0, 1] and has a width at 0 and 1.
+    """Score interval of a share of `n` rows. It stays inside [0, 1] and has a positive width at 0 and 1.
     Wilson 1927, eq. 4 of Brown, Cai & DasGupta 2001. Raises ValueError if n < 1 or the share is outside [0, 1]."""
     if n < 1 or not 0 <= share <= 1:
         raise ValueError(f"share={share} of n={n}: want n >= 1 and a share in 0..1")
@@ -70,14 +70,14 @@ def wilson(share: float, n: int, level: float = LEVEL) -> Interval:
 
 
 def inside(interval: Interval) -> Interval:
-    """The interval of a share, its ends kept in 0..1: those of a t interval know no bounds. An end of nan stays."""
+    """The interval of a share, with its ends limited to [0, 1], because a t interval may exceed them. nan stays nan."""
     return Interval(interval.value, max(interval.lo, 0.0), min(interval.hi, 1.0))
 
 
 @lru_cache(maxsize=4096)
 def t_quantile(p: float, df: float) -> float:
-    """The value below which a Student t variable with `df` > 0 degrees of freedom falls with probability `p`.
-    Closed forms for df 1 and 2, else Newton's method on the distribution, kept inside a bracket."""
+    """The `p` quantile of Student's t distribution with `df` > 0 degrees of freedom. Closed forms for df 1 and 2, else
+    Newton's method with bisection as a safeguard. Raises ValueError unless 0 < p < 1."""
     if not 0 < p < 1:
         raise ValueError(f"p={p}: want 0 < p < 1")
     if p < 0.5:
@@ -95,7 +95,7 @@ def _invert(p: float, df: float) -> float:
         low, high = high, 2 * high
     t = (low + high) / 2
     for _ in range(100):
-        excess = (1 - p) - t_tail(t, df)  # of the distribution function over p
+        excess = (1 - p) - t_tail(t, df)  # the distribution function at t, minus p
         low, high = (low, t) if excess > 0 else (t, high)
         step = t - excess / _density(t, df)
         new = step if low < step < high else (low + high) / 2
@@ -111,7 +111,7 @@ def _density(t: float, df: float) -> float:
 
 
 def _log_half_step(a: float) -> float:
-    """log(gamma(a + 1/2) / gamma(a)). Two large lgammas would cancel all but 9 digits at a = 5e5."""
+    """log(gamma(a + 1/2) / gamma(a)). The difference of two large lgammas would keep only 9 digits at a = 5e5."""
     if a < 50:
         return lgamma(a + 0.5) - lgamma(a)
     return log(a) / 2 - 1 / (8 * a) + 1 / (192 * a**3) - 1 / (640 * a**5)

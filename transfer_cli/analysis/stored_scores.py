@@ -1,5 +1,5 @@
-"""Scores of single test rows, as the evaluate stage keeps them: read only where two results are compared row by row.
-No torch; a file that is not what it should be counts as none."""
+"""Scores of single test rows, which the evaluate stage stores. They are read only where two results are compared row by
+row. Uses no torch; an invalid file is treated as absent."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,16 +12,17 @@ from transfer_cli.store.store import Store
 
 MOST_HEADER = 1 << 20
 DTYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8"}
-ROW = "row."  # begins the name of a tensor with a value a row of one metric
-NEAR = 1e-5  # float32 sums of many rows
+ROW = "row."  # prefix of the name of a tensor that holds one value of a metric for each row
+NEAR = 1e-5  # tolerance for float32 sums of many rows
 
 
 def by_row(run: Run, metric: str, rule: str) -> Sequence[float] | None:
-    """A value a test row (or draw of episodes) whose mean is the metric of the run, by its bare name; None where the
-    run kept none, or where the metric is no mean over rows, as macro F1."""
+    """One value for each test row (or draw of episodes), whose mean is the metric, given by its bare name. None if the
+    run stored none, or if the metric is not a mean over rows, such as macro F1."""
     try:
-        kept = _tensors(run, rule)
-        rows = _of_rows(kept[f"{ROW}{metric}"]) if f"{ROW}{metric}" in kept else _legacy_rows(kept, metric)
+        tensors = _tensors(run, rule)
+        name = f"{ROW}{metric}"
+        rows = _of_rows(tensors[name]) if name in tensors else _legacy_rows(tensors, metric)
     except (TransferError, OSError, ValueError, KeyError, TypeError, IndexError):
         return None
     stored = run.metric(metric, rule)
@@ -32,8 +33,9 @@ def by_row(run: Run, metric: str, rule: str) -> Sequence[float] | None:
 
 
 def _of_rows(tensor: Any) -> Any:
-    """Values whose mean is the metric. [N]: they are stored. [N, 2], numerator and denominator of a ratio of sums R:
-    linearised, R + (numerator - R * denominator) / mean(denominator); Cochran 1977, Sampling Techniques, section 6."""
+    """Values (N,) whose mean is the metric. A tensor (N,) already holds them. A tensor (N, 2) holds numerator and
+    denominator of a ratio of sums R, which is linearised: R + (numerator - R * denominator) / mean(denominator);
+    Cochran 1977, Sampling Techniques, section 6."""
     rows = tensor.astype(float)
     if rows.ndim == 1:
         return rows
@@ -45,8 +47,8 @@ def _of_rows(tensor: Any) -> Any:
 
 
 def evaluated(run: Run, rule: str) -> Mapping[str, Any]:
-    """What the evaluate stage of a run found by a rule. Raises TransferError, OSError, ValueError, KeyError, TypeError
-    or IndexError where the stage is gone or is not what it should be."""
+    """The stored results of a run's evaluate stage under a rule. Raises TransferError, OSError, ValueError, KeyError,
+    TypeError or IndexError if the stage is gone or not valid."""
     return dict(json.loads(_store(run).read(run.stages[-1].key, "results.json"))["rules"][rule])
 
 
@@ -57,32 +59,33 @@ def _store(run: Run) -> Store:
 
 
 def _tensors(run: Run, rule: str) -> dict[str, Any]:
-    kept = evaluated(run, rule).get("scores", rule)
-    return unpacked(_store(run).read(run.stages[-1].key, f"scores-{kept}.safetensors"))
+    name = evaluated(run, rule).get("scores", rule)
+    return unpacked(_store(run).read(run.stages[-1].key, f"scores-{name}.safetensors"))
 
 
 def unpacked(data: bytes) -> dict[str, Any]:
-    """Arrays of a safetensors file by name. Raises ValueError, KeyError or TypeError if it is none."""
+    """Arrays of a safetensors file by name. Raises ValueError, KeyError or TypeError if `data` is not such a file."""
     import numpy as np
 
     size = int.from_bytes(data[:8], "little")
     if size > MOST_HEADER:
         raise ValueError("header too long")
     header = json.loads(data[8 : 8 + size])
-    body, found = data[8 + size :], {}
+    body, arrays = data[8 + size :], {}
     for name, entry in header.items():
         if name != "__metadata__":
             start, end = entry["data_offsets"]
             if not 0 <= start <= end <= len(body):
                 raise ValueError(name)
-            found[name] = np.frombuffer(body[start:end], dtype=DTYPES[entry["dtype"]]).reshape(entry["shape"])
-    return found
+            arrays[name] = np.frombuffer(body[start:end], dtype=DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return arrays
 
 
 def _legacy_rows(rows: Mapping[str, Any], metric: str) -> Any:
-    """Values a row of files that hold no `row.` tensors, for the metrics that can be derived from what they hold."""
+    """Values by row from files of older versions, which hold no `row.` tensors; None for a metric that cannot be
+    derived from them."""
     if metric == "accuracy":
-        # of equal scores the first class counts, as in metrics/classification.py
+        # the first of several classes with equal scores counts, as in metrics/classification.py
         return rows["scores"].argmax(1) == rows["labels"] if "scores" in rows else rows["accuracy"].astype(float)
     if metric == "nll" and "scores" in rows:
         return _nll(rows["scores"].astype(float), rows["labels"])

@@ -1,4 +1,4 @@
-"""Sweeps as values: sweep.json, read once."""
+"""Sweeps as values: sweep.json, parsed once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class SweepRow:
-    """A run of a sweep as the ledger tells it; `path` below the runs folder, empty before it began."""
+    """A run of a sweep, as its row of the ledger describes it. `path` is relative to the runs folder and empty before
+    the run has started."""
 
     words: tuple[str, ...]
     state: str
@@ -27,7 +28,7 @@ class SweepRow:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep as its sweep.json tells it; `fault`: why that cannot be read."""
+    """A sweep, as sweep.json describes it; `fault`: why the document cannot be read."""
 
     id: str
     status: str
@@ -43,49 +44,49 @@ class Sweep:
         return self.status == UNREADABLE
 
     @classmethod
-    def of(cls, found: Json) -> Self:
-        """Of a document that `rundir.schema` has checked."""
+    def of(cls, document: Json) -> Self:
+        """The sweep of a document that `rundir.schema` has checked."""
         return cls(
-            found["id"],
-            found["status"],
-            Path(found["path"]),
-            found.get("code"),
-            found.get("started") or "",
-            tuple(found["words"]),
-            tuple(map(row_of, found.get("runs") or ())),
-            found.get("fault") or "",
+            document["id"],
+            document["status"],
+            Path(document["path"]),
+            document.get("code"),
+            document.get("started") or "",
+            tuple(document["words"]),
+            tuple(map(row_of, document.get("runs") or ())),
+            document.get("fault") or "",
         )
 
 
-def row_of(found: Json) -> SweepRow:
-    """A row of sweep.json."""
+def row_of(row: Json) -> SweepRow:
+    """The value of a row of sweep.json."""
     return SweepRow(
-        tuple(found["words"]),
-        found["state"],
-        found.get("path") or "",
-        found.get("id") or "",
-        found.get("code"),
-        found.get("fault") or "",
-        score_of(found),
+        tuple(row["words"]),
+        row["state"],
+        row.get("path") or "",
+        row.get("id") or "",
+        row.get("code"),
+        row.get("fault") or "",
+        score_of(row),
     )
 
 
 def score_of(row: Json) -> Metric | None:
-    """The headline of a row of sweep.json, with the measure it declares."""
+    """The headline metric of a row of sweep.json, with the measure that the row declares; None without a headline."""
     head = row.get("headline")
     if not head:
         return None
     declared = {"measures": {bare(head["name"]): row["measure"]}} if row.get("measure") else {}
     lone = {"id": "", "status": "", "words": (), "choices": {}, "config": {}, "stages": (), "cost": {}, **declared}
-    found = Run.of({**lone, "headline": head, "metrics": {}}).headline
-    return found.metric if found else None
+    headline = Run.of({**lone, "headline": head, "metrics": {}}).headline
+    return headline.metric if headline else None
 
 
 def sweeps(runs: Path, limit: int | None = None) -> list[Sweep]:
-    """Every sweep, newest start first."""
+    """Every sweep of a runs folder, newest start first; at most `limit` of them are read."""
     return [Sweep.of(summary(folder)) for folder in folders(runs, sweeps=True)[::-1][:limit]]
 
 
-def of_record(found: Json) -> Run | Sweep:
-    """The run or the sweep that a checked document tells of."""
-    return Sweep.of(found) if "runs" in found else Run.of(found)
+def of_record(document: Json) -> Run | Sweep:
+    """The run or the sweep of a checked document."""
+    return Sweep.of(document) if "runs" in document else Run.of(document)

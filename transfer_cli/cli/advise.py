@@ -1,4 +1,4 @@
-"""transfer advise DATA: which source and which strategy to take, within a budget of time."""
+"""transfer advise DATA: recommends a source and a strategy for a target, within a budget of time."""
 
 from transfer_cli.report.screen import Screen
 from transfer_cli.runner.advise import advise

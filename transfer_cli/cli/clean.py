@@ -1,4 +1,4 @@
-"""transfer clean: what no run refers to in the store, with its size; -y deletes it."""
+"""transfer clean: lists what no run uses in the store, with its size; -y deletes it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,15 +24,15 @@ def main(options: Options) -> int:
         raise ConfigError(Fault("clean", "takes no words; it shows what no run uses, and deletes that with -y"))
     items = unused_items(options.runs, deleting=options.yes)
     screen, table = Screen.of(options), _table(items, deleted=options.yes)
-    # keys say nothing to people
+    # a table on a terminal omits the rows, because the keys mean nothing to a reader
     screen.show(table if options.verbose or screen.format != "table" else replace(table, rows=[]))
     return 0
 
 
 def _table(items: Sequence[Item], *, deleted: bool) -> Table:
-    found = {kind: [item for item in items if item.kind == kind] for kind in KINDS}
-    nothing = not any(found[kind] for kind in KINDS if kind != "in use")
-    title = "; ".join(_count(kind, some) for kind, some in found.items() if some) or "nothing to clean"
+    by_kind = {kind: [item for item in items if item.kind == kind] for kind in KINDS}
+    nothing = not any(by_kind[kind] for kind in KINDS if kind != "in use")
+    title = "; ".join(_count(kind, some) for kind, some in by_kind.items() if some) or "nothing to clean"
     rows = [{"kind": item.kind, "name": item.path.name, "size": item.bytes} for item in items]
     return Table(
         [Column("kind"), Column("name"), Column("size", "B")],

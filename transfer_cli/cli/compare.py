@@ -1,5 +1,5 @@
-"""transfer compare: runs side by side, grouped over seeds, with tests against a baseline. Reads results.json files; of
-the store only the scores of single test rows, where all runs have one seed."""
+"""transfer compare: shows runs side by side, grouped over seeds, with tests against a baseline. It reads results.json
+files; from the store it reads only the scores of single test rows, and only where every group has one seed."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
-"""`transfer completion SHELL` prints a script; the script asks `transfer __complete WORDS... CURRENT`, which looks
-only at the names of files (scandir): it must answer before the finger leaves the key."""
+"""`transfer completion SHELL` prints a shell script, which calls `transfer __complete WORDS... CURRENT` at each Tab.
+That call must answer at once, so it imports little and reads only the names of files (scandir)."""
 
 import os
 import sys
@@ -20,7 +20,7 @@ _transfer() {
     read -ra words <<< "$line"
     [[ $line == *[[:space:]] ]] && words+=("")
     current="${words[${#words[@]}-1]}"
-    # bash takes what follows the last = for the word to complete
+    # bash completes only the part behind the last =
     before=""
     [[ $COMP_WORDBREAKS == *=* && $current == *=* ]] && before="${current%"${current##*=}"}"
     local IFS=$'\n'
@@ -60,7 +60,7 @@ def main(options: "Options") -> int:
     shell = options.args[0] if len(options.args) == 1 else ""
     if shell not in INSTALL:
         near = nearest(shell, tuple(INSTALL))
-        raise ConfigError(Fault("completion", "wants one of bash, zsh, fish", shell or None, tuple(INSTALL), near))
+        raise ConfigError(Fault("completion", "needs one of bash, zsh, fish", shell or None, tuple(INSTALL), near))
     script, install = INSTALL[shell]
     print(script)
     print(f"install: {install}", file=sys.stderr)
@@ -68,7 +68,7 @@ def main(options: "Options") -> int:
 
 
 def candidates(words: Sequence[str]) -> list[str]:
-    """What the last of `words` (those after `transfer`, the last one begun or empty) could become."""
+    """Completions of the last of `words`, which is partly typed or empty. `words` are those after `transfer`."""
     *before, current = words or [""]
     command = next((word for word in before if word in COMMANDS), "")
     if before and (path := _file_option(before[-1])):
@@ -82,8 +82,8 @@ def candidates(words: Sequence[str]) -> list[str]:
     return _starting(current, _next_word(command, before, current))
 
 
-def _starting(current: str, found: Iterable[str]) -> list[str]:
-    return sorted({text for text in found if text.startswith(current)})
+def _starting(current: str, texts: Iterable[str]) -> list[str]:
+    return sorted({text for text in texts if text.startswith(current)})
 
 
 def _file_option(text: str) -> str:
@@ -94,8 +94,8 @@ def _next_word(command: str, before: Sequence[str], current: str) -> Iterator[st
     if command in ("run", "show") or (command == "compare" and current):
         from transfer_cli.config.words import CHOICES
 
-        given = {word.partition("=")[0] for word in before}
-        yield from (f"{word}=" for word in (*CHOICES, "weights", "seed") if word not in given)
+        given_keys = {word.partition("=")[0] for word in before}
+        yield from (f"{word}=" for word in (*CHOICES, "weights", "seed") if word not in given_keys)
     if command in ("show", "compare", "resume", "predict", "note", "export", "explain", "serve"):
         yield from ("last", *_runs(before))
     if command in ("predict", "explain", "data"):
@@ -107,15 +107,16 @@ def _next_word(command: str, before: Sequence[str], current: str) -> Iterator[st
 
 
 def _values(current: str, before: Sequence[str]) -> list[str]:
-    """Options after `strategy=`, also after a comma; paths where a path may stand."""
+    """Completions of the value in `key=value`, of its last part if it has commas: options of the key's group, and
+    paths where the value may be a path."""
     from transfer_cli.config.words import CHOICES, LITERAL, group_of
 
     key, _, value = current.partition("=")
-    done, comma, last = value.rpartition(",")
-    found = list(_options(group_of(key), before)) if key in CHOICES else []
-    found += ["none", "imagenet", *_runs(before)] if key == "weights" else []
-    found += _paths(last) if key in LITERAL else []
-    return [f"{key}={done}{comma}{text}" for text in _starting(last, found)]
+    complete, comma, last = value.rpartition(",")
+    texts = list(_options(group_of(key), before)) if key in CHOICES else []
+    texts += ["none", "imagenet", *_runs(before)] if key == "weights" else []
+    texts += _paths(last) if key in LITERAL else []
+    return [f"{key}={complete}{comma}{text}" for text in _starting(last, texts)]
 
 
 def _options(group: str, before: Sequence[str]) -> list[str]:
@@ -129,7 +130,7 @@ def _after(option: str, before: Sequence[str]) -> list[Path]:
 
 
 def _runs(before: Sequence[str]) -> Iterator[str]:
-    """Ids of runs: what stands behind the last `-` of their folders."""
+    """Ids of runs: the part of a folder's name behind its last `-`."""
     root = [*_after("--runs", before), Path(os.environ.get("TRANSFER_RUNS") or "runs")][0]
     for group in _folders(root):
         yield from (run.name.rpartition("-")[2] for run in _folders(Path(group.path)))
@@ -144,11 +145,11 @@ def _folders(place: Path) -> list[os.DirEntry[str]]:
 
 
 def _paths(begun: str, folders_only: bool = False) -> list[str]:
-    """Files and folders that begin so; folders end in a slash."""
+    """Files and folders in the folder of the path `begun`; folders end in a slash."""
     folder, slash, _ = begun.rpartition("/")
     try:
         with os.scandir(Path(f"{folder}{slash}" or ".").expanduser()) as entries:
-            found = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
+            named = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
     except OSError:
         return []
-    return [f"{folder}{slash}{name}{'/' * is_dir}" for name, is_dir in found if is_dir or not folders_only]
+    return [f"{folder}{slash}{name}{'/' * is_dir}" for name, is_dir in named if is_dir or not folders_only]

@@ -1,5 +1,5 @@
-"""transfer data check DATA | WORDS: looks at every row and says what would hurt a run. With -o FILE.yaml it writes what
-mends that, to be used as data=FILE.yaml. The user's own files are never touched."""
+"""transfer data check DATA | WORDS: reads every row and reports what would stop or spoil a run. With -o FILE.yaml it
+writes settings that repair this, which are used as data=FILE.yaml. The user's own files are never changed."""
 
 from dataclasses import replace
 
@@ -28,9 +28,9 @@ def main(options: Options) -> int:
 
 def _check_usage(options: Options) -> None:
     if options.args[:1] != ("check",) or len(options.args) > 2 or not (options.args[1:] or options.words):
-        asked = " ".join(options.args) or None
-        raise ConfigError(Fault("data", "the command is: transfer data check DATA", asked, ("check",)))
+        arguments = " ".join(options.args) or None
+        raise ConfigError(Fault("data", "the command is: transfer data check DATA", arguments, ("check",)))
     if options.out and options.out.suffix.lower() not in (".yaml", ".yml"):
-        raise ConfigError(Fault("-o", "what mends the data is a .yaml file", str(options.out)))
+        raise ConfigError(Fault("-o", "the file of repairs is a .yaml file", str(options.out)))
     if options.out and options.out.exists():
         raise ConfigError(Fault("-o", "exists already; choose another name", str(options.out)))

@@ -1,4 +1,5 @@
-"""transfer doctor: what works here. With words of a run, `model=NAME`: which precision that net is fastest in."""
+"""transfer doctor: checks what works on this machine. With words of a run, such as `model=NAME`, it measures in which
+precision that net is fastest."""
 
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Column, Table
@@ -14,8 +15,8 @@ def main(options: Options) -> int:
 
         show_step_times(options, screen)
         return 0
-    found, code = findings(options)
+    checks, code = findings(options)
     columns = [Column("level", state=True), Column("topic"), Column("detail", wraps=True)]
-    rows = [finding._asdict() for finding in found]
+    rows = [finding._asdict() for finding in checks]
     screen.show(Table(columns, rows, notes=["network: not used"], schema="doctor/1"))
     return code

@@ -1,5 +1,5 @@
-"""transfer export RUN --to safetensors|onnx|torch_export: the net of a finished run as one file for other programs,
-with what must be done to its inputs beside it, checked against the run's own predictions."""
+"""transfer export RUN --to safetensors|onnx|torch_export: writes the net of a finished run as one file for other
+programs, together with a description of its input, and checks the file against the run's own predictions."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +16,8 @@ from transfer_cli.safe import check_name
 def main(options: Options) -> int:
     """Example: transfer export last --to onnx -o model.onnx"""
     if not options.to:
-        known = ", ".join(ONE_OF["to"])
-        raise ConfigError(Fault("--to", f"wants one of {known}", do="transfer export last --to onnx"))
+        formats = ", ".join(ONE_OF["to"])
+        raise ConfigError(Fault("--to", f"needs one of {formats}", do="transfer export last --to onnx"))
     run = finished_run(options, options.args, options.words)
     from transfer_cli.export.exporting import export, format_of
 
@@ -30,7 +30,7 @@ def main(options: Options) -> int:
 
 
 def _place(run: Results, suffix: str, options: Options) -> Path:
-    """Where the exported file goes. Raises ConfigError rather than replace a file that the user did not name."""
+    """Path of the exported file. Raises ConfigError if a file that the user did not name would be replaced."""
     if options.out is not None:
         if not options.out.parent.is_dir():
             raise ConfigError(Fault("-o", "its folder is not there", str(options.out)))

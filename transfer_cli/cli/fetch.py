@@ -1,5 +1,6 @@
-"""transfer fetch NAME [--from FILE]: fetch a data set or a model's ImageNet weights, checked against what is published,
-or a repository of the Hugging Face hub, hf:ORG/NAME. Without NAME: what can be fetched, and what is here."""
+"""transfer fetch NAME [--from FILE]: fetches a data set or the ImageNet weights of a model and checks the published
+checksum, or fetches a repository of the Hugging Face hub, hf:ORG/NAME. Without NAME it lists what can be fetched and
+what is here already."""
 
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.report.screen import Screen

@@ -1,4 +1,4 @@
-"""The screen of `transfer` alone: goals, not options. Names only commands that exist; imports nothing heavy."""
+"""The screen of `transfer` without arguments: a list of goals with their commands. Its imports are light."""
 
 from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Column, Table
@@ -33,7 +33,7 @@ def main(options: Options) -> int:
 
 
 def goals() -> list[tuple[str, str]]:
-    """Every goal with its command; a goal of several commands stands before each."""
+    """Pairs of goal and command; the goal is repeated where it has several commands."""
     named: list[tuple[str, str]] = []
     for goal, command in GOALS:
         named.append((goal or named[-1][0], command))
@@ -41,7 +41,7 @@ def goals() -> list[tuple[str, str]]:
 
 
 def lines() -> list[str]:
-    """A line a goal; its further commands stand behind the first."""
+    """One line for each goal, with all its commands."""
     out: list[str] = []
     for goal, command in GOALS:
         if goal:
@@ -58,5 +58,5 @@ def here(options: Options) -> str:
         "weights file": len(local_inventory.weights(options.runs)),
         "run": len(rundir.folders(options.runs)),
     }
-    told = ", ".join(f"{count:,} {what}{'' if count == 1 else 's'}" for what, count in counts.items())
-    return f"here: {told}; cpu, {local_inventory.threads()} threads."
+    counted = ", ".join(f"{count:,} {what}{'' if count == 1 else 's'}" for what, count in counts.items())
+    return f"here: {counted}; cpu, {local_inventory.threads()} threads."

@@ -1,6 +1,6 @@
-"""The glossary: every word that screens and pages use in a sense of their own, in one or two plain sentences.
-`transfer help WORD` prints an entry, `transfer help words` all of them, and the README holds the same list.
-`python -m transfer_cli.cli.glossary README.md` writes that list. Imports next to nothing."""
+"""The glossary: every word that has a special meaning on screens and pages, in one or two plain sentences.
+`transfer help WORD` prints an entry, `transfer help words` prints all of them, and the README holds the same list.
+`python -m transfer_cli.cli.glossary README.md` writes that list. Its imports are light."""
 
 import sys
 from collections.abc import Iterator
@@ -113,10 +113,11 @@ WORDS = {
 
 
 def find(word: str) -> str | None:
-    """The entry that is spelt like `word`, else the only one that differs from it in case alone."""
+    """The entry with this spelling, else the entry that differs only in case; None if there is none or more than
+    one."""
     if word in WORDS:
         return word
-    alike = [known for known in WORDS if known.casefold() == word.casefold()]
+    alike = [name for name in WORDS if name.casefold() == word.casefold()]
     return alike[0] if len(alike) == 1 else None
 
 

@@ -1,5 +1,5 @@
-"""What `--help` and `transfer help` print. The text of a command is built from table.py, so that no option is without
-help; that of a word comes from glossary.py."""
+"""The texts of `--help` and `transfer help`. Help of a command is built from table.py, so every option has help; help
+of a word comes from glossary.py."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ usage: transfer run [WORD ...] [options]     * default; all: transfer list GROUP
   a,b   0..4                                several values: a sweep, with -m"""
 
 
-def asked(argv: Sequence[str]) -> str:
+def help_text(argv: Sequence[str]) -> str:
     """The text for a command line that asks for help: of a command, of a word of the glossary, or of the program.
     Raises ConfigError for a word that is neither."""
     command = next((text for text in argv if text in COMMANDS), "")
@@ -33,8 +33,8 @@ def asked(argv: Sequence[str]) -> str:
 
 
 def _word(word: str) -> str:
-    if (known := glossary.find(word)) is not None:
-        return glossary.entry(known)
+    if (entry := glossary.find(word)) is not None:
+        return glossary.entry(entry)
     from transfer_cli.errors import ConfigError, Fault, nearest
 
     near = nearest(word, [*glossary.WORDS, *COMMANDS])
@@ -52,7 +52,7 @@ def text(command: str) -> str:
 
 
 def program() -> str:
-    """The commands, a line each."""
+    """Help of the program: the commands, one line each, and the options of all commands."""
     lines = [f"  {name:<11} {HELP[name][1]}" for name in COMMANDS]
     head = "usage: transfer COMMAND [WORD or RUN ...] [options]"
     words = "a word (key=value) says what is computed, an option how the command behaves:"
@@ -63,7 +63,7 @@ def program() -> str:
 
 
 def _columns(options: list[Option]) -> list[str]:
-    """Two options a line where both fit in 80 columns."""
+    """Lines of options: two options in one line where both fit into 80 columns."""
     cells = [f"{_spelt(option):<17}{option.help}" for option in options]
     lines: list[str] = []
     for cell in cells:

@@ -1,4 +1,4 @@
-"""transfer list: runs, sweeps, or the options of a group. Imports nothing heavy."""
+"""transfer list: runs, sweeps, or the options of a group. Its imports are light."""
 
 from collections.abc import Callable
 
@@ -35,30 +35,32 @@ def main(options: Options) -> int:
 
 
 def groups() -> list[str]:
-    """What may stand after `transfer list`."""
+    """The groups that `transfer list` accepts."""
     return ["runs", "sweeps", *sorted(PLURALS)]
 
 
 def _group(options: Options) -> str:
-    """What to list. Raises ConfigError; words are a query, which only runs answer."""
-    asked = options.args[0] if options.args else "runs"
-    group = PLURALS.get(asked, asked)
+    """The group to list. Raises ConfigError for an unknown group, and for words (a query) where the group is not
+    runs."""
+    name = options.args[0] if options.args else "runs"
+    group = PLURALS.get(name, name)
     stray = [*options.args[1:], *(options.words if group != "runs" else ())]
     if stray:
         raise ConfigError(Fault("list", "takes one group: " + ", ".join(groups()), stray[-1]))
     if group not in (*folders.GROUPS, "runs", "sweeps"):
-        raise ConfigError(Fault("list", "no such group", asked, tuple(groups()), nearest(asked, groups())))
+        raise ConfigError(Fault("list", "no such group", name, tuple(groups()), nearest(name, groups())))
     return group
 
 
 def _runs(options: Options, every: bool) -> Table:
-    """The newest 20 on a terminal, all of them for machines and with --all. Words choose among them."""
+    """A table of the newest 20 runs, or of `every` run; only runs that match the words of the query, if there are
+    any."""
     paths = rundir.folders(options.runs)[::-1]
-    asked = options.words or options.without
-    found = queried(map(read, paths if every or asked else paths[:NEWEST]), options.words, options.without)
-    chosen = found if every else found[:NEWEST]
-    left = len(found if asked else paths) - len(chosen)
-    notes = [f"{left:,} older runs: --all"] if left else []
+    is_query = options.words or options.without
+    matches = queried(map(read, paths if every or is_query else paths[:NEWEST]), options.words, options.without)
+    chosen = matches if every else matches[:NEWEST]
+    hidden = len(matches if is_query else paths) - len(chosen)
+    notes = [f"{hidden:,} older runs: --all"] if hidden else []
     return runs_table(chosen, notes if paths else [f"no runs in {options.runs} yet"])
 
 

@@ -1,5 +1,5 @@
-"""The program `transfer`: finds the command, prints errors, sets the exit code. Commands are files of this folder,
-imported when they are called; `--help` and completion import nothing else."""
+"""The program `transfer`: finds the command, prints errors and sets the exit code. Each command is a file of this
+folder, which is imported when it is called; `--help` and completion import no command."""
 
 import os
 import sys
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 def entry() -> None:
-    """Console script: the only place that exits."""
-    # None where the caller closed it (`2>&-`)
+    """The console script: the only place that exits the process."""
+    # a stream is None if the caller closed it (`2>&-`)
     sys.stdout, sys.stderr = (s or open(os.devnull, "w") for s in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file name that the terminal cannot show must not end the program
@@ -47,9 +47,9 @@ def _main(argv: list[str]) -> int:
 
 
 def _help(argv: list[str]) -> int:
-    from transfer_cli.cli.help import asked
+    from transfer_cli.cli.help import help_text
 
-    return _print(asked(argv))
+    return _print(help_text(argv))
 
 
 def _print(text: str) -> int:
@@ -62,15 +62,15 @@ def _command(argv: list[str]) -> int:
 
     options = _options(argv)
     if options.offline:
-        os.environ["TRANSFER_OFFLINE"] = "1"  # where readers of data, and children, look
+        os.environ["TRANSFER_OFFLINE"] = "1"  # data readers and child processes read this variable
     module = import_module(f"transfer_cli.cli.{options.command}")
     code: int = module.main(options)
     return code
 
 
 def _options(argv: list[str]) -> "Options":
-    """The options. If they are wrong, the faults of the words are raised with them, so that the user mends all at
-    once."""
+    """The options of a command line. Raises ConfigError with the faults of options and of words together, so that the
+    user can correct all of them at once."""
     from transfer_cli.cli.options import read
     from transfer_cli.errors import ConfigError, TransferError
 
@@ -89,7 +89,8 @@ def _options(argv: list[str]) -> "Options":
 
 
 def _closed() -> int:
-    """Whoever read our output has gone (`| head`): say nothing, also not when the interpreter flushes at exit."""
+    """Handles a reader that closed our output early (`| head`): prints no error, not even when the interpreter flushes
+    at exit. Returns the exit code."""
     for fd in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), fd)
     return 1

@@ -1,4 +1,4 @@
-"""transfer note RUN TEXT: a line about a run, kept in its directory and shown wherever the run is."""
+"""transfer note RUN TEXT: stores a line about a run in its directory; lists and tables of runs show it."""
 
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.report.screen import Screen
@@ -10,7 +10,7 @@ from transfer_cli.runner.options import Options
 
 def main(options: Options) -> int:
     """Example: transfer note last 'wrong normalisation'. An empty text removes the note."""
-    texts = [*options.args[1:], *options.words]  # a text may begin as a word does: 'lr=3 is too much'
+    texts = [*options.args[1:], *options.words]  # a text may look like a word: 'lr=3 is too much'
     if not options.args or len(texts) > 1:
         raise ConfigError(
             Fault("note", "takes a RUN and one text in quotes", do="transfer note last 'as in the paper'")

@@ -1,5 +1,4 @@
-"""Options of the command line: which there are, which command has them, how they are read.
-Words (`key=value`) pass through."""
+"""Parses the options of a command line; table.py declares them. Words (`key=value`) are collected and not parsed."""
 
 import os
 import re
@@ -23,12 +22,12 @@ ONE_OF = {
     "to": ("safetensors", "onnx", "torch_export"),
     "quantize": ("int8",),
 }
-MANY = ("config_dirs", "without", "candidates")  # fields of options that may be repeated
+MANY = ("config_dirs", "without", "candidates")  # fields of the options that may be repeated
 WORD = re.compile(r"[~+]{0,2}[A-Za-z_][\w.@/+-]*=", re.ASCII)  # `./a=b.png` is a path
 
 
 def read(argv: Sequence[str]) -> Options:
-    """The options of a command line; they may stand anywhere. Raises ConfigError with all faults."""
+    """The options of a command line, in any position. Raises ConfigError with all faults."""
     return _Reader(argv).options()
 
 
@@ -57,7 +56,7 @@ class _Reader:
             value = next(rest, "")
             self.given.append((option, value))
             if not value:
-                self.faults.append(Fault(name, f"wants {option.value}"))
+                self.faults.append(Fault(name, f"needs {option.value}"))
         else:
             self.given.append((option, value))
             if equals and not option.value:
@@ -118,18 +117,18 @@ class _Reader:
             "candidates": tuple(values["candidates"]),
         }
 
-    def _config_dirs(self, given: Sequence[Path]) -> tuple[Path, ...]:
+    def _config_dirs(self, folders: Sequence[Path]) -> tuple[Path, ...]:
         from transfer_cli.config.folders import user_dirs
 
         try:
-            return user_dirs(given)
+            return user_dirs(folders)
         except ConfigError as error:
             self.faults += error.faults
             return ()
 
     @staticmethod
     def _read(option: Option, text: str) -> Any:
-        """Value of an option. Raises ValueError with what is allowed."""
+        """The value of an option. Raises ValueError whose text says what is allowed."""
         if not option.value:
             return True
         if option.value == "N":

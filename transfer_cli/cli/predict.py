@@ -1,5 +1,5 @@
-"""transfer predict RUN PATH: what the net of a finished run answers to pictures, texts or rows of numbers: classes,
-labels, numbers or entities. With --features: the features of a data set as a file."""
+"""transfer predict RUN PATH: predicts classes, labels, numbers or entities for pictures, texts or rows of numbers with
+the net of a finished run. With --features it writes the features of a data set to a file."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +13,13 @@ from transfer_cli.safe import safe
 
 
 def main(options: Options) -> int:
-    """Shows a row an input, in order. Inputs that cannot be read keep their row, with an error; then the exit code
-    is 4."""
+    """Shows one row for each input, in order. The row of an input that cannot be read holds an error, and then the exit
+    code is 4 (DataError)."""
     if options.features:
         return _features(options)
     if not options.args:
         do = "transfer predict last ./new"
-        raise ConfigError(Fault("predict", "wants a picture, a folder, a CSV or texts", do=do))
+        raise ConfigError(Fault("predict", "needs a picture, a folder, a CSV or texts", do=do))
     *refs, place = options.args
     net = load_net(finished_run(options, refs, options.words), options, "predict")
     rows = list(net.answers(net.at(Path(place).expanduser())))
@@ -34,7 +34,7 @@ def main(options: Options) -> int:
 
 
 def _screen(options: Options) -> Screen:
-    """CSV in a file or a pipe, where other commands write TSV."""
+    """The screen of `predict`: it writes CSV to a file or a pipe, where other commands write TSV."""
     screen = Screen.of(options)
     piped = options.out or not terminal(screen.out)
     return replace(screen, format="csv") if options.format is None and not options.json and piped else screen
@@ -45,13 +45,13 @@ def _features(options: Options) -> int:
 
     out = options.out
     if out is None or out.suffix != ".npz":
-        raise ConfigError(Fault("--features", "wants -o FILE.npz", str(out) if out else None))
+        raise ConfigError(Fault("--features", "needs -o FILE.npz", str(out) if out else None))
     if odd := [word for word in options.words if word.partition("=")[0].partition(".")[0] not in ("data", "plugins")]:
         raise ConfigError(Fault(odd[0], "predict --features takes data=... and plugins=..."))
-    done = export_features(finished_run(options, options.args), options, out)
+    exported = export_features(finished_run(options, options.args), options, out)
     screen = Screen.of(options)
-    sizes = ", ".join(f"{part} {count:,}" for part, count in done.rows.items())
-    screen.note(f"{safe(done.about)}: {done.width:,} numbers a row, {sizes}")
+    sizes = ", ".join(f"{part} {count:,}" for part, count in exported.rows.items())
+    screen.note(f"{safe(exported.about)}: {exported.width:,} numbers a row, {sizes}")
     screen.note(f"written: {out}")
     screen.note(f"next  transfer run strategy=linear_probe pretrain=none model=identity data={out}")
     return 0

@@ -1,4 +1,4 @@
-"""transfer rank DATA: which source suits a target, before any training."""
+"""transfer rank DATA: scores how well each source suits a target, before any training."""
 
 from dataclasses import replace
 

@@ -1,5 +1,5 @@
-"""transfer report RUNS: one HTML page to pass on, with everything in it. Numbers come from what compare reads; examples
-and features from the data and nets, where they are still here."""
+"""transfer report RUNS: writes one self-contained HTML page. Its numbers come from the same files as those of compare;
+example rows and features come from the data and the nets, if these still exist."""
 
 import shlex
 from collections.abc import Sequence
@@ -32,19 +32,21 @@ def main(options: Options) -> int:
 
 
 def _command(options: Options, runs: Sequence[Run]) -> str:
-    """The command that makes this page; runs that were the last ones today are named by their ids."""
+    """The command that writes this page again. References that change with time, such as `last`, are replaced by
+    ids."""
     refs = _ids(runs) if not options.words or any(ref.startswith("last") for ref in options.args) else options.args
     without = [part for word in options.without for part in ("--not", word)]
     return shlex.join(["transfer", "report", *refs, *options.words, *without])
 
 
 def _ids(runs: Sequence[Run]) -> list[str]:
-    """Sweeps stand for their runs."""
+    """Ids of the runs; runs of a sweep are replaced by the id of the sweep."""
     return list(dict.fromkeys(run.sweep or run.id for run in runs))
 
 
 def _place(options: Options, runs: Sequence[Run]) -> Path:
-    """-o, else a name of our own in the working folder. Raises ConfigError for a file that is no page."""
+    """Path of the page: -o, else a default name in the working folder. Raises ConfigError if the suffix is not
+    .html."""
     if options.out is None:
         return Path(f"report-{safe((_ids(runs) or ['none'])[0])}.html")
     if options.out.suffix not in (".html", ".htm"):

@@ -1,4 +1,4 @@
-"""transfer resume RUN: the run or sweep goes on where it stopped, from the words it was started with. Words in place of
+"""transfer resume RUN: continues a run or sweep where it stopped, with the words it was started with. Words in place of
 a RUN are a query."""
 
 import shlex
@@ -17,17 +17,18 @@ from transfer_cli.safe import safe
 
 
 def main(options: Options) -> int:
-    """Goes on with one unfinished run or sweep; a finished one has nothing to do. Raises ConfigError for several."""
-    record = started(options.runs, _asked(options))
-    screen, found = Screen.of(options), of_record(record)
-    name = f"run {safe(found.id)}"
-    rows = [row.words for row in found.rows] if isinstance(found, Sweep) else [found.words]
-    if found.is_unreadable or not rows or not all(rows):
-        why = found.fault or "it left no words"
+    """Continues one unfinished run or sweep; does nothing for a finished one. Raises ConfigError if it cannot be
+    resumed, or if the query matches several."""
+    record = started(options.runs, _reference(options))
+    screen, stopped = Screen.of(options), of_record(record)
+    name = f"run {safe(stopped.id)}"
+    rows = [row.words for row in stopped.rows] if isinstance(stopped, Sweep) else [stopped.words]
+    if stopped.is_unreadable or not rows or not all(rows):
+        why = stopped.fault or "it recorded no words"
         raise ConfigError(Fault(name, f"cannot be resumed: {why}", do="transfer run WORDS"))
-    _check_plugins(options, found.id, {word for words in rows for word in words})
-    if found.status == "done":
-        screen.note(f"{found.id} is finished: nothing to do")
+    _check_plugins(options, stopped.id, {word for words in rows for word in words})
+    if stopped.status == "done":
+        screen.note(f"{stopped.id} is finished: nothing to do")
         return 0
     if any("***" in word for words in rows for word in words):
         raise ConfigError(Fault(name, "a secret was left out of its words; give them again"))
@@ -41,11 +42,11 @@ def main(options: Options) -> int:
         return advise.advise(advise.resumed(options, record), screen)
     configs = [load(words, config_dirs=options.config_dirs) for words in rows]
     plans = plans_to_run(configs, options, screen)
-    return compute(plans, replace(options, multirun=isinstance(found, Sweep)), screen) if plans else 0
+    return compute(plans, replace(options, multirun=isinstance(stopped, Sweep)), screen) if plans else 0
 
 
-def _asked(options: Options) -> str:
-    """The RUN of the command line, or the one that its query means. Raises ConfigError for both."""
+def _reference(options: Options) -> str:
+    """The RUN of the command line, or the run that its query matches. Raises ConfigError if both are given."""
     query = [word for word in options.words if not word.startswith("plugins=")]
     if query and options.args:
         raise ConfigError(Fault(query[0], "resume takes a RUN; its own words decide", do="transfer run WORDS"))
@@ -53,7 +54,8 @@ def _asked(options: Options) -> str:
 
 
 def _check_plugins(options: Options, name: str, words: set[str]) -> None:
-    """The run's own words decide, but a package that a record names is loaded only if the user names it, too."""
+    """Raises ConfigError for a plugin package that only the record of the run names. Packages are loaded only if the
+    user names them, too."""
     for word in sorted(word for word in words - set(options.words) if word.startswith("plugins=")):
-        do = f"say it, too: transfer resume {safe(name)} {shlex.quote(safe(word))}"
+        do = f"name it, too: transfer resume {safe(name)} {shlex.quote(safe(word))}"
         raise ConfigError(Fault(safe(word), "is named by the record of the run", do=do))

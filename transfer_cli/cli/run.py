@@ -1,4 +1,5 @@
-"""transfer run: words become runs, all checked before the first starts. One runs here, several in child processes."""
+"""transfer run: starts the runs that the words describe, after it has checked all of them. A single run is computed in
+this process, several runs in child processes."""
 
 from transfer_cli.config.compose import load_all
 from transfer_cli.errors import ConfigError, Fault

@@ -1,5 +1,5 @@
-"""transfer serve RUN: a page on this machine for a finished run, which gives class and reasons of a picture that is
-dropped on it or of a text that is typed."""
+"""transfer serve RUN: serves a local page for a finished run. The page shows the class of a picture that is dropped on
+it or of a text that is typed, and the reasons for it."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ def main(options: Options) -> int:
     run = finished_run(options, options.args, options.words)
     from transfer_cli.serve.server import listening, serve
 
-    with listening(options.port) as socket:  # a port that is taken is an error before the net is loaded
+    with listening(options.port) as socket:  # before the net is loaded, so that a busy port is reported at once
         port = socket.getsockname()[1]
         net = load_net(run, options, "serve")
         from transfer_cli.serve.about import about

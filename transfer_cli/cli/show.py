@@ -1,5 +1,5 @@
-"""transfer show: of words the settings and the plan, with each stage cached or to do; of a RUN what it did; of two runs
-what differs."""
+"""transfer show: for words, their settings and plan, with each stage cached or to do; for a RUN, its stages and
+results; for two runs, their differences."""
 
 from transfer_cli.analysis.results import read
 from transfer_cli.config.compose import load_all
@@ -24,26 +24,26 @@ def main(options: Options) -> int:
 
 
 def _show_runs(options: Options, screen: Screen) -> int:
-    """Header, stages and results of one run; of two, what differs. Raises ConfigError for more than two."""
+    """Shows header, stages and results of one run, or the differences of two. Raises ConfigError for more than two."""
     if options.words:
         raise ConfigError(Fault("show", "takes a RUN or words, not both"))
-    found = [folder for ref in options.args for folder in find(options.runs, ref)]
-    if len(found) == 2:
-        screen.show(difference(*map(read, found), everything=options.verbose))
+    folders = [folder for ref in options.args for folder in find(options.runs, ref)]
+    if len(folders) == 2:
+        screen.show(difference(*map(read, folders), everything=options.verbose))
         return 0
-    if len(found) != 1:
-        names = ", ".join(folder.name for folder in found[:5])
-        raise ConfigError(Fault(" ".join(options.args), f"means {len(found)} runs: {names}", do="name one or two"))
-    run = read(found[0])
+    if len(folders) != 1:
+        names = ", ".join(folder.name for folder in folders[:5])
+        raise ConfigError(Fault(" ".join(options.args), f"means {len(folders)} runs: {names}", do="name one or two"))
+    run = read(folders[0])
     if screen.json:
         screen.answer(run.document)
         return 0
     screen.note(run_screen.header(run))
     screen.note(f"note  {run.note}" if run.note else "")
-    lines = [f"{run.status}  {found[0]}", *([run.fault] if run.fault else [])]
+    lines = [f"{run.status}  {folders[0]}", *([run.fault] if run.fault else [])]
     run_screen.plan(run_screen.stage_rows(run), lines, screen)
     if run.is_done and screen.format == "table":
-        run_screen.results(run, screen, found[0])
+        run_screen.results(run, screen, folders[0])
     if options.verbose:
-        screen.note((found[0] / "config.yaml").read_text())
+        screen.note((folders[0] / "config.yaml").read_text())
     return 0

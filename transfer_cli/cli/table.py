@@ -1,11 +1,12 @@
-"""The commands and options there are, as a table: parser, help and completion read it. Imports next to nothing,
-because `--help` and completion wait for it."""
+"""The table of commands and options, which the parser, the help and the completion read. Its imports are light, because
+`--help` and completion import it."""
 
 from typing import NamedTuple
 
 
 class Option(NamedTuple):
-    """`value` names what follows (N, TIME, FILE, DIR, a word) or is "" for a switch; `commands` "" means every one."""
+    """One option. `value` names the type of its value (N, TIME, FILE, DIR ...) and is "" for a switch; `field` is its
+    name in `Options`; `commands` lists the commands that have it, separated by spaces, and "" means all commands."""
 
     name: str
     letter: str
@@ -145,5 +146,5 @@ OPTIONS = (
 
 
 def options_of(command: str) -> list[Option]:
-    """Options a command takes."""
+    """The options that a command accepts."""
     return [option for option in OPTIONS if not option.commands or command in option.commands.split()]

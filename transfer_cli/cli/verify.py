@@ -1,4 +1,4 @@
-"""transfer verify: an experiment against the number it should reach, or the files of a run against their checksums."""
+"""transfer verify: checks an experiment against its expected number, or the files of a run against their checksums."""
 
 from transfer_cli.analysis.statistics import Interval
 from transfer_cli.errors import Differs, Fault
@@ -10,7 +10,7 @@ from transfer_cli.runner.verify import Verdict, verify_experiment, verify_files
 
 
 def main(options: Options) -> int:
-    """Example: transfer verify experiment=hello. Raises Differs (exit 9) for a number further away than allowed."""
+    """Example: transfer verify experiment=hello. Raises Differs (exit 9) if the number is outside the tolerance."""
     screen = Screen.of(options)
     if not any(word.startswith("experiment=") for word in options.words):
         files, stages = verify_files(options)
@@ -26,16 +26,21 @@ def main(options: Options) -> int:
 
 
 def _show(verdict: Verdict, screen: Screen) -> None:
-    """Both numbers side by side."""
-    expect, got, n = verdict.expect, verdict.reached, len(verdict.values)
+    """Shows the expected number, the reached one and their difference."""
+    expect, reached, n = verdict.expect, verdict.reached, len(verdict.values)
     if screen.json:
-        facts = {"value": got.value, "expected": expect.value, "tolerance": expect.tolerance, "agrees": verdict.agrees}
+        facts = {
+            "value": reached.value,
+            "expected": expect.value,
+            "tolerance": expect.tolerance,
+            "agrees": verdict.agrees,
+        }
         screen.answer({"schema": "verify/1", "metric": expect.metric, "rule": expect.rule, "n": n, **facts})
         return
     short = f", short version: {' '.join(expect.words)}" if expect.words else ""
     lines = [
         ("expected", _number(verdict, expect.value, expect.tolerance), expect.source),
-        ("got", _number(verdict, got.value, got.half), f"{n} seed{'s' * (n > 1)}, {expect.rule}{short}"),
+        ("got", _number(verdict, reached.value, reached.half), f"{n} seed{'s' * (n > 1)}, {expect.rule}{short}"),
         ("difference", _number(verdict, verdict.difference), "AGREES" if verdict.agrees else "DIFFERS"),
     ]
     columns = [Column("what"), Column("number", head=expect.metric, align="right"), Column("of", head="")]
@@ -43,5 +48,5 @@ def _show(verdict: Verdict, screen: Screen) -> None:
 
 
 def _number(verdict: Verdict, value: float, half: float = float("nan")) -> str:
-    """A value with the half of its interval, where there is one."""
+    """A value with the half width of its interval, if it has one."""
     return value_text(Interval(value, value - half, value + half), verdict.measure)

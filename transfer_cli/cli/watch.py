@@ -1,4 +1,4 @@
-"""--watch: a table shown anew every two seconds, until Ctrl-C."""
+"""--watch: shows a table again every two seconds, until Ctrl-C."""
 
 import time
 from collections.abc import Callable
@@ -14,12 +14,13 @@ CLEARED = "\x1b[H\x1b[2J\x1b[3J"
 
 
 def shown(options: Options, screen: Screen, make: Callable[[], Table]) -> int:
-    """Shows the table of `make`, with --watch again and again. Raises ConfigError if the output is no terminal."""
+    """Shows the table that `make` returns, with --watch repeatedly; returns the exit code. Raises ConfigError if
+    --watch is given and the output is not a terminal."""
     if not options.watch:
         screen.show(make())
         return 0
     if not terminal(screen.out) or screen.format != "table" or screen.file is not None:
-        raise ConfigError(Fault("--watch", "wants a terminal; a pipe or file gets the table once, without it"))
+        raise ConfigError(Fault("--watch", "needs a terminal; a pipe or file gets the table once, without it"))
     before = ""
     try:
         while True:
@@ -30,7 +31,7 @@ def shown(options: Options, screen: Screen, make: Callable[[], Table]) -> int:
 
 
 def _refresh(screen: Screen, table: Table, before: str) -> str:
-    """Writes the table if it changed; --plain adds it below, for there no cursor moves."""
+    """Writes the table if it changed and returns its text. --plain appends it, because it never moves the cursor."""
     text = render(table, "table", screen.look)
     if text != before:
         screen.write(text + "\n" if screen.look.plain else CLEARED + text)

@@ -1,5 +1,5 @@
-"""One node of a configuration against the parameters it may have: unknown keys, types, ranges, allowed values; defaults
-filled, types coerced. Says which word or file is to blame."""
+"""Checks one node of a configuration: unknown keys, wrong types, values that are not allowed. Fills in defaults and
+converts types. Every fault names the word or the file that caused it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,38 +10,39 @@ from transfer_cli.config.values import dotted, fit, look, plain
 from transfer_cli.errors import Fault, nearest
 
 Json = dict[str, Any]
-SHOWN = 8  # allowed names in a line; more are left to `nearest`
+SHOWN = 8  # the most allowed names in a message; if there are more, only the nearest is shown
 
 
 class Binder:
-    """`typed` are the values of the user's words as text, `before` the values without these words, `origin` names the
-    file that set a key. `faults` collects what is wrong."""
+    """`typed`: the values of the user's words, as text; `before`: the values without these words; `origin`: returns the
+    file that set a key. `faults` collects the faults."""
 
     def __init__(self, typed: Mapping[str, str], before: Json, origin: Callable[[str], str | None]) -> None:
         self.typed, self.before, self.origin = typed, before, origin
         self.faults: list[Fault] = []
 
     def bind(self, params: Mapping[str, Param], node: Any, at: str, owner: str, *, fill: bool = True) -> Json:
-        """Values of one node against its parameters; what is absent gets the default if `fill`."""
-        made: Json = {}
+        """The checked values of the node at the key `at`; `owner` is its name in messages. With `fill`, absent keys get
+        their defaults."""
+        bound: Json = {}
         if not isinstance(node, dict):
             self.fault(at, "settings as {key: value}", node)
             node = {}
         for name, value in node.items():
             if param := params.get(str(name)):
-                made[param.name] = self._value(param, value, dotted(at, param.name))
+                bound[param.name] = self._value(param, value, dotted(at, param.name))
             else:
                 self._unknown(str(name), params, at, owner)
         for param in params.values() if fill else ():
             if param.required and param.name not in node:
-                self.fault(dotted(at, param.name), f"has no value; wants {param.allowed()}", None)
-            if param.name not in made:
-                made[param.name] = _copy(param.default)
-        return made
+                self.fault(dotted(at, param.name), f"has no value; allowed: {param.allowed()}", None)
+            if param.name not in bound:
+                bound[param.name] = _copy(param.default)
+        return bound
 
     def _value(self, param: Param, value: Any, key: str) -> Any:
         if param.kind == "str" and key in self.typed and isinstance(value, int | float):
-            return self.typed[key]  # 010 or 1e3 after a key that wants text is text
+            return self.typed[key]  # the value of a text setting is text, even 010 or 1e3
         try:
             return fit(param, value)
         except ValueError:
@@ -57,7 +58,7 @@ class Binder:
         return any(f"{key}.".startswith(f"{word}.") or word.startswith(f"{key}.") for word in self.typed)
 
     def _now(self, key: str) -> Any:
-        """The value the key would have without the word; None when no word is to blame."""
+        """The value that the key would have without the user's words; None if no word set it."""
         return look(self.before, key) if self._by_word(key) else None
 
     def _unknown(self, name: str, params: Mapping[str, Param], at: str, owner: str) -> None:
@@ -74,6 +75,7 @@ class Binder:
         self.faults.append(Fault(key, f"{owner} has no such key", None, tuple(params), hint, see=see))
 
     def fault(self, key: str, text: str, value: Any) -> None:
+        """Records a fault of `key`, with the file that set it if no word did."""
         shown = None if value is None else self.typed.get(key, plain(value))
         self.faults.append(Fault(key, text, shown, see=self._where(key)))
 

@@ -1,5 +1,5 @@
-"""A composed configuration against the signatures: unknown keys, types, ranges, allowed values; defaults filled,
-types coerced. Finds every fault before it gives up. Imports nothing that it checks."""
+"""Checks a composed configuration against signatures. Finds unknown keys, wrong types and values that are not allowed.
+Fills in defaults and converts types. Collects all faults. Does not import the classes that it checks."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ NODES = ("data", "source", "model", "task", "evaluate", "trainer", "runtime")
 
 
 def settings(name: str) -> dict[str, Param]:
-    """Parameters of a fixed node: Root, Expect, Stage, Loader, Model, Trainer, Evaluate, Runtime or View."""
+    """The parameters of a fixed node: Root, Expect, Stage, Loader, Model, Trainer, Evaluate, Runtime or View."""
     homes = {"Trainer": "engine/settings.py", "Evaluate": "engine/settings.py", "Runtime": "engine/settings.py"}
     home = homes.get(name, "data/view.py" if name == "View" else "config/nodes.py")
     return signature_of(PACKAGE / home, name).params
@@ -31,7 +31,7 @@ class Checker(Binder):
         self.plugins: tuple[str, ...] = ()
 
     def config(self, values: Json) -> Json:
-        """The whole configuration, filled and coerced; look at `faults` before using it."""
+        """The whole configuration with defaults and converted types. It is valid only if `faults` is empty."""
         stages = values.get("stages")
         names = [s for s in stages if isinstance(s, str) and s != "evaluate"] if isinstance(stages, list) else []
         nodes = [
@@ -50,14 +50,14 @@ class Checker(Binder):
         if not isinstance(stages, list):
             return
         if not stages or stages[-1] != "evaluate" or len(set(map(str, stages))) < len(stages):
-            self.fault("stages", "wants different names, evaluate last", stages)
+            self.fault("stages", "must be different names, evaluate last", stages)
         for name in stages:
             if name != "evaluate" and not isinstance(values.get(str(name)), dict):
                 self.fault("stages", f"{name} has no method; say {name}=METHOD", stages)
 
     def _node(self, key: str, node: Any) -> Json:
         if not isinstance(node, dict):
-            self.fault(key, "wants settings", node)
+            self.fault(key, "must be settings as {key: value}", node)
             return {}
         if key in ("data", "source"):
             return self._data(key, node)
@@ -81,31 +81,31 @@ class Checker(Binder):
         return {"family": family, **self.bind(own | settings("View"), _without(node, "family"), key, str(family))}
 
     def model(self, node: Json) -> Json:
-        """The node of a model."""
+        """The checked node of a model."""
         own = self._params("model", "model", "family", node)
         if own is None:
             return node
-        made = self.bind(own | settings("Model"), _without(node, "family"), "model", str(node["family"]))
-        if isinstance(made.get("input"), dict):
-            made["input"] = self._input(made["input"])
-        return {"family": node["family"], **made}
+        model = self.bind(own | settings("Model"), _without(node, "family"), "model", str(node["family"]))
+        if isinstance(model.get("input"), dict):
+            model["input"] = self._input(model["input"])
+        return {"family": node["family"], **model}
 
     def _input(self, node: Json) -> Json:
-        """The input of a model: what the kind of row says whose keys it has."""
+        """The checked input of a model, by the kind of row with which it shares the most keys."""
         kinds = {name: signatures.signature("kind", name, self.plugins) for name in stems("kind", self.plugins)}
         shared = {name: len(node.keys() & set(kind.flags.get("input", ()))) for name, kind in kinds.items()}
         name = max(shared, key=lambda kind: shared[kind])
         before = len(self.faults)
         params = signature_of(kinds[name].path, "Input").params
-        made = self.bind(params, node, "model.input", "the input of a model")
+        spec = self.bind(params, node, "model.input", "the input of a model")
         if len(self.faults) > before:
-            return made
+            return spec
         try:
-            completed: Json = load_class("kinds", name, self.plugins)().completed(made)
+            completed: Json = load_class("kinds", name, self.plugins)().completed(spec)
         except ConfigError as error:
             for fault in error.faults:
-                self.fault(fault.key, fault.text, made.get(fault.key.rpartition(".")[2], fault.value))
-            return made
+                self.fault(fault.key, fault.text, spec.get(fault.key.rpartition(".")[2], fault.value))
+            return spec
         return completed
 
     def _task(self, node: Json) -> Json:
@@ -118,25 +118,26 @@ class Checker(Binder):
         return {"task": node["task"], **self.bind(own, _without(node, "task"), "task", str(node["task"]))}
 
     def _evaluate(self, node: Json) -> Json:
-        made = self.bind(settings("Evaluate"), _without(node, "predictor"), "evaluate", "evaluate")
+        values = self.bind(settings("Evaluate"), _without(node, "predictor"), "evaluate", "evaluate")
         at, inner = "evaluate.predictor", node.get("predictor", {"predictor": "none"})
         if not isinstance(inner, dict):
             self.faults.append(Fault(at, f"the word is predictor={inner}", str(inner)))
-            return made
+            return values
         name = inner.get("predictor")
         own = {} if name == "none" else self._params("predictor", at, "predictor", inner)
         if own is None:
-            return made
-        return made | {"predictor": {"predictor": name, **self.bind(own, _without(inner, "predictor"), at, str(name))}}
+            return values
+        bound = self.bind(own, _without(inner, "predictor"), at, str(name))
+        return values | {"predictor": {"predictor": name, **bound}}
 
     def _runtime(self, node: Json) -> Json:
-        made = self.bind(settings("Runtime"), node, "runtime", "runtime")
+        runtime = self.bind(settings("Runtime"), node, "runtime", "runtime")
         try:
-            if isinstance(made["max_time"], str):
-                seconds(made["max_time"])
+            if isinstance(runtime["max_time"], str):
+                seconds(runtime["max_time"])
         except ValueError as error:
-            self.fault("runtime.max_time", str(error), made["max_time"])
-        return made
+            self.fault("runtime.max_time", str(error), runtime["max_time"])
+        return runtime
 
     def _stage(self, key: str, node: Json) -> Json:
         method = node.get("method")
@@ -147,16 +148,16 @@ class Checker(Binder):
         streams = {} if empty else signatures.signature("method", str(method), self.plugins).streams
         if key.startswith("fine_tune") and {"source", "target"} <= set(streams):
             self.faults.append(Fault(key, "aligns source and target", str(method), see=f"say align={method}"))
-        made = self.bind(own | settings("Stage"), _without(node, "method"), key, str(method))
-        trainer = self.bind(settings("Trainer"), made["trainer"], f"{key}.trainer", "trainer", fill=False)
+        stage = self.bind(own | settings("Stage"), _without(node, "method"), key, str(method))
+        trainer = self.bind(settings("Trainer"), stage["trainer"], f"{key}.trainer", "trainer", fill=False)
         known = {name: Param(name, "dict") for name in streams}
-        feeds = self.bind(known, made["feeds"], f"{key}.feeds", f"{method} (a stream)", fill=False)
+        feeds = self.bind(known, stage["feeds"], f"{key}.feeds", f"{method} (a stream)", fill=False)
         sampled: Json = {name: {} for name, stream in streams.items() if stream["sampler"]}
         nodes = {name: self._feed(f"{key}.feeds.{name}", streams[name], f) for name, f in (sampled | feeds).items()}
-        return {"method": method, **made, "trainer": trainer, "feeds": nodes}
+        return {"method": method, **stage, "trainer": trainer, "feeds": nodes}
 
     def _feed(self, key: str, stream: Json, node: Any) -> Json:
-        """Settings of a stream: those of every stream, and beside them those of its sampler."""
+        """The settings of a stream: those of every stream, and those of its sampler, if it has one."""
         sampler = node.get("sampler") or stream.get("sampler") if isinstance(node, dict) else None
         if not sampler:
             return self.bind(settings("Loader"), node, key, "a stream")
@@ -166,15 +167,16 @@ class Checker(Binder):
         return self.bind(settings("Loader") | own, node | {"sampler": sampler}, key, str(sampler))
 
     def _params(self, group: str, key: str, field: str, node: Json) -> dict[str, Param] | None:
-        """Settings of the class that `node[field]` names; None with a fault if there is none."""
+        """The settings of the class that `node[field]` names; records a fault and returns None if there is no such
+        class."""
         name = node.get(field)
         try:
-            found: Signature = signatures.signature(group, name if isinstance(name, str) else "", self.plugins)
-            self.faults += absent(found.extra, key, str(name)) if found.extra else []
-            return found.params
+            declared: Signature = signatures.signature(group, name if isinstance(name, str) else "", self.plugins)
+            self.faults += absent(declared.extra, key, str(name)) if declared.extra else []
+            return declared.params
         except ConfigError as error:
             fault = error.faults[0]
-            same = fault.key == group  # an unknown file; other faults (a bad annotation) speak for themselves
+            same = fault.key == group  # an unknown file; other faults (a bad annotation) keep their own key
             text = f"no such {signatures.FOLDERS[group]} file"
             self.faults.append(
                 Fault(f"{key}.{field}", text, str(name), fault.allowed, fault.nearest) if same else fault

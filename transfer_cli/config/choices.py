@@ -1,5 +1,5 @@
-"""Which option stands in which slot, before Hydra composes: the root's, the strategy's, the experiment's, the words'.
-Owns the defaults that depend on other choices (model, source, pretrain) and what a path after `data=` means."""
+"""Chooses the option of each slot, before Hydra composes. Reads the root, the strategy, the experiment and the words.
+Defines the defaults that depend on other choices (model, source, pretrain), and the meaning of a path after `data=`."""
 
 import os
 import zipfile
@@ -26,7 +26,7 @@ OWN = (
     "features",
     "medmnist",
     "hf",
-)  # a user's own data, if they have a path
+)  # families of a user's own data, if they have a path
 ENDINGS = {
     ".tsv": "text_table", ".jsonl": "text_table", ".txt": "text", ".md": "text", ".conll": "conll", ".mat": "features",
     ".parquet": "hf",
@@ -36,8 +36,8 @@ Slots = dict[str, str]
 
 @dataclass
 class Choices:
-    """`slots`: Hydra's slot (`method@align`) -> option. `named`: word -> name as the user says it. `values`: settings a
-    choice brings (a path), by word. `faulty`: words that could not be taken; `errors` say why."""
+    """`slots`: Hydra's slot (`method@align`) -> option. `named`: word -> name that the user chose. `values`: settings
+    that come with a choice (such as a path), by word. `faulty`: words with an error; `errors`: the errors."""
 
     slots: Slots = field(default_factory=dict)
     named: dict[str, str] = field(default_factory=dict)
@@ -58,24 +58,25 @@ def word_of(slot: str) -> str:
 
 
 def choose(words: Sequence[Word], weights: str, search: Sequence[Path], plugins: Sequence[str]) -> Choices:
-    """Every slot filled, also where a word is wrong (then as if it were not there): `errors` says what is."""
-    made, picked = Choices(), Slots()
+    """Fills every slot. A word with an error is ignored, and its error is added to `errors`."""
+    choices, picked = Choices(), Slots()
     for key, value in words:
         try:
-            option, made.values[key] = _option(key, value, search, plugins)
-            picked[slot_of(key)], made.named[key] = option, value
+            option, choices.values[key] = _option(key, value, search, plugins)
+            picked[slot_of(key)], choices.named[key] = option, value
         except TransferError as error:
-            made.errors.append(error)
-            made.faulty.add(key)
-    made.slots, given = _layers(picked, search)
-    _fill(made, given, picked, weights, search)
-    made.named = {word_of(slot): name for slot, name in made.slots.items()} | made.named
-    made.errors += _unknown(made.slots, search)
-    return made
+            choices.errors.append(error)
+            choices.faulty.add(key)
+    choices.slots, given = _layers(picked, search)
+    _fill(choices, given, picked, weights, search)
+    choices.named = {word_of(slot): name for slot, name in choices.slots.items()} | choices.named
+    choices.errors += _unknown(choices.slots, search)
+    return choices
 
 
 def _layers(picked: Slots, search: Sequence[Path]) -> tuple[Slots, set[str]]:
-    """All slots, words before experiment before strategy before root; and those that something but the root filled."""
+    """All slots, in the order of precedence words, experiment, strategy, root; and the slots that are filled by
+    anything but the root."""
     root = dict(chosen(conf_dir() / ROOT))
     recipe = _chosen_by("experiment", picked.get("experiment"), search)
     strategy = (root | recipe | picked)["strategy"]
@@ -89,33 +90,34 @@ def _chosen_by(group: str, name: str | None, search: Sequence[Path]) -> Slots:
 
 
 def plain_values(slots: Slots, search: Sequence[Path]) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Values that strategy and experiment set themselves: {"experiment": (name, {...})}."""
-    recipe, found = _chosen_by("experiment", slots.get("experiment"), search), {}
+    """The values in the files of strategy and experiment: {"experiment": (name, {...})}."""
+    recipe, by_group = _chosen_by("experiment", slots.get("experiment"), search), {}
     slots = {"strategy": dict(chosen(conf_dir() / ROOT))["strategy"]} | recipe | slots
     for group in ("strategy", "experiment"):
         if (name := slots.get(group)) and (path := find_option(group, name, search)):
-            found[group] = name, {key: value for key, value in read(path).items() if key != "defaults"}
-    return found
+            by_group[group] = name, {key: value for key, value in read(path).items() if key != "defaults"}
+    return by_group
 
 
 def _unknown(slots: Slots, search: Sequence[Path]) -> list[TransferError]:
-    """Options named by YAML files that no file answers to; those of words are found before."""
+    """Errors for options that YAML files name and that have no file; options of words are checked before."""
     absent = [(slot, name) for slot, name in slots.items() if not find_option(group_of(word_of(slot)), name, search)]
     return [unknown(word_of(slot), name, options(group_of(word_of(slot)), search)) for slot, name in absent]
 
 
 def unknown(word: str, value: str, known: Sequence[str]) -> ConfigError:
-    """The error for a name that no option has, with the nearest one."""
+    """The error for an unknown option, with the nearest name."""
     group = group_of(word)
     near = NAMES.get(group, {}).get(value) or nearest(value, known)
     return ConfigError(Fault(word, "unknown", value, tuple(known), near, see=f"see transfer list {group}"))
 
 
 def _option(word: str, value: str, search: Sequence[Path], plugins: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """Option that `word=value` chooses, and the settings that come with it."""
+    """The option that `word=value` chooses, and the settings that come with it. Raises ConfigError for an unknown name,
+    DataError for a path that does not exist."""
     group = group_of(word)
     if word == "data" and value in ("none", "base"):
-        raise ConfigError(Fault(word, "stands for a source only", value, see=f"say source={value}"))
+        raise ConfigError(Fault(word, "is allowed for a source only", value, see=f"say source={value}"))
     if find_option(group, value, search):
         return value, {}
     if group == "data" and (is_path(value) or on_disk(value)):
@@ -126,24 +128,24 @@ def _option(word: str, value: str, search: Sequence[Path], plugins: Sequence[str
 
 
 def model_option(word: str, value: str, search: Sequence[Path], plugins: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """Option of the group model that `value` names, itself or through its family, and its settings. Raises ConfigError
-    that blames `word`."""
+    """The option of the group model that `value` names, directly or as a net of a family, and its settings. Raises
+    ConfigError with the key `word`."""
     if find_option("model", value, search):
         return value, {}
     known = options("model", search)
     if settings := families.chosen(word, value, known, search, plugins):
         return settings.pop("option"), settings
-    names = known + [name for option in known for name in families.bare(option, search, plugins)]
+    names = known + [name for option in known for name in families.short_names(option, search, plugins)]
     raise ConfigError(Fault(word, "unknown", value, tuple(names), nearest(value, names), see="see transfer list model"))
 
 
 def _own_data(word: str, value: str) -> tuple[str, dict[str, Any]]:
-    """`./pictures` -> folder, `book.txt` -> text, `rows.csv` -> by its columns, `x.npz` -> by its arrays, `my.yaml` ->
-    what it says. Raises DataError if there is none."""
+    """The data family for a path, and its settings: `./pictures` -> folder, `book.txt` -> text, `rows.csv` -> by its
+    columns, `x.npz` -> by its arrays, `my.yaml` -> by its content. Raises DataError if there is no such file."""
     path = Path(os.path.expanduser(value))
     if os.path.isdir(path):
         return "folder", {"path": str(path)}
-    if not os.path.isfile(path):  # os.path, unlike Path, has an answer for names too long to exist
+    if not os.path.isfile(path):  # os.path, unlike Path, does not raise for names that are too long
         raise DataError(Fault(word, "no such folder or file", value))
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     if suffix in ENDINGS:
@@ -153,22 +155,22 @@ def _own_data(word: str, value: str) -> tuple[str, dict[str, Any]]:
     if suffix == ".npz":
         return "medmnist" if _has_pictures(path) else "features", {"path": str(path)}
     if path.suffix in (".yaml", ".yml"):
-        return "none", _data_yaml(path)  # its `family` replaces none's
+        return "none", _data_yaml(path)  # its `family` replaces that of the option none
     text = "is neither a folder, a .csv, .tsv, .jsonl, .txt, .conll, .npz, .mat, .parquet nor a .yaml"
     raise DataError(Fault(word, text, value))
 
 
 def _data_yaml(file: Path) -> dict[str, Any]:
-    """A user's YAML of a data set; its `path` is relative to the file."""
-    found = read(file, MAX_DATA_BYTES)
-    if isinstance(path := found.get("path"), str) and not path.startswith("~"):
-        return found | {"path": os.path.normpath(file.parent / path)}
-    return found
+    """The content of a user's YAML of a data set; its `path` is relative to the file."""
+    node = read(file, MAX_DATA_BYTES)
+    if isinstance(path := node.get("path"), str) and not path.startswith("~"):
+        return node | {"path": os.path.normpath(file.parent / path)}
+    return node
 
 
 def _of_table(table: Path) -> str:
-    """The family of a .csv: csv of pictures if it has a column `path`, text_table if it has `text`, features if all
-    but label and part are numbers."""
+    """The family of a .csv file: csv (of pictures) with a column `path`, text_table with a column `text`, features if
+    all columns but label and part contain numbers; otherwise csv."""
     columns, cells = [], []
     with suppress(OSError), table.open(encoding="utf-8-sig", errors="replace") as file:
         columns, cells = ([cell.strip('" \n') for cell in file.readline(10_000).split(",")] for _ in range(2))
@@ -187,26 +189,26 @@ def _is_number(cell: str) -> bool:
 
 
 def _has_pictures(file: Path) -> bool:
-    """Whether a .npz names arrays as MedMNIST does."""
+    """Whether a .npz file has the arrays of MedMNIST."""
     with suppress(OSError, zipfile.BadZipFile, ValueError, NotImplementedError), zipfile.ZipFile(file) as archive:
         return "train_images.npy" in archive.namelist()
     return False
 
 
-def _fill(made: Choices, given: set[str], picked: Slots, weights: str, search: Sequence[Path]) -> None:
-    """Fills in defaults. A word with a fault counts as given, because its default could add a second fault."""
-    given = given | {slot_of(word) for word in made.faulty}
-    slots, named = made.slots, set(picked) | set(_chosen_by("experiment", picked.get("experiment"), search))
+def _fill(choices: Choices, given: set[str], picked: Slots, weights: str, search: Sequence[Path]) -> None:
+    """Fills in defaults. A word with a fault counts as given, because its default could cause a second fault."""
+    given = given | {slot_of(word) for word in choices.faulty}
+    slots, named = choices.slots, set(picked) | set(_chosen_by("experiment", picked.get("experiment"), search))
     path = find_option("data", slots["data"], search)
-    data = (read(path) if path else {}) | made.values.get("data", {})
+    data = (read(path) if path else {}) | choices.values.get("data", {})
     own = data.get("family") in OWN and bool(data.get("path"))
     strategy, loaded = slots["strategy"], weights != "none"
     if strategy == "scratch" and loaded:
-        made.errors.append(
+        choices.errors.append(
             ConfigError(
                 Fault(
                     "weights",
-                    "strategy=scratch starts from nothing",
+                    "strategy=scratch starts without weights",
                     weights,
                     do="leave weights out, or say strategy=fine_tune",
                 )
@@ -214,16 +216,16 @@ def _fill(made: Choices, given: set[str], picked: Slots, weights: str, search: S
         )
     if "model" not in given and is_folder_of_weights(weights):
         try:
-            slots["model"], made.values["model"] = model_of(weights)
+            slots["model"], choices.values["model"] = model_of(weights)
         except StoreError as error:
-            made.errors.append(error)
+            choices.errors.append(error)
     elif "model" not in given:
         slots["model"] = str(data.get("default_model", "resnet18"))
-        _model(made, search)
+        _model(choices, search)
     if "data@source" not in given:
-        if own and not loaded and strategy != "none" and slots["method@pretrain"] != "none" and not made.faulty:
+        if own and not loaded and strategy != "none" and slots["method@pretrain"] != "none" and not choices.faulty:
             text = "nothing to transfer from; say weights=..., source=..., or strategy=scratch"
-            made.errors.append(DataError(Fault("data", text, made.named.get("data", slots["data"]))))
+            choices.errors.append(DataError(Fault("data", text, choices.named.get("data", slots["data"]))))
         slots["data@source"] = "none" if own or loaded else str(data.get("default_source", "base"))
     if "method@pretrain" not in named:
         if loaded:
@@ -232,11 +234,11 @@ def _fill(made: Choices, given: set[str], picked: Slots, weights: str, search: S
             slots["method@pretrain"] = "none"
 
 
-def _model(made: Choices, search: Sequence[Path]) -> None:
-    """A default model may be a name of a family, as after `model=`."""
-    name = made.slots["model"]
+def _model(choices: Choices, search: Sequence[Path]) -> None:
+    """Resolves the default model, which may be a net of a family, as after `model=`."""
+    name = choices.slots["model"]
     try:
-        made.slots["model"], made.values["model"] = _option("model", name, search, ())
-        made.named["model"] = name
+        choices.slots["model"], choices.values["model"] = _option("model", name, search, ())
+        choices.named["model"] = name
     except ConfigError as error:
-        made.errors.append(error)
+        choices.errors.append(error)

@@ -1,5 +1,5 @@
-"""Classes of a parsed Python file: what they declare as settings, streams and flags, and what they inherit.
-Follows imports of our own package only; nothing is executed."""
+"""Reads settings, streams and flags of classes from syntax trees, with inheritance. Follows imports of this package
+only; no code is executed."""
 
 import ast
 from collections.abc import Iterator
@@ -15,16 +15,19 @@ STREAM = {"labelled": True, "views": ["train"], "part": "train", "side": "", "op
 
 
 class Module:
-    """A parsed file: finds what a name means in it, also through `from ... import` of readable packages."""
+    """A parsed file. Finds the definition of a name in it, also through `from ... import` from this package."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.tree = ast.parse(path.read_text(encoding="utf-8"))
 
     def find(self, name: str, kind: type[ast.AST]) -> Any:
+        """The class definition (kind ClassDef) or the assigned expression (kind expr) of a name; None if there is
+        none."""
         return self.home(name, kind)[1]
 
     def home(self, name: str, kind: type[ast.AST]) -> "tuple[Module, Any]":
+        """As `find`, with the module that contains the definition."""
         for node in self.tree.body:
             match node:
                 case ast.ClassDef(name=own) if own == name and kind is ast.ClassDef:
@@ -32,8 +35,8 @@ class Module:
                 case ast.Assign(targets=[ast.Name(id=own)], value=value) if own == name and kind is ast.expr:
                     return self, value
                 case ast.ImportFrom(module=str() as source, level=0) if other := self._imported(node, name):
-                    there = _module_path(source)
-                    return Module(there).home(other, kind) if there else (self, None)
+                    path = _module_path(source)
+                    return Module(path).home(other, kind) if path else (self, None)
         return self, None
 
     @staticmethod
@@ -42,17 +45,18 @@ class Module:
 
 
 def _module_path(name: str) -> Path | None:
-    """File of a module of our package; others (torch) are not followed."""
+    """The file of a module of this package; None for other modules (torch), which are not read."""
     path = PACKAGE.parent.joinpath(*name.split(".")).with_suffix(".py")
     return path if name.startswith("transfer_cli.") and path.is_file() else None
 
 
-def line_of_descent(module: Module, node: ast.ClassDef) -> "Iterator[tuple[Module, ast.ClassDef]]":
+def with_ancestors(module: Module, node: ast.ClassDef) -> "Iterator[tuple[Module, ast.ClassDef]]":
+    """Yields the class and its base classes, each with its module."""
     yield module, node
     for base in node.bases:
         home, parent = module.home(last_name(base), ast.ClassDef)
         if parent is not None:
-            yield from line_of_descent(home, parent)
+            yield from with_ancestors(home, parent)
 
 
 def _init(node: ast.ClassDef) -> ast.FunctionDef | None:
@@ -64,15 +68,17 @@ def _is_dataclass(node: ast.ClassDef) -> bool:
 
 
 def has_params(node: ast.ClassDef) -> bool:
+    """Whether the class itself declares settings: it has an `__init__`, or is a dataclass."""
     return _init(node) is not None or _is_dataclass(node)
 
 
 def params_of(node: ast.ClassDef, module: Module) -> dict[str, Param]:
-    found: dict[str, Param] = {}
+    """The settings that the class declares, by name. Raises ConfigError for an annotation that cannot be read."""
+    params: dict[str, Param] = {}
     for name, annotation, default in _declared(node, module.path):
         if last_name(annotation.value if isinstance(annotation, ast.Subscript) else annotation) != "ClassVar":
-            found[name] = read_param(name, annotation, default, lambda n: module.find(n, ast.expr), module.path)
-    return found
+            params[name] = read_param(name, annotation, default, lambda n: module.find(n, ast.expr), module.path)
+    return params
 
 
 def _declared(node: ast.ClassDef, path: Path) -> list[tuple[str, ast.expr, ast.expr | None]]:
@@ -89,8 +95,9 @@ def _declared(node: ast.ClassDef, path: Path) -> list[tuple[str, ast.expr, ast.e
 
 
 def attributes_of(node: ast.ClassDef) -> dict[str, Any]:
-    """Literal class attributes; `streams` as plain dicts. Fields of a dataclass are settings, not attributes."""
-    found: dict[str, Any] = {}
+    """The class attributes that are literals; `streams` as plain dicts. Fields of a dataclass are settings, not
+    attributes."""
+    attributes: dict[str, Any] = {}
     for item in node.body:
         match item:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.expr() as value):
@@ -104,20 +111,20 @@ def attributes_of(node: ast.ClassDef) -> dict[str, Any]:
             case _:
                 continue
         try:
-            found[name] = _streams(value) if name == "streams" else literal(value)
+            attributes[name] = _streams(value) if name == "streams" else literal(value)
         except (ValueError, KeyError):
-            continue  # not a literal: no business of the configuration
-    return found
+            continue  # not a literal, so not relevant to the configuration
+    return attributes
 
 
 def _streams(node: ast.expr) -> dict[str, dict[str, Any]]:
     if not isinstance(node, ast.Dict):
-        raise ValueError("streams is no dict of Stream(...)")
+        raise ValueError("streams must be a dict of Stream(...)")
     return {ast.literal_eval(key): _stream(call) for key, call in zip(node.keys, node.values, strict=True) if key}
 
 
 def _stream(node: ast.expr) -> dict[str, Any]:
     if not isinstance(node, ast.Call):
-        raise ValueError("a stream is Stream(...)")
+        raise ValueError("a stream must be Stream(...)")
     given = dict(zip(STREAM, map(literal, node.args), strict=False))
     return STREAM | given | {str(key.arg): literal(key.value) for key in node.keywords}

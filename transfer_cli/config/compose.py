@@ -1,5 +1,5 @@
-"""Words -> one resolved, checked configuration, or every fault of the words at once.
-Puts together what the other files of config/ do; the names other parts of the program call are here."""
+"""Turns words into a resolved, checked configuration, or raises all faults of the words at once. Combines the other
+files of config/; other parts of the program call only the functions here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,8 +18,9 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Config:
-    """One run's configuration. `values`: plain, checked, filled. `choices`: word -> name chosen. `words`: as typed.
-    `search`: user folders looked in. `changed`: dotted key -> (without the user's words, now)."""
+    """The configuration of one run. `values`: checked plain values with defaults. `choices`: word -> chosen name.
+    `words`: as typed. `search`: the user's configuration folders. `changed`: dotted key -> (value without the user's
+    words, value)."""
 
     values: Json
     choices: dict[str, str]
@@ -31,7 +32,7 @@ class Config:
 def load_all(
     words: Sequence[str], *, multirun: bool = False, seeds: int | None = None, config_dirs: Sequence[Path] = ()
 ) -> list[Config]:
-    """The configuration of each run the words stand for. Raises one error with all faults of all runs."""
+    """The configuration of each run of a sweep. Raises one error with all faults of all runs."""
     errors: list[TransferError] = []
     try:
         runs = wording.expand(words, multirun=multirun, seeds=seeds, search=search_path(words, config_dirs))
@@ -50,8 +51,8 @@ def load_all(
 
 
 def load(words: Sequence[str], *, config_dirs: Sequence[Path] = (), check: bool = True) -> Config:
-    """The configuration of single-valued words; `check=False` leaves it as composed, to be looked at.
-    Raises ConfigError (DataError if only data are to blame) with all faults."""
+    """The configuration of words with one value each. With `check=False` it is composed but not checked, for display.
+    Raises ConfigError (DataError if all faults concern data) with all faults."""
     loader = Loader(words, config_dirs)
     values, changed = loader.values(check)
     if loader.errors:
@@ -60,8 +61,8 @@ def load(words: Sequence[str], *, config_dirs: Sequence[Path] = (), check: bool 
 
 
 def load_stored(values: Json, plugins: Sequence[str] = ()) -> Json:
-    """A configuration read back from a run directory, checked like a new one. Plugins run code, so a stored
-    configuration may only name those in `plugins`. Raises ConfigError."""
+    """Checks a configuration from a run directory like a new one. Plugins run code, so a stored configuration may only
+    name those in `plugins`. Raises ConfigError."""
     from transfer_cli.config.check import Checker
     from transfer_cli.config.values import problems
 
@@ -84,8 +85,8 @@ def load_stored(values: Json, plugins: Sequence[str] = ()) -> Json:
 def model_named(
     name: str, search: Sequence[Path], plugins: Sequence[str], settings: Json | None = None, key: str = "model"
 ) -> Json:
-    """The checked node of a model by its name, as after `model=`, with `settings` laid over it; `key` is the setting
-    that names it. Raises ConfigError."""
+    """The checked node of a model by its name, as after `model=`; `settings` override its values. `key`: the setting
+    that names it, for messages. Raises ConfigError."""
     from transfer_cli.config import merge
     from transfer_cli.config.check import Checker
     from transfer_cli.config.choices import model_option
@@ -102,6 +103,6 @@ def model_named(
 
 
 def _joined(errors: Sequence[TransferError]) -> TransferError:
-    """One error with every fault once; a fault of the words decides the exit code before one of data."""
+    """One error with every fault once. It is a ConfigError if any of the errors is one."""
     kind = next((type(error) for error in errors if error.code == ConfigError.code), type(errors[0]))
     return kind(*dict.fromkeys(fault for error in errors for fault in error.faults))

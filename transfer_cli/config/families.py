@@ -1,5 +1,5 @@
-"""Nets by name that a family of models builds, beside the group's options: `model=resnet50`, `model=timm/resnet50`.
-A family says its names in its signature; of timm they are read from the installed package."""
+"""Names of nets that a family of models can build: `model=resnet50`, `model=timm/resnet50`. A family declares its names
+in its signature; the names of timm are read from the installed package."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,21 +16,22 @@ Settings = dict[str, Any]
 
 
 def chosen(word: str, value: str, known: Sequence[str], search: Sequence[Path], plugins: Sequence[str]) -> Settings:
-    """{"option": the family, and its settings} of the net called `value`, `known` being the options; empty if none is.
-    Raises ConfigError for a name that a family which is named does not have, and for a missing extra."""
+    """Returns the settings of the net `value`, with its family under "option"; empty if no family has this net.
+    `known`: the options of the group. Raises ConfigError if `value` names a family that does not have this net, or a
+    family whose extra is not installed."""
     family, slash, name = value.partition("/")
     if slash and family in known and _is_family(family, search):
         return {"option": family, **_of_family(word, family, name, plugins)}
-    found = next((family for family in known if value in bare(family, search, plugins)), None)
-    return {"option": found, "name": value} if found else {}
+    owner = next((family for family in known if value in short_names(family, search, plugins)), None)
+    return {"option": owner, "name": value} if owner else {}
 
 
-def bare(option: str, search: Sequence[Path], plugins: Sequence[str]) -> list[str]:
-    """Names that stand for nets of this option without saying it; none if it is not the family itself."""
-    return _said(option, plugins) if _is_family(option, search) else []
+def short_names(option: str, search: Sequence[Path], plugins: Sequence[str]) -> list[str]:
+    """The nets of an option that can be named without its family; empty if the option is not a family itself."""
+    return _declared(option, plugins) if _is_family(option, search) else []
 
 
-def _said(family: str, plugins: Sequence[str]) -> list[str]:
+def _declared(family: str, plugins: Sequence[str]) -> list[str]:
     name = signature("model", family, plugins).params.get("name")
     return [str(choice) for choice in name.choices] if name else []
 
@@ -43,7 +44,7 @@ def _is_family(option: str, search: Sequence[Path]) -> bool:
 def _of_family(word: str, family: str, name: str, plugins: Sequence[str]) -> Settings:
     value = f"{family}/{name}"
     if family != "timm":
-        return _one_of(word, value, name, _said(family, plugins))
+        return _one_of(word, value, name, _declared(family, plugins))
     if missing := absent("timm", word, value):
         raise ConfigError(*missing)
     try:
@@ -51,7 +52,7 @@ def _of_family(word: str, family: str, name: str, plugins: Sequence[str]) -> Set
     except KeyError:
         _one_of(word, value, name, timm.names())
         do = f"model=timm model.name={name}, and model.input"
-        raise ConfigError(Fault(word, "timm says in code what pictures it wants", value, do=do)) from None
+        raise ConfigError(Fault(word, "timm defines the input of this net in code", value, do=do)) from None
 
 
 def _one_of(word: str, value: str, name: str, names: Sequence[str]) -> Settings:

@@ -1,4 +1,4 @@
-"""One pass from words to values that goes on after a fault, leaving out what is wrong, to find the others."""
+"""Turns words into values in one pass. After a fault it ignores the wrong word and continues, to report all faults."""
 
 import copy
 import os
@@ -19,37 +19,37 @@ Json = dict[str, Any]
 
 
 class Loader:
-    """Words on their way to a configuration; `errors` holds what was wrong so far."""
+    """Loads a configuration from words; `errors` contains the errors so far."""
 
     def __init__(self, words: Sequence[str], config_dirs: Sequence[Path]) -> None:
         self.errors: list[TransferError] = []
-        found = [word for word in (self._try(wording.parse, text) for text in words) if word]
-        self._fault(*wording.repeated(found))
+        parsed = [word for word in (self._try(wording.parse, text) for text in words) if word]
+        self._fault(*wording.repeated(parsed))
         self.search = self._try(user_dirs, config_dirs) or ()
-        self.search += self._try(_plugin_dirs, found, self.search) or ()
+        self.search += self._try(_plugin_dirs, parsed, self.search) or ()
         self._fault(*hidden(self.search))
-        recipe = {w.key: w.value for w in found if w.key in ("strategy", "experiment")}
+        recipe = {w.key: w.value for w in parsed if w.key in ("strategy", "experiment")}
         self.plain = self._try(choosing.plain_values, recipe, self.search) or {}
-        stages = wording.stage_names(self._said(found, "stages") or [])
+        stages = wording.stage_names(self._root_value(parsed, "stages") or [])
         known = list(dict.fromkeys((*wording.CHOICES, *wording.VALUES, *stages)))
-        faults = {word: fault for word in found if (fault := wording.misplaced(word, known))}
+        faults = {word: fault for word in parsed if (fault := wording.misplaced(word, known))}
         self._fault(*faults.values())
-        self._sort([word for word in found if word not in faults], stages)
+        self._sort([word for word in parsed if word not in faults], stages)
 
     def _sort(self, words: Sequence[Word], stages: Sequence[str]) -> None:
-        """Choices of options, and values."""
+        """Separates the words that choose options from those that set values."""
         picks = [w for w in words if w.key in (*wording.CHOICES, *stages) and not w.value.startswith("{")]
         self.picked = {word.key for word in picks}
         self.typed = {word.key: word.value for word in words if word not in picks}
-        self.weights = str(self._said(words, "weights") or "none")
+        self.weights = str(self._root_value(words, "weights") or "none")
         picks = [w for w in picks if w.key != "experiment" or w.value not in ("none", "null")]
         self.choices = choosing.choose(picks, self.weights, self.search, _plugins(words, self.plain))
         self.errors += self.choices.errors
         experiment = [word for word in picks if word.key == "experiment"]
-        self.recipe = choosing.choose(experiment, self._said((), "weights") or "none", self.search, ()).slots
+        self.recipe = choosing.choose(experiment, self._root_value((), "weights") or "none", self.search, ()).slots
 
     def values(self, check: bool) -> tuple[Json, dict[str, tuple[Any, Any]]]:
-        """Checked values, and what the words changed; faults go to `errors`."""
+        """The checked values, and the keys that the words changed. Faults are added to `errors`."""
         from transfer_cli.config import merge
         from transfer_cli.config.values import problems
 
@@ -61,7 +61,7 @@ class Loader:
             if values:
                 merge.overlay(before, _place(choosing.slot_of(word)), values)
         now = copy.deepcopy(before)
-        self._yield_to_words(now)
+        self._drop_replaced_defaults(now)
         for key, text in self.typed.items():
             merge.overlay(now, key, self._typed(key, text))
         now, faults = merge.resolved(now)
@@ -71,14 +71,14 @@ class Loader:
         checked, changed = self._checked(before, now)
         return checked, changed
 
-    def _yield_to_words(self, values: Json) -> None:
-        """Settings of the trainer that a method's own file brings are its defaults: the words `trainer=NAME` and
-        `trainer.lr=...` replace them. What strategy or experiment say of the stage stays."""
+    def _drop_replaced_defaults(self, values: Json) -> None:
+        """Removes the trainer settings in a method's own file, which are defaults, if the words `trainer=NAME` or
+        `trainer.lr=...` replace them. Settings of strategy or experiment for the stage are kept."""
         for slot, name in self.choices.slots.items():
             path = find_option("method", name, self.search) if slot.startswith("method@") else None
-            brought = read(path).get("trainer") if path else None
+            defaults = read(path).get("trainer") if path else None
             stage = _place(slot)
-            for key in brought if isinstance(brought, dict) else ():
+            for key in defaults if isinstance(defaults, dict) else ():
                 by_recipe = any(look(layer, f"{stage}.trainer.{key}") is not None for _, layer in self.plain.values())
                 if not by_recipe and ("trainer" in self.picked or f"trainer.{key}" in self.typed):
                     values[stage]["trainer"].pop(key, None)
@@ -86,9 +86,9 @@ class Loader:
     def _typed(self, key: str, text: str) -> Any:
         from transfer_cli.config import merge
 
-        if key in ("weights", "data.path", "source.path"):  # a path is taken as it is
+        if key in ("weights", "data.path", "source.path"):  # a path is not parsed
             return os.path.expanduser(text) if text.startswith("~/") else text
-        if key == "plugins":  # one name needs no brackets, which some shells take for a glob
+        if key == "plugins":  # one name needs no brackets, because some shells expand them
             return list(_plugins([Word(key, text)], {}))
         return self._try(merge.parse_value, key, text)
 
@@ -101,13 +101,13 @@ class Loader:
         plain = Checker({}, {}, lambda key: None).config(before)
         checker = Checker(self.typed, plain, self._origin)
         checked = checker.config(now)
-        seen = {fault.key for error in self.errors for fault in error.faults}
-        self._fault(*[f for f in checker.faults if f.key not in seen and not self._in_doubt(f.key)])
+        reported = {fault.key for error in self.errors for fault in error.faults}
+        self._fault(*[f for f in checker.faults if f.key not in reported and not self._in_doubt(f.key)])
         keys = [key for key, _ in leaves(checked) if any(f"{key}.".startswith(f"{typed}.") for typed in self.typed)]
         return checked, {k: (look(plain, k), look(checked, k)) for k in keys if look(plain, k) != look(checked, k)}
 
     def _in_doubt(self, key: str) -> bool:
-        """Whether a wrong choice may be what makes this key look wrong."""
+        """Whether a fault of this key may be caused by a wrong choice that is already reported."""
         faulty, top = self.choices.faulty, key.partition(".")[0]
         if "experiment" in faulty:
             return top not in ("trainer", "runtime", "seed", "oracle")
@@ -116,7 +116,7 @@ class Loader:
         return top in faulty or ("data" in faulty and top == "model") or ("predictor" in faulty and "predictor" in key)
 
     def _replaced(self) -> list[Fault]:
-        """Values of the experiment for a method, predictor or model that the words replaced by another."""
+        """Faults for values of the experiment that belong to a method, predictor or model that the words replaced."""
         from transfer_cli.config.check import settings
         from transfer_cli.config.values import leaves
 
@@ -132,7 +132,7 @@ class Loader:
         return faults
 
     def _origin(self, key: str) -> str | None:
-        """Which file set a key that no word set."""
+        """The file or option that set a key which no word set."""
         for group in ("experiment", "strategy"):
             name, values = self.plain.get(group, ("", {}))
             if look(values, key) is not None:
@@ -143,8 +143,9 @@ class Loader:
                 return str(path) if path else None
         return None
 
-    def _said(self, words: Sequence[Word], key: str) -> Any:
-        """Value of a root key: the words' text, else the experiment's, else the strategy's."""
+    def _root_value(self, words: Sequence[Word], key: str) -> Any:
+        """The value of a root key: the text of the words, otherwise the value of the experiment, otherwise that of the
+        strategy."""
         layers = [self.plain[group][1] for group in ("experiment", "strategy") if group in self.plain]
         return next((word.value for word in words if word.key == key), None) or next(
             (layer[key] for layer in layers if key in layer), None
@@ -163,7 +164,7 @@ class Loader:
 
 
 def _place(slot: str) -> str:
-    """Where a slot's settings stand in the configuration: `method@align` -> `align`."""
+    """The key of a slot's settings in the configuration: `method@align` -> `align`."""
     return slot.rpartition("@")[2]
 
 
@@ -182,7 +183,7 @@ def _plugin_dirs(words: Sequence[Word], search: Sequence[Path]) -> tuple[Path, .
 
 
 def _plugins(words: Sequence[Word], plain: dict[str, tuple[str, Json]]) -> tuple[str, ...]:
-    """Packages named by words, else by the experiment or strategy."""
+    """The plugin packages named by the words, otherwise those named by experiment or strategy."""
     for word in words:
         if word.key == "plugins":
             return tuple(re.findall(r"[^\s,'\"\[\]]+", word.value))

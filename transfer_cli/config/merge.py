@@ -1,5 +1,5 @@
-"""Chosen YAML files -> one plain mapping, by Hydra; values laid over it; `${a.b}` replaced. The only file that imports
-Hydra. Users' files are read strictly before Hydra opens them: no keys that run code, no settings of Hydra itself."""
+"""Composes YAML files with Hydra, overlays values and resolves references `${a.b}`. The only file that imports Hydra.
+Users' files are checked before Hydra opens them: no keys that run code, no settings of Hydra itself."""
 
 import copy
 import json
@@ -19,12 +19,13 @@ from transfer_cli.errors import ConfigError, Fault
 
 Json = dict[str, Any]
 REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}")
-MAX_HOPS = 16  # references that lead to references
-_LOCK = Lock()  # Hydra's state is one a process
+MAX_HOPS = 16  # the longest chain of references
+_LOCK = Lock()  # Hydra has one global state per process
 
 
 def composed(slots: Slots, search: Sequence[Path]) -> Json:
-    """What the chosen files say together, references unresolved. Raises ConfigError."""
+    """The merged content of the chosen files, with unresolved references. Raises ConfigError for an unknown option or a
+    file that is not allowed."""
     for slot, name in slots.items():
         _vet(group_of(word_of(slot)), name, search)
     declared = {"experiment"} | {slot for place in _recipes(slots, search) for slot, _ in chosen(place)}
@@ -40,7 +41,7 @@ def _recipes(slots: Slots, search: Sequence[Path]) -> Iterator[Path]:
 
 
 def _vet(group: str, name: str, search: Sequence[Path], depth: int = 0) -> None:
-    """Reads a user's file, and those its `defaults` name, as strictly as if it were hostile."""
+    """Checks a user's file, and the files that its `defaults` name, as untrusted input. Raises ConfigError."""
     path = find_option(group, name, search)
     if path is None or depth > MAX_HOPS:
         raise unknown(group, name, options(group, search))
@@ -74,7 +75,8 @@ def _composed(overrides: tuple[str, ...], search: tuple[Path, ...]) -> Json:
 
 
 def parse_value(key: str, text: str) -> Any:
-    """A value of the command line: number, true, false, null, [a, b], {a: 1}, 'quoted', else the text itself."""
+    """Parses a value of the command line: number, true, false, null, [a, b], {a: 1}, 'quoted'; anything else is text.
+    Raises ConfigError for Hydra's sweep syntax."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -92,7 +94,7 @@ def parse_value(key: str, text: str) -> Any:
 
 
 def overlay(values: Json, key: str, value: Any) -> None:
-    """Sets a dotted key in place; a mapping is merged into what is there."""
+    """Sets a dotted key in place; a mapping is merged into an existing mapping."""
     *path, last = key.split(".")
     for part in path:
         inner = values.get(part)
@@ -105,8 +107,8 @@ def overlay(values: Json, key: str, value: Any) -> None:
 
 
 def resolved(values: Json) -> tuple[Json, list[Fault]]:
-    """References replaced by what they name. Only a whole `${a.b}` to a plain value is one: nothing is computed,
-    read from the environment, or multiplied."""
+    """Replaces references by the values that they name; returns the values and the faults. A reference must be the
+    whole value, `${a.b}`, and name a plain value; Hydra's computed values and environment variables are not allowed."""
     faults: list[Fault] = []
     return _resolve(values, values, "", faults), faults
 
@@ -118,9 +120,9 @@ def _resolve(node: Any, root: Json, at: str, faults: list[Fault]) -> Any:
         return [_resolve(item, root, at, faults) for item in node]
     value, hops = node, 0
     while isinstance(value, str) and "${" in value:
-        found = REFERENCE.fullmatch(value)
-        value, hops = look(root, found[1]) if found else None, hops + 1
+        reference = REFERENCE.fullmatch(value)
+        value, hops = look(root, reference[1]) if reference else None, hops + 1
         if value is None or isinstance(value, dict | list) or hops > MAX_HOPS:
-            faults.append(Fault(at, "only ${a.b}, the whole value and naming a plain setting, may stand here", node))
+            faults.append(Fault(at, "only ${a.b} is allowed, as the whole value and naming a plain setting", node))
             return None
     return value

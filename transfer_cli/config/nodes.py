@@ -1,5 +1,5 @@
-"""Settings of the configuration itself, as signatures that check.py reads: the root, a stage's reserved keys, a model's
-input. Trainer, evaluate and runtime stand in engine/settings.py, views of data in data/view.py."""
+"""Settings of the configuration itself: the root, stages, streams and models. check.py reads them as signatures.
+Trainer, evaluate and runtime are in engine/settings.py, the view of data in data/view.py."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -8,12 +8,13 @@ from transfer_cli.ranges import Range
 
 Rule = Literal[
     "final", "source_val", "target_val", "entropy", "information", "bnm", "snd", "dev", "knn", "mmd"
-]  # rules.py, but the oracle
+]  # the rules of selection_rules.py, except the oracle
 
 
 @dataclass(frozen=True, kw_only=True)
 class Root:
-    """Keys beside the nodes. `expect` is what an experiment should reach: empty, or an Expect."""
+    """The keys at the top level that are not nodes. `expect`: the expected result of an experiment: empty, or an
+    Expect."""
 
     stages: list[str]
     seed: Annotated[int, Range(0)] = 0
@@ -26,8 +27,8 @@ class Root:
 
 @dataclass(frozen=True, kw_only=True)
 class Expect:
-    """What an experiment should reach: the mean of `metric` under `rule` over seeds 0 to n - 1 is `value`, give or take
-    `tolerance`; `source` says where the number comes from. `words` are laid over the experiment: its short version."""
+    """The expected result of an experiment: the mean of `metric` by `rule` over the seeds 0 to n - 1 is `value`, within
+    `tolerance`. `source`: where the value comes from. `words`: words for a short version of the experiment."""
 
     metric: str
     rule: Rule
@@ -40,8 +41,8 @@ class Expect:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Reserved keys of every stage. `seed` null and `same`: the run's. `trainer` and `feeds` change this stage only.
-    `marks` T: so many evenly spaced snapshots are handed on and scored, the last of them the final one."""
+    """The reserved keys of every stage. `seed` null or `same`: the seed of the run. `trainer` and `feeds`: settings for
+    this stage only. `marks` T: T evenly spaced snapshots are stored and scored; the last is the final one."""
 
     seed: Annotated[int, Range(0)] | Literal["same"] | None = None
     rule: Rule = "final"
@@ -52,8 +53,8 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Loader:
-    """Settings of one stream of a method. `batch` null: the trainer's. `sampler` decides which rows make a batch, null:
-    every row once an epoch, in random order; its own settings stand beside it."""
+    """The settings of one stream of a method. `batch` null: that of the trainer. `sampler`: chooses the rows of a
+    batch; null: every row once per epoch, in random order. The settings of the sampler are given next to it."""
 
     batch: Annotated[int, Range(1)] | None = None
     sampler: str | None = None
@@ -61,7 +62,7 @@ class Loader:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """Keys of every model beside its family's own. `precision` auto: bf16 where the machine has it,
+    """The keys of every model, in addition to those of its family. `precision` auto: bf16 if the machine supports it,
     see plan/precision.py."""
 
     input: dict[str, Any]

@@ -1,5 +1,5 @@
-"""Words people try first, and the ones we have. difflib knows nothing near `target` or `lr`, and turns `adapt` into
-`data`."""
+"""Synonyms that users often try first, and the words of this program. difflib finds nothing near `target` or `lr`, and
+suggests `data` for `adapt`."""
 
 SYNONYMS = {  # first part of a word -> our word, or a whole `key=value`
     "target": "data", "dataset": "data", "domain": "data", "path": "data.path",

@@ -1,5 +1,5 @@
-"""Annotations of a Python file as settings: kinds, allowed values, ranges, defaults. Reads the syntax tree, imports
-nothing. Knows nothing of groups, YAML or where files lie; signatures.py does."""
+"""Reads annotations in a syntax tree as settings: kinds, allowed values, ranges, defaults. Imports nothing. Groups and
+the locations of files are defined in signatures.py."""
 
 import ast
 from collections.abc import Callable
@@ -16,8 +16,9 @@ WORDS |= {"dict": "settings as {key: value}", "none": "null"}
 
 @dataclass(frozen=True)
 class Param:
-    """One setting. `kind` is int, float, bool, str, list, dict, literal (only `choices`) or any; `choices` stand beside
-    the kind; `low` and `high` bound numbers (`above`: `low` itself is out); `item` describes the items of a list."""
+    """One setting. `kind`: int, float, bool, str, list, dict, literal (only `choices`) or any. `choices`: values that
+    are allowed in addition to those of the kind. `low`, `high`: the range of numbers (`above`: without `low` itself).
+    `optional`: null is allowed. `item`: describes the items of a list."""
 
     name: str
     kind: str
@@ -31,7 +32,7 @@ class Param:
     item: "Param | None" = None
 
     def allowed(self) -> str:
-        """What may stand here, in words: `whole number >= 1 or null`."""
+        """The allowed values as text: `whole number >= 1 or null`."""
         parts = [] if self.kind == "literal" else [self._kind() + self._range()]
         if self.choices:
             one_of = "one of " if len(self.choices) > 1 and not parts else ""
@@ -55,11 +56,12 @@ class Param:
         return " ".join(["", *[", ".join(filter(None, ends))]]).rstrip()
 
 
-Resolve = Callable[[str], ast.expr | None]  # a name of the file -> the expression it was assigned
+Resolve = Callable[[str], ast.expr | None]  # a name in the file -> the expression that is assigned to it
 
 
 def read_param(name: str, annotation: ast.expr, default: ast.expr | None, resolve: Resolve, path: Path) -> Param:
-    """The setting that `name: annotation = default` declares. Raises ConfigError naming file and line."""
+    """The setting that `name: annotation = default` declares. Raises ConfigError with file and line if the annotation
+    or the default cannot be read."""
     try:
         param = replace(_read(annotation, resolve), name=name, required=default is None)
         return param if default is None else replace(param, default=literal(default))
@@ -68,12 +70,13 @@ def read_param(name: str, annotation: ast.expr, default: ast.expr | None, resolv
 
 
 def literal(node: ast.expr) -> Any:
-    """The value of a literal; tuples become lists, as YAML has them; `field(default_factory=dict)` is {}."""
+    """The value of a literal. Tuples become lists, because YAML has only lists; `field(default_factory=dict)` is {}.
+    Raises ValueError if it is no literal."""
     match node:
         case ast.Call(
-            func=ast.Name(id="field"), keywords=[ast.keyword(arg="default_factory", value=ast.Name(id=made))]
+            func=ast.Name(id="field"), keywords=[ast.keyword(arg="default_factory", value=ast.Name(id=factory))]
         ):
-            return {"dict": {}, "list": [], "tuple": []}[made]
+            return {"dict": {}, "list": [], "tuple": []}[factory]
     value = ast.literal_eval(node)
     return list(value) if isinstance(value, tuple) else value
 
@@ -91,10 +94,10 @@ def _read(node: ast.expr, resolve: Resolve) -> Param:
     name = last_name(node)
     if name in KINDS:
         return Param("", "list" if name == "tuple" else name)
-    known = resolve(name) if isinstance(node, ast.Name) else None
-    if known is None:
+    alias = resolve(name) if isinstance(node, ast.Name) else None
+    if alias is None:
         raise ValueError(f"annotation {ast.unparse(node)} is not one of {', '.join(KINDS)}, Literal, Annotated")
-    return _read(known, resolve)
+    return _read(alias, resolve)
 
 
 def _subscript(outer: str, inner: ast.expr, resolve: Resolve) -> Param:
@@ -113,7 +116,7 @@ def _subscript(outer: str, inner: ast.expr, resolve: Resolve) -> Param:
 
 def _range(node: ast.expr) -> dict[str, Any]:
     if not (isinstance(node, ast.Call) and last_name(node.func) == "Range"):
-        raise ValueError(f"Annotated wants Range(low, high), not {ast.unparse(node)}")
+        raise ValueError(f"Annotated needs Range(low, high), not {ast.unparse(node)}")
     ends = dict(zip(("low", "high", "above"), map(ast.literal_eval, node.args), strict=False))
     return ends | {str(key.arg): ast.literal_eval(key.value) for key in node.keywords}
 
@@ -130,7 +133,7 @@ def _union(left: Param, right: Param) -> Param:
 
 
 def last_name(node: ast.expr) -> str:
-    """`Name` of `Name`, `module.Name` and calls of them; "" for anything else."""
+    """The `Name` in `Name`, `module.Name` and in calls of them; "" for anything else."""
     match node:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name

@@ -1,5 +1,5 @@
-"""Nets of timm by name: which there are, what pictures they want, where their weights are published. Read from the
-syntax trees of the installed package, because importing it costs seconds and torch. Nothing of it is executed."""
+"""The nets of timm: their names, their input, and the repositories of their weights. Read from the syntax trees of the
+installed package, because importing it takes seconds and imports torch. No code of timm is executed."""
 
 import ast
 import importlib.util
@@ -13,30 +13,30 @@ from typing import Any, NamedTuple
 
 BUILDER = re.compile(r"^@register_model\s+def (\w+)\(", re.MULTILINE)
 WANTED = ("url", "file", "hf_hub_id", "input_size", "interpolation", "crop_pct", "mean", "std")
-DEFAULTS: dict[str, Any] = {"interpolation": "bicubic", "crop_pct": 0.875}  # timm's own, where a net says nothing
+DEFAULTS: dict[str, Any] = {"interpolation": "bicubic", "crop_pct": 0.875}  # timm's defaults
 DEFAULTS |= {"input_size": (3, 224, 224), "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 OPERATIONS = {ast.Add: operator.add, ast.Mult: operator.mul, ast.Div: operator.truediv}
-Names = Mapping[str, Any]  # what a name stands for: a value, or an expression not yet looked at
+Names = Mapping[str, Any]  # name -> its value, or an expression that is not evaluated yet
 
 
 class Published(NamedTuple):
-    """What timm says of a net: how pictures reach it, and its repository on the Hugging Face hub, if it has one."""
+    """What timm publishes for a net: the `input` of the model, and its repository on the Hugging Face hub, if any."""
 
     input: dict[str, Any]
     repository: str | None
 
 
 def names() -> tuple[str, ...]:
-    """Every net of the installed timm, sorted; none where it is not installed."""
+    """The names of all nets of the installed timm, sorted; empty if timm is not installed."""
     return tuple(sorted(_homes()))
 
 
 def published(name: str) -> Published:
-    """Of a net of `names()`, also with the tag of one of its weights (`resnet18.a1_in1k`). Raises KeyError for
-    others, and for the few of which timm says it in code."""
+    """What timm publishes for a net of `names()`, with or without the tag of its weights (`resnet18.a1_in1k`). Raises
+    KeyError for an unknown net, and for the few nets whose input timm computes in code."""
     stem, _, tag = name.partition(".")
-    found = {key: entry for key, entry in _entries(_homes()[stem]).items() if key.partition(".")[0] == stem}
-    return _published(stem, tag, found)
+    entries = {key: entry for key, entry in _entries(_homes()[stem]).items() if key.partition(".")[0] == stem}
+    return _published(stem, tag, entries)
 
 
 def _published(stem: str, tag: str, entries: dict[str, dict[str, Any]]) -> Published:
@@ -51,7 +51,7 @@ def _published(stem: str, tag: str, entries: dict[str, dict[str, Any]]) -> Publi
 
 
 def input_of(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A model's `input` from a pretrained_cfg of timm. Whatever its crop mode, the centre is cut."""
+    """The `input` of a model from a pretrained_cfg of timm. All crop modes become a centre crop."""
     values = DEFAULTS | {key: value for key, value in entry.items() if value is not None}
     channels, crop = values["input_size"][0], values["input_size"][-1]
     size = max(crop, math.floor(crop / values["crop_pct"]))
@@ -60,20 +60,20 @@ def input_of(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _default(tagged: Mapping[str, dict[str, Any]]) -> str:
-    """The weights that a name without a tag means: timm's rule, generate_default_cfgs."""
+    """The tag of the weights for a name without a tag, by the rule of timm's generate_default_cfgs."""
     order: list[str] = []
-    chosen = weighty = False
+    chosen = any_weights = False
     for tag, entry in tagged.items():
-        has = any(entry.get(key) for key in ("url", "file", "hf_hub_id"))
-        first = (has and not tag) or (tag.endswith("*") and not chosen)
-        order.insert(0 if first or (has and not weighty) else len(order), tag)
-        chosen, weighty = chosen or first, weighty or has
+        has_weights = any(entry.get(key) for key in ("url", "file", "hf_hub_id"))
+        first = (has_weights and not tag) or (tag.endswith("*") and not chosen)
+        order.insert(0 if first or (has_weights and not any_weights) else len(order), tag)
+        chosen, any_weights = chosen or first, any_weights or has_weights
     return order[0].strip("*")
 
 
 @cache
 def _homes() -> dict[str, Path]:
-    """The file of each net."""
+    """The file that defines each net."""
     folder = _folder()
     files = sorted((folder / "models").glob("*.py")) if folder else []
     return {name: file for file in files for name in BUILDER.findall(file.read_text(encoding="utf-8"))}
@@ -87,28 +87,28 @@ def _folder() -> Path | None:
 
 @cache
 def _constants() -> Names:
-    """Means and standard deviations that the nets' files import."""
+    """The constants (means and standard deviations) that the files of the nets import."""
     folder = _folder()
     return _assigned(ast.parse((folder / "data" / "constants.py").read_text(encoding="utf-8"))) if folder else {}
 
 
 def _assigned(tree: ast.Module) -> dict[str, Any]:
-    """Expressions and functions by name, of a module's top level."""
-    found: dict[str, Any] = {}
+    """The expressions and functions at the top level of a module, by name."""
+    names: dict[str, Any] = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            # `default_cfgs = generate_default_cfgs(default_cfgs)`: the dict is the one before
+            # after `default_cfgs = generate_default_cfgs(default_cfgs)` keep the dict that was assigned first
             rewraps = isinstance(node.value, ast.Call) and node.value.args and isinstance(node.value.args[0], ast.Name)
-            if not (rewraps and node.targets[0].id in found):
-                found[node.targets[0].id] = node.value
+            if not (rewraps and node.targets[0].id in names):
+                names[node.targets[0].id] = node.value
         if isinstance(node, ast.FunctionDef):
-            found[node.name] = node
-    return found
+            names[node.name] = node
+    return names
 
 
 @cache
 def _entries(file: Path) -> dict[str, dict[str, Any]]:
-    """`default_cfgs` of a file: key -> what of it is wanted."""
+    """The entries of `default_cfgs` in a file, reduced to the keys in WANTED."""
     known = {**_constants(), **_assigned(ast.parse(file.read_text(encoding="utf-8")))}
     table = known.get("default_cfgs")
     if isinstance(table, ast.Call):
@@ -120,8 +120,8 @@ def _entries(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def _value(node: Any, known: Names) -> Any:
-    """The value of an expression made of literals, names, sums, dicts and functions that return one. What else there
-    is has no value, None."""
+    """The value of an expression of literals, names, arithmetic, dicts, and calls of functions that return such an
+    expression; None for any other expression."""
     match node:
         case ast.Constant(value=value):
             return value
@@ -147,15 +147,15 @@ def _value(node: Any, known: Names) -> Any:
 
 
 def _merged(pairs: list[tuple[str | None, ast.expr]], known: Names) -> dict[str, Any]:
-    """Pairs of a dict; those without a key are `**other`."""
-    made: dict[str, Any] = {}
+    """The dict of these pairs; a pair without a key stands for `**other`."""
+    merged: dict[str, Any] = {}
     for key, value in pairs:
-        made |= {key: _value(value, known)} if key is not None else (_value(value, known) or {})
-    return made
+        merged |= {key: _value(value, known)} if key is not None else (_value(value, known) or {})
+    return merged
 
 
 def _returned(function: ast.FunctionDef, args: list[Any], given: dict[str, Any], known: Names) -> Any:
-    """What a function returns, if it is a lone return of an expression of its arguments."""
+    """The return value of a function whose first return statement is an expression of its arguments; otherwise None."""
     named = [arg.arg for arg in function.args.args]
     defaults = dict(zip(reversed(named), (_value(x, known) for x in reversed(function.args.defaults)), strict=False))
     bound = defaults | dict(zip(named, args, strict=False)) | {key: x for key, x in given.items() if key in named}

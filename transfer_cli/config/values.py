@@ -1,4 +1,4 @@
-"""Values of a configuration: whether one fits a setting, where it stands, how it is spelt, what is never allowed."""
+"""Values of a configuration: type checks, access by dotted key, formatting, forbidden values."""
 
 import math
 import re
@@ -14,10 +14,13 @@ TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
 
 def fit(param: Param, value: Any) -> Any:
-    """`value` as the parameter wants it: a whole number becomes a float where numbers are wanted. Raises ValueError."""
+    """`value` converted to the type of the parameter: a whole number becomes a float if the parameter is a float.
+    Raises ValueError if the value is not allowed."""
     if value is None:
         return _require(param.optional, value)
-    if any(value == choice and type(value) is type(choice) for choice in param.choices):  # True is no 1
+    if any(
+        value == choice and type(value) is type(choice) for choice in param.choices
+    ):  # True == 1, but is not allowed for it
         return value
     match param.kind:
         case "int":
@@ -49,19 +52,19 @@ def _scalar(value: Any) -> Any:
 
 
 def seconds(text: str) -> float:
-    """Seconds of a time as people write it. Raises ValueError.
+    """Converts a duration such as 1h30m to seconds. Raises ValueError if it cannot be read.
 
     >>> seconds("1h30m"), seconds("90"), seconds("15m")
     (5400.0, 90.0, 900.0)"""
-    found = TIME.fullmatch(text)
-    if not found or not any(found.groups()):
+    match = TIME.fullmatch(text)
+    if not match or not any(match.groups()):
         raise ValueError("a time: 90s, 15m, 1h30m")
-    hours, minutes, rest = (int(part or 0) for part in found.groups())
+    hours, minutes, rest = (int(part or 0) for part in match.groups())
     return float(hours * 3600 + minutes * 60 + rest)
 
 
 def look(values: Json, key: str) -> Any:
-    """Value at a dotted key, None where there is none.
+    """The value at a dotted key, None if there is no such key.
 
     >>> look({"a": {"b": 1}}, "a.b")
     1"""
@@ -72,7 +75,7 @@ def look(values: Json, key: str) -> Any:
 
 
 def leaves(values: Json, at: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values of all that is no (non-empty) mapping, lists included."""
+    """Yields the dotted keys and values of all leaves. Lists and empty mappings are leaves."""
     for name, value in values.items():
         key = dotted(at, str(name))
         if isinstance(value, dict) and value:
@@ -82,11 +85,12 @@ def leaves(values: Json, at: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def dotted(at: str, name: str) -> str:
+    """The dotted key of `name` inside the node `at`; an empty `at` is the root."""
     return f"{at}.{name}" if at else name
 
 
 def plain(value: Any) -> str:
-    """A value as it would be typed."""
+    """A value as the user would type it."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {plain(v)}" for key, v in value.items()) + "}"
     if isinstance(value, list):
@@ -98,7 +102,8 @@ def plain(value: Any) -> str:
 
 
 def problems(values: Json, *, gaps: bool = True) -> list[Fault]:
-    """What no configuration may hold, whatever its keys mean: `_target_` and its kind, no numbers, gaps."""
+    """Faults that no configuration may contain, whatever its keys: keys that run code (`_target_`), infinite numbers
+    and NaN, and, with `gaps`, missing values (???)."""
     return [fault for fault in _problems(values, "") if gaps or fault.text != GAP]
 
 

@@ -1,5 +1,5 @@
-"""Words of the command line: `key=value`, their short forms and synonyms, lists of values for sweeps, literal paths.
-Knows nothing of what a configuration contains; choices.py and check.py do."""
+"""Words of the command line: `key=value`, short forms, synonyms, lists of values, paths. The content of a configuration
+is defined in choices.py and check.py."""
 
 import os
 import re
@@ -20,23 +20,25 @@ LITERAL = ("data", "source", "weights")  # values that may be paths
 KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_-]+)*")
 PATHS = (".csv", ".tsv", ".txt", ".md", ".jsonl", ".conll", ".gz", ".npz", ".mat", ".parquet", ".yaml", ".yml")
 SPAN = re.compile(r"(-?\d+)\.\.(-?\d+)")
-LONGEST = 4096  # characters of a word; most values of a sweep
+LONGEST = 4096  # the most characters of a word, and the most values of a sweep
 HELP = "all: transfer run --help"
 
 
 class Word(NamedTuple):
-    """One `key=value` of the command line; `top` is the key up to its first dot."""
+    """One `key=value` of the command line."""
 
     key: str
     value: str
 
     @property
     def top(self) -> str:
+        """The key up to its first dot."""
         return self.key.partition(".")[0]
 
 
 def parse(text: str) -> Word:
-    """`key=value`, Hydra's long forms (`+key`, `method@align`) brought to ours. Raises ConfigError."""
+    """Parses `key=value`; Hydra's long forms (`+key`, `method@align`) are converted to the short ones. Raises
+    ConfigError."""
     key, equals, value = text.partition("=")
     if not equals or len(text) > LONGEST:
         wrong = f"longer than {LONGEST:,} characters" if equals else "a word is key=value"
@@ -50,18 +52,19 @@ def parse(text: str) -> Word:
         raise ConfigError(Fault(key, "has no value"))
     word = Word(key, value)
     if "" in (parts := split(value)) and not _is_literal(word):
-        said = ",".join(filter(None, parts))
-        raise ConfigError(Fault(key, "a value is missing beside a comma", value, do=f"{key}={said}" if said else None))
+        present = ",".join(filter(None, parts))
+        do = f"{key}={present}" if present else None
+        raise ConfigError(Fault(key, "a value is missing next to a comma", value, do=do))
     return word
 
 
 def group_of(key: str) -> str:
-    """Group of options that the word `key` chooses from."""
+    """The group of options from which the word `key` chooses."""
     return {"source": "data", "predictor": "predictor"}.get(key, key if key in GROUPS else "method")
 
 
 def misplaced(word: Word, known: Sequence[str]) -> Fault | None:
-    """A fault if the word's first part is none of `known`: its synonym, or the word spelt most like it."""
+    """A fault with the synonym or the nearest word if the first part of the key is not in `known`; otherwise None."""
     last = word.key.rpartition(".")[2]
     if word.key in (f"{word.top}.method", f"{word.top}.family", "evaluate.predictor.predictor"):
         return Fault(
@@ -70,13 +73,14 @@ def misplaced(word: Word, known: Sequence[str]) -> Fault | None:
     if word.top in known:
         return None
     if (right := SYNONYMS.get(word.key) or SYNONYMS.get(word.top)) is not None:
-        said = right if "=" in right else f"{right}={word.value}"
-        return Fault(word.key, f"the word is {said}", word.value)
+        corrected = right if "=" in right else f"{right}={word.value}"
+        return Fault(word.key, f"the word is {corrected}", word.value)
     return Fault(word.key, "no such word", allowed=tuple(known), nearest=nearest(word.top, known), see=HELP)
 
 
 def expand(words: Sequence[str], *, multirun: bool, seeds: int | None, search: Sequence[Path] = ()) -> list[list[str]]:
-    """One list of single-valued words a run, the last word changing fastest; equal runs once. Raises ConfigError."""
+    """One list of single-valued words per run; the last word changes fastest. Raises ConfigError for repeated words,
+    for a pattern without matches, and for several values without `multirun` and `seeds`."""
     faults: list[Fault] = []
     several: dict[str, list[str]] = {}
     parsed = [word for word in map(lambda text: _parsed(text, faults), words) if word is not None]
@@ -88,25 +92,29 @@ def expand(words: Sequence[str], *, multirun: bool, seeds: int | None, search: S
         faults += [Fault("--seeds", "whole number >= 1", str(seeds))] * (seeds < 1)
         parsed.append(Word("seed", f"0..{seeds - 1}"))
     for word in parsed:
-        found = values(word, search)
-        if not found:
+        word_values = values(word, search)
+        if not word_values:
             group = options(group_of(word.key), search)
             faults.append(
                 Fault(
-                    word.key, "fits no option", word.value, tuple(group), see=f"see transfer list {group_of(word.key)}"
+                    word.key,
+                    "matches no option",
+                    word.value,
+                    tuple(group),
+                    see=f"see transfer list {group_of(word.key)}",
                 )
             )
-        if len(found) > 1 and not multirun and seeds is None:
+        if len(word_values) > 1 and not multirun and seeds is None:
             faults.append(
                 Fault(
                     word.key,
-                    f"{len(found)} values: add -m",
+                    f"{len(word_values)} values: add -m",
                     do="quote the value if it is one: key='[a, b]'"
                     if "," in word.value and word.top not in CHOICES
                     else None,
                 )
             )
-        several[word.key] = [f"{word.key}={value}" for value in found]
+        several[word.key] = [f"{word.key}={value}" for value in word_values]
     if faults:
         raise ConfigError(*faults)
     return [list(run) for run in product(*several.values())]
@@ -121,49 +129,52 @@ def _parsed(text: str, faults: list[Fault]) -> Word | None:
 
 
 def first_values(words: Sequence[str]) -> list[str]:
-    """Each word once, with the first of its values: enough to look for more faults after a first one."""
-    found = {word.key: word for word in reversed([w for w in map(lambda text: _parsed(text, []), words) if w])}
-    return [f"{word.key}={(values(word) or [word.value])[0]}" for word in reversed(found.values())]
+    """Each word once, with the first of its values, to search for further faults after a first one."""
+    by_key = {word.key: word for word in reversed([w for w in map(lambda text: _parsed(text, []), words) if w])}
+    return [f"{word.key}={(values(word) or [word.value])[0]}" for word in reversed(by_key.values())]
 
 
-def stage_names(said: object) -> list[str]:
-    """Stages named by a `stages` value, text of the command line or a list; evaluate is none."""
-    names = re.findall(r"\w+", said) if isinstance(said, str) else said if isinstance(said, list) else []
+def stage_names(value: object) -> list[str]:
+    """The stages in the value of `stages` (text of the command line, or a list), without evaluate."""
+    names = re.findall(r"\w+", value) if isinstance(value, str) else value if isinstance(value, list) else []
     return [str(name) for name in names if name != "evaluate"]
 
 
 def repeated(words: Sequence[Word]) -> list[Fault]:
-    """A fault for each key given more than once (a shell makes five words of `seed={0..4}`)."""
+    """A fault for each key that is given more than once (a shell expands `seed={0..4}` to five words)."""
     given: dict[str, list[str]] = {}
     for word in words:
         given.setdefault(word.key, []).append(word.value)
-    twice = {key: found for key, found in given.items() if len(found) > 1}
-    return [Fault(key, f"given {len(found)} times; say {key}={_joined(found)} -m") for key, found in twice.items()]
+    twice = {key: several for key, several in given.items() if len(several) > 1}
+    return [
+        Fault(key, f"given {len(several)} times; say {key}={_joined(several)} -m") for key, several in twice.items()
+    ]
 
 
-def _joined(found: Sequence[str]) -> str:
-    numbers = [int(value) for value in found if re.fullmatch(r"\d{1,9}", value)]
-    if len(numbers) == len(found) > 2 and numbers == list(range(numbers[0], numbers[0] + len(numbers))):
+def _joined(texts: Sequence[str]) -> str:
+    numbers = [int(value) for value in texts if re.fullmatch(r"\d{1,9}", value)]
+    if len(numbers) == len(texts) > 2 and numbers == list(range(numbers[0], numbers[0] + len(numbers))):
         return f"{numbers[0]}..{numbers[-1]}"
-    return ",".join(dict.fromkeys(found))
+    return ",".join(dict.fromkeys(texts))
 
 
 def values(word: Word, search: Sequence[Path] = ()) -> list[str]:
-    """The single values a word stands for: `a,b`, `0..4`, `'res*'`; a path that exists is one value."""
+    """The values of a word with a list (`a,b`), an interval (`0..4`) or a pattern (`'res*'`); otherwise its one value.
+    An existing path is one value."""
     if _is_literal(word):
         parts = split(word.value)
         whole = on_disk(word.value) or not all(map(_names_something, parts))
         return [word.value] if whole else list(dict.fromkeys(parts))
-    found: list[str] = []
+    several: list[str] = []
     for part in split(word.value):
         if span := SPAN.fullmatch(part):
             low, high = int(span[1]), int(span[2])
-            found += [str(n) for n in range(low, min(high, low + LONGEST) + 1)] or [part]
+            several += [str(n) for n in range(low, min(high, low + LONGEST) + 1)] or [part]
         elif "." not in word.key and word.key not in VALUES and re.search(r"[*?]", part):
-            found += [name for name in options(group_of(word.key), search) if fnmatchcase(name, part)]
+            several += [name for name in options(group_of(word.key), search) if fnmatchcase(name, part)]
         else:
-            found.append(part)
-    return list(dict.fromkeys(found))
+            several.append(part)
+    return list(dict.fromkeys(several))
 
 
 def _is_literal(word: Word) -> bool:
@@ -171,7 +182,7 @@ def _is_literal(word: Word) -> bool:
 
 
 def is_path(value: str) -> bool:
-    """Whether a value of data, source or weights is meant as a path: it has a slash, or a file's ending."""
+    """Whether a value of data, source or weights is a path: it contains a slash, or has the ending of a data file."""
     return "/" in value or value.startswith(("~", ".")) or Path(value).suffix in PATHS
 
 
@@ -180,12 +191,12 @@ def _names_something(part: str) -> bool:
 
 
 def on_disk(value: str) -> bool:
-    """Whether a value is the path of something that exists. Names no system could have do not."""
+    """Whether a value is an existing path; False also for names that no file can have."""
     return os.path.exists(os.path.expanduser(value))
 
 
 def split(value: str) -> list[str]:
-    """Parts between commas that stand outside brackets and quotes.
+    """Splits a value at commas outside brackets and quotes.
 
     >>> split("a,[b,c],'d,e'")
     ['a', '[b,c]', "'d,e'"]"""

@@ -1,5 +1,6 @@
-"""Reading YAML files strictly, before Hydra sees them: no bombs, no tags, no keys twice, nothing YAML 1.1 reads in its
-own way. Also reads `defaults` lists: which option a file chooses for which slot."""
+"""Reads YAML files strictly, before Hydra reads them. Not allowed: anchors (which could exhaust memory), tags, repeated
+keys, and values that YAML 1.1 reads in an unexpected way. Also reads `defaults` lists: the options that a file
+chooses."""
 
 import re
 from functools import lru_cache
@@ -11,28 +12,28 @@ import yaml
 from transfer_cli.errors import ConfigError, Fault
 
 MAX_BYTES = 64_000
-MAX_DATA_BYTES = 1_000_000  # of a data YAML, which may name rows
+MAX_DATA_BYTES = 1_000_000  # for a YAML of a data set, which may list rows
 MAX_DEPTH = 32
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# read as another value than it seems: 010 is 8, 12:30 is 750, no is false
+# values that YAML 1.1 reads in an unexpected way: 010 is 8, 12:30 is 750, no is false
 TRAP = re.compile(r"[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?|[-+]?[0-9][0-9]*_[0-9_]*", re.ASCII)
 BOOLEANS = {"yes", "no", "on", "off"}
 
 
 class _Strict(LOADER):  # type: ignore[misc]
-    """Refuses a key given twice; PyYAML lets the last one win."""
+    """A YAML loader that raises an error for a repeated key, where PyYAML would use the last one."""
 
 
 def _mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[str] = set()
+    keys: set[str] = set()
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise yaml.MarkedYAMLError(problem="a key is no plain word", problem_mark=key.start_mark)
-        if key.value in seen:
+            raise yaml.MarkedYAMLError(problem="a key must be a plain word", problem_mark=key.start_mark)
+        if key.value in keys:
             raise yaml.MarkedYAMLError(problem=f"key {key.value} is given twice", problem_mark=key.start_mark)
-        seen.add(key.value)
-    made: dict[Any, Any] = loader.construct_mapping(node, deep=True)
-    return made
+        keys.add(key.value)
+    mapping: dict[Any, Any] = loader.construct_mapping(node, deep=True)
+    return mapping
 
 
 _Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
@@ -54,18 +55,19 @@ def _read(path: Path, mtime_ns: int, size: int, most: int) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(Fault(str(path), str(error).partition("\n")[0])) from error
     if values is not None and not isinstance(values, dict):
-        raise ConfigError(Fault(str(path), "wants key: value lines"))
+        raise ConfigError(Fault(str(path), "must consist of key: value lines"))
     return values or {}
 
 
 def read(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
-    """Content of a YAML file. Raises ConfigError naming file and line."""
+    """The content of a YAML file of at most `most` bytes. Raises ConfigError with file and line."""
     stat = path.stat()
     return _read(path, stat.st_mtime_ns, stat.st_size, most)
 
 
 def _scan(text: str) -> None:
-    """Refuses on the event stream, before anything is built: a bomb costs no memory."""
+    """Raises MarkedYAMLError for forbidden YAML. Checks the event stream, before any object is created, so a malicious
+    file cannot exhaust memory."""
     depth = 0
     event: Any
     for event in yaml.parse(text, LOADER):
@@ -92,13 +94,15 @@ def _trap(word: str) -> str | None:
 
 
 def chosen(path: Path) -> list[tuple[str, str]]:
-    """What the `defaults` of a file choose: [("method@align", "coral")]; a plain name stands beside ""."""
-    found = []
+    """The options that the `defaults` of a file choose: [("method@align", "coral")]; the slot of a plain name is ""."""
+    selected = []
     for entry in read(path).get("defaults") or []:
         pairs = list(entry.items()) if isinstance(entry, dict) else [("", entry)]
         key, name = pairs[0] if len(pairs) == 1 else ("", None)
         if not isinstance(key, str) or not isinstance(name, str | None) or "$" in f"{key}{name}":
-            raise ConfigError(Fault(str(path), "defaults want lines like `override /method@align: coral`", str(entry)))
+            raise ConfigError(
+                Fault(str(path), "defaults must be lines like `override /method@align: coral`", str(entry))
+            )
         if name not in (None, "_self_"):
-            found.append((re.sub(r"^((override|optional)\s+)*/?", "", key), str(name)))
-    return found
+            selected.append((re.sub(r"^((override|optional)\s+)*/?", "", key), str(name)))
+    return selected

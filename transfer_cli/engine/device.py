@@ -1,4 +1,4 @@
-"""Devices, threads, precision, and the identity class: what decides the last bits of a result but not its meaning."""
+"""Devices, threads, precision and the identity class. They affect the last bits of a result, but not its meaning."""
 
 import contextlib
 import os
@@ -17,9 +17,9 @@ ISA_VARIABLES = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "MKL_E
 
 
 def setup(runtime: Runtime, place: int = 0, places: int = 1, at_once: int = 1) -> torch.device:
-    """The device of a run, with its threads set: `auto` is torch's number, shared out among the runs that go on
-    `at_once`; of `places` processes on this machine, for the one at `place`. Raises ConfigError where `device: gpu`
-    finds none, or too few."""
+    """Sets the number of threads and returns the device of a run. `threads: auto` is torch's number, divided by the
+    number of runs that run `at_once`. `place` is the index of this process among the `places` processes on this
+    machine. Raises ConfigError if `device: gpu` is set and there is no GPU, or fewer GPUs than processes."""
     if runtime.threads != "auto":
         torch.set_num_threads(runtime.threads)
     elif at_once > 1:
@@ -38,7 +38,8 @@ def setup(runtime: Runtime, place: int = 0, places: int = 1, at_once: int = 1) -
 
 
 def identity(device: torch.device) -> dict[str, Any]:
-    """Inside one identity class a key gives the same bits: versions, CPU capability, threads, device."""
+    """The identity class: versions, CPU capability, threads, device. Within one class, the same key gives the same
+    bits."""
     return {
         "torch": torch.__version__.partition("+")[0],
         "numpy": numpy.__version__,
@@ -51,8 +52,8 @@ def identity(device: torch.device) -> dict[str, Any]:
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Most memory held so far: on a GPU by our tensors, else by this process. The kernel's own mark comes first:
-    `getrusage` hands the peak of a large parent on to the program it starts."""
+    """Peak memory in bytes: of the tensors on a GPU, otherwise of this process. The value of /proc is preferred,
+    because `getrusage` also counts the peak of the parent process before it started this program."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     with contextlib.suppress(OSError):
@@ -63,14 +64,14 @@ def peak_bytes(device: torch.device) -> int:
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
-    """bf16 autocast, or nothing for fp32."""
+    """A context manager: autocast to bf16; for fp32 it does nothing."""
     if precision == "fp32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
 
 
 def reseed(seed32: int) -> None:
-    """Seeds torch's default generators: 1 us, where torch.manual_seed takes 100."""
+    """Seeds torch's default generators. Takes 1 us; torch.manual_seed takes 100 us."""
     torch.default_generator.manual_seed(seed32)
     if torch.cuda.is_initialized():
         torch.cuda.default_generators[torch.cuda.current_device()].manual_seed(seed32)

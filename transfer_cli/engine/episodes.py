@@ -1,4 +1,5 @@
-"""Few-shot episodes: the target's classes drawn again and again, each draw answered by a predictor on a few rows."""
+"""Scores a net over few-shot episodes. Each episode draws some classes of the target, and a predictor classifies query
+rows from a few labelled support rows."""
 
 from typing import Any
 
@@ -12,21 +13,21 @@ from transfer_cli.measures import Measure
 from transfer_cli.models.tensors import pack
 from transfer_cli.plugins import load_class
 
-EPISODE_FLOATS = 30_000_000  # episodes are scored in chunks of about this many numbers
+EPISODE_FLOATS = 30_000_000  # episodes are scored in chunks of about this many floats
 Z95 = 1.959964
 MEASURES = {"accuracy": Measure(unit="share", primary=True, watched=True, perfect=1.0)}
 
 
 def episodes(job: Job, context: StageContext, claim: Any, rule: str, net: Any, test: StepLoader) -> dict[str, Any]:
-    """The mean accuracy over episodes with its 95 % interval; the accuracy of each is kept."""
+    """Returns the mean accuracy over episodes with its 95 % interval, and stores the accuracy of each episode."""
     settings = dict(job.spec["predictor"])
     predictor = load_class("predictors", settings.pop("predictor"), job.plugins)(**settings)
     support, support_labels = context.loader(job, "target", "train", seed=job.seed).features(net)
     query, query_labels = test.features(net)
-    wants = job.spec["episodes"]
+    shape = job.spec["episodes"]
     rng = Address(job.seed, "evaluate", "episodes").rng("draws", 0)
-    drawn = draw_episodes(support_labels.cpu().numpy(), query_labels.cpu().numpy(), rng=rng, **wants)
-    shares = _episode_accuracy(predictor, support, query, drawn, wants, context)
+    drawn = draw_episodes(support_labels.cpu().numpy(), query_labels.cpu().numpy(), rng=rng, **shape)
+    shares = _episode_accuracy(predictor, support, query, drawn, shape, context)
     claim.put(f"scores-{rule}.safetensors", pack({"accuracy": shares, "row.accuracy": shares.double()}, {}))
     half = Z95 * float(shares.std()) / len(shares) ** 0.5 if len(shares) > 1 else 0.0
     return {
@@ -34,7 +35,7 @@ def episodes(job: Job, context: StageContext, claim: Any, rule: str, net: Any, t
         "primary": f"{job.spec.get('part', 'test')}/accuracy",
         "lower": False,
         "n": len(shares),
-        "over": f"draws of {wants['way']}-way {wants['shots']}-shot",
+        "over": f"draws of {shape['way']}-way {shape['shots']}-shot",
         "ci95": half,
         "measures": {name: measure.as_json() for name, measure in MEASURES.items()},
         "parameters": sum(p.numel() for p in net.parameters()),
@@ -44,16 +45,16 @@ def episodes(job: Job, context: StageContext, claim: Any, rule: str, net: Any, t
 def draw_episodes(
     support: np.ndarray, query: np.ndarray, *, way: int, shots: int, queries: int, draws: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of `draws` episodes: classes without replacement, then rows of each. Depends on the labels' positions and
-    on rng only, so every net is asked the same. Returns support rows [E, way * shots], query rows [E, way * queries],
-    ordered by class within an episode."""
+    """Draws the rows of `draws` episodes: first classes without replacement, then rows of each class. Depends only on
+    the labels and on rng, so every net is scored on the same episodes. Returns positions of the support rows
+    [E, way * shots] and of the query rows [E, way * queries], ordered by class within an episode."""
     classes = int(max(support.max(), query.max())) + 1
-    of = [(np.flatnonzero(support == c), np.flatnonzero(query == c)) for c in range(classes)]
+    rows_of = [(np.flatnonzero(support == c), np.flatnonzero(query == c)) for c in range(classes)]
     chosen_support, chosen_query = np.empty((draws, way, shots), np.int64), np.empty((draws, way, queries), np.int64)
     for episode in range(draws):
         for place, c in enumerate(rng.permutation(classes)[:way]):
-            chosen_support[episode, place] = rng.permutation(of[c][0])[:shots]
-            chosen_query[episode, place] = rng.permutation(of[c][1])[:queries]
+            chosen_support[episode, place] = rng.permutation(rows_of[c][0])[:shots]
+            chosen_query[episode, place] = rng.permutation(rows_of[c][1])[:queries]
     return chosen_support.reshape(draws, -1), chosen_query.reshape(draws, -1)
 
 
@@ -63,18 +64,18 @@ def _episode_accuracy(
     support: Tensor,
     query: Tensor,
     drawn: tuple[np.ndarray, np.ndarray],
-    wants: dict[str, int],
+    shape: dict[str, int],
     context: StageContext,
 ) -> Tensor:
-    """Accuracy [E] fp32 of every episode."""
-    ways = torch.arange(wants["way"], device=support.device)
-    support_labels, truth = ways.repeat_interleave(wants["shots"]), ways.repeat_interleave(wants["queries"])
-    rows, asked = (torch.from_numpy(part).to(support.device) for part in drawn)
-    chunk = max(1, EPISODE_FLOATS // ((rows.shape[1] + asked.shape[1]) * support.shape[1]))
+    """The accuracy [E] fp32 of each episode."""
+    ways = torch.arange(shape["way"], device=support.device)
+    support_labels, truth = ways.repeat_interleave(shape["shots"]), ways.repeat_interleave(shape["queries"])
+    support_rows, query_rows = (torch.from_numpy(part).to(support.device) for part in drawn)
+    chunk = max(1, EPISODE_FLOATS // ((support_rows.shape[1] + query_rows.shape[1]) * support.shape[1]))
     shares = []
-    for near, far in zip(torch.split(rows, chunk), torch.split(asked, chunk), strict=True):
+    for rows, asked in zip(torch.split(support_rows, chunk), torch.split(query_rows, chunk), strict=True):
         context.stop()
-        labels = support_labels.expand(len(near), -1)
-        scores = predictor.scores(support[near], labels, query[far], wants["way"])
+        labels = support_labels.expand(len(rows), -1)
+        scores = predictor.scores(support[rows], labels, query[asked], shape["way"])
         shares.append((scores.argmax(-1) == truth).float().mean(1))
     return torch.cat(shares).cpu()

@@ -1,6 +1,6 @@
-"""The evaluate stage: test rows of the target (validation rows, where that is asked for) scored by the net's head, by a
-predictor, or over few-shot episodes. The only stage that reads test. Scores are kept per row, for paired
-comparisons."""
+"""The stage `evaluate`: scores test rows with the net's head or a predictor. With evaluate.part=val it scores
+validation rows, with evaluate.way it scores few-shot episodes. The only stage that reads test rows. Scores are stored
+per row for paired comparisons."""
 
 import json
 from typing import Any
@@ -23,38 +23,39 @@ from transfer_cli.seeds import seed_for
 from transfer_cli.store.commit import read_manifest
 from transfer_cli.task_contracts import Scoring, Task
 
-LEAST = 0.01  # probability of a label that no support row has
-DRAWS = 200  # resamplings behind an interval that has no closed form
+LEAST = 0.01  # predicted probability of a label that no support row has
+DRAWS = 200  # bootstrap samples for an interval without a closed form
 
 
 def evaluate(job: Job, context: StageContext, claim: Any) -> None:
-    """Scores every snapshot handed on; writes results.json and one file of scores a rule."""
+    """Scores every snapshot that the last training stage handed on. Writes results.json and one file of scores per
+    selection rule. Raises DataError if the net's head does not fit the data."""
     spec = job.spec
     test = context.loader(job, "target", part_of(job), seed=job.seed)
-    found: dict[str, Any] = {}
-    seen: dict[str, str] = {}
+    by_rule: dict[str, Any] = {}
+    first_with: dict[str, str] = {}
     for rule, ref in spec["nets"].items():
         context.stop()
-        same = seen.setdefault(_content(ref, context), rule)
-        # `scores` names the rule whose file holds them: two rules may have kept the same weights
-        found[rule] = found[same] if same != rule else _one(job, context, claim, rule, ref, test) | {"scores": rule}
-    results = {"rules": found, "headline": spec["headline"], "task": context.task_settings(job, "target")}
+        same = first_with.setdefault(_content(ref, context), rule)
+        # `scores` names the rule whose file contains the scores: two rules may have selected the same weights
+        by_rule[rule] = by_rule[same] if same != rule else _one(job, context, claim, rule, ref, test) | {"scores": rule}
+    results = {"rules": by_rule, "headline": spec["headline"], "task": context.task_settings(job, "target")}
     if "views" in spec:
-        results["views"] = [{"net": rule} | row for rule, one in found.items() for row in one["views"]]
-        results["rules"] = {rule: {k: v for k, v in one.items() if k != "views"} for rule, one in found.items()}
+        results["views"] = [{"net": rule} | row for rule, one in by_rule.items() for row in one["views"]]
+        results["rules"] = {rule: {k: v for k, v in one.items() if k != "views"} for rule, one in by_rule.items()}
     if "domains" in spec:
         results["domains"] = domains(job, context, claim)
     claim.put_json("results.json", results)
 
 
 def part_of(job: Job) -> Part:
-    """The part of the target that is scored."""
+    """The part of the target that is scored: "test" or "val"."""
     part: Part = job.spec.get("part", "test")
     return part
 
 
 def _content(ref: dict[str, Any], context: StageContext) -> str:
-    """Two rules may have kept the same weights: those are scored once."""
+    """Identifies the weights of a net: two rules may have selected the same weights, which are then scored once."""
     if "init" in ref:
         return json.dumps(ref)
     return str((read_manifest(context.store.path(ref["key"])) or {})[model_file(ref)][1])
@@ -84,17 +85,17 @@ def _one(
 def _views(
     job: Job, context: StageContext, net: Any, scoring: Scoring, rows: Rows, test: StepLoader
 ) -> list[dict[str, Any]]:
-    """Metrics of one net in each view, as long rows."""
-    found, task = [], str(context.task_settings(job, "target")["task"])
+    """The metrics of one net in each view, one row per metric."""
+    table, task = [], str(context.task_settings(job, "target")["task"])
     for name, part in views.rows_by_view(job, context, net, scoring, rows, test):
         count = len(next(iter(part.values())))
-        found += views.long_rows(name, task, judged(scoring, part, part_of(job)), count)
-    return found
+        table += views.long_rows(name, task, judged(scoring, part, part_of(job)), count)
+    return table
 
 
 def judged(scoring: Scoring, rows: Rows, part: str) -> dict[str, Any]:
-    """Metrics of rows by their full names, what each metric is, and 95 % intervals: `ci95` is half of the primary
-    one's."""
+    """The entry of one net in results.json: metrics by full name (`test/accuracy`), the measure of each metric, and
+    95 % intervals; `ci95` is half the width of the interval of the primary metric."""
     metrics = scoring.metrics(rows)
     intervals = {name: ends for name in metrics if (ends := scoring.interval(rows, name)) is not None}
     primary = intervals.get(scoring.primary) or resampled(scoring, rows, scoring.primary)
@@ -110,8 +111,8 @@ def judged(scoring: Scoring, rows: Rows, part: str) -> dict[str, Any]:
 
 
 def resampled(scoring: Scoring, rows: Rows, metric: str, draws: int = DRAWS) -> tuple[float, float] | None:
-    """The 95 % percentile interval of a metric over rows drawn with replacement (Efron & Tibshirani 1993, 13.3), the
-    same draws for every net. Draws in which the metric is undefined are left out; None if it always is."""
+    """The 95 % percentile interval of a metric by the bootstrap over rows (Efron & Tibshirani 1993, 13.3); the samples
+    are the same for every net. Samples in which the metric is undefined are ignored; None if there is no other."""
     count = len(next(iter(rows.values())))
     rng = np.random.Generator(np.random.Philox(key=seed_for(0, "bootstrap", count)))
     values = []
@@ -146,8 +147,8 @@ def _rows(job: Job, context: StageContext, scoring: Scoring, net: Any, test: Ste
 
 @torch.no_grad()
 def answered(predictor: Any, task: Task, support: Tensor, learned: Tensor, query: Tensor) -> Tensor:
-    """What a predictor answers to features query [Q, D] after labelled features support [M, D], in the form in which
-    the task's head would: logits [Q, C] of classes, numbers [Q, K]."""
+    """The predictions of a predictor for features `query` [Q, D], from labelled features `support` [M, D] with targets
+    `learned`. In the form of the task's head: logits [Q, C] of classes, logits [Q, L] of labels, or numbers [Q, K]."""
     if "classes" in task.offers:
         return as_logits(predictor, predictor.scores(support[None], learned[None], query[None], len(task.names))[0])
     numbers: Tensor = predictor.numbers(support[None], learned[None], query[None])[0]
@@ -155,13 +156,13 @@ def answered(predictor: Any, task: Task, support: Tensor, learned: Tensor, query
 
 
 def _mistakes(job: Job, scoring: Scoring, rows: Rows) -> dict[str, Any]:
-    """What the scoring has to show of the rows, and of classes the pairs confused most often."""
+    """Details that the scoring adds to the results, and for classes the pairs that are confused most often."""
     details = scoring.details(rows)
     return details | ({"confused": _confused(job, rows["scores"], rows["labels"])} if "confusion" in details else {})
 
 
 def _confused(job: Job, scores: Tensor, labels: Tensor, most: int = 10) -> list[dict[str, Any]]:
-    """The class pairs confused most often, each with up to three rows by name."""
+    """The pairs of classes that are confused most often, each with the names of up to three rows."""
     predicted = scores.argmax(1).cpu().numpy()
     truth = labels.cpu().numpy()
     rows, classes = job.data["target"].rows(part_of(job), seed=job.seed), job.spec["classes"]
@@ -173,8 +174,8 @@ def _confused(job: Job, scores: Tensor, labels: Tensor, most: int = 10) -> list[
         {
             "is": classes[true],
             "taken_for": classes[wrong],
-            "count": len(found),
-            "rows": [rows.name(r) for r in found[:3]],
+            "count": len(mistakes),
+            "rows": [rows.name(r) for r in mistakes[:3]],
         }
-        for (true, wrong), found in worst
+        for (true, wrong), mistakes in worst
     ]

@@ -1,6 +1,7 @@
-"""The feature cache: features of a frozen backbone are computed once for (net, rows, input) and kept.
-The key is the content of the backbone's tensors and the code of model and data, so a net that was trained on, or whose
-forward pass was edited, is another net."""
+"""The feature cache: features of a frozen backbone are computed once per net and rows.
+
+The key contains the backbone's tensors and the hash of the code of model and data. A net that is trained further, or
+whose forward pass is edited, therefore gets another key."""
 
 import json
 from hashlib import sha256
@@ -17,7 +18,7 @@ from transfer_cli.engine.loader import StepLoader
 
 
 class FeatureCache:
-    """Called with (loader, net); gives features [N, D] fp32 and labels [N] of every row of the loader, in order."""
+    """Called with (loader, net). Returns features [N, D] fp32 and labels [N] of all rows of the loader, in order."""
 
     def __init__(self, folder: Path, precision: str, code: dict[str, Any]) -> None:
         self.folder, self.precision = folder, precision
@@ -26,8 +27,8 @@ class FeatureCache:
     def __call__(self, loader: StepLoader, net: Any) -> tuple[Tensor, Tensor]:
         device = loader.items.labels.device
         key = self._key(loader, net, device)
-        kept = remember(self.folder, key, lambda: inference.features(net, loader, self.precision).cpu().numpy())
-        return torch.from_numpy(kept).to(device), loader.items.labels
+        features = remember(self.folder, key, lambda: inference.features(net, loader, self.precision).cpu().numpy())
+        return torch.from_numpy(features).to(device), loader.items.labels
 
     def _key(self, loader: StepLoader, net: Any, device: torch.device) -> str:
         facts = {"rows": loader.key, "model": net.recipe, "precision": self.precision, "class": identity(device)}

@@ -1,4 +1,4 @@
-"""Whole-data passes without gradient: features, or what a scoring needs of every row of a loader, in order."""
+"""Passes over all rows of a data loader without gradients: features or rows for a scoring."""
 
 from typing import Any
 
@@ -11,20 +11,20 @@ from transfer_cli.task_contracts import Scoring
 
 
 def features(net: Any, loader: Loader, precision: str) -> Tensor:
-    """[N, D] fp32, net in eval mode."""
-    found = list(_each(net, loader, precision, None))
-    return _placed([index for index, _ in found], [part for _, part in found])
+    """Features [N, D] fp32 of all rows, with the net in eval mode."""
+    batches = list(_each(net, loader, precision, None))
+    return _placed([index for index, _ in batches], [part for _, part in batches])
 
 
 def rows(net: Any, scoring: Scoring, loader: Loader, precision: str) -> Rows:
-    """What metrics need of every row, net in eval mode."""
-    found = list(_each(net, loader, precision, scoring))
-    order = [index for index, _ in found]
-    return {name: _placed(order, [part[name] for _, part in found]) for name in found[0][1]}
+    """The values of each row that metrics need, tensors [N, ...] by name, with the net in eval mode."""
+    batches = list(_each(net, loader, precision, scoring))
+    order = [index for index, _ in batches]
+    return {name: _placed(order, [part[name] for _, part in batches]) for name in batches[0][1]}
 
 
 def _placed(order: list[Tensor], parts: list[Tensor]) -> Tensor:
-    """Rows of `parts` at the places that `order` names."""
+    """The rows of `parts`, moved to the positions in `order`."""
     rows = torch.cat(parts)
     return torch.empty_like(rows).index_copy_(0, torch.cat(order), rows)
 

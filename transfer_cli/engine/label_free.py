@@ -1,4 +1,5 @@
-"""What the label-free rules look at: validation rows of the target without their labels, and of the source."""
+"""Scores for the label-free selection rules. They read validation rows of the target without labels, and of the source
+with labels."""
 
 from typing import Any
 
@@ -11,7 +12,8 @@ from transfer_cli.selection_rules import LABEL_FREE
 
 
 class LabelFree:
-    """Scores of a net by every label-free rule of a stage, larger is better; {} where it has none."""
+    """Called with a net: returns its score by each label-free rule of the stage, larger is better; {} without such
+    rules."""
 
     def __init__(self, job: Job, context: StageContext) -> None:
         self.rules = [rule for rule in job.rules if rule in LABEL_FREE]
@@ -26,13 +28,14 @@ class LabelFree:
     def __call__(self, net: Any) -> dict[str, float]:
         if not self.rules:
             return {}
-        target, scores = self._seen(net, self.target)
-        seen = Judged(target, scores)
+        target, scores = self._outputs(net, self.target)
+        outputs = Judged(target, scores)
         if self.source is not None:
-            known, known_scores = self._seen(net, self.source)
-            seen = Judged(target, scores, known, known_scores, self.source.items.labels)
-        return {rule: VALIDATORS[rule](seen) for rule in self.rules}
+            source, source_scores = self._outputs(net, self.source)
+            outputs = Judged(target, scores, source, source_scores, self.source.items.labels)
+        return {rule: VALIDATORS[rule](outputs) for rule in self.rules}
 
-    def _seen(self, net: Any, loader: Any) -> tuple[Tensor, Tensor]:
+    def _outputs(self, net: Any, loader: Any) -> tuple[Tensor, Tensor]:
+        """Features [N, D] and scores [N, C] of all rows of a loader."""
         features = inference.features(net, loader, self.precision)
         return features, net.heads[self.head](features).detach()

@@ -1,4 +1,4 @@
-"""Processes of one run, started on this machine through torch's elastic launcher, as torchrun does."""
+"""Starts the processes of one run on this machine, with torch's elastic launcher."""
 
 import logging
 import sys
@@ -10,26 +10,27 @@ from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalEx
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-SHUTDOWN_S = 600  # after a signal: what a step, a validation and a save may take; a second signal ends all at once
+# after a signal, the processes may finish a step, a validation and a save; a second signal ends them immediately
+SHUTDOWN_S = 600
 
 
 class Ended(NamedTuple):
-    """How the processes ended: `signum` if the launcher was told to stop, `codes` (rank, exit code) of those that did
-    not end with 0, the first to end first. Those after it may have been ended by the launcher."""
+    """How the processes ended. `signum`: the signal that stopped the launcher, or 0. `codes`: (rank, exit code) of the
+    processes that did not exit with 0, ordered by time; the launcher may have ended all but the first."""
 
     signum: int = 0
     codes: tuple[tuple[int, int], ...] = ()
 
 
 def places(device: str) -> int:
-    """How many processes `auto` means: one a GPU, without GPU 2."""
+    """The number of processes that `auto` means: one per GPU, or 2 without a GPU."""
     return (0 if device == "cpu" else torch.cuda.device_count()) or 2
 
 
 def start(count: int, argv: Sequence[str], signals: Sequence[str]) -> Ended:
-    """Starts `python -m argv` `count` times, each with its rank in the environment, and waits. `signals` are passed on
-    to all; if one process fails, the others are told to end."""
-    logging.disable()  # the launcher tells signals and exit codes in words of its own
+    """Starts `python -m argv` `count` times, each with its rank in the environment, and waits. The `signals` are
+    forwarded to all processes. If one process fails, the others are asked to stop."""
+    logging.disable()  # otherwise the launcher logs signals and exit codes a second time
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,

@@ -1,6 +1,6 @@
-"""Data loaders: batches addressed by step. `loader[t]` depends on (seed, role, stream, t) only, so nothing about the
-position in the data is ever saved. What a row looks like is the business of `items` (kinds/pictures.py ...), which rows
-make a batch that of a sampler, where a stream has one (samplers/)."""
+"""Data loaders: batches by step. `loader[t]` depends only on (seed, role, stream, t), so a checkpoint does not need the
+position in the data. The rows are defined by `items` (kinds/pictures.py ...). A sampler (samplers/), if the stream has
+one, chooses the rows of a batch."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,13 +19,14 @@ from transfer_cli.seeds import seed_for
 
 @dataclass(frozen=True)
 class Address:
-    """Whose batches: the names that seed every draw of a loader."""
+    """The seed and the names from which every random draw of a loader is seeded."""
 
     seed: int
     role: str
     stream: str
 
     def rng(self, purpose: str, t: int) -> np.random.Generator:
+        """A new generator; equal arguments give equal random numbers."""
         return np.random.Generator(np.random.Philox(key=seed_for(self.seed, self.role, self.stream, purpose, t)))
 
 
@@ -33,10 +34,12 @@ Features = Callable[["StepLoader", Any], tuple[Tensor, Tensor]]
 
 
 class StepLoader:
-    """A Loader over items: each row once an epoch, in an order drawn per epoch; a batch may span two epochs. With a
-    `sampler` the rows of a batch are those that it chooses.
-    `share` (rank, world): this process takes rows rank::world of every batch, or units of the sampler, and augments
-    them with draws of its own. `batch` is the whole."""
+    """A Loader over items. Each row occurs once per epoch, in a random order that is drawn per epoch; a batch may span
+    two epochs. A `sampler`, if given, chooses the rows of each batch instead.
+
+    `share` (rank, world): this process takes the rows, or the sampler's units, rank::world of each batch, and augments
+    them with its own random numbers. `batch` is the number of rows over all processes. `views`: augmentation policies.
+    `key` identifies the rows in the feature cache, `features` reads that cache."""
 
     def __init__(
         self,
@@ -66,15 +69,16 @@ class StepLoader:
         return self._gathered(t, self._index(t), self.policies)
 
     def at(self, t: int, draw: Draw) -> Batch:
-        """Batch t with what a method chose. Raises TypeError for rows chosen against a sampler."""
+        """Batch t with the rows and views that a method chose. Raises TypeError if it chooses rows and the stream has a
+        sampler."""
         index = self._index(t) if draw.rows is None else self._among(t, draw.rows)
         return self._gathered(t, index, self.policies if draw.views is None else draw.views)
 
     def _gathered(self, t: int, index: Tensor, policies: tuple[str, ...]) -> Batch:
         if self.world > 1:
             index = index.view(self.units, -1)[self.rank :: self.world].flatten()
-        seen = [self.items.gather(index, policy, self._rng(t, i)) for i, policy in enumerate(policies)]
-        batch = self._batch(tuple(inputs for inputs, _ in seen), seen[0][1], index)
+        views = [self.items.gather(index, policy, self._rng(t, i)) for i, policy in enumerate(policies)]
+        batch = self._batch(tuple(inputs for inputs, _ in views), views[0][1], index)
         if self.sampler:
             inner = self.sampler.shape[1:]
             batch.shape = (len(index) // math.prod(inner), *inner)
@@ -104,9 +108,9 @@ class StepLoader:
         return torch.cat([order, self._order(epoch + 1)[: self.batch - len(order)]])
 
     def _among(self, t: int, rows: Tensor) -> Tensor:
-        """A full batch of these rows [M > 0] in an order drawn for step t; none comes again before all have come."""
+        """A full batch of these rows [M > 0] in a random order for step t. No row repeats before all rows occurred."""
         if self.sampler:
-            raise TypeError("`draw` chooses rows of a stream whose rows a sampler chooses")
+            raise TypeError("`draw` must not choose rows of a stream that has a sampler")
         rng, rounds = self.address.rng("draw", t), -(-self.batch // len(rows))
         order = np.concatenate([rng.permutation(len(rows)) for _ in range(rounds)])[: self.batch]
         return rows.to(self.items.home).index_select(0, sent(torch.from_numpy(order), self.items.home))
@@ -120,26 +124,28 @@ class StepLoader:
         return self._orders[epoch]
 
     def whole(self, batch: int | None = None) -> Iterator[Batch]:
-        """Every row once, without augmentation; `index` says which, for rows of like length come together."""
+        """Every row once, without augmentation. `index` contains the positions of the rows, because rows of similar
+        length are grouped."""
         for index in self.items.in_order().split(batch or self.items.chunk):
             inputs, labels = self.items.gather(index, "none", self._rng(0, 0))
             yield self._batch((inputs,), labels, index)
 
     def groups(self) -> Tensor | None:
-        """The group of each row [N], where the sampler has groups."""
+        """The group of each row [N]; None if the sampler has no groups."""
         groups = self.sampler.groups if self.sampler else None
         return None if groups is None else torch.from_numpy(groups).to(self.items.labels.device)
 
     def features(self, net: Any) -> tuple[Tensor, Tensor]:
-        """Features [N, D] and labels [N] of every row, in order, by way of the feature cache."""
+        """Features [N, D] and labels [N] of all rows, in order, from the feature cache. Raises TypeError if the loader
+        has no feature cache."""
         if self._features is None:
             raise TypeError("this loader has no feature cache")
         return self._features(self, net)
 
 
 def sampler_of(spec: Mapping[str, Any], items: DeviceDataset, batch: int, plugins: Sequence[str] = ()) -> Sampler:
-    """The sampler of one stream: its file name under "sampler", its settings beside it. Raises ConfigError if there is
-    no such file, or for settings that cannot be with these rows."""
+    """The sampler of one stream. `spec` contains its name under "sampler" and its settings. Raises ConfigError if there
+    is no such sampler, or if its settings do not fit the rows."""
     settings = dict(spec)
     kind = load_class("samplers", settings.pop("sampler"), plugins)
     sampler: Sampler = kind(items.labels.cpu().numpy(), batch, **settings)

@@ -1,5 +1,5 @@
-"""Marks: evenly spaced snapshots of a training that are handed on beside those of the selection rules. Each is a file
-of the stage's result as soon as its step is reached, so a resume file need not hold it."""
+"""Marks: evenly spaced snapshots of a training, scored in addition to those of selection rules. A mark is written to
+the stage's result when its step is reached, so that resume files need not contain it."""
 
 from typing import Any
 
@@ -10,7 +10,8 @@ from transfer_cli.store.claim import Claim
 
 
 def mark_steps(marks: int, steps: int) -> dict[str, int]:
-    """at_1 to at_<marks>, each with the number of steps after which it is taken; the last is the end of training.
+    """The names at_1 to at_<marks>, each with the number of steps after which it is taken; the last is taken at the end
+    of training.
 
     >>> mark_steps(3, 10)
     {'at_1': 3, 'at_2': 7, 'at_3': 10}"""
@@ -18,31 +19,32 @@ def mark_steps(marks: int, steps: int) -> dict[str, int]:
 
 
 class Marks:
-    """The marks of one stage. `state` goes into resume files: size and hash of each file that is written by then."""
+    """The marks of one stage."""
 
     def __init__(self, steps: dict[str, int], claim: Claim, handed_on: HandedOn) -> None:
         self.steps, self.claim, self.handed_on = steps, claim, handed_on
         self._files: dict[str, tuple[int, str]] = {}
 
     def reached(self, step: int, method: Method) -> bool:
-        """Writes the snapshots due after `step` steps; True if there were any. `method` is left with the tensors it
-        had, its modules in eval mode."""
+        """Writes the snapshots that are due after `step` steps; returns True if there are any. Afterwards `method` has
+        the same tensors as before, and its modules are in eval mode."""
         names = [name for name, at in self.steps.items() if at == step]
         if not names:
             return False
         state = {name: value.detach().clone() for name, value in method.state_dict().items()}
         for name in names:
             self.handed_on.write(name, method)
-            method.load_state_dict(state)  # `finish` may have changed it
+            method.load_state_dict(state)  # `finish` may have changed the tensors
             file = model_file({"rule": name})
             self._files[file] = self.claim.written(file)
         return True
 
     def state(self) -> dict[str, Any]:
-        return {"files": self._files, "rests": self.handed_on.rests}
+        """The part of a resume file: size and hash of each file written so far."""
+        return {"files": self._files, "rests": self.handed_on.omits}
 
     def load(self, state: dict[str, Any]) -> bool:
-        """Takes up the files of before a resume; False if one of them is no longer as it was written."""
+        """Continues with the files written before a resume; False if one of them is missing or has changed."""
         self._files = {name: (int(size), str(digest)) for name, (size, digest) in state["files"].items()}
-        self.handed_on.rests = bool(state["rests"])
+        self.handed_on.omits = bool(state["rests"])
         return all(self.claim.take_up(name, *facts) for name, facts in self._files.items())

@@ -1,4 +1,4 @@
-"""A batch in parts: how it is divided, and how much each part counts in the mean."""
+"""Micro-batches: how a batch is split, and the weight of each part in the mean."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,19 +9,20 @@ from transfer_cli.contracts import Batch, Loss
 
 
 def split(batch: dict[str, Batch], parts: int) -> Iterator[dict[str, Batch]]:
-    """Micro-batches of nearly equal size; fewer than `parts` where a stream has fewer rows, or units of its sampler."""
+    """Splits a batch into `parts` micro-batches of nearly equal size; into fewer if a stream has fewer rows, or fewer
+    units of its sampler."""
     parts = min(parts, *(_units(rows) for rows in batch.values()))
     for i in range(parts):
         yield {name: _slice(rows, i, parts) for name, rows in batch.items()}
 
 
 def weight_of(loss: Loss, batch: dict[str, Batch]) -> float | Tensor:
-    """How much the loss of this part of a batch counts: what the method says, else its rows."""
+    """The weight of this loss in the mean: the weight that the method gives, otherwise the number of rows."""
     return float(sum(map(len, batch.values()))) if loss.weight is None else loss.weight
 
 
 def weighted(loss: Loss, weight: float | Tensor) -> dict[str, Tensor]:
-    """Value and logs of a loss times its weight, to be summed over parts."""
+    """The value and the logs of a loss multiplied by its weight, to be summed over micro-batches."""
     return {name: value.detach() * weight for name, value in {"loss": loss.value, **loss.logs}.items()}
 
 

@@ -1,4 +1,4 @@
-"""Between pixels in 0..1 and what a net reads: (x - mean) / std, channel by channel."""
+"""Conversion between pixels in [0, 1] and the inputs of a net: (x - mean) / std per channel."""
 
 from typing import Any, NamedTuple
 
@@ -7,22 +7,22 @@ from torch import Tensor
 
 
 class Normalisation(NamedTuple):
-    """`mean` and `std` [C, 1, 1] of the pixels that a net reads."""
+    """`mean` and `std` [C, 1, 1] by which a net's inputs are normalised."""
 
     mean: Tensor
     std: Tensor
 
     def pixels(self, inputs: Tensor) -> Tensor:
-        """Pixels in 0..1 of what a net reads [B, C, H, W]."""
+        """Converts inputs of a net [B, C, H, W] to pixels in [0, 1]."""
         return inputs * self.std + self.mean
 
     def inputs(self, pixels: Tensor) -> Tensor:
-        """What a net reads of pixels in 0..1 [B, C, H, W]."""
+        """Converts pixels in [0, 1] [B, C, H, W] to inputs of a net."""
         return (pixels - self.mean) / self.std
 
 
 def normalisation(spec: Any, device: torch.device) -> Normalisation | None:
-    """Of an input spec; None where it does not describe pixels."""
+    """The normalisation of an input spec; None if the spec does not describe pixels."""
     if not (hasattr(spec, "mean") and hasattr(spec, "std")):
         return None
     mean, std = (torch.tensor(x, dtype=torch.float32, device=device).view(-1, 1, 1) for x in (spec.mean, spec.std))

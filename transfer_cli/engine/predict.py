@@ -1,5 +1,5 @@
-"""A finished net that answers for new rows: the net of a run, asked as its evaluation asked it, by a head or by a
-few-label predictor. What a row is, its kind says; what an answer is, the scoring of its task."""
+"""Predictions of a finished run for new rows. Computed as in its evaluation, by a head or by a few-label predictor. The
+kind defines how a row is read; the scoring of the task defines the form of an answer."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -32,9 +32,10 @@ CHUNK = 64
 
 
 class Predicting:
-    """Built from the evaluate stage `key` in the store. `target` is opened only for a predictor, which needs its
-    labelled rows, drawn by the run's `seed`. `classes` are the names that the task learned, `reads` the kind of row,
-    `task.verbs` what the net can be asked."""
+    """The net of the evaluate stage `key` in the store. `target` opens the data of the run, only if they are needed: a
+    predictor needs labelled rows, which the run's `seed` selects. `classes`: the names that the task learned; `reads`:
+    the name of the kind of row; `task.verbs`: the commands that the net supports. Raises StoreError or Damaged if the
+    stage is not in the store, DataError if the data of a predictor have changed."""
 
     def __init__(
         self,
@@ -68,15 +69,16 @@ class Predicting:
 
     @property
     def columns(self) -> list[AnswerColumn]:
+        """The columns of an answer."""
         return self.scoring.columns()
 
     def at(self, place: Path) -> list[Named]:
-        """The new rows that a path means. Raises DataError if there are none."""
+        """The new rows at a path. Raises DataError if there are none."""
         return self.kind.at(place)
 
     def answers(self, named: Sequence[Named]) -> Iterator[Row]:
-        """A row each, in order: `path`, the columns of the scoring, and `error`, which is empty unless the row could
-        not be read."""
+        """One answer per row, in order: `path`, the columns of the scoring, and `error`, which is empty unless the row
+        cannot be read."""
         for start in range(0, len(named), CHUNK):
             yield from self._chunk(named[start : start + CHUNK])
 
@@ -115,37 +117,38 @@ class Predicting:
 
     @torch.no_grad()
     def ask(self, batch: Batch) -> Any:
-        """What the net or the predictor answers to a batch, computed in the precision of the run."""
+        """The output of the net or of the predictor for a batch, computed in the precision of the run."""
         with autocast(self.context.device, self.precision):
             answer = self.scoring.ask(self.net, batch) if self.differentiable else self.net.features(batch.inputs)
         return answer if self.differentiable else self.judge(answer.float())
 
     @property
     def precision(self) -> str:
-        """In which the run's net computes."""
+        """The precision of the run's net: "fp32" or "bf16"."""
         return self.context.precision(self.job)
 
     def opened(self, value: Any) -> Any:
-        """One row as the model takes it."""
+        """One row in the form that the model needs. Raises DataError if it cannot be read."""
         return self.kind.opened(value, self.model)
 
     def inputs(self, opened: Sequence[Any]) -> Inputs:
-        """What the net reads of opened rows."""
+        """The inputs of the net for opened rows."""
         items = self.kind.batch(opened, self.model, self.context.cache, self.context.device)
         return inputs_of(items, torch.arange(len(opened)))
 
     def scores(self, inputs: Inputs) -> Tensor:
-        """Scores [B, C] float32 of a batch, with their gradient where the answer is `differentiable`: a head's."""
+        """The scores [B, C] fp32 of a batch. They have a gradient if `differentiable`, that is, if a head computes
+        them."""
         if self.differentiable:
-            found: Tensor = self.task.forward(self.net, inputs)
-            return found.float()
+            out: Tensor = self.task.forward(self.net, inputs)
+            return out.float()
         return self.judge(self.net.features(inputs).float())
 
-    def told(self, most: int) -> Iterator[tuple[Inputs, Tensor]]:
-        """Inputs of at most `most` test rows, spread over them all, with the scores [B, C] that the run's evaluation
-        stored for them. Raises DataError if the data are no longer those; ConfigError for a run without such scores."""
-        found = json.loads(self.context.store.read(self.job.key, "results.json"))["rules"][self.spec["headline"]]
-        scores = unpack(self.context.store.read(self.job.key, f"scores-{found['scores']}.safetensors"))[0].get("scores")
+    def stored_scores(self, most: int) -> Iterator[tuple[Inputs, Tensor]]:
+        """The inputs of at most `most` evenly spaced test rows, with the scores [B, C] that the run's evaluation stored
+        for them. Raises DataError if the data have changed; ConfigError for a run without such scores."""
+        entry = json.loads(self.context.store.read(self.job.key, "results.json"))["rules"][self.spec["headline"]]
+        scores = unpack(self.context.store.read(self.job.key, f"scores-{entry['scores']}.safetensors"))[0].get("scores")
         if scores is None:
             raise ConfigError(Fault("run", "its answers are not one class a row, so there is nothing to compare with"))
         data = self._unchanged("test", self.spec["test"], "the check reads it")
@@ -156,23 +159,23 @@ class Predicting:
             yield items.gather(index, "none", np.random.default_rng)[0], scores[index]
 
     def _unchanged(self, part: Part, key: Any, why: str) -> DataSet:
-        """The run's target. Raises DataError if the rows of a part are not those of `key`."""
+        """The target data of the run. Raises DataError if the rows of `part` do not have the data key `key`."""
         data = self.target()
         if data.key(part, labelled=True, seed=self.job.seed) != key:
-            text = f"is not what it was when the run was evaluated, and {why}"
-            raise DataError(Fault(data.title, text, do="bring the data back, or run the same words again"))
+            text = f"has changed since the run was evaluated, and {why}"
+            raise DataError(Fault(data.title, text, do="restore the data, or run the same words again"))
         return data
 
     def features(self, data: DataSet) -> dict[str, np.ndarray]:
-        """`train_features` float32 [N, D], `train_labels` int64 [N], and so on for the parts there are: all rows, with
-        the labels of the data. Raises DataError for rows that do not fit the model."""
+        """Features of all rows of `data` and their labels, for each part that exists: `train_features` float32 [N, D],
+        `train_labels` int64 [N], and so on. Raises DataError for rows that do not fit the model."""
         job = Job("predict", self.job.key, self.spec, (), {"target": data}, plugins=self.job.plugins)
         self.kind.fit(self.model["input"], data, None, 0, self.context.cache)
-        found: dict[str, np.ndarray] = {}
+        arrays: dict[str, np.ndarray] = {}
         for part in [part for part in PARTS if data.has(part, labelled=False)]:
             features, labels = self.context.loader(job, "target", part, labelled=False).features(self.net)
-            found |= {f"{part}_features": features.cpu().numpy(), f"{part}_labels": labels.cpu().numpy()}
-        return found
+            arrays |= {f"{part}_features": features.cpu().numpy(), f"{part}_labels": labels.cpu().numpy()}
+        return arrays
 
     def _head(self) -> Callable[[Tensor], Tensor]:
         self.task.settle(self.net, "the run")

@@ -1,5 +1,5 @@
-"""Scores of a net for a target before any training: each with what shuffled labels score, how far it may be off, and
-its time. Reads training rows only, by way of the feature cache."""
+"""Transferability scores of a net for a target, computed before any training. Each score has a standard error, values
+for shuffled labels, and its computing time. Reads only training rows, through the feature cache."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -27,8 +27,8 @@ from transfer_cli.transferability.probe import probe
 from transfer_cli.transferability.transrate import transrate
 
 SHUFFLES, THINNED, KEPT = 20, 10, 0.8
-MOST_ROWS = 2_000  # scored; more sharpen a score that is sharp enough to rank by
-MOST_APART = 500  # rows of each side whose distance is measured
+MOST_ROWS = 2_000  # rows that are scored; more rows would not change the order of candidates
+MOST_APART = 500  # rows per domain for distances
 OF_FEATURES = {
     "logme": logme, "h_score_shrunk": h_score_shrunk, "probe": probe, "nearest": nearest, "transrate": transrate,
     "h_score": h_score,
@@ -39,8 +39,8 @@ DISTANCES = {"mmd": mmd, "coral": coral, "a_distance": a_distance}
 
 @dataclass(frozen=True)
 class Figure:
-    """A score: its `value` with its standard `error` (of `freedom` degrees), the values of `shuffled` labels, and the
-    `seconds` it took alone."""
+    """A score: its `value`, its standard `error` with `freedom` degrees of freedom, its values for `shuffled` labels,
+    and the `seconds` that computing the value took."""
 
     value: float
     error: float
@@ -51,7 +51,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A candidate: scores and distances by name, empty where it has no classes or no source; `rows` scored of `of`."""
+    """The results for one candidate: `scores` by name, `distances` by name (empty without a source), the number of
+    scored `rows` out of `of` training rows, and the seconds `features_s` that extracting features took."""
 
     rows: int
     of: int
@@ -61,7 +62,8 @@ class Ranked:
 
 
 def net_of(context: StageContext, job: Job, ref: Mapping[str, Any]) -> Any:
-    """The net that a candidate starts from: of a file, of a stage in the store, or untaught."""
+    """The initial net of a candidate: from a weights file, from a stage in the store, or randomly initialised. Raises
+    StoreError for weights that do not fit the model."""
     if job.weights is None:
         return context.net(job, dict(ref)).eval()
     net = context.net(job, {"init": 0})
@@ -71,32 +73,32 @@ def net_of(context: StageContext, job: Job, ref: Mapping[str, Any]) -> Any:
 
 @torch.no_grad()
 def ranked(context: StageContext, job: Job, net: Any, *, every: bool = False) -> Ranked:
-    """Scores of `net` on the target's labelled training rows, `every` one or at most MOST_ROWS of them, and how far
-    features of the source lie from them. The rows, and how they are drawn and shuffled, are the same for every net."""
+    """Scores `net` on the labelled training rows of the target (at most MOST_ROWS, or all with `every`), and measures
+    the distances between source and target features. The rows and the shuffled labels are the same for every net."""
     features, labels, seconds = _features(context.loader(job, "target", "train", seed=job.seed), net)
     of = len(labels)
-    kept = torch.arange(of) if every else some(labels, MOST_ROWS)
-    x, y = features[kept], labels[kept]
+    chosen = torch.arange(of) if every else stratified_sample(labels, MOST_ROWS)
+    x, y = features[chosen], labels[chosen]
     scores = {name: figure(score, x, y, context.stop) for name, score in OF_FEATURES.items()}
     if HEAD in net.heads:
         head = net.head(HEAD)
-        chances = linear(x, head.weight.cpu(), head.bias.cpu()).double().softmax(1)
-        scores |= {name: figure(score, chances, y, context.stop) for name, score in OF_CLASSES.items()}
+        probabilities = linear(x, head.weight.cpu(), head.bias.cpu()).double().softmax(1)
+        scores |= {name: figure(score, probabilities, y, context.stop) for name, score in OF_CLASSES.items()}
     distances: dict[str, Figure] = {}
     if "source" in job.data:
-        there, took = _source(context, job, net)
-        seconds += took
-        distances = _apart(there, x, context.stop)
+        source_features, source_seconds = _source(context, job, net)
+        seconds += source_seconds
+        distances = _distances(source_features, x, context.stop)
     return Ranked(len(y), of, seconds, scores, distances)
 
 
 def _source(context: StageContext, job: Job, net: Any) -> tuple[Tensor, float]:
-    """Features of validation rows of the source, which the net did not learn from; of training rows if there are
-    none."""
+    """Features of the source's validation rows, on which the net was not trained; of its training rows if there are no
+    validation rows. Also returns the seconds that it took."""
     data: DataSet = job.data["source"]
     part = "val" if data.has("val", labelled=False) else "train"
-    found, _, seconds = _features(context.loader(job, "source", part, labelled=False), net)
-    return found, seconds
+    features, _, seconds = _features(context.loader(job, "source", part, labelled=False), net)
+    return features, seconds
 
 
 def _features(loader: Loader, net: Any) -> tuple[Tensor, Tensor, float]:
@@ -108,9 +110,9 @@ def _features(loader: Loader, net: Any) -> tuple[Tensor, Tensor, float]:
 def figure(
     score: Callable[[Tensor, Tensor], Tensor], x: Tensor, labels: Tensor, poll: Callable[[], None] = lambda: None
 ) -> Figure:
-    """A score of x [N, D] and labels [N]. Its error is a jackknife's that leaves out a fifth of the rows, class by
-    class (Shao & Wu 1989, Ann. Statist. 17): a bootstrap holds copies of rows, which neighbours find and a fit in many
-    features knows by heart."""
+    """A score of x [N, D] and labels [N]. The standard error is that of the delete-d jackknife, which omits a fifth of
+    the rows of each class (Shao & Wu 1989, Ann. Statist. 17). A bootstrap is not used, because its samples contain
+    copies of rows: nearest neighbours would match the copies, and a fit in many dimensions would memorise them."""
     start = time.perf_counter()
     value = float(score(x, labels))
     seconds = time.perf_counter() - start
@@ -119,23 +121,25 @@ def figure(
     thinned = []
     for number in range(THINNED):
         poll()
-        kept = some(labels, round(KEPT * len(labels)), seed=number)
-        thinned.append(score(x[kept], labels[kept]))
+        chosen = stratified_sample(labels, round(KEPT * len(labels)), seed=number)
+        thinned.append(score(x[chosen], labels[chosen]))
     error = float(torch.stack(thinned).std()) * sqrt(KEPT / (1 - KEPT))
     return Figure(value, error, THINNED - 1, shuffled.tolist(), seconds)
 
 
-def some(labels: Tensor, most: int, seed: int = 0) -> Tensor:
-    """About `most` of the rows, ascending: of each class its share, one at least; all rows if there are no more."""
+def stratified_sample(labels: Tensor, most: int, seed: int = 0) -> Tensor:
+    """Positions of about `most` rows, ascending: the same fraction of each class, at least one row each. All rows if
+    there are at most `most`."""
     if len(labels) <= most:
         return torch.arange(len(labels))
     order = torch.randperm(len(labels), generator=_draw(seed))
-    of = [order[labels[order] == c] for c in labels.unique()]
-    return torch.cat([rows[: max(1, round(len(rows) * most / len(labels)))] for rows in of]).sort().values
+    by_class = [order[labels[order] == c] for c in labels.unique()]
+    return torch.cat([rows[: max(1, round(len(rows) * most / len(labels)))] for rows in by_class]).sort().values
 
 
-def _apart(source: Tensor, target: Tensor, poll: Callable[[], None]) -> dict[str, Figure]:
-    """Distances of the two clouds; shuffled: of two clouds made of both alike."""
+def _distances(source: Tensor, target: Tensor, poll: Callable[[], None]) -> dict[str, Figure]:
+    """The distances between features [N, D] of source and target. For the `shuffled` values, rows of both are assigned
+    to the two domains at random."""
     sides = [x[torch.randperm(len(x), generator=_draw(0))[:MOST_APART]].double() for x in (source, target)]
     if min(map(len, sides)) < 4:
         return {}
@@ -144,8 +148,8 @@ def _apart(source: Tensor, target: Tensor, poll: Callable[[], None]) -> dict[str
 
     def measured(distance: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
         def many(x: Tensor, sides: Tensor) -> Tensor:
-            found = [distance(x[~each], x[each]) for each in sides.view(-1, len(x))]
-            return torch.stack(found).view(sides.shape[:-1])
+            distances = [distance(x[~each], x[each]) for each in sides.view(-1, len(x))]
+            return torch.stack(distances).view(sides.shape[:-1])
 
         return many
 

@@ -1,8 +1,8 @@
 """The processes that train one run together (torch.distributed). Rank 0 claims the stage, validates, saves, writes and
-prints; the others compute their rows of every batch and wait for its messages. Methods know nothing of it.
+prints; the other ranks compute their rows of every batch and wait for messages of rank 0. Methods need no code for it.
 
-A lost process is noticed at the next message: its connections close, and the others leave. gloo carries messages and
-CPU tensors, nccl the tensors of GPUs."""
+A dead rank is detected at the next collective: its connections close, and the other ranks exit. The backend gloo
+transports messages and CPU tensors, nccl transports GPU tensors."""
 
 import json
 import os
@@ -20,16 +20,17 @@ from torch.distributed.rendezvous import rendezvous
 
 from transfer_cli.errors import Fault, ResourceError, TransferError
 
-PATIENCE = timedelta(days=365)  # rank 0 may validate, save or wait for a claim as long as it likes
+PATIENCE = timedelta(days=365)  # no timeout: rank 0 may validate, save or wait for a claim for any time
 FAILED = "failed"
 
 
 class Lost(Exception):
-    """Another process of this run is gone."""
+    """Another process of this run has died."""
 
 
 class Ranks:
-    """This process is number `rank` of `world`, as torch's launcher says. Made once in each process."""
+    """This process has the number `rank` of `world`, from the environment that torch's launcher sets. One instance per
+    process."""
 
     def __init__(self, device: torch.device) -> None:
         store, self.rank, self.world = next(rendezvous("env://", timeout=PATIENCE))
@@ -42,15 +43,15 @@ class Ranks:
 
     # messages of rank 0
     def send(self, message: dict[str, Any]) -> None:
-        """Rank 0: a message to all others, which must `receive` it."""
+        """Called by rank 0: sends a message to all other ranks, which must `receive` it."""
         self.broadcast(json.dumps(message).encode())
 
     def receive(self) -> dict[str, Any]:
-        """The others: the next message of rank 0. Raises Lost."""
+        """Called by the other ranks: the next message of rank 0. Raises Lost."""
         return dict(json.loads(self.broadcast(b"")))
 
     def broadcast(self, data: bytes) -> bytes:
-        """The bytes that rank 0 passes, at every rank. Every rank must call it."""
+        """Returns the `data` of rank 0 at every rank. Every rank must call it. Raises Lost."""
         size = torch.tensor([len(data)])
         self._together(lambda: dist.broadcast(size, 0))
         if not int(size):
@@ -61,19 +62,20 @@ class Ranks:
         self._together(lambda: dist.broadcast(body, 0))
         return body.numpy().tobytes()
 
-    # what all ranks call at the same step
+    # collectives: all ranks call them at the same step
     def maximum(self, *numbers: int) -> list[int]:
-        """The largest of each number over all ranks, the same at every rank."""
-        mine = torch.tensor(numbers)
-        self._together(lambda: dist.all_reduce(mine, dist.ReduceOp.MAX))
-        return [int(number) for number in mine]
+        """The maximum of each number over all ranks, the same at every rank. Raises Lost."""
+        maxima = torch.tensor(numbers)
+        self._together(lambda: dist.all_reduce(maxima, dist.ReduceOp.MAX))
+        return [int(number) for number in maxima]
 
     def orphaned(self) -> bool:
-        """Whether the launcher is gone: nobody then ends the other processes if one of them dies."""
+        """Whether the launcher has died: then no process stops the other ranks if one of them dies."""
         return os.getppid() != self._parent
 
     def sum(self, tensors: Sequence[Tensor]) -> None:
-        """Each tensor becomes its sum over all ranks, the same bits everywhere. Shapes must agree between ranks."""
+        """Replaces each tensor by its sum over all ranks, with the same bits at every rank. Shapes must agree between
+        ranks. Raises Lost."""
         for _, same in groupby(sorted(tensors, key=_kind), key=_kind):
             group = list(same)
             flat = torch.cat([x.reshape(-1) for x in group])
@@ -82,7 +84,7 @@ class Ranks:
             torch._foreach_copy_(group, [part.view(x.shape) for part, x in zip(parts, group, strict=True)])
 
     def average(self, tensors: Sequence[Tensor]) -> None:
-        """Each tensor becomes its mean over all ranks."""
+        """Replaces each tensor by its mean over all ranks. Raises Lost."""
         if tensors:
             self.sum(tensors)
             torch._foreach_div_(list(tensors), self.world)
@@ -93,15 +95,15 @@ class Ranks:
         except RuntimeError as error:
             raise Lost(" ".join(str(error).split())) from error
 
-    # how it ends
+    # errors
     def fail(self, error: BaseException, trace: str) -> None:
-        """Any other rank, before it leaves: the error that rank 0 will report."""
+        """Called by any rank but 0 before it exits: stores the error for rank 0 to report."""
         code = error.code if isinstance(error, TransferError) else 1
         text = error.faults[0].line() if isinstance(error, TransferError) else f"{type(error).__name__}: {error}"
         self._notes.set(FAILED, json.dumps({"rank": self.rank, "code": code, "text": text, "trace": trace}))
 
     def cause(self, lost: Lost) -> TransferError:
-        """Rank 0: why another rank is gone, as far as that rank could report it."""
+        """Called by rank 0: the reason why another rank has died, as far as that rank reported it."""
         if not self._notes.check([FAILED]):
             text = f"one of the {self.world} processes was killed, probably out of memory"
             return ResourceError(Fault("runtime.processes", text, do="the same command goes on from here"))
@@ -116,8 +118,8 @@ def _kind(x: Tensor) -> str:
 
 
 def agreed(code: int, due: bool, ranks: Ranks | None) -> tuple[int, bool]:
-    """The exit code to stop with, 0: go on; and whether to save. All ranks get the same answer at the same step. A dead
-    launcher counts as SIGHUP."""
+    """Agrees on the exit code to stop with (0: continue) and on whether to save: all ranks get the same answer at the
+    same step. A dead launcher counts as SIGHUP."""
     if ranks is None:
         return code, due
     code, save = ranks.maximum(code or (128 + signal.SIGHUP) * ranks.orphaned(), due)

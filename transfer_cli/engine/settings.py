@@ -1,4 +1,4 @@
-"""Trainer, evaluation and runtime settings: the keys, types, ranges and defaults of their YAML groups. No torch."""
+"""Settings of trainer, evaluation and runtime: keys, types, ranges and defaults. No torch."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -8,7 +8,9 @@ from transfer_cli.ranges import Range
 
 @dataclass(frozen=True, kw_only=True)
 class Trainer:
-    """How a stage is trained. `precision` null: the model's. Part of the stage key."""
+    """How a stage is trained. Part of the stage key. `precision` null: that of the model. `warmup`: fraction of the
+    steps; `clip`: the largest norm of the gradient; `accumulate`: micro-batches per step; `validations`: the number of
+    validations during training."""
 
     steps: Annotated[int, Range(1)] = 1000
     batch: Annotated[int, Range(1)] = 128
@@ -26,9 +28,9 @@ class Trainer:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Which part of the target is scored, and how: `part` val is for what chooses by it. `way` null: every class at
-    once; else episodes of `way` classes. `views`: what is scored besides all rows of the part: domains, classes, or
-    {classes: [[0, 1], [2, 3]]}, fgsm, pgd or {attack: pgd, eps: 0.1, steps: 10}."""
+    """Which part of the target is scored, and how. `part` val: for a search, which selects by the score. `way` null:
+    all classes together; otherwise few-shot episodes of `way` classes. `views`: what is scored in addition to all rows
+    of the part: domains, classes, {classes: [[0, 1], [2, 3]]}, fgsm, pgd or {attack: pgd, eps: 0.1, steps: 10}."""
 
     part: Literal["test", "val"] = "test"
     way: Annotated[int, Range(2)] | None = None
@@ -40,9 +42,10 @@ class Evaluate:
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """Where and how carefully, never what: not part of any key. `processes` auto: one a GPU, without GPU 2.
-    `max_time` is a time as people write it, 2h or 90m. `launcher`: what starts the runs of a sweep; `cluster` and what
-    follows are for a cluster's jobs, `time` in minutes, `memory` in GB, null: as the cluster has it."""
+    """Where a run is computed and how it is saved and displayed; not part of any key. `processes` auto: one per GPU, or
+    2 without a GPU. `shard`: parameters are distributed over the processes. `save_every`: seconds between resume files.
+    `max_time`: a duration such as 2h or 90m. `launcher`: what starts the runs of a sweep. `cluster`, `partition`,
+    `time` (minutes), `memory` (GB) and `gpus` are settings of cluster jobs; null: the default of the cluster."""
 
     device: Literal["auto", "cpu", "gpu"] = "auto"
     threads: Annotated[int, Range(1)] | Literal["auto"] = "auto"

@@ -1,4 +1,5 @@
-"""One stage from claim to DONE: trained step by step with resume files, or finished in one go, or evaluated."""
+"""Computes one stage under its claim. A stage is a training by steps with resume files, a method without steps, a net
+given by `weights`, or an evaluation."""
 
 import time
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from transfer_cli.engine.ranks import Lost, agreed
 from transfer_cli.engine.settings import Trainer
 from transfer_cli.engine.snapshot_selection import SnapshotSelection
 from transfer_cli.engine.stage_context import Job, StageContext
-from transfer_cli.engine.trainer import Steps, gathers_of, marks_of
+from transfer_cli.engine.trainer import TrainingLoop, gathers_of, marks_of
 from transfer_cli.engine.training_step import Training
 from transfer_cli.errors import DataError, Diverged, Fault, StoreError
 from transfer_cli.models.tensors import pack, unpack
@@ -30,7 +31,8 @@ from transfer_cli.task_contracts import Task
 
 
 def run_stage(job: Job, context: StageContext, claim: Claim) -> None:
-    """Computes the stage under `claim` and finishes it. Raises Diverged (recorded), Stopped (saved) and the rest."""
+    """Computes the stage under `claim` and finishes it. Raises Diverged (recorded in the store), Stopped (after a
+    resume file is saved), and the errors of data, nets and processes."""
     start = time.monotonic()
     claim.put_json("stage.json", {"spec": job.spec, "identity": context.identity(job)})
     try:
@@ -41,7 +43,7 @@ def run_stage(job: Job, context: StageContext, claim: Claim) -> None:
         claim.fail({"fault": fault.text})
         raise Diverged(fault) from error
     except Lost as lost:
-        assert context.ranks is not None, "alone, nobody is lost"
+        assert context.ranks is not None, "only other ranks can be lost"
         raise context.ranks.cause(lost) from lost
     finally:
         timing = {"seconds": time.monotonic() - start, "peak_bytes": peak_bytes(context.device)}
@@ -50,8 +52,8 @@ def run_stage(job: Job, context: StageContext, claim: Claim) -> None:
 
 
 def rehearse(job: Job, context: StageContext) -> None:
-    """Opens the pictures of a stage and makes its method on an untaught net: what is wrong with them is told before
-    the stages that come first are computed. Every stage seeds itself, so this changes none."""
+    """Opens the data of a stage and creates its method with an untrained net, so that errors are raised before earlier
+    stages are computed. Does not change results, because every stage sets its own seeds."""
     if job.spec["kind"] == "train":
         loaders = _loaders(job, context)
         _method(replace(job, spec=job.spec | {"net": {"init": 0}}), context, loaders, heads=True)
@@ -61,12 +63,12 @@ def rehearse(job: Job, context: StageContext) -> None:
 
 
 def seed32(job: Job) -> int:
-    """The 32-bit seed of step 0: from (seed, role), never from the key."""
+    """The 32-bit seed of step 0. It depends on (seed, role), not on the key."""
     return seed_for(job.seed, job.spec.get("role", job.name), bits=32)
 
 
 def _given(job: Job, context: StageContext, claim: Claim) -> None:
-    if job.weights is None:  # the stage of another run, which only that run's words can compute
+    if job.weights is None:  # the stage belongs to another run, and only the words of that run can compute it
         text = "the net of that run is damaged, or no longer in the store"
         raise StoreError(Fault("weights", text, do="run that run's words again; they are in its overrides.txt"))
     net = context.net(job, {"init": 0})
@@ -81,7 +83,7 @@ def _given(job: Job, context: StageContext, claim: Claim) -> None:
 def _train(job: Job, context: StageContext, claim: Claim) -> None:
     loaders = _loaders(job, context)
     method = _method(job, context, loaders)
-    kept = SnapshotSelection(job.rules)
+    selection = SnapshotSelection(job.rules)
     handed_on = HandedOn(job, context, claim, loaders, seed32=(seed32(job) - 1) & 0xFFFFFFFF)
     trained: int | None = None
     marks: dict[str, Any] = {}
@@ -92,25 +94,26 @@ def _train(job: Job, context: StageContext, claim: Claim) -> None:
                 f"{job.name}: {job.spec['method']['method']} couples rows of a batch, each process its own share"
             )
         trained = sum(p.numel() for p in method.parameters() if p.requires_grad)
-        Steps(job, context, claim, training, kept, handed_on).run()
+        TrainingLoop(job, context, claim, training, selection, handed_on).run()
         method = training.whole
         marks = {name: {"step": step} for name, step in marks_of(job, training.trainer).items()}
-    for rule in kept.handed_on(method):
+    for rule in selection.handed_on(method):
         handed_on.write(rule, method)
         context.stop()
     handed_on.write_needs()
     _put_tokenizer(job, context, claim)
-    claim.put_json("results.json", _facts(kept.facts() | marks, method.result()["net"], trained))
+    claim.put_json("results.json", _facts(selection.facts() | marks, method.result()["net"], trained))
 
 
 def follow(jobs: Mapping[str, Job], context: StageContext) -> None:
-    """The work of every rank but the first: its share of each step of the stages that rank 0 names, to the end."""
+    """The work of every rank except rank 0: computes its share of each step of the stages that rank 0 sends, until the
+    end of the run. Raises DataError if the keys of a stage differ between ranks."""
     assert context.ranks is not None, "called by ranks only"
     while message := context.ranks.receive():
         job = jobs[message["stage"]]
         if job.key != message["key"]:
             raise DataError(Fault(job.name, "data or code changed while the run began", do="the same command again"))
-        with suppress(Diverged):  # found by all at the same step; rank 0 tells
+        with suppress(Diverged):  # all ranks raise it at the same step; rank 0 reports it
             _followed(job, context, message["step"])
 
 
@@ -127,7 +130,7 @@ def _followed(job: Job, context: StageContext, first: int) -> None:
             training.gather()
         code, due = agreed(context.stop.code, False, context.ranks)
         if training.sharded and (code or due):
-            training.state()  # rank 0 puts it together and saves it
+            training.state()  # a collective: rank 0 gathers the whole tensors and saves them
         if code:
             return
     training.gather()
@@ -153,14 +156,14 @@ def _training(job: Job, context: StageContext, method: Method, loaders: Mapping[
 
 
 def _put_tokenizer(job: Job, context: StageContext, claim: Claim) -> None:
-    """What a net of texts cannot be used without."""
+    """Stores the tokenizer, without which a net of texts cannot be used."""
     if digest := job.spec["model"]["input"].get("digest"):
         claim.put("tokenizer.json", text_of(digest, context.cache))
 
 
 def _method(job: Job, context: StageContext, loaders: Mapping[str, StepLoader], *, heads: bool = False) -> Method:
-    """The method of a stage. `heads`: the net also gets heads for streams without labels, which come from an earlier
-    stage."""
+    """The method of a stage. `heads`: add heads for streams without labels as well; otherwise these heads come from an
+    earlier stage."""
     net = context.net(job, job.spec["net"])
     parts = {name: parent(job, context, name) for name in job.spec.get("parents", {})}
     reseed(seed_for(job.seed, job.spec["role"], "method", bits=32))

@@ -1,4 +1,4 @@
-"""What every stage of a run works with: nets out of the store, loaders out of the data, methods by name."""
+"""What the stages of a run share: nets, data loaders, methods, tasks and scorings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,7 +30,8 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Job:
-    """A stage to compute, as the plan describes it. `data` holds "target" and, where there is one, "source"."""
+    """A stage to compute. `spec` and `key` are those of the plan; `rules`: the selection rules of its snapshots;
+    `data`: "target" and, if there is one, "source"; `weights`: the file that a stage of kind "given" reads."""
 
     name: str
     key: str
@@ -43,20 +44,21 @@ class Job:
 
 
 def model_file(ref: Json) -> str:
-    """The file that holds the net of a stage (key, rule)."""
+    """The name of the file that contains the net of a stage (key, rule)."""
     return f"model-{ref['rule']}.safetensors"
 
 
 @dataclass
 class StageContext:
-    """Store, device and cache of a run. `stop()` raises Stopped when a signal asked for it, `unchanged()` raises
-    DataError or StoreError if data or code changed since the plan was made. `say` is for what belongs in the log.
-    `ranks`: the processes that share the steps, if several; `shard`: and the parameters."""
+    """Store, device and cache of a run. `stop()` raises Stopped after a signal; `unchanged()` raises DataError or
+    StoreError if data or code have changed since the plan was made. `progress`: the display of progress; `say` writes a
+    line to the log. `ranks`: the processes, if several compute the steps together; `shard`: whether they also
+    distribute the parameters."""
 
     store: Store
     device: torch.device
     cache: Path
-    talk: Any
+    progress: Any
     stop: Stop
     unchanged: Callable[[], None]
     save_every: float = 60.0
@@ -65,10 +67,11 @@ class StageContext:
     ranks: Ranks | None = None
     shard: bool = False
     _stored: dict[Any, Any] = field(default_factory=dict)
-    _told: set[str] = field(default_factory=set)
+    _reported: set[str] = field(default_factory=set)
 
     def items(self, job: Job, side: str, part: Any, *, labelled: bool, seed: int) -> DeviceDataset:
-        """Rows of a part of source or target, in the shape the model takes."""
+        """The rows of a part of source or target, in the form that the model reads. Raises DataError for rows that
+        cannot be read."""
         data, model = job.data[side], job.spec["model"]
         rows = data.rows(part, labelled=labelled, seed=seed)
         kind = kind_named(data.raw.kind, job.plugins)
@@ -81,21 +84,22 @@ class StageContext:
             items.domains = torch.from_numpy(rows.domains).to(self.device)
         items = self.task(job, side).wrap(items, rows)
         if items.cut:
-            self._tell_cut(items, data, part, int(model["input"]["length"]))
+            self._report_truncation(items, data, part, int(model["input"]["length"]))
         return items
 
-    def _tell_cut(self, made: DeviceDataset, data: DataSet, part: str, length: int) -> None:
-        """Says once a data set that texts are longer than the net's window."""
-        if data.fingerprint in self._told:
+    def _report_truncation(self, items: DeviceDataset, data: DataSet, part: str, length: int) -> None:
+        """Logs, once per data set, that texts are longer than the net's context window."""
+        if data.fingerprint in self._reported:
             return
-        self._told.add(data.fingerprint)
-        rows = f"{made.cut:,} of {len(made):,} {part} texts of {data.title}"
+        self._reported.add(data.fingerprint)
+        rows = f"{items.cut:,} of {len(items):,} {part} texts of {data.title}"
         self.say(
             f"{rows} have more than {length:,} tokens and are cut there; model.input.length={2 * length} keeps more"
         )
 
     def _poll(self, pictures: int) -> Callable[[], None]:
-        """Called once a picture: before the last is kept, files that changed since their fingerprint end the work."""
+        """A function to call once per picture. Before the last picture is stored, it checks that no file has changed
+        since its fingerprint was taken."""
         left = iter(range(pictures - 1, -1, -1))
 
         def poll() -> None:
@@ -106,7 +110,7 @@ class StageContext:
         return poll
 
     def loader(self, job: Job, side: str, part: Any, *, labelled: bool = True, seed: int = 0) -> StepLoader:
-        """A loader without augmentation, for whole passes and features."""
+        """A data loader without augmentation, for passes over all rows and for features."""
         items = self.items(job, side, part, labelled=labelled, seed=seed)
         key = {"data": job.data[side].key(part, labelled=labelled, seed=seed), "input": job.spec["model"]["input"]}
         cache = self._features(job, side, part, labelled, seed)
@@ -115,8 +119,8 @@ class StageContext:
         )
 
     def stream(self, job: Job, name: str, batch: int) -> StepLoader:
-        """The loader of one stream of a training stage, for this process. Raises ConfigError if there are more
-        processes than rows in a batch."""
+        """The data loader of one stream of a training stage, for this process. Raises ConfigError if there are more
+        processes than rows (or units of the sampler) in a batch."""
         view, seed = job.spec["streams"][name], job.seed
         items = self.items(job, view["side"], view["part"], labelled=view["labelled"], seed=seed)
         share = (self.ranks.rank, self.ranks.world) if self.ranks and "trainer" in job.spec else (0, 1)
@@ -138,52 +142,57 @@ class StageContext:
         )
 
     def _features(self, job: Job, side: str, part: Any, labelled: bool, seed: int) -> Features:
-        """The feature cache; rows of a fold are taken from features of all, which serve every fold."""
+        """Reads features from the cache. For a fold, features of all training rows are computed and stored once; each
+        fold then selects its rows."""
         data = job.data[side]
         if not labelled or not data.folded(part):
             return FeatureCache(self.cache, self.precision(job), job.spec["code"])
-        kept = torch.from_numpy(data.fold(part, seed))
+        chosen = torch.from_numpy(data.fold(part, seed))
         whole = self.loader(replace(job, data={**job.data, side: data.pool}), side, "train", seed=seed)
-        return lambda loader, net: (whole.features(net)[0][kept.to(self.device)], loader.items.labels)
+        return lambda loader, net: (whole.features(net)[0][chosen.to(self.device)], loader.items.labels)
 
     def identity(self, job: Job) -> Json:
-        """The identity class a stage is computed in. What is no training by steps, rank 0 does alone."""
+        """The identity class in which a stage is computed. Only trainings by steps use several processes; everything
+        else runs on rank 0 alone."""
         shared = self.ranks is not None and "trainer" in job.spec
         return identity(self.device) | {"processes": self.ranks.world if shared and self.ranks else 1}
 
     def precision(self, job: Job) -> str:
+        """The precision of a stage, "fp32" or "bf16": that of the trainer if set, otherwise that of the model."""
         trainer = job.spec.get("trainer", {})
         return str(trainer.get("precision") or job.spec["model"]["precision"])
 
     def task(self, job: Job, side: str) -> Task:
-        """What is learned from a side: what the run says, else what the data are for."""
+        """The task that is learned from source or target: that of the run if set, otherwise that of the data."""
         data, settings = job.data[side], self.task_settings(job, side)
         tokenizer = tokenizer_of(job.spec["model"], self.cache)
         context = TaskContext(data.names, data.title, tokenizer, lambda: data.statistics(job.seed))
-        made: Task = load_class("tasks", settings.pop("task"), job.plugins)(context, **settings)
-        return made
+        task: Task = load_class("tasks", settings.pop("task"), job.plugins)(context, **settings)
+        return task
 
     def task_settings(self, job: Job, side: str) -> Json:
-        """Name and settings of the task of a side."""
+        """The name and the settings of the task of source or target."""
         return dict(job.spec.get("task") or {"task": job.data[side].raw.task})
 
     def scoring(self, job: Job, side: str) -> Scoring:
-        """How what is learned from a side is judged."""
+        """The scoring of the task of source or target."""
         return scoring_of(self.task(job, side), job.plugins)
 
     def net(self, job: Job, ref: Json) -> nets.Net:
-        """The net of a stage (key, rule), or a fresh one drawn from `init`."""
+        """The net of a stage (key, rule, part), or a new net with random weights from the seed `init`. Raises
+        StoreError or Damaged if the stage is not in the store."""
         if "init" in ref:
             reseed(seed_for(ref["init"], "net", bits=32))
             return nets.build(job.spec["model"], job.plugins).to(self.device)
-        found, description = self.tensors(ref)
+        tensors, description = self.tensors(ref)
         net = nets.rebuild(description | {"model": job.spec["model"]}, job.plugins)
-        net.load_state_dict({name: found[name] for name in net.state_dict() if name in found})
+        net.load_state_dict({name: tensors[name] for name in net.state_dict() if name in tensors})
         return net.to(self.device)
 
     def tensors(self, ref: Json) -> tuple[dict[str, Tensor], Json]:
-        """Tensors of a stored net by name, and its description. A file holds what its stage changed; the rest comes
-        from the net that the stage began with. Raises Damaged for a stage to be computed again."""
+        """The tensors of a stored net by name, and its description. A file may contain only the tensors that its stage
+        changed; the others are read from the initial net of that stage. Raises Damaged for a stage that must be
+        computed again."""
         tensors, meta = unpack(self.store.read(ref["key"], model_file(ref)))
         description = meta[ref["part"]]
         prefix = ref["part"] + "."
@@ -198,13 +207,14 @@ class StageContext:
         return load_class("methods", job.spec["method"]["method"], job.plugins)
 
     def method(self, job: Job, given: MethodInputs) -> Method:
-        """The method of a stage. A setting that names a parent has its own name as value; the net is in `given`."""
+        """The method of a stage. A setting that names a parent is passed as its own name; the net is in
+        `given.parts`."""
         settings = {name: value for name, value in job.spec["method"].items() if name != "method"}
         settings |= {name: name for name in job.spec.get("parents", {})}
         return self.method_class(job)(given, **settings).to(self.device)
 
 
 def scoring_of(task: Task, plugins: Sequence[str] = ()) -> Scoring:
-    """The scoring of a task: the file of scoring/ that has the name of the task's file."""
-    made: Scoring = load_class("scoring", type(task).__module__.rpartition(".")[2], plugins)(task)
-    return made
+    """The scoring of a task: the class in scoring/ whose file has the same name as the file of the task."""
+    scoring: Scoring = load_class("scoring", type(task).__module__.rpartition(".")[2], plugins)(task)
+    return scoring

@@ -1,5 +1,5 @@
-"""Training on random rows in memory, as the engine does it in a stage: what benchmarks time, and what precision and
-layout cost a net on this machine."""
+"""Training on random rows in memory, computed as in a stage. Used by benchmarks, and by `transfer doctor` to measure
+which precision and memory layout are fastest for a net on this machine."""
 
 import itertools
 from collections.abc import Iterator
@@ -32,23 +32,23 @@ Json = dict[str, Any]
 
 
 def pixels(node: Json, rows: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
-    """Random uint8 pixels [N, C, H, W] as a model node wants them, and labels [N]."""
+    """Random uint8 pixels [N, C, H, W] for the input of a model node, and labels [N]."""
     rng, spec = np.random.default_rng(0), node["input"]
-    made = rng.integers(0, 256, (rows, spec["channels"], spec["crop"], spec["crop"]), dtype=np.uint8)
-    return made, rng.integers(0, CLASSES, rows)
+    images = rng.integers(0, 256, (rows, spec["channels"], spec["crop"], spec["crop"]), dtype=np.uint8)
+    return images, rng.integers(0, CLASSES, rows)
 
 
 def loader(node: Json, policy: str, batch: int, *, rows: int = ROWS, device: str = "cpu") -> StepLoader:
-    """A training loader over `pixels`."""
-    made, labels = pixels(node, rows)
+    """A data loader for training over `pixels`."""
+    images, labels = pixels(node, rows)
     view: Any = SimpleNamespace(index=np.arange(rows), labels=labels)
     where = torch.device(device)
-    items = PictureRows(torch.from_numpy(made).to(where), view, node, policy=policy, flip=True, device=where)
+    items = PictureRows(torch.from_numpy(images).to(where), view, node, policy=policy, flip=True, device=where)
     return StepLoader(items, Address(0, "fine_tune", "target"), batch=batch)
 
 
 def training(node: Json, net: Net, batches: Loader, trainer: Trainer, task: Task | None = None) -> Training:
-    """Supervised training of `net`, for `CLASSES` classes unless there is another task."""
+    """A supervised training of `net`; the default task is to classify `CLASSES` classes."""
     task = task or Classify(TaskContext(NAMES))
     task.prepare(net)
     device = next(net.parameters()).device
@@ -57,39 +57,40 @@ def training(node: Json, net: Net, batches: Loader, trainer: Trainer, task: Task
 
 
 def variants(node: Json) -> dict[str, Json]:
-    """The values of a model node that may be faster, by the words that choose them; the plainest first. Only pictures
-    have a layout."""
+    """Variants of a model node that may be faster, by the words that select them; the simplest comes first. Only models
+    of pictures have a memory layout to choose."""
     layouts = (False, True) if "crop" in node["input"] else (False,)
-    made = {}
+    nodes = {}
     for precision, last in itertools.product(("fp32", "bf16"), layouts):
         word = f"model.precision={precision}" + (
             f" model.channels_last={str(last).lower()}" if len(layouts) > 1 else ""
         )
-        made[word] = node | {"precision": precision, "channels_last": last}
-    return made
+        nodes[word] = node | {"precision": precision, "channels_last": last}
+    return nodes
 
 
 def contestants(node: Json, trainer: Trainer, device: torch.device) -> tuple[Contestants, Contestants]:
-    """A training step of `trainer.batch` rows, and the evaluation of as many, in each variant."""
-    steps, looks = {}, {}
+    """For each variant, a function that computes one training step of `trainer.batch` rows, and one that evaluates as
+    many rows."""
+    steps, evaluations = {}, {}
     for word, changed in variants(node).items():
         net, t = nets.build(changed).to(device), itertools.count()
         batches, task = _rows(changed, net, trainer.batch, device)
-        made = training(changed, net, batches, trainer, task)
-        steps[word] = lambda made=made, t=t: float(made.step(next(t))["loss"])  # a float: a GPU must be done
-        looks[word] = lambda made=made, net=net, task=task, precision=changed["precision"]: _looked(
-            net, task, made.loaders["target"], precision
+        run = training(changed, net, batches, trainer, task)
+        steps[word] = lambda run=run, t=t: float(run.step(next(t))["loss"])  # float() waits for the GPU
+        evaluations[word] = lambda run=run, net=net, task=task, precision=changed["precision"]: _evaluate(
+            net, task, run.loaders["target"], precision
         )
-    return steps, looks
+    return steps, evaluations
 
 
-def _looked(net: Net, task: Task, batches: Any, precision: str) -> None:
+def _evaluate(net: Net, task: Task, batches: Any, precision: str) -> None:
     for part in inference.rows(net, scoring_of(task), batches, precision).values():
         part.cpu()
 
 
 def _rows(node: Json, net: Net, batch: int, device: torch.device) -> tuple[StepLoader, Task]:
-    """One batch of random rows, without augmentation, and what is learned from them."""
+    """A data loader with one batch of random rows without augmentation, and the task that is learned from them."""
     task: Task = Classify(TaskContext(NAMES))
     if "crop" in node["input"]:
         return loader(node, "none", batch, rows=batch, device=str(device)), task
@@ -99,15 +100,16 @@ def _rows(node: Json, net: Net, batch: int, device: torch.device) -> tuple[StepL
     tokens = flat(list(rng.integers(0, size, (1, batch * length + 1) if causal else (batch, length))))
     view: Any = SimpleNamespace(index=np.arange(len(tokens.starts) - 1), labels=rng.integers(0, CLASSES, batch))
     if causal:
-        known: Any = SimpleNamespace(size=size, chars=np.ones(size, np.int64))
-        task = Language(TaskContext((), tokenizer=known))
+        tokenizer: Any = SimpleNamespace(size=size, chars=np.ones(size, np.int64))
+        task = Language(TaskContext((), tokenizer=tokenizer))
     texts = TextRows(tokens, view, length=length, policy="none", device=device)
     items = task.wrap(texts, view)
     return StepLoader(items, Address(0, "fine_tune", "target"), batch=batch), task
 
 
 def fastest(words: Iterator[tuple[str, float]], tie: float = 0.05) -> str:
-    """The word of the least seconds; one before it that is not slower by more than `tie` is as good, and plainer."""
-    found = list(words)
-    least = min(seconds for _, seconds in found)
-    return next(word for word, seconds in found if seconds <= least * (1 + tie))
+    """The words of the fastest variant, from pairs (words, seconds). An earlier, simpler variant is preferred if it is
+    slower by at most the fraction `tie`."""
+    pairs = list(words)
+    least = min(seconds for _, seconds in pairs)
+    return next(word for word, seconds in pairs if seconds <= least * (1 + tie))

@@ -1,7 +1,8 @@
-"""The training of one stage, a step at a time: what one step does, and the state it moves. Knows no files, no selection
-rules, no screens.
+"""The training step of one stage and the state that it changes. Files, snapshot selection and the display of progress
+are in trainer.py.
 
-A step is a pure function of (state, seed, role, t); state is the method's tensors and the optimisers'."""
+A step is a pure function of (state, seed, role, t). The state consists of the tensors of the method and of the
+optimisers."""
 
 import copy
 import os
@@ -20,15 +21,16 @@ from transfer_cli.engine.updates import Updates
 from transfer_cli.errors import ConfigError, Fault
 
 Logs = dict[str, Tensor]
-NOISE = 0x9E3779B9  # distance between the seeds of processes; odd, so that no two of them meet soon
+NOISE = 0x9E3779B9  # distance between the seeds of processes; odd and large, so that their seeds do not coincide
 
 
 class Training:
-    """A method, its parameter groups and its loaders, moved one step at a time.
+    """A method with its parameter groups and its data loaders; `step` trains it by one step.
 
-    `seed32`: 32-bit seed of step 0, derived from (seed, role). `ranks`: the processes that share the work, if several;
-    `sharded`: and the parameters. `whole` is the method for all but training: itself, or its copy after `gather`.
-    Raises TypeError for a parameter without an owner and ConfigError for `accumulate` on a method whose loss couples
+    `seed32`: the 32-bit seed of step 0, derived from (seed, role). `ranks`: the processes, if several compute a step
+    together; `sharded`: whether they also distribute the parameters. `whole`: the method with whole tensors, for
+    everything but training: the method itself or, with sharding, a copy that `gather` updates.
+    Raises TypeError for a parameter without a group, and ConfigError for `accumulate` with a method whose loss couples
     rows."""
 
     def __init__(
@@ -52,7 +54,7 @@ class Training:
         self.updates = Updates(self.groups, device, ranks, self.sharded)
         self.parameters = list(method.parameters())
         self.autocast = autocast(device, precision)
-        # a hook that a method leaves as it is costs nothing
+        # a hook that the method does not override is not called
         self.refreshes, self.draws, self.follows = (
             getattr(type(method), hook) is not getattr(Method, hook) for hook in ("refresh", "draw", "after")
         )
@@ -60,29 +62,29 @@ class Training:
         self.set_modes()
 
     def _split(self, ranks: Ranks) -> Method:
-        """Each process keeps its share of the method's parameters; returns a copy of the method as it was."""
+        """Shards the parameters of the method; returns a copy of the method with whole parameters (at rank 0)."""
         shard.check(self.method, self.trainer)
         if self.trainer.accumulate > 1:
             raise ConfigError(Fault("trainer.accumulate", "does not go with runtime.shard; allowed: 1"))
-        twin = copy.deepcopy(self.method) if ranks.rank == 0 else self.method
+        unsharded = copy.deepcopy(self.method) if ranks.rank == 0 else self.method
         shard.shard(self.method, ranks)
-        return twin
+        return unsharded
 
     def set_modes(self) -> None:
-        """Training mode for the modules that learn now, eval mode for the others."""
-        self.awake = self._awake()
+        """Sets training mode for the modules that are trained now, and eval mode for the others."""
+        self.trainable = self._trainable()
         param_groups.set_modes(self.method, self.groups)
 
-    def _awake(self) -> list[bool]:
+    def _trainable(self) -> list[bool]:
         return [p.requires_grad for p in self.parameters]
 
     def step(self, t: int) -> Logs:
-        """Batch t through the method; returns what it logged, the loss first."""
+        """Trains the method on batch t; returns its logs, the loss first. Raises Diverged for a non-finite loss."""
         reseed((self.seed32 + t) & 0xFFFFFFFF)
         at = Progress(t, self.trainer.steps)
         if self.refreshes:
             self._refresh(at)
-        batch = self._chosen(at) if self.draws else {name: loader[t] for name, loader in self.loaders.items()}
+        batch = self._drawn(at) if self.draws else {name: loader[t] for name, loader in self.loaders.items()}
         for group in self.groups.values():
             group.set_rate(param_groups.rate(self.trainer, t))
         if self.ranks:
@@ -97,18 +99,18 @@ class Training:
         return logs
 
     def _reseed(self, t: int, index: int) -> None:
-        """Within a step each process draws its own noise; draws that all processes share use index `world`."""
+        """Within a step, each process uses its own random numbers; draws shared by all ranks use index `world`."""
         reseed((self.seed32 + t + index * NOISE) & 0xFFFFFFFF)
 
     def _refresh(self, at: Progress) -> None:
         self.method.refresh(self.loaders, at)
-        if self.awake != self._awake():
+        if self.trainable != self._trainable():
             if self.sharded:
-                raise ConfigError(Fault("runtime.shard", "unfreeze and head_warmup wake whole layers", "true"))
+                raise ConfigError(Fault("runtime.shard", "unfreeze and head_warmup unfreeze whole layers", "true"))
             self.set_modes()
 
-    def _chosen(self, at: Progress) -> dict[str, Batch]:
-        """The batch of a method that chooses rows or views; a stream of which it chooses no row is not in it."""
+    def _drawn(self, at: Progress) -> dict[str, Batch]:
+        """The batch of a method that chooses rows or views. A stream for which it chooses no rows is left out."""
         draws = self.method.draw(at)
         if unknown := sorted(draws.keys() - self.loaders.keys()):
             raise TypeError(f"`draw` chooses for {unknown[0]}, which is no stream of this stage")
@@ -146,7 +148,7 @@ class Training:
             yield loss
 
     def _micro_batches(self, batch: dict[str, Batch], at: Progress) -> Logs:
-        """One optimiser step from several backward passes: gradients averaged by each loss's weight."""
+        """One optimiser step from several backward passes: gradients are averaged by the weights of the losses."""
         total: float | Tensor = 0.0
         sums: Logs = {}
         for part in split(batch, self.trainer.accumulate):
@@ -163,33 +165,33 @@ class Training:
         return {"loss": loss.value, **loss.logs}
 
     def check(self, t: int) -> None:
-        """Raises Diverged if an update was skipped (GPU only); `t` is where the loop stands."""
+        """Raises Diverged if an update was skipped before step `t` (GPU only)."""
         self.updates.check(t)
 
     # state
     def gather(self) -> None:
-        """Brings `whole` of rank 0 to what the steps have reached; every process must call it. Without shares `whole`
-        is the method itself, and there is nothing to do."""
+        """Updates `whole` at rank 0 to the current parameters. Every process must call it. Does nothing without
+        sharding, because `whole` is then the method itself."""
         if self.sharded:
             tensors = self._wholes(self.method.state_dict())
             if self.whole is not self.method:
                 self.whole.load_state_dict(tensors)
 
     def _wholes(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors put together one by one: at rank 0 on the host, at the others empty, to take no room."""
+        """Gathers whole tensors one by one: on the CPU at rank 0, empty tensors at the other ranks to save memory."""
         first = self.ranks is not None and self.ranks.rank == 0
         return {n: x.cpu() if first else x.new_empty(0) for n, x in ((n, shard.whole(x)) for n, x in tensors.items())}
 
     def state(self) -> dict[str, Tensor]:
-        """Everything a step may depend on, by name. With shares, every process must call it."""
-        mine = {f"method.{name}": value for name, value in self.method.state_dict().items()}
-        mine |= {f"optimizer.{name}": value for name, value in param_groups.state(self.groups)}
-        return self._wholes(mine) if self.sharded else mine
+        """All tensors on which a step depends, by name. With sharding, every process must call it."""
+        tensors = {f"method.{name}": value for name, value in self.method.state_dict().items()}
+        tensors |= {f"optimizer.{name}": value for name, value in param_groups.state(self.groups)}
+        return self._wholes(tensors) if self.sharded else tensors
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Puts back what `state` gave."""
-        mine = _below("method.", tensors)
-        self.method.load_state_dict(shard.shares(mine, self.method.state_dict()) if self.sharded else mine)
+        """Restores the tensors that `state` returned."""
+        of_method = _below("method.", tensors)
+        self.method.load_state_dict(shard.shares(of_method, self.method.state_dict()) if self.sharded else of_method)
         param_groups.load_state(self.groups, _below("optimizer.", tensors))
 
 

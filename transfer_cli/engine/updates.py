@@ -1,4 +1,5 @@
-"""From a loss to moved parameters: backward, means over processes, the finite check, clipping, the optimiser's step."""
+"""From a loss to updated parameters: backward pass, gradient clipping, optimiser step. Also computes means over
+processes and checks that values are finite."""
 
 import math
 
@@ -14,9 +15,9 @@ from transfer_cli.errors import Diverged, Fault
 
 
 class Updates:
-    """Moves the parameters of `groups` by the losses of a method. `ranks`: the processes that share the rows, if
-    several; `sharded`: and the parameters. `runs_ahead`: the host does not wait for the device, so a non-finite loss is
-    noticed late."""
+    """Updates the parameters of `groups` by the losses of a method. `ranks`: the processes, if several share the rows
+    of a batch; `sharded`: whether they also share the parameters. `runs_ahead`: the host does not wait for the device
+    (a GPU), so a non-finite loss is detected later."""
 
     def __init__(
         self, groups: dict[str, ParamGroup], device: torch.device, ranks: Ranks | None = None, sharded: bool = False
@@ -25,10 +26,11 @@ class Updates:
         self.runs_ahead = device.type == "cuda"
         self._single = len(groups) == 1
         self._last_finite: tuple[float, int] | None = None
-        self._bad_at = torch.full((), math.inf, device=device)  # the first step whose update was skipped there
+        self._bad_at = torch.full((), math.inf, device=device)  # the first skipped step
 
     def backward(self, value: Tensor, names: str | tuple[str, ...]) -> None:
-        """Gradients of `value` for the groups of these names. Raises TypeError for a graph that crosses a yield."""
+        """Computes the gradients of `value` for the groups with these names. Raises TypeError if the autograd graph
+        crosses a yield."""
         if self._single:
             value.backward()
             return
@@ -38,18 +40,19 @@ class Updates:
         except RuntimeError as error:
             if "inplace operation" in str(error):
                 raise TypeError(
-                    "a yield uses tensors made before the yield in front of it; compute them again"
+                    "a loss uses tensors computed before the previous yield; compute them again after it"
                 ) from error
             raise
 
     def together(self, loss: Loss, weight: float | Tensor) -> Loss:
-        """Backward on the rows of this process; gradients, value and logs become means over the rows of all."""
+        """Runs the backward pass on the rows of this process, then averages gradients, value and logs over the rows of
+        all processes."""
         self.backward(loss.value * weight, loss.param_groups)
         return self.averaged(loss, weighted(loss, weight), weight)
 
     def averaged(self, loss: Loss, sums: dict[str, Tensor], total: float | Tensor) -> Loss:
-        """Weighted sums of gradients, value and logs divided by the sum of weights, over all processes if there are
-        several."""
+        """Divides the weighted sums of gradients, value and logs by the sum of the weights, over all processes if there
+        are several."""
         gradients = [g for name in _tuple(loss.param_groups) for g in self.groups[name].gradients()]
         if self.ranks:
             like = loss.value.detach()
@@ -62,7 +65,8 @@ class Updates:
         return loss._replace(value=logs.pop("loss"), logs=logs)
 
     def apply(self, loss: Loss, t: int) -> None:
-        """One optimiser step of the loss's groups with the gradients that they hold. Raises Diverged."""
+        """One optimiser step of the groups of `loss` with their current gradients. Raises Diverged for a non-finite
+        loss or gradient."""
         for name in _tuple(loss.param_groups):
             group = self.groups[name]
             gradients = group.gradients()
@@ -73,21 +77,22 @@ class Updates:
                 if group.clip is not None:
                     self._clip(gradients, (group.clip / (norm + 1e-6)).clamp(max=1.0))
                 group.optimizer.step()
-            group.forget()
+            group.clear_gradients()
 
     def check(self, t: int) -> None:
-        """Raises Diverged if an update was skipped (GPU only); `t` is where training stands."""
+        """Raises Diverged if an update was skipped before step `t` (GPU only)."""
         if self.runs_ahead and math.isfinite(step := float(self._bad_at)):
             raise _diverged(int(step), None)
 
     def _clip(self, gradients: list[Tensor], scale: Tensor) -> None:
-        """Times `scale` (). Where reading it costs no wait, a scale of one multiplies nothing."""
+        """Multiplies gradients by `scale`, a tensor (). On a CPU, where reading `scale` takes no time, a scale of one
+        is skipped."""
         if self.runs_ahead or float(scale) < 1.0:
             torch._foreach_mul_(gradients, scale)
 
     def _guard(self, group: ParamGroup, value: Tensor, norm: Tensor, t: int) -> None:
-        """No non-finite number reaches the weights. On a GPU the update is skipped there, without waiting for it;
-        `check` raises at the next log point, before anything is saved."""
+        """Prevents updates with non-finite numbers. On a GPU, the update is skipped on the device without waiting, and
+        `check` raises Diverged at the next logged row, before anything is saved."""
         if self.runs_ahead:
             bad = ~torch.isfinite(norm + value.detach())
             group.optimizer.found_inf = bad.float()  # type: ignore[attr-defined]  # read by fused kernels

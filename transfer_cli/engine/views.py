@@ -1,8 +1,7 @@
-"""Views: what a net is scored on besides all rows of the part: the rows of a domain, those of a group of classes, or
-all rows under attack.
+"""Views: additional scores of a net by domain, by group of classes, or under attack.
 
-A group of classes decides which rows count, not which answers are possible: its rows are still scored over all classes,
-as class-incremental learning asks (van de Ven & Tolias 2019, arXiv:1904.07734)."""
+A group of classes selects rows, it does not restrict the predictions: its rows are still scored over all classes, as in
+class-incremental learning (van de Ven & Tolias 2019, arXiv:1904.07734)."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -29,7 +28,8 @@ View = Mapping[str, Any]
 
 
 def check(job: Job, device: torch.device) -> None:
-    """Raises ConfigError for an attack on what has no pixels, or on a predictor, which has no gradient."""
+    """Raises ConfigError for an attack on a model that does not read pixels, or on a predictor, which has no
+    gradient."""
     attacks = [view for view in job.spec.get("views", ()) if "attack" in view]
     if not attacks:
         return
@@ -37,15 +37,15 @@ def check(job: Job, device: torch.device) -> None:
     if normalisation(input_spec(job.spec["model"], job.plugins), device) is None:
         raise ConfigError(Fault(KEY, "an attack changes pixels, and this model reads none", name, do="leave it out"))
     if (predictor := job.spec["predictor"]["predictor"]) != "none":
-        text = f"an attack follows the gradient of the net's head, and predictor={predictor} answers in its place"
+        text = f"an attack needs the gradient of the net's head, and predictor={predictor} replaces the head"
         raise ConfigError(Fault(KEY, text, name, do="strategy=fine_tune or linear_probe"))
 
 
 def rows_by_view(
     job: Job, context: StageContext, net: Any, scoring: Scoring, rows: Rows, test: StepLoader
 ) -> Iterator[tuple[str, Rows]]:
-    """The name of each view with what metrics need of its rows; `rows` are those of the whole part. Raises DataError
-    for a view without rows."""
+    """Yields the name of each view and the values of its rows that metrics need. `rows` are those of the whole part.
+    Raises DataError for a view without rows."""
     for view in job.spec.get("views", ()):
         context.stop()
         if "attack" in view:
@@ -59,21 +59,22 @@ def rows_by_view(
 
 
 def long_rows(view: str, task: str, judged: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
-    """A row a metric, {view, task, metric, value, lo, hi, n}, of `judged`, what evaluation says of `count` rows. `lo`
-    and `hi` bound the 95 % interval, None where there is none. Metrics of one class are left out."""
-    found = []
+    """One row per metric, {view, task, metric, value, lo, hi, n}. `judged`: the metrics and intervals over `count`
+    rows. `lo` and `hi` are the ends of the 95 % interval, None without an interval. Metrics of single classes are
+    omitted."""
+    table = []
     for name, value in judged["metrics"].items():
         metric = name.partition("/")[2]
         if "/" in metric:
             continue
         lo, hi = (end if math.isfinite(end) else None for end in judged["intervals"].get(name, (math.nan, math.nan)))
-        found.append({"view": view, "task": task, "metric": metric, "value": value, "lo": lo, "hi": hi, "n": count})
-    return found
+        table.append({"view": view, "task": task, "metric": metric, "value": value, "lo": lo, "hi": hi, "n": count})
+    return table
 
 
 def _chosen(job: Job, view: View, test: StepLoader) -> np.ndarray:
-    """Places of the rows of a view among those that are scored, ascending."""
-    data = job.data["target"].seen_as(())  # by the classes of the data, whatever the net calls them
+    """The positions of a view's rows among the scored rows, ascending."""
+    data = job.data["target"].seen_as(())  # the classes of the data, not those of the net
     if "domain" in view:
         assert test.items.domains is not None, "checked by the plan"
         return np.flatnonzero(test.items.domains.cpu().numpy() == data.raw.domains.index(view["domain"]))
@@ -85,9 +86,10 @@ def _chosen(job: Job, view: View, test: StepLoader) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Attack:
-    """Every row of `test` once, its pixels moved so that the loss of `net` grows. `view` says how: `attack` "fgsm" or
-    "pgd", `eps` and `rate` in units of pixels from 0 to 1, `steps`. Pixels are those that the net reads, after scaling
-    and cutting. A row's random start is drawn from its place, so batches change nothing."""
+    """A loader that yields every row of `test` once, with pixels changed to increase the loss of `net`. `view`:
+    `attack` "fgsm" or "pgd", `eps` and `rate` in units of pixels in [0, 1], and `steps`. The attack changes the pixels
+    that the net reads, after resizing and cropping. The random start of a row is seeded by its position, so it does not
+    depend on the batch size."""
 
     net: Any
     task: Task
@@ -96,6 +98,7 @@ class Attack:
     view: View
 
     def whole(self, batch: int | None = None) -> Iterator[Batch]:
+        """Every row once, with changed pixels. Sets `requires_grad` of the net's parameters to False."""
         self.net.requires_grad_(False)
         for rows in self.test.whole(batch):
             scale = normalisation(self.net.input, rows.index.device)
@@ -104,7 +107,7 @@ class Attack:
 
     def _moved(self, rows: Batch, scale: Normalisation) -> Tensor:
         def loss(pixels: Tensor) -> Tensor:
-            """Summed over rows: the gradient of each then depends on that row alone."""
+            """The sum over rows, so that the gradient of a row depends only on that row."""
             with autocast(pixels.device, self.precision):
                 out = self.task.forward(self.net, rows.inputs | {"pixels": scale.inputs(pixels)})
             return self.task.loss(out, rows) * len(rows)

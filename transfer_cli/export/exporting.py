@@ -27,7 +27,7 @@ def export(predicting: Any, to: str, path: Path, quantize: str = "") -> Json:
     a head."""
     file_format = format_of(to)
     program = program_of(predicting)
-    expected = list(predicting.told(ROWS))
+    expected = list(predicting.stored_scores(ROWS))
     data = file_format.save(program, quantize)
     facts = _measured(file_format.load(data), program, expected, predicting.precision, quantize)
     if not facts["agrees"]:

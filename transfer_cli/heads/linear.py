@@ -4,7 +4,7 @@ from torch import nn
 
 
 class Linear(nn.Linear):
-    """Scores of classes, logits of labels: what the outputs mean is the task's business."""
+    """A linear layer. The task defines the meaning of its outputs, such as scores of classes or logits of labels."""
 
     wants = "row"
 

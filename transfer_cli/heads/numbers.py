@@ -1,13 +1,13 @@
-"""Numbers from the features of a row: a linear layer in units of the data, [B, D] -> [B, outputs]."""
+"""A linear layer that predicts numbers in the unit of the data: [B, D] -> [B, outputs]."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Numbers(nn.Linear):
-    """The layer answers in standard deviations from the mean; `mean` and `deviation` [outputs], those of the training
-    rows, turn that into the unit of the data. They are buffers, so they travel with the net. A fresh head answers near
-    the mean."""
+    """A linear layer whose outputs are standard deviations from the mean, converted to the unit of the data with `mean`
+    and `deviation` [outputs] of the training rows. Both are buffers, so they are stored with the net. A new head
+    predicts values near the mean."""
 
     wants = "row"
     mean: Tensor
@@ -19,4 +19,5 @@ class Numbers(nn.Linear):
         self.register_buffer("deviation", torch.ones(outputs))
 
     def forward(self, features: Tensor) -> Tensor:
+        """Features [B, D] -> numbers [B, outputs] in the unit of the data."""
         return super().forward(features) * self.deviation + self.mean

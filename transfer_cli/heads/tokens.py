@@ -4,7 +4,7 @@ from torch import nn
 
 
 class Tokens(nn.Linear):
-    """Scores of the next token, of a tag: one row of outputs a token."""
+    """A linear layer with one row of outputs per token, such as scores of the next token or of tags."""
 
     wants = "states"
 

@@ -113,7 +113,7 @@ def kind_reading(given: Mapping[str, Any], plugins: Sequence[str] = ()) -> tuple
     for name, kind in kinds(plugins).items():
         if kind.input[0] in given:
             return name, kind
-    raise ConfigError(Fault("model.input", "matches no kind of row", str(dict(given)), do="transfer list kinds"))
+    raise ConfigError(Fault("model.input", "matches no kind of row", str(dict(given)), do="transfer list models"))
 
 
 def inputs_of(items: "DeviceDataset", index: "torch.Tensor") -> "Inputs":

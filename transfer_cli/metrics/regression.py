@@ -51,13 +51,6 @@ def absolute_rows(predicted: Tensor, truth: Tensor) -> Tensor:
     return (predicted - truth).abs().mean(1)
 
 
-def squared_rows(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Squared error of each row, the mean over its outputs, float64 [N]. Of one output, the root of the mean over rows
-    is the RMSE."""
-    predicted, truth = _checked(predicted, truth)
-    return (predicted - truth).square().mean(1)
-
-
 def _of_output(predicted: Tensor, truth: Tensor) -> dict[str, float | None]:
     error = predicted - truth
     return {

@@ -1,9 +1,10 @@
-"""The code part of a stage key: a hash of the files that decide its numbers, by what they say, not how they look.
+"""The code part of a stage key: a hash of the files on which the stage's numbers depend. Comments, docstrings and
+formatting do not change it.
 
-Counted: the given files and our files they import, at any depth, but not what is imported for types only. Ours: this
-package and the packages of the given files. Not counted: files that every stage runs, of engine, data and nets; one
-number stands for each of these groups. The number is raised when a golden test shows that an edit changed numbers;
-edits that change none keep every stored result."""
+The hash covers the given files and the files that they import, at any depth, from this package and from the packages of
+the given files; imports for types only are ignored. Files that every stage runs (engine, data, nets) are not hashed:
+each of these three groups has a version number. A version number is raised when a golden test shows that an edit has
+changed results; any other edit keeps every stored result."""
 
 import ast
 import json
@@ -23,31 +24,32 @@ from transfer_cli.plan.tokens import source_hash
 from transfer_cli.safe import shown
 from transfer_cli.store.disk import put
 
-ENGINE_VERSION = 2  # of engine, configuration, store and the files of the package's top level
-DATA_VERSION = 1  # of opening, cutting, drawing and keeping rows: files directly in data/, and fetch/, quality/
-NET_VERSION = 1  # of what a net is, whatever its family
+ENGINE_VERSION = 2  # engine, configuration, store and the files at the top level of the package
+DATA_VERSION = 1  # reading, splitting, sampling and caching rows: files directly in data/, and fetch/, quality/
+NET_VERSION = 1  # the parts of a net that do not depend on its family
 PACKAGE = Path(__file__).resolve().parents[1]
-# relative to the package; `__init__` files are empty (tested) but the root's version
+# relative to the package; `__init__` files are empty (tested), except the version in that of the package
 ENGINE_FOLDERS = ("analysis", "cli", "config", "engine", "plan", "report", "rundir", "runner", "store")
-ENGINE_FILES = ("kinds/_kind.py",)  # what every kind promises
+ENGINE_FILES = ("kinds/_kind.py",)  # the interface of every kind
 DATA_FOLDERS = ("data/fetch", "data/quality")
 NET_FILES = ("models/backbone.py", "models/grafts.py", "models/net.py", "models/peft.py")
-TOKENS = 2  # raise when tokens.py or what counts as an import changes: cached hashes are then made anew
+TOKENS = 2  # raise this when tokens.py or the rules for imports change: cached hashes are then computed again
 _RECENT_S = 2.0
 CACHE_FILE = "closure.json"
 Cache = dict[str, list[Any]]  # file -> [mtime_ns, size, hash, imports]
-Asked = tuple[tuple[Path, ...], frozenset[Path]]
-# closures found by this process: many runs of a sweep have the same, and a look at the files is cheaper than a search
-_FOUND: dict[Asked, tuple[dict[Path, str], list[tuple[int, int]]]] = {}
+Request = tuple[tuple[Path, ...], frozenset[Path]]
+# closures computed by this process: runs of a sweep share them, and checking file times is cheaper than a search
+_CLOSURES: dict[Request, tuple[dict[Path, str], list[tuple[int, int]]]] = {}
 
 
 def versions() -> list[int]:
-    """The numbers that stand for engine, data and nets."""
+    """The version numbers of engine, data and nets."""
     return [ENGINE_VERSION, DATA_VERSION, NET_VERSION]
 
 
 def hash_of(closure: Mapping[Path, str]) -> str:
-    """Hash of a closure by the names and contents of its files, wherever they lie, and of the version numbers."""
+    """The hash of a closure: of the names and contents of its files, and of the version numbers. It does not depend on
+    where the files are installed."""
     return _hash(tuple(versions()), tuple(closure.items()))
 
 
@@ -57,59 +59,59 @@ def _hash(numbers: tuple[int, ...], files: tuple[tuple[Path, str], ...]) -> str:
 
 
 def named(closure: Mapping[Path, str]) -> dict[str, str]:
-    """A closure by names that hold on every machine: `transfer_cli/losses/coral.py`."""
+    """A closure with names that are the same on every machine: `transfer_cli/losses/coral.py`."""
     return {file.relative_to(import_root(file)).as_posix(): digest for file, digest in closure.items()}
 
 
 def closure_of(
     files: Sequence[Path], cache: Path | None = None, *, without: frozenset[Path] = frozenset()
 ) -> dict[Path, str]:
-    """The given files and ours that they import, at any depth, but those that a version number stands for: hash by
-    file. `without` are files that do not count here, though they are imported. `cache` is a folder that saves reading
-    what did not change. Raises ConfigError if a file does not parse."""
-    asked = tuple(sorted(files)), without
-    if asked in _FOUND and _stamps(_FOUND[asked][0]) == _FOUND[asked][1]:
-        return dict(_FOUND[asked][0])
-    found = _search(*asked, cache)
-    stamps = _stamps(found)
+    """The hash of each of the given files and of the files that they import, at any depth, except files with a version
+    number. `without`: imported files to leave out. `cache`: a folder in which hashes of unchanged files are stored.
+    Raises ConfigError if a file does not parse."""
+    request = tuple(sorted(files)), without
+    if request in _CLOSURES and _stamps(_CLOSURES[request][0]) == _CLOSURES[request][1]:
+        return dict(_CLOSURES[request][0])
+    closure = _search(*request, cache)
+    stamps = _stamps(closure)
     if all(abs(time.time() - changed / 1e9) > _RECENT_S for changed, _ in stamps):
-        _FOUND[asked] = dict(found), stamps
-    return found
+        _CLOSURES[request] = dict(closure), stamps
+    return closure
 
 
 def _stamps(files: Mapping[Path, str]) -> list[tuple[int, int]]:
-    """Time and size of each file; of one that is gone, nothing that a file can have."""
-    found = []
+    """Time and size of each file; a missing file has no entry, so the lists differ."""
+    stamps = []
     for file in files:
         with suppress(OSError):
             facts = os.stat(file)
-            found.append((facts.st_mtime_ns, facts.st_size))
-    return found
+            stamps.append((facts.st_mtime_ns, facts.st_size))
+    return stamps
 
 
 def _search(files: Sequence[Path], without: frozenset[Path], cache: Path | None) -> dict[Path, str]:
     known = _load(cache)
     fresh = dict(known)
-    found: dict[Path, str] = {}
-    seen: set[str] = set()
+    closure: dict[Path, str] = {}
+    followed: set[str] = set()
     todo = [file.resolve() for file in files]
     roots = {PACKAGE.parent, *(import_root(file) for file in todo)}
     packages = {file.relative_to(import_root(file)).parts[0] for file in todo} | {PACKAGE.name}
     while todo:
         file = todo.pop()
-        if file in found or file in without or has_version(file):
+        if file in closure or file in without or has_version(file):
             continue
-        found[file], imports = _facts(file, fresh)
-        mine = {name for name in imports if name.partition(".")[0] in packages} - seen
-        seen |= mine
-        todo += [path for name in sorted(mine) for path in _located(name, roots)]
+        closure[file], imports = _facts(file, fresh)
+        new = {name for name in imports if name.partition(".")[0] in packages} - followed
+        followed |= new
+        todo += [path for name in sorted(new) for path in _located(name, roots)]
     if cache and fresh != known:
         _save(cache, fresh)
-    return found
+    return closure
 
 
 def has_version(file: Path) -> bool:
-    """Whether a version number stands for the file instead of its hash."""
+    """Whether the file is covered by a version number instead of its hash."""
     if not file.is_relative_to(PACKAGE):
         return False
     name = file.relative_to(PACKAGE)
@@ -119,7 +121,8 @@ def has_version(file: Path) -> bool:
 
 
 def import_root(file: Path) -> Path:
-    """The folder from which `file` is imported: the longest entry of sys.path above it, else above its package."""
+    """The folder from which `file` is imported: the longest entry of sys.path that contains it, otherwise the folder
+    that contains its top-level package."""
     above = [Path(entry) for entry in sys.path if entry and file.is_relative_to(Path(entry))]
     if above and not file.is_relative_to(PACKAGE):
         return max(above, key=lambda path: len(path.parts))
@@ -130,7 +133,7 @@ def import_root(file: Path) -> Path:
 
 
 def _located(name: str, roots: set[Path]) -> Iterator[Path]:
-    """Files a dotted name may mean, with the `__init__` files that importing it runs."""
+    """The files that a dotted name may mean, and the `__init__` files that run when it is imported."""
     parts = name.split(".")
     for root in roots:
         for depth in range(1, len(parts) + 1):
@@ -139,7 +142,7 @@ def _located(name: str, roots: set[Path]) -> Iterator[Path]:
 
 
 def _facts(file: Path, cache: Cache) -> tuple[str, list[str]]:
-    """Hash and imports of one file, from the cache if its time and size are those of then."""
+    """The hash and the imports of one file, from the cache if its time and size have not changed."""
     facts = file.stat()
     stamp = [facts.st_mtime_ns, facts.st_size]
     if (known := cache.get(str(file))) and known[:2] == stamp:
@@ -150,15 +153,15 @@ def _facts(file: Path, cache: Cache) -> tuple[str, list[str]]:
         digest = source_hash(source)
     except (SyntaxError, tokenize.TokenError, ValueError) as error:
         raise ConfigError(Fault(shown(file), f"does not parse: {error}")) from error
-    # a file changed a moment ago may change again within the same tick of its clock
+    # a file that was changed just now may change again without getting another time stamp
     if abs(time.time() - facts.st_mtime) > _RECENT_S:
         cache[str(file)] = [*stamp, digest, imports]
     return digest, imports
 
 
 def _imports(tree: ast.AST, file: Path) -> Iterator[str]:
-    """Dotted names of everything that the file imports when it runs, anywhere in it; `from a import b` may mean a file
-    a/b."""
+    """The dotted names of all imports that run, also those inside functions. `from a import b` may mean a file
+    a/b.py."""
     package = file.relative_to(import_root(file)).with_suffix("").parts[:-1]
     for node in _running(tree):
         if isinstance(node, ast.Import):
@@ -170,7 +173,7 @@ def _imports(tree: ast.AST, file: Path) -> Iterator[str]:
 
 
 def _running(tree: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of a tree without what stands under `if TYPE_CHECKING:`."""
+    """The nodes of a syntax tree, except those under `if TYPE_CHECKING:`."""
     todo = [tree]
     while todo:
         node = todo.pop()
@@ -182,12 +185,12 @@ def _running(tree: ast.AST) -> Iterator[ast.AST]:
 def _load(cache: Path | None) -> Cache:
     with suppress(OSError, ValueError, KeyError, TypeError):
         if cache:
-            found = json.loads((cache / CACHE_FILE).read_bytes())
-            return dict(found["files"]) if found["tokens"] == TOKENS else {}
+            content = json.loads((cache / CACHE_FILE).read_bytes())
+            return dict(content["files"]) if content["tokens"] == TOKENS else {}
     return {}
 
 
 def _save(cache: Path, files: Cache) -> None:
-    with suppress(TransferError, OSError):  # only time is lost without it
+    with suppress(TransferError, OSError):  # without the cache, hashes are only computed again
         cache.mkdir(parents=True, exist_ok=True)
         put(cache / CACHE_FILE, json.dumps({"tokens": TOKENS, "files": files}, sort_keys=True).encode())

@@ -1,5 +1,6 @@
-"""The code part of a stage's key: which files decide what the stage computes. Training and scoring are hashed apart:
-files of metrics stand in the key of `evaluate` and of stages that choose a snapshot by them, and in no other."""
+"""The code part of a stage key: the files on which the results of a stage depend. Training and scoring are hashed
+separately: files of metrics are part of the keys of `evaluate` and of stages that select snapshots by them, and of no
+other key."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,22 +13,22 @@ from transfer_cli.plan.plan import Json
 from transfer_cli.plan.tasks import PlannedTask
 
 VALIDATORS = PACKAGE / "metrics" / "label_free.py"
-READS_WEIGHTS = PACKAGE / "models" / "weights.py"  # decides how a file of weights becomes a net
+READS_WEIGHTS = PACKAGE / "models" / "weights.py"  # converts a file of weights to a net
 
 
 @dataclass(frozen=True)
 class Code:
-    """`hashes` stand in the spec of a stage; `files` are what they were taken of."""
+    """`hashes`: part of the spec of a stage; `files`: the hashed files."""
 
     hashes: Json
     files: frozenset[Path]
 
 
 @dataclass(frozen=True)
-class Runs:
-    """What of the code a stage runs: a method, predictor or samplers by name, readers of the `sides` it reads, further
-    `files`. `tasks` it learns. `scored`: tasks whose metrics judge it, `guessed`: the label-free rules do. `drawn`: its
-    views are drawn at random."""
+class UsedCode:
+    """The code that a stage runs: its method, predictor and samplers by name, the readers of `sides` (source, target),
+    and further `files`. `tasks`: the tasks that it learns. `scored`: the tasks whose metrics it computes. `guessed`:
+    whether label-free rules select snapshots. `drawn`: whether its views are random augmentations."""
 
     method: str = "none"
     predictor: str = "none"
@@ -40,21 +41,22 @@ class Runs:
     files: tuple[Path, ...] = ()
 
 
-def code_of(context: Context, runs: Runs) -> Code:
-    """Hashes of the files that a stage runs, with the numbers that stand for the files every stage runs."""
+def code_of(context: Context, used: UsedCode) -> Code:
+    """The hashes of the files that a stage runs, and the version numbers of the files that every stage runs. Raises
+    ConfigError if a file does not parse."""
     kind = inputs.kinds(context.plugins)[context.target.raw.kind]
-    rows = kind.code if runs.sides else ()
-    drawn = kind.augmentation if runs.drawn else frozenset()
-    shared = {("model", str(context.values["model"]["family"])), *(("data", _family(context, s)) for s in runs.sides)}
+    rows = kind.code if used.sides else ()
+    drawn = kind.augmentation if used.drawn else frozenset()
+    shared = {("model", str(context.values["model"]["family"])), *(("data", _family(context, s)) for s in used.sides)}
     features = _closure(context, shared, rows, without=kind.augmentation)
-    tasks = [file for task in runs.tasks for file in task.code]
+    tasks = [file for task in used.tasks for file in task.code]
     files = _closure(
-        context, shared | _chosen(runs), [*rows, *drawn, *tasks, *runs.files], without=kind.augmentation - drawn
+        context, shared | _chosen(used), [*rows, *drawn, *tasks, *used.files], without=kind.augmentation - drawn
     )
-    scoring = _closure(context, set(), _judges(runs))
+    scoring = _closure(context, set(), _judges(used))
     hashes: Json = {
         "versions": code_hash.versions(),
-        # what decides features stands alone too: methods and predictors share them
+        # separate, because the feature cache is shared by stages with different methods and predictors
         "features": code_hash.hash_of(features),
         "files": code_hash.hash_of(files),
     }
@@ -63,15 +65,15 @@ def code_of(context: Context, runs: Runs) -> Code:
     return Code(hashes, frozenset({*features, *files, *scoring}))
 
 
-def _chosen(runs: Runs) -> set[tuple[str, str]]:
-    """Group and name of what was chosen for this stage alone."""
-    pairs = [("method", runs.method), ("predictor", runs.predictor), *(("sampler", name) for name in runs.samplers)]
+def _chosen(used: UsedCode) -> set[tuple[str, str]]:
+    """Group and name of the method, the predictor and the samplers of this stage."""
+    pairs = [("method", used.method), ("predictor", used.predictor), *(("sampler", name) for name in used.samplers)]
     return {pair for pair in pairs if pair[1] != "none"}
 
 
-def _judges(runs: Runs) -> list[Path]:
-    """Files of metrics that the stage is judged by."""
-    return [*(file for task in runs.scored for file in task.scoring), *([VALIDATORS] if runs.guessed else [])]
+def _judges(used: UsedCode) -> list[Path]:
+    """The files of the metrics that the stage computes."""
+    return [*(file for task in used.scored for file in task.scoring), *([VALIDATORS] if used.guessed else [])]
 
 
 def _closure(
@@ -82,6 +84,6 @@ def _closure(
 
 
 def _family(context: Context, side: str) -> str:
-    """The family that reads a side; of source=base it is the target's."""
+    """The data family that reads source or target; with source=base it is that of the target."""
     family = str(context.values["source" if side == "source" else "data"]["family"])
     return str(context.values["data"]["family"]) if family == "base" else family

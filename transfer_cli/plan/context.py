@@ -1,4 +1,4 @@
-"""What the stages of a plan are planned with. `Context` never changes; `State` is what one stage hands to the next:
+"""The inputs of planning a stage. `Context` is the same for all stages; `State` is passed from one stage to the next:
 planning is a fold over stages, `state = plan_stage(context, state, name)`."""
 
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ from transfer_cli.plan.plan import Json, Stage
 
 @dataclass(frozen=True)
 class Context:
-    """`values`: the configuration with the model's precision resolved and its input fitted to the data. `inherited`:
-    the stage that gives the first net, where `weights` names one; `inherited_heads`: heads that it was taught, None:
-    weights from outside, of which the plan cannot know; `weights`: its file, if it is a file."""
+    """`values`: the configuration, with the model's precision resolved and its input fitted to the data. `inherited`:
+    the stage that provides the initial net, if `weights` names one. `inherited_heads`: its trained heads; None if the
+    plan cannot know them, because the weights come from outside. `weights`: its file, if `weights` names a file."""
 
     config: Config
     values: Json
@@ -28,6 +28,7 @@ class Context:
 
     @property
     def cache(self) -> Path:
+        """The folder of caches: features, converted data, tokenizers, hashes."""
         return self.runs / ".cache"
 
     @property
@@ -43,11 +44,11 @@ class Context:
         return dict(self.values["model"])
 
     def called(self, word: str, otherwise: str) -> str:
-        """The name that was chosen for a word, as people say it."""
+        """The name that the user chose for a word, for messages; `otherwise` if the user chose none."""
         return self.config.choices.get(word, otherwise)
 
     def data(self, side: str, names: tuple[str, ...] = ()) -> DataSet:
-        """Source or target, labels numbered by `names` if there are any. Raises DataError if there is no source."""
+        """Source or target. Labels are numbered by `names`, if given. Raises DataError if there is no source."""
         data = self.source if side == "source" else self.target
         if data is None:
             raise DataError(Fault("source", "is none, and this stage reads it", do="source=NAME"))
@@ -56,10 +57,11 @@ class Context:
 
 @dataclass(frozen=True)
 class State:
-    """`stages`: what is planned so far; `files`: those whose content is in any key. `net`: where the net is, {"key",
-    "rule", "part"} of a stage or {"init": seed}; `last`: the stage that made it. `classes` of its head, as far as
-    known; `open`: the last of them stands for all that it does not know. `taught`: heads that a stage taught, None: it
-    may be any. `unaligned`: the net before source and target were aligned, empty before."""
+    """`stages`: the stages planned so far. `files`: the files whose content is part of a key. `net`: a reference to the
+    current net, {"key", "rule", "part"} of a stage or {"init": seed}; `last`: the stage that produced it. `classes`:
+    the classes of its head, if known; `open`: the last class contains all classes that the net does not know. `taught`:
+    the heads that stages have trained, None if unknown. `unaligned`: a reference to the net before the alignment of
+    source and target, empty before an alignment."""
 
     net: Json
     stages: tuple[Stage, ...] = ()
@@ -72,17 +74,17 @@ class State:
 
     @property
     def has_net(self) -> bool:
-        """Whether an earlier stage made the net; else the first stage that needs one draws it."""
+        """Whether an earlier stage produced the net; otherwise the first stage that needs one initialises it."""
         return "key" in self.net
 
     def may_have(self, head: str) -> bool:
-        """Whether a stage taught the net this head, or may have."""
+        """Whether a stage has trained this head, or may have trained it."""
         return self.taught is None or head in self.taught
 
     def with_stage(self, stage: Stage, files: frozenset[Path] = frozenset()) -> "State":
-        """The state with one stage more, whose key names the content of `files`."""
+        """The state with one more stage, whose key depends on the content of `files`."""
         return replace(self, stages=(*self.stages, stage), files=self.files | files)
 
     def handing_on(self, stage: Stage) -> "State":
-        """The state in which `stage` has made the net."""
+        """The state after `stage` has produced the current net."""
         return replace(self, last=stage, net={"key": stage.key, "rule": stage.rule, "part": "net"})

@@ -1,5 +1,6 @@
-"""What a method asks of the slot it fills: data, tasks, a taught net, whole batches. Checked before training."""
+"""Requirements of a method on its slot: data, tasks, a trained head, full batches. Checked before training."""
 
+from transfer_cli.config.signatures import signature
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.plan.context import Context, State
 from transfer_cli.plan.plan import Json
@@ -8,14 +9,14 @@ from transfer_cli.plan.tasks import task_of
 
 
 def needs_source(context: Context, slot: Slot) -> None:
-    """Raises DataError where the method reads a source and there is none."""
+    """Raises DataError if the method reads a source and there is none."""
     if "source" in slot.sides.values() and context.source is None:
         do = "source=NAME, weights=..., or strategy=scratch"
         raise DataError(Fault(f"{slot.name}={slot.called}", "needs a source, and source is none", do=do))
 
 
 def can_learn(context: Context, slot: Slot) -> None:
-    """Raises ConfigError where the task of the data does not offer what the method needs."""
+    """Raises ConfigError if the task of the data does not offer what the method needs."""
     for side in slot.sides.values():
         task = task_of(context.values, slot.data(context, side))
         if not task.meets(slot.method.needs):
@@ -24,33 +25,33 @@ def can_learn(context: Context, slot: Slot) -> None:
 
 
 def is_taught(context: Context, state: State, slot: Slot) -> None:
-    """Raises ConfigError where the method adapts a net that knows the classes, and no stage before has taught it."""
+    """Raises ConfigError if the method adapts a net with a trained head, and no earlier stage has trained one."""
     taught = state.classes is not None or context.inherited is not None
     if slot.method.flags.get("taught") and not taught:
-        text = "adapts a net that knows the classes, and no stage before it learns them"
+        text = "adapts a net that has learned the classes, and no earlier stage learns them"
         raise ConfigError(Fault(slot.name, text, slot.called, do="pretrain=supervised, or weights=RUN"))
 
 
 def samplers_fit(context: Context, slot: Slot, streams: Json) -> None:
-    """Raises ConfigError where a sampler would choose rows by labels that the stream must not see, or by classes that
-    the data do not have."""
+    """Raises ConfigError if a sampler would choose rows by labels, and the stream has no labels, or its task does not
+    offer what the sampler needs."""
     for name, stream in streams.items():
         if "sampler" not in stream:
             continue
-        data = slot.data(context, stream["side"])
-        if stream["labelled"] and data.raw.has_classes:
+        sampler, data = stream["sampler"]["sampler"], slot.data(context, stream["side"])
+        task, needs = task_of(context.values, data), signature("sampler", sampler, context.plugins).needs
+        if not stream["labelled"]:
+            text = f"chooses rows by their labels, and the stream {name} of {slot.called} has none"
+        elif not task.meets(needs):
+            text = f"chooses rows by their {' and '.join(needs)}, and the task of {data.title} is {task.name}"
+        else:
             continue
-        lacking = (
-            f"{data.title} has no classes" if stream["labelled"] else f"the stream {name} of {slot.called} has none"
-        )
-        text = f"chooses rows by their labels, and {lacking}"
-        where = f"{slot.name}.feeds.{name}.sampler"
-        raise ConfigError(Fault(where, text, stream["sampler"]["sampler"], do="leave it out"))
+        raise ConfigError(Fault(f"{slot.name}.feeds.{name}.sampler", text, sampler, do="leave it out"))
 
 
 def batches_fit(context: Context, slot: Slot, streams: Json, trainer: Json) -> None:
-    """A method that compares the sides of a batch wants whole batches of both. Raises ConfigError where a stream has
-    fewer rows than its batch. Other methods, and streams of a few labels, take what is there."""
+    """Raises ConfigError if a method whose loss couples the rows of a batch gets a stream with fewer rows than its
+    batch. Other methods, and optional streams with a few labels, accept smaller batches."""
     if not slot.method.coupled:
         return
     for name, stream in streams.items():

@@ -1,10 +1,10 @@
-"""Plans the last stage: which snapshots are scored, on which rows, by which predictor, in which views."""
+"""Plans the last stage, `evaluate`: the scored snapshots, the rows, predictor and views."""
 
 from transfer_cli.config.signatures import signature
 from transfer_cli.data.dataset import DataSet, Part
 from transfer_cli.errors import ConfigError, DataError, Fault
 from transfer_cli.plan import classes
-from transfer_cli.plan.code_of_stage import Runs, code_of
+from transfer_cli.plan.code_of_stage import UsedCode, code_of
 from transfer_cli.plan.context import Context, State
 from transfer_cli.plan.episodes import enough_for_episodes
 from transfer_cli.plan.plan import Json, Stage, key_of
@@ -13,16 +13,16 @@ from transfer_cli.plan.views import views_of
 
 
 def plan_evaluation(context: Context, state: State) -> State:
-    """The state with the stage `evaluate`. Raises ConfigError or DataError for what cannot be scored."""
+    """The state with the stage `evaluate`. Raises ConfigError or DataError if net, data and predictor do not fit."""
     node, task = context.values["evaluate"], task_of(context.values, context.target)
     _check(context, state, task)
-    names = () if _has_predictor(node) else classes.scored(state.classes, state.open, context.target)
+    names = () if _has_predictor(node) else classes.scored(state.classes, state.open, context.target, task)
     target = context.data("target", names)
     if not target.has(node["part"]):
         text, do = f"{target.title} has no labelled {node['part']} rows", "data.val_shots=5, or data.fold=0"
         raise DataError(Fault("evaluate.part", text, node["part"], do=do))
     spec = _spec(context, state, target, task) | _further(context, state, target)
-    code = code_of(context, _runs(spec, task))
+    code = code_of(context, _used_code(spec, task))
     spec["code"] = code.hashes
     stage = Stage(
         "evaluate",
@@ -43,7 +43,7 @@ def _has_predictor(node: Json) -> bool:
 
 
 def _check(context: Context, state: State, task: PlannedTask) -> None:
-    """Raises ConfigError or DataError where the predictor, the episodes or the net's head do not fit."""
+    """Raises ConfigError or DataError if the predictor, the episodes or the net's head do not fit the data."""
     node, target = context.values["evaluate"], context.target
     predictor = node["predictor"]["predictor"]
     if not _has_predictor(node):
@@ -61,7 +61,7 @@ def _check(context: Context, state: State, task: PlannedTask) -> None:
 
 
 def _head_is_taught(state: State, task: PlannedTask, target: DataSet) -> None:
-    """Raises ConfigError where the net would be scored with a head drawn at random."""
+    """Raises ConfigError if the net would be scored with a head that has never been trained."""
     if state.may_have(task.head):
         return
     text = f"no stage teaches the net {task.name}, the task of {target.title}; its head would be a random one"
@@ -69,7 +69,7 @@ def _head_is_taught(state: State, task: PlannedTask, target: DataSet) -> None:
 
 
 def _spec(context: Context, state: State, target: DataSet, task: PlannedTask) -> Json:
-    """What every evaluation has in its key, but for code."""
+    """The part of the spec that every evaluation has, without the hashes of code."""
     node, part = context.values["evaluate"], context.values["evaluate"]["part"]
     spec: Json = {
         "kind": "evaluate",
@@ -88,17 +88,18 @@ def _spec(context: Context, state: State, target: DataSet, task: PlannedTask) ->
 
 
 def _nets(state: State) -> Json:
-    """Every snapshot of the last stage: the headline's was handed on, the others stand beside it."""
+    """References to all snapshots of the last stage: those of its selection rules and its marks."""
     if not state.has_net:
         return {"final": state.net}
     last = state.last
-    assert last is not None, "a stage made the net"
+    assert last is not None, "a stage produced the net"
     marks = [f"at_{number}" for number in range(1, last.spec.get("marks", 0) + 1)]
     return {rule: {**state.net, "rule": rule} for rule in (*last.rules, *marks)}
 
 
 def _further(context: Context, state: State, target: DataSet) -> Json:
-    """What only some evaluations have in their key: domains side by side, a predictor's rows, episodes, views."""
+    """The part of the spec that only some evaluations have: the comparison of domains, the rows of a predictor,
+    episodes, views."""
     spec: Json = {}
     node, source = context.values["evaluate"], context.source
     if state.unaligned and source is not None and not target.known:
@@ -107,22 +108,22 @@ def _further(context: Context, state: State, target: DataSet) -> Json:
     if _has_predictor(node):
         spec["support"] = context.target.key("train", labelled=True, seed=context.seed)
         if node["way"]:
-            asked = {key: node[key] for key in ("way", "shots", "queries", "draws")}
-            spec |= {"episodes": asked, "seed": context.seed}
-    if views := views_of(node, target):
+            shape = {key: node[key] for key in ("way", "shots", "queries", "draws")}
+            spec |= {"episodes": shape, "seed": context.seed}
+    if views := views_of(node, target, task_of(context.values, target)):
         spec["views"] = views
     return spec
 
 
 def _source_rows(context: Context, source: DataSet) -> Json:
-    """Rows of the source that stand beside those that are scored."""
+    """The rows of the source that are compared with the scored rows."""
     part: Part = "val" if source.has("val") else "train"
     return {"source": source.key(part, labelled=True, seed=context.seed), "source_part": part}
 
 
-def _runs(spec: Json, task: PlannedTask) -> Runs:
+def _used_code(spec: Json, task: PlannedTask) -> UsedCode:
     side_by_side = "domains" in spec
-    return Runs(
+    return UsedCode(
         predictor=spec["predictor"]["predictor"],
         sides=("target", "source") if side_by_side else ("target",),
         tasks=(task,),

@@ -1,5 +1,5 @@
-"""What a model reads, made to fit the data. Kinds of rows say it of themselves: `kinds/<kind>.py` is read here and
-nowhere else in the plan, its literals without importing it."""
+"""The input of a model, fitted to the data. Only this file of the plan reads `kinds/<kind>.py`: literals from its
+syntax tree, without an import."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from transfer_cli.plugins import load_class
 
 @dataclass(frozen=True)
 class PlannedKind:
-    """A kind of rows. `input`: the key of `model.input` that no other kind has; `usual`: the model that is taken where
-    data name one of another kind; `code`: files that rows of the kind run on; `augmentation`: those that they run on
-    once a view is drawn."""
+    """A kind of rows. `input`: a key of `model.input` that no other kind has. `usual`: the suggested model if the
+    data's own default is of another kind. `code`: the files that read rows of the kind. `augmentation`: the files that
+    compute random views of them."""
 
     name: str
     input: str
@@ -27,20 +27,20 @@ class PlannedKind:
 
 
 def kinds(plugins: Sequence[str] = ()) -> dict[str, PlannedKind]:
-    """Every kind of row by name, ours and those of plugins."""
-    found = {name: signature("kind", name, plugins) for name in stems("kind", plugins)}
-    return {name: _planned(name, kind) for name, kind in found.items() if kind.flags.get("input")}
+    """Every kind of row by name, built-in and from plugins."""
+    signatures = {name: signature("kind", name, plugins) for name in stems("kind", plugins)}
+    return {name: _planned(name, kind) for name, kind in signatures.items() if kind.flags.get("input")}
 
 
 def _planned(name: str, kind: Signature) -> PlannedKind:
     flags = kind.flags
-    drawn = kind.beside([flags["augmentation"]]) if flags.get("augmentation") else ()
+    augmentation = kind.beside([flags["augmentation"]]) if flags.get("augmentation") else ()
     code = (kind.path, *kind.beside(flags.get("code", ())))
-    return PlannedKind(name, str(flags["input"][0]), str(flags["usual"]), code, frozenset(drawn))
+    return PlannedKind(name, str(flags["input"][0]), str(flags["usual"]), code, frozenset(augmentation))
 
 
 def kind_of(spec: Json, plugins: Sequence[str] = ()) -> PlannedKind | None:
-    """The kind that a model with this input reads."""
+    """The kind of row that a model with this input reads; None if no kind has such an input."""
     return next((kind for kind in kinds(plugins).values() if kind.input in spec), None)
 
 
@@ -53,8 +53,8 @@ def check_kind(
     *,
     causal: bool = False,
 ) -> None:
-    """Raises ConfigError unless model, target and source are of one kind; `called` is the model's name for people.
-    `causal`: what is learned are next tokens, which the model must not see."""
+    """Raises ConfigError if model, target and source are not of the same kind. `called`: the model's name for messages.
+    `causal`: the task is to predict the next token, so the model must not read later tokens."""
     kind = kind_of(model["input"], plugins)
     reads = kind.name if kind else "no kind of row"
     for data in filter(None, (target, source)):
@@ -66,14 +66,14 @@ def check_kind(
 
 
 def _usual(data: DataSet, called: str, plugins: Sequence[str]) -> str:
-    """The model that the data name, or the usual one of their kind where that is the one that does not fit."""
+    """The default model of the data; the usual model of their kind if the default is the model that does not fit."""
     named = data.view.default_model
     return named if named != called else kinds(plugins)[data.raw.kind].usual
 
 
 def _is_masked(model: Json, plugins: Sequence[str]) -> bool:
-    """Whether the model's family says of this architecture that it sees the tokens it would have to predict; of others
-    the engine finds out."""
+    """Whether the model's family declares that this architecture reads later tokens. The engine checks architectures
+    that are not declared."""
     name = (model.get("config") or {}).get("model_type") or model.get("name") or model["family"]
     return name in signature("model", model["family"], plugins).flags.get("masked", ())
 
@@ -81,7 +81,8 @@ def _is_masked(model: Json, plugins: Sequence[str]) -> bool:
 def fit(
     spec: Json, target: DataSet, source: DataSet | None, seed: int, cache: Path, plugins: Sequence[str] = ()
 ) -> Json:
-    """The input of a model completed by what the data say: a tokenizer, a width. Raises DataError if they disagree."""
+    """The input of a model, completed from the data: for example the tokenizer or the number of columns. Raises
+    DataError if model and data do not fit."""
     kind = kind_of(spec, plugins)
     if kind is None:
         return spec

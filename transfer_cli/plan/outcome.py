@@ -1,4 +1,5 @@
-"""From finished stages to what results.json says: metrics by rule, headline, cost. Reads the store; no torch."""
+"""Builds the content of results.json from finished stages: metrics by rule, headline, cost. Reads the store; no
+torch."""
 
 import json
 from collections.abc import Mapping
@@ -14,21 +15,21 @@ Json = dict[str, Any]
 
 
 def outcome(plan: Plan, store: Store, cached: Mapping[str, bool], seconds: float) -> Json:
-    """Entries of results.json for a plan all of whose stages are done. `cached`: stage name -> was there before;
-    `seconds`: what this run took. Raises store.Damaged if a stage is not whole."""
+    """The entries of results.json for a plan whose stages are all done. `cached`: by stage name, whether the stage was
+    already in the store; `seconds`: the duration of this run. Raises store.Damaged if a stage is incomplete."""
     stages = [_stage(stage, store, cached) for stage in plan.stages]
     scored = _read(store, plan.stages[-1]) if plan.stages and plan.stages[-1].name == "evaluate" else None
-    found: Json = {"stages": stages, "fingerprints": _fingerprints(plan), "notes": notes(plan)}
-    found["metrics"] = (
+    entries: Json = {"stages": stages, "fingerprints": _fingerprints(plan), "notes": notes(plan)}
+    entries["metrics"] = (
         {rule: _metrics(entry, rule, plan, store) for rule, entry in scored["rules"].items()} if scored else {}
     )
-    found["metrics"] |= _oracle(plan, store, scored)
-    found["headline"] = _headline(scored) if scored else None
-    found |= _declared(scored) if scored else {"measures": {}}
-    found["domains"] = (scored or {}).get("domains")
-    found["cost"] = _cost(plan, store, stages, scored, seconds)
-    found["identity"] = (store.identity(plan.work[-1].key) if plan.work else None) or {}
-    return found
+    entries["metrics"] |= _oracle(plan, store, scored)
+    entries["headline"] = _headline(scored) if scored else None
+    entries |= _declared(scored) if scored else {"measures": {}}
+    entries["domains"] = (scored or {}).get("domains")
+    entries["cost"] = _cost(plan, store, stages, scored, seconds)
+    entries["identity"] = (store.identity(plan.work[-1].key) if plan.work else None) or {}
+    return entries
 
 
 def _read(store: Store, stage: Stage) -> Json:
@@ -45,7 +46,8 @@ def _stage(stage: Stage, store: Store, cached: Mapping[str, bool]) -> Json:
 
 
 def timing(store: Store, key: str) -> Json:
-    """Seconds and peak memory of all sessions that worked on a stage; 0 where nothing is recorded."""
+    """The sum of the seconds and the maximum of the peak memory (bytes) over all processes that worked on a stage; 0 if
+    nothing is recorded."""
     try:
         lines = read_file(store.path(key) / "timing.jsonl").splitlines()
     except FileNotFoundError:
@@ -55,7 +57,7 @@ def timing(store: Store, key: str) -> Json:
 
 
 def _metrics(entry: Json, rule: str, plan: Plan, store: Store) -> Json:
-    """Test metrics of one rule, the interval of the accuracy, and at which step its snapshot was taken."""
+    """The test metrics of one rule, half the width of the primary metric's interval, and the step of its snapshot."""
     metrics = dict(entry["metrics"]) | {f"{entry['primary']}_ci95": entry["ci95"]}
     trained = [stage for stage in plan.work if stage.kind == "train"]
     if trained:
@@ -65,21 +67,22 @@ def _metrics(entry: Json, rule: str, plan: Plan, store: Store) -> Json:
 
 
 def _oracle(plan: Plan, store: Store, scored: Json | None) -> Json:
-    """With `oracle: true`, the best test value the last stage passed through: picked on test, so no result."""
+    """With `oracle: true`, the best test value during the last training. It is selected on test rows, so it is not a
+    valid result."""
     stage = next((stage for stage in reversed(plan.work) if "oracle" in stage.spec), None)
     if stage is None or scored is None:
         return {}
     entry = scored["rules"][scored["headline"]]
     name, best_of = entry["primary"], min if entry["lower"] else max
-    seen = f"oracle/{name.removeprefix('test/')}"
+    column = f"oracle/{name.removeprefix('test/')}"
     rows = [json.loads(line) for line in store.read(stage.key, "rows.jsonl").splitlines()]
-    best = best_of((row for row in rows if seen in row), key=lambda row: row[seen], default=None)
-    return {"oracle": {name: best[seen], "step": best["step"]}} if best else {}
+    best = best_of((row for row in rows if column in row), key=lambda row: row[column], default=None)
+    return {"oracle": {name: best[column], "step": best["step"]}} if best else {}
 
 
 def _declared(scored: Json) -> Json:
-    """What the evaluation declares of its metrics: measures by bare name, over all rules (the legacy ones where it
-    declares none), intervals by rule, views, and the judge."""
+    """The declarations of the evaluation: measures by metric, over all rules (legacy measures if it declares none),
+    intervals by rule, views, and the judge."""
     rules: Json = scored["rules"]
     measures = {name: entry for facts in rules.values() for name, entry in facts.get("measures", {}).items()}
     intervals = {rule: facts["intervals"] for rule, facts in rules.items() if facts.get("intervals")}
@@ -93,7 +96,7 @@ def _declared(scored: Json) -> Json:
 
 
 def _legacy(rules: Json) -> Json:
-    """Measures of the metrics that were scored by their names; those without an entry are shares."""
+    """Measures of older results, looked up by the names of the metrics; an unknown metric is a share."""
     names = dict.fromkeys(name.partition("/")[2] for facts in rules.values() for name in facts["metrics"])
     families = dict.fromkeys(name.partition("/")[0] for name in names)
     known = {name: legacy_measures.MEASURES.get(name, legacy_measures.OTHER) for name in families}
@@ -101,8 +104,8 @@ def _legacy(rules: Json) -> Json:
 
 
 def _ordered(measures: Json) -> Json:
-    """In the order of tables, which a stage's results do not keep: the primary, those of the legacy table in its order,
-    the others by name."""
+    """Sorts measures for tables, because JSON in the store is sorted by name: first the primary measure, then those of
+    the legacy table in its order, then the others by name."""
     order = {name: place for place, name in enumerate(legacy_measures.MEASURES)}
     names = sorted(measures, key=lambda name: (not measures[name].get("primary"), order.get(name, len(order)), name))
     return {name: measures[name] for name in names}
@@ -112,13 +115,13 @@ def _headline(scored: Json) -> Json:
     rule = scored["headline"]
     entry = scored["rules"][rule]
     name = entry["primary"]
-    told = {key: entry[key] for key in ("ci95", "n", "over")}
-    return {"name": name, "rule": rule, "value": entry["metrics"][name], **told}
+    details = {key: entry[key] for key in ("ci95", "n", "over")}
+    return {"name": name, "rule": rule, "value": entry["metrics"][name], **details}
 
 
 def _cost(plan: Plan, store: Store, stages: list[Json], scored: Json | None, seconds: float) -> Json:
     spent = sum(stage["seconds"] for stage in stages)
-    kept = sum(stage["seconds"] for stage in stages if stage["cached"])
+    cached = sum(stage["seconds"] for stage in stages if stage["cached"])
     nets = [_read(store, stage) for stage in plan.work if stage.kind in ("train", "given")]
     parameters = nets[-1]["parameters"] if nets else next(iter(scored["rules"].values()))["parameters"] if scored else 0
     tuned = [
@@ -127,7 +130,7 @@ def _cost(plan: Plan, store: Store, stages: list[Json], scored: Json | None, sec
     models = [read_manifest(store.path(stage.key)) or {} for stage in plan.work if stage.kind != "evaluate"]
     return {
         "seconds": spent,
-        "seconds_cached": kept,
+        "seconds_cached": cached,
         "seconds_run": seconds,
         "trained": tuned[-1] if tuned else 0,
         "parameters": parameters,
@@ -139,14 +142,14 @@ def _cost(plan: Plan, store: Store, stages: list[Json], scored: Json | None, sec
 
 
 def _speed(plan: Plan, stages: list[Json]) -> float | None:
-    """Rows evaluated a second."""
+    """The number of rows evaluated per second; None if it is not known."""
     if not stages or stages[-1]["name"] != "evaluate" or not stages[-1]["seconds"]:
         return None
     return len(plan.target.rows(plan.values["evaluate"]["part"], seed=0).index) / float(stages[-1]["seconds"])
 
 
 def target_labels(plan: Plan) -> int:
-    """Labels of the target that training or a predictor may use."""
+    """The number of labels of the target that training or a predictor may use."""
     last = plan.work[-1].spec if plan.work else {}
     trained = any(stage.kind == "train" and _reads_labels(stage) for stage in plan.work)
     if not trained and "episodes" in last:
@@ -160,15 +163,15 @@ def _reads_labels(stage: Stage) -> bool:
 
 def _fingerprints(plan: Plan) -> Json:
     sides = {"target": plan.target, "source": plan.source}
-    found = {side: data.fingerprint for side, data in sides.items() if data is not None}
-    # which rows were scored: only runs that agree on this may be compared
+    fingerprints = {side: data.fingerprint for side, data in sides.items() if data is not None}
+    # the scored rows: only runs with the same rows may be compared
     part = plan.values["evaluate"]["part"]
-    return found | ({"test": plan.work[-1].spec[part]} if plan.work and plan.work[-1].kind == "evaluate" else {})
+    return fingerprints | ({"test": plan.work[-1].spec[part]} if plan.work and plan.work[-1].kind == "evaluate" else {})
 
 
 def notes(plan: Plan) -> list[str]:
-    """What a reader of the numbers must know."""
-    found = [f"{data.name}: {data.note}" for data in (plan.target, plan.source) if data and data.note]
+    """Notes on the data that a reader of the results must know."""
+    lines = [f"{data.name}: {data.note}" for data in (plan.target, plan.source) if data and data.note]
     if plan.source is not None and plan.values["source"]["family"] == "base":
-        found.append("source: the first half of the classes; the target is the other half")
-    return list(dict.fromkeys(found))
+        lines.append("source: the first half of the classes; the target is the other half")
+    return list(dict.fromkeys(lines))

@@ -1,5 +1,5 @@
-"""Settings of a method that name another net: a RUN or a file of weights (`Method.parents`). Their content is part of
-the stage's key, so a file that changed, or another run under the same name, is never answered with an old result."""
+"""Parents: settings of a method that name another net, a RUN or a file of weights. The content of the file or of the
+run's net is part of the stage key, so the stage is computed again if the content changes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,8 +25,8 @@ from transfer_cli.store.store import Store
 
 @dataclass(frozen=True)
 class Parent:
-    """`ref` is what the engine reads: {"key", "rule", "part", "model"} of a stored stage, or {"file", "sha256",
-    "model"}. `files` are those whose content it names, `code` the files that build and read the net."""
+    """`ref`: the reference for the engine, {"key", "rule", "part", "model"} of a stored stage or {"file", "sha256",
+    "model"}. `files`: the weights file, if any; `code`: the files that build the net and read its weights."""
 
     setting: str
     ref: Json
@@ -35,20 +35,20 @@ class Parent:
 
 
 def parents_of(context: Context, slot: Slot) -> tuple[Parent, ...]:
-    """The parents that the settings of a slot name. Raises ConfigError for a run that is not there, StoreError for a
-    file that is not, and for a run whose net is no longer in the store."""
+    """The parents that the settings of a slot name. Raises ConfigError if there is no such run, StoreError if there is
+    no such file or if the run's net is no longer in the store."""
     named = [(setting, slot.node[setting]) for setting in slot.method.parents if slot.node[setting] is not None]
     return tuple(_parent(context, slot, setting, str(word)) for setting, word in named)
 
 
 def no_hidden_files(slot: Slot) -> None:
-    """Raises ConfigError where a setting that is no parent names a file: its path would be in the key, not its
-    content."""
+    """Raises ConfigError if a setting that is no parent names a file, because the key would contain its path but not
+    its content."""
     for param in slot.method.params.values():
         value = slot.node.get(param.name)
         is_text = isinstance(value, str) and value not in param.choices and param.name not in slot.method.parents
         if is_text and _is_path(str(value)):
-            text = f"names a file, and {param.name} is none of the method's parents: a change of it would go unseen"
+            text = f"names a file, and {param.name} is none of the method's parents: a change would not be noticed"
             do = f'parents = ("{param.name}",) in {slot.method.path.name}'
             raise ConfigError(Fault(f"{slot.name}.{param.name}", text, safe(str(value)), do=do))
 
@@ -73,8 +73,8 @@ def _parent(context: Context, slot: Slot, setting: str, word: str) -> Parent:
 
 
 def _model_of_file(context: Context, slot: Slot, setting: str, word: str) -> Json:
-    """The model node of a file of weights: what its folder says, else the setting `<parent>_model` of the method, a
-    name as after `model=`, else the model of the run."""
+    """The model node of a weights file: from the setting `<parent>_model` of the method (a name as after `model=`) if
+    set, otherwise from the configuration in the file's folder, otherwise the model of the run."""
     search, plugins = context.config.search, context.plugins
     name = slot.node.get(f"{setting}_model")
     if name is None and is_folder_of_weights(word):
@@ -105,7 +105,7 @@ def _family(context: Context, model: Json) -> tuple[Path, ...]:
 
 @contextmanager
 def _faults_of(key: str) -> Iterator[None]:
-    """What is wrong with `weights` inside is wrong with the setting `key`."""
+    """Replaces the key `weights` in errors by `key`, the setting that names the parent."""
     try:
         yield
     except TransferError as error:

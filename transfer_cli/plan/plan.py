@@ -1,7 +1,8 @@
-"""Stages and plans as values. No torch: `show` and every check run on these.
+"""Stages and plans as values, without torch; `show` and all checks use them.
 
-A key is the sha256 of all that decides a stage's result: method and every parameter, parents, data views, model,
-effective trainer, seed, role and code. Names of strategy or run, intervals of saving and `runtime` are not in it."""
+A key is a sha256 hash of everything on which a stage's result depends: the method with all its settings, parents, data,
+views, model, effective trainer, seed, role and code. It does not contain the name of the strategy or of the run, nor
+the settings of `runtime`."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -19,9 +20,9 @@ Stamps = dict[Path, tuple[int, int]]
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a run. `spec` is what is hashed into `key`; `rules` are the snapshots it can hand on and `rule` the
-    one it does; `what` is for people. `key` "" is an empty slot. `names`: classes that labels are numbered by, where
-    they are not the data's own."""
+    """One stage of a run. `spec` is hashed to `key`; an empty key means an empty slot. `rules`: the selection rules of
+    its snapshots; `rule`: the one whose snapshot later stages get. `what`: a description for the screen. `names`: the
+    classes by which labels are numbered, if they are not those of the data."""
 
     name: str
     method: str
@@ -35,12 +36,14 @@ class Stage:
 
     @property
     def kind(self) -> str:
+        """The kind of stage: "train", "given", "evaluate", or "none" for an empty slot."""
         return str(self.spec.get("kind", "none"))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages of a run in order, and the data they read."""
+    """The stages of a run in order, and the data that they read. `watched`: the stamps (size, time) of all files on
+    which the plan depends."""
 
     config: Config
     values: Json
@@ -51,24 +54,26 @@ class Plan:
     watched: Mapping[Path, tuple[int, int]] = field(default_factory=dict, repr=False)
 
     def changed(self) -> list[Path]:
-        """Files of data, weights or code whose size or time is not what it was when the plan was made."""
+        """The files of data, weights or code whose size or time has changed since the plan was made."""
         return [path for path, stamp in self.watched.items() if stamp_of(path) != stamp]
 
     @property
     def work(self) -> tuple[Stage, ...]:
-        """Stages that are computed (slots that are not empty)."""
+        """The stages that are computed, that is, all except empty slots."""
         return tuple(stage for stage in self.stages if stage.key)
 
 
 def key_of(spec: Mapping[str, Any]) -> str:
-    """First 32 hex digits of sha256 over canonical JSON. Where a parent's file lies is not in it, its content is."""
+    """The first 32 hex digits of the sha256 of the spec as canonical JSON. The path of a parent's file is not part of
+    it; the hash of its content is."""
     parents = {name: {k: v for k, v in ref.items() if k != "file"} for name, ref in spec.get("parents", {}).items()}
     hashed = {**spec, "parents": parents} if parents else spec
     return sha256(json.dumps(hashed, sort_keys=True, allow_nan=False).encode()).hexdigest()[:32]
 
 
 def stamp_of(path: Path) -> tuple[int, int]:
-    """Size and time of a file; what changes when somebody writes it."""
+    """The size and the modification time (ns) of a file, (-1, -1) if it does not exist. They change when the file is
+    written."""
     try:
         facts = path.stat()
     except OSError:
@@ -77,5 +82,5 @@ def stamp_of(path: Path) -> tuple[int, int]:
 
 
 def stamps_of(paths: Iterable[Path]) -> Stamps:
-    """`stamp_of` each."""
+    """`stamp_of` of each path."""
     return {path: stamp_of(path) for path in paths}

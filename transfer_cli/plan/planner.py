@@ -1,5 +1,5 @@
-"""A checked configuration becomes a plan: which method reads which rows, from which net, under which key. A fold over
-the stages: each is planned from a context that never changes and the state that the stage before it left."""
+"""Turns a checked configuration into a plan: method, data, net and key of each stage. A fold over the stages: each is
+planned from a constant context and the state after the previous stage."""
 
 from functools import partial, reduce
 from pathlib import Path
@@ -14,8 +14,8 @@ from transfer_cli.plan.train_stage import plan_slot
 
 
 def plan(config: Config, *, runs: Path, opened: Opened | None = None) -> Plan:
-    """The plan of one run. Raises ConfigError, DataError or StoreError for what can be known before any training.
-    Plans made at one time share the data sets they `opened`."""
+    """The plan of one run. Raises ConfigError, DataError or StoreError for every error that can be detected before
+    training. Several plans can share data sets through `opened`, which is filled here."""
     context, first, stamps = begin(config, runs, {} if opened is None else opened)
     last = reduce(partial(_planned, context), context.values["stages"], first)
     watched = stamps | stamps_of(last.files)

@@ -1,5 +1,5 @@
-"""What `model.precision=auto` means on this machine: bf16 where it is computed by instructions of its own, else fp32.
-Emulated it is many times slower (`transfer doctor model=NAME` measures it). No torch."""
+"""Resolves `model.precision=auto` on this machine. It is bf16 if the hardware has bf16 instructions, otherwise fp32,
+because emulated bf16 is many times slower (`transfer doctor model=NAME` measures it). No torch."""
 
 from functools import cache
 from pathlib import Path
@@ -9,8 +9,8 @@ FLAGS = {"amx_bf16", "avx512_bf16", "bf16"}  # x86, x86, ARM
 
 
 def resolved(precision: str, device: str) -> str:
-    """fp32 or bf16 for `precision` on `device` (auto, cpu or gpu). The answer is part of stage keys, so two machines
-    that differ in it share no results; a precision in words makes them."""
+    """Returns "fp32" or "bf16" for `precision` on `device` (auto, cpu or gpu). The result is part of stage keys, so two
+    machines with different results share no stages unless the precision is given explicitly."""
     if precision != "auto":
         return precision
     return "bf16" if (device != "cpu" and GPU.exists()) or _cpu_has_bf16() else "fp32"

@@ -1,4 +1,4 @@
-"""Selection rules of a stage: by which validation rows a snapshot could be chosen, and which one is handed on."""
+"""The selection rules of a stage, and the snapshot that later stages get."""
 
 from collections.abc import Sequence
 
@@ -11,21 +11,22 @@ from transfer_cli.selection_rules import LABEL_FREE
 
 
 def rules_of(context: Context, state: State, slot: Slot) -> list[str]:
-    """Rules that could choose a snapshot, but `final`: validation labels count as used only where training labels are,
-    and target rows without labels where training reads such. None for a method that teaches no head."""
+    """The rules that can select a snapshot, except `final`. A rule that reads validation labels needs a stage that
+    reads training labels of the same data, and a label-free rule needs a stage that reads unlabelled target rows. No
+    rules for a method that trains no head."""
     if not slot.teaches:
         return []
     labelled = set(slot.labelled)
-    found = [f"{side}_val" for side in ("source", "target") if side in labelled and slot.data(context, side).has("val")]
+    rules = [f"{side}_val" for side in ("source", "target") if side in labelled and slot.data(context, side).has("val")]
     if "target" not in slot.unlabelled or not context.target.has("val", labelled=False):
-        return found
+        return rules
     if not _predicts_classes(context, state, slot):
-        return found
-    return [*found, *(rule for rule, source in LABEL_FREE.items() if not source or "source_val" in found)]
+        return rules
+    return [*rules, *(rule for rule, source in LABEL_FREE.items() if not source or "source_val" in rules)]
 
 
 def _predicts_classes(context: Context, state: State, slot: Slot) -> bool:
-    """Whether the net predicts classes in this stage: it learns them, or an earlier stage taught them."""
+    """Whether the net predicts classes in this stage: this stage trains the head, or an earlier stage did."""
     task = task_of(context.values, context.target)
     if "classes" not in task.offers:
         return False
@@ -33,7 +34,7 @@ def _predicts_classes(context: Context, state: State, slot: Slot) -> bool:
 
 
 def held_out(context: Context, slot: Slot, rule: str) -> Json:
-    """What a rule reads, as it stands in a key."""
+    """The keys of the validation data that a rule reads, for the spec of the stage."""
     seed = slot.seed(context)
     if rule not in LABEL_FREE:
         return slot.data(context, rule.removesuffix("_val")).key("val", labelled=True, seed=seed)
@@ -44,19 +45,19 @@ def held_out(context: Context, slot: Slot, rule: str) -> Json:
 
 
 def chosen_rule(slot: Slot, rules: Sequence[str]) -> str:
-    """The rule whose snapshot is handed on. Raises ConfigError if the stage keeps no such snapshot."""
+    """The rule whose snapshot later stages get. Raises ConfigError if the stage has no such rule."""
     rule = str(slot.node["rule"])
     if rule in rules:
         return rule
-    if slot.name == "pretrain" and rule == "source_val":  # the default, where nothing can be chosen by validation
+    if slot.name == "pretrain" and rule == "source_val":  # the default, if the stage has no validation
         return "final"
     fault = "this stage keeps no such snapshot"
     raise ConfigError(Fault(f"{slot.name}.rule", fault, rule, tuple(rules), rules[0]))
 
 
 def marks_of(slot: Slot, steps: int) -> tuple[str, ...]:
-    """Names of the evenly spaced snapshots at_1 .. at_T that `marks: T` asks for. Raises ConfigError where the stage
-    has no steps or fewer than T."""
+    """The names at_1 .. at_T of the evenly spaced snapshots that `marks: T` requests. Raises ConfigError if the stage
+    has no steps, or fewer than T."""
     marks = slot.node.get("marks")
     if marks is None:
         return ()

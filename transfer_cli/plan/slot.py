@@ -1,4 +1,4 @@
-"""A slot of the chain (pretrain, align, fine_tune ...) with the method that fills it and the data each stream reads."""
+"""A slot of the chain (pretrain, align, fine_tune ...), its method and the data of its streams."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -13,8 +13,8 @@ from transfer_cli.plan.tasks import PlannedTask, task_of
 
 @dataclass(frozen=True)
 class Slot:
-    """`called`: the method's name for people. `sides`: whose rows each stream reads. `names`: classes that labels of
-    both sides are numbered by, where they are not the data's own."""
+    """`called`: the method's name for messages. `sides`: for each stream, whether it reads "source" or "target".
+    `names`: the classes by which the labels of both are numbered, if they are not those of the data."""
 
     name: str
     node: Json
@@ -25,42 +25,47 @@ class Slot:
 
     @property
     def role(self) -> str:
-        """What the engine draws random numbers by: align/2 of align_2."""
+        """The name from which the engine derives seeds: align/2 for the slot align_2."""
         return self.name.replace("_", "/") if self.name[-1].isdigit() else self.name
 
     @property
     def is_alignment(self) -> bool:
+        """Whether the method reads both source and target."""
         return set(self.sides.values()) == {"source", "target"}
 
     @property
     def teaches(self) -> bool:
-        """Whether the method teaches heads of its streams' tasks (`Method.heads`)."""
+        """Whether the method trains the heads of its streams' tasks (`Method.heads`)."""
         return bool(self.method.flags.get("heads", True))
 
     @property
     def labelled(self) -> list[str]:
-        """Sides whose labels are learned from, a stream each."""
+        """The data (source, target) of the streams with labels, one entry per stream."""
         return [side for stream, side in self.sides.items() if self.method.streams[stream]["labelled"]]
 
     @property
     def unlabelled(self) -> list[str]:
+        """The data (source, target) of the streams without labels, one entry per stream."""
         return [side for stream, side in self.sides.items() if not self.method.streams[stream]["labelled"]]
 
     def seed(self, context: Context) -> int:
-        said = self.node["seed"]
-        return context.seed if said in (None, "same") else int(said)
+        """The seed of the stage: its own if set, otherwise that of the run."""
+        own = self.node["seed"]
+        return context.seed if own in (None, "same") else int(own)
 
     def data(self, context: Context, side: str) -> DataSet:
+        """Source or target, with labels numbered by `names`. Raises DataError if there is no source."""
         return context.data(side, self.names)
 
     def tasks(self, context: Context, sides: Iterable[str]) -> tuple[PlannedTask, ...]:
-        """The tasks of these sides, each once."""
-        found = {side: task_of(context.values, self.data(context, side)) for side in sides}
-        return tuple({task.name: task for task in found.values()}.values())
+        """The tasks of `sides` (source, target), each task once."""
+        by_side = {side: task_of(context.values, self.data(context, side)) for side in sides}
+        return tuple({task.name: task for task in by_side.values()}.values())
 
 
 def slot_of(context: Context, name: str) -> Slot:
-    """The slot called `name`, without optional streams for which there is nothing."""
+    """The slot `name`, without optional streams for which the run has no rows. Raises ConfigError if there is no such
+    method."""
     node = context.values[name]
     method = _without_absent_streams(context, signature("method", node["method"], context.plugins))
     sides = {s: stream["side"] or _bound(name, s, method.streams) for s, stream in method.streams.items()}
@@ -68,22 +73,23 @@ def slot_of(context: Context, name: str) -> Slot:
 
 
 def _bound(name: str, stream: str, streams: Mapping[str, Any]) -> str:
-    """Which data a stream reads: pretrain learns from the source, so a lone stream means the source there."""
+    """The data that a stream reads: the stream's name, except that the only stream of a pretrain slot reads the
+    source."""
     slot = name.rsplit("_", 1)[0] if name[-1].isdigit() else name
     return "source" if slot == "pretrain" and len(streams) == 1 else stream
 
 
 def _without_absent_streams(context: Context, method: Signature) -> Signature:
-    kept = {
+    present = {
         name: stream
         for name, stream in method.streams.items()
         if not stream["optional"] or _is_there(context, stream["side"] or name, stream)
     }
-    return replace(method, streams=kept)
+    return replace(method, streams=present)
 
 
 def _is_there(context: Context, side: str, stream: Json) -> bool:
-    """Whether there is a source, or the run says how many labels of the target there are."""
+    """Whether the run has rows for an optional stream: a source; or labelled target rows, if their number is set."""
     if side == "source":
         return context.source is not None
     view = context.target.view

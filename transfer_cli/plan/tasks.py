@@ -1,4 +1,4 @@
-"""Which task a stage has, and what the plan must know of it: read from `tasks/<name>.py` without importing it."""
+"""The task of a data set, read from the syntax tree of `tasks/<name>.py` without importing it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,13 +14,15 @@ Values = Json  # a configuration
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """A task by name. `head`: the name of its head in the net, `wants`: what the head is given of a row. `offers`: what
-    methods may ask of it. `causal`: it learns next tokens. `spec`: what of it enters a key, empty where it is the
-    data's own with the usual settings. `code`, `scoring`: files that learning and judging it run."""
+    """A task. `head`: the name of its head in the net; `outputs`: what people call the names of the head's outputs;
+    `wants`: the input of the head, "row" or "states"; `offers`: what methods and predictors may require; `labels`,
+    `reads`: as in Task. `causal`: it predicts the next token. `spec`: its part of a key, empty if it is the data's own
+    task with default settings. `code`, `scoring`: the files that training and evaluation run."""
 
     name: str
     head: str
     offers: tuple[str, ...]
+    outputs: str = "outputs"
     labels: str = "human"
     reads: tuple[str, ...] = ()
     wants: str = "row"
@@ -30,13 +32,13 @@ class PlannedTask:
     scoring: tuple[Path, ...] = ()
 
     def meets(self, needs: Sequence[str]) -> bool:
-        """Whether the task offers all that a method or predictor needs of it."""
+        """Whether the task offers everything that a method or predictor needs."""
         return set(needs) <= set(self.offers)
 
 
 def task_of(values: Values, data: DataSet) -> PlannedTask:
-    """The task of a data set in a run: the word `task=`, else the data's own. Raises ConfigError where the data have
-    nothing to learn it from."""
+    """The task of a data set in a run: that of the word `task=`, otherwise the data's own. Raises ConfigError if the
+    data have no labels for it, or are of a kind that it does not read."""
     plugins, own = tuple(values["plugins"]), data.raw.task
     node = values.get("task") or {"task": own}
     task = _described(str(node["task"]), node, own, plugins)
@@ -50,21 +52,22 @@ def task_of(values: Values, data: DataSet) -> PlannedTask:
 
 
 def _described(name: str, node: Json, own: str, plugins: Sequence[str]) -> PlannedTask:
-    found = signature("task", name, plugins)
-    judge = find_signature("scoring", name, plugins)
+    task = signature("task", name, plugins)
+    scoring = find_signature("scoring", name, plugins)
     settings = {key: value for key, value in node.items() if key != "task"}
-    usual = {param.name: param.default for param in found.params.values()}
-    changed = name != own or any(usual.get(key) != value for key, value in settings.items())
-    flags = found.flags
+    defaults = {param.name: param.default for param in task.params.values()}
+    changed = name != own or any(defaults.get(key) != value for key, value in settings.items())
+    flags = task.flags
     return PlannedTask(
         name,
         head=str(flags["head"]),
         offers=tuple(flags["offers"]),
+        outputs=str(flags["outputs"]),
         labels=str(flags["labels"]),
         reads=tuple(flags["reads"]),
         wants=str(flags["wants"]),
         causal=flags["wants"] == "states" and flags["labels"] == "free",
-        spec={"task": name, **usual, **settings} if changed else {},
-        code=(found.path, *found.beside(flags.get("code", ()))),
-        scoring=(judge.path,) if judge else (),
+        spec={"task": name, **defaults, **settings} if changed else {},
+        code=(task.path, *task.beside(flags.get("code", ()))),
+        scoring=(scoring.path,) if scoring else (),
     )

@@ -1,6 +1,7 @@
-"""Python source by what it says: the tokens that neither a formatter nor the Python version changes.
+"""A normal form of Python source, which neither a formatter nor the Python version changes.
 
-Tokens, not the printed syntax tree: that differs between Python versions, and an upgrade would retrain everything."""
+Tokens are used and not a dump of the syntax tree, because the dump differs between Python versions: an upgrade would
+change every key."""
 
 import ast
 import io
@@ -15,7 +16,8 @@ _SKIP = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 
 
 def source_hash(source: bytes) -> str:
-    """Hash of Python source that comments, docstrings, quotes, line breaks and indentation width do not change."""
+    """The hash of Python source. It does not depend on comments, docstrings, quotes, line breaks or the width of
+    indentation."""
     return sha256("\n".join(normal(source)).encode("utf-8", "backslashreplace")).hexdigest()
 
 
@@ -28,19 +30,20 @@ def normal(source: bytes) -> list[str]:
         if kind == "end":
             if any(kind not in ("end", "in", "out", "str") for kind, _ in line):
                 result += [f"{kind} {text}" for kind, text in _without_trailing_commas(_joined(line))]
-            else:  # a docstring, or another text nobody reads: only its indentation counts
+            else:  # a docstring or another string that is not used: only its indentation matters
                 result += [kind for kind, _ in line if kind in ("in", "out")]
             line = []
     return result + [kind for kind, _ in line]
 
 
 def _tokens(source: bytes) -> Iterator[tuple[str, str]]:
-    """(kind, text): in, out, end, str (a constant), fstr, num, word (names and operators)."""
+    """Yields (kind, text). Kinds: in and out (indentation), end (of a line), str (a constant), fstr, num, and word
+    (names and operators)."""
     lines = source.decode("utf-8-sig").splitlines(keepends=True)
     depth, start = 0, (0, 0)
     for token in tokenize.tokenize(io.BytesIO(source).readline):
         name = tokenize.tok_name[token.type]
-        if name.endswith("STRING_START"):  # from Python 3.12 on an f-string is several tokens: take its text whole
+        if name.endswith("STRING_START"):  # since Python 3.12 an f-string is several tokens: use its whole text
             start = start if depth else token.start
             depth += 1
         elif name.endswith("STRING_END"):
@@ -61,7 +64,7 @@ def _kind(name: str, text: str) -> tuple[str, str]:
 
 
 def _plain_quotes(text: str) -> str:
-    """An f-string without quotes inside, in double quotes; any other as it stands."""
+    """An f-string in double quotes if it contains no quotes; otherwise unchanged."""
     prefix, quote, body = text.partition("'")
     simple = quote and body.endswith("'") and not set(body[:-1]) & {"'", '"'} and '"' not in prefix
     return f'{prefix}"{body[:-1]}"' if simple else text
@@ -75,7 +78,7 @@ def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> 
 
 
 def _joined(line: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Neighbouring constants are one: "a" "b" is "ab"."""
+    """Joins neighbouring string constants: "a" "b" becomes "ab"."""
     result: list[tuple[str, str]] = []
     for kind, text in line:
         before = ast.literal_eval(result[-1][1]) if kind == "str" and result and result[-1][0] == "str" else None
@@ -87,9 +90,9 @@ def _joined(line: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _without_trailing_commas(line: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Drops commas before a closing bracket where they mean nothing; in `(x,)` and `a[x,]` they mean a tuple."""
+    """Removes commas before a closing bracket if they have no meaning; in `(x,)` and `a[x,]` they make a tuple."""
     result: list[tuple[str, str]] = []
-    stack: list[list[Any]] = []  # of each open bracket: whether its first comma may mean a tuple, commas so far
+    stack: list[list[Any]] = []  # for each open bracket: whether its first comma may make a tuple, commas so far
     for kind, text in line:
         if kind == "word" and text in _OPEN:
             after_value = bool(result) and _ends_value(*result[-1])

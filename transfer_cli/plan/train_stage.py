@@ -1,4 +1,4 @@
-"""Plans a stage that trains: its streams, rules, snapshots and key, and what it hands to the next."""
+"""Plans a training stage: its streams, rules, snapshots and key, and the state after it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.plan import classes, demands
-from transfer_cli.plan.code_of_stage import Code, Runs, code_of
+from transfer_cli.plan.code_of_stage import Code, UsedCode, code_of
 from transfer_cli.plan.context import Context, State
 from transfer_cli.plan.parents import Parent, no_hidden_files, parents_of
 from transfer_cli.plan.plan import Json, Stage, key_of
@@ -19,7 +19,8 @@ RESERVED = ("seed", "rule", "trainer", "feeds", "marks")
 
 
 def plan_slot(context: Context, state: State, name: str) -> State:
-    """The state after the slot called `name`: empty, given by `weights`, or trained."""
+    """The state after the slot `name`: empty, given by `weights`, or trained. Raises ConfigError, DataError or
+    StoreError if the method does not fit the data or the net."""
     method = context.values[name]["method"]
     if method == "none":
         return state.with_stage(Stage(name, "none", "none", {}))
@@ -47,7 +48,8 @@ def _trained(context: Context, state: State, slot: Slot) -> State:
 
 
 def _numbered_by(context: Context, slot: Slot) -> tuple[str, ...]:
-    """Classes that labels are numbered by, where the method allows source and target to differ; else ()."""
+    """The classes by which labels are numbered if the classes of source and target differ; otherwise (). Raises
+    DataError if the method does not allow this difference."""
     if "source" not in slot.labelled or "target" not in slot.unlabelled:
         return ()
     source = context.data("source")
@@ -55,7 +57,7 @@ def _numbered_by(context: Context, slot: Slot) -> tuple[str, ...]:
 
 
 def _taught(context: Context, state: State, slot: Slot) -> State:
-    """The state with what the stage taught the net's heads."""
+    """The state with the heads that the stage trains, and their classes."""
     if not (slot.labelled and slot.teaches):
         return state
     heads = frozenset(task.head for task in slot.tasks(context, slot.labelled))
@@ -68,22 +70,22 @@ def _taught(context: Context, state: State, slot: Slot) -> State:
 
 
 def _stage(context: Context, state: State, slot: Slot) -> tuple[Stage, frozenset[Path]]:
-    """The stage, and the files whose content its key names."""
+    """The stage, and the files whose content is part of its key."""
     trainer = context.values["trainer"] | slot.node["trainer"]
-    found = rules_of(context, state, slot) if slot.method.steps and trainer["validations"] else []
+    validated = rules_of(context, state, slot) if slot.method.steps and trainer["validations"] else []
     streams, parents = streams_of(context, slot), parents_of(context, slot)
     demands.samplers_fit(context, slot, streams)
     demands.batches_fit(context, slot, streams, trainer)
     no_hidden_files(slot)
-    code = _code(context, slot, streams, found, parents)
+    code = _code(context, slot, streams, validated, parents)
     spec = _spec(context, state, slot, streams) | {"code": code.hashes}
     if parents:
         spec["parents"] = {parent.setting: parent.ref for parent in parents}
-    if slot.method.steps:  # a method without steps draws nothing and reads no trainer
-        spec |= _training(context, slot, trainer, found)
+    if slot.method.steps:  # a method without steps uses no random numbers and no settings of the trainer
+        spec |= _training(context, slot, trainer, validated)
     if marks := marks_of(slot, trainer["steps"]):
         spec["marks"] = len(marks)
-    rules, seed = ("final", *found), slot.seed(context)
+    rules, seed = ("final", *validated), slot.seed(context)
     what = f"{slot.called}, " + " + ".join(described(context, slot))
     rule = chosen_rule(slot, rules)
     stage = Stage(slot.name, slot.node["method"], what, spec, key_of(spec), rule, rules, seed, slot.names)
@@ -91,7 +93,7 @@ def _stage(context: Context, state: State, slot: Slot) -> tuple[Stage, frozenset
 
 
 def _spec(context: Context, state: State, slot: Slot, streams: Json) -> Json:
-    """What every training stage has in its key, but for code."""
+    """The part of the spec that every training stage has, without the hashes of code."""
     left_out = (*RESERVED, *slot.method.parents)
     spec: Json = {
         "kind": "train",
@@ -106,32 +108,32 @@ def _spec(context: Context, state: State, slot: Slot, streams: Json) -> Json:
 
 
 def _training(context: Context, slot: Slot, trainer: Json, rules: Sequence[str]) -> Json:
-    """What a stage with steps has in its key besides."""
+    """The further part of the spec of a stage with steps."""
     seed = slot.seed(context)
     effective = trainer | {"precision": trainer["precision"] or context.values["model"]["precision"]}
     spec = {"seed": seed, "trainer": effective, "validation": {r: held_out(context, slot, r) for r in rules}}
-    if context.values["oracle"] and _knows_target(context, slot):
+    if context.values["oracle"] and _trains_target_head(context, slot):
         spec["oracle"] = slot.data(context, "target").key("test", labelled=True, seed=seed)
     return spec
 
 
-def _knows_target(context: Context, slot: Slot) -> bool:
-    """Whether the head that this stage trains is one for the target's classes."""
+def _trains_target_head(context: Context, slot: Slot) -> bool:
+    """Whether the head that this stage trains has the classes of the target."""
     target = slot.data(context, "target").names
     return all(slot.data(context, side).names == target for side in slot.labelled)
 
 
 def _code(context: Context, slot: Slot, streams: Json, rules: Sequence[str], parents: Sequence[Parent]) -> Code:
-    judged = tuple({rule.removesuffix("_val") for rule in rules if rule not in LABEL_FREE})
+    scored = tuple({rule.removesuffix("_val") for rule in rules if rule not in LABEL_FREE})
     samplers = tuple(stream["sampler"]["sampler"] for stream in streams.values() if "sampler" in stream)
-    runs = Runs(
+    used = UsedCode(
         method=slot.node["method"],
         samplers=samplers,
         sides=tuple(slot.sides.values()),
         tasks=slot.tasks(context, slot.sides.values()),
-        scored=slot.tasks(context, judged),
+        scored=slot.tasks(context, scored),
         guessed=any(rule in LABEL_FREE for rule in rules),
         drawn=any(view != "none" for stream in streams.values() for view in stream["views"]),
         files=tuple(file for parent in parents for file in parent.code),
     )
-    return code_of(context, runs)
+    return code_of(context, used)

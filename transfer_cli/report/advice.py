@@ -1,6 +1,6 @@
-"""What a race of (source, strategy) pairs found: a table of those that stayed, what was dropped and why, the pair to
-take, the one after it, whether the differences are real, and how firm that is. Scores are of folds of the training
-rows."""
+"""The result of a race of (source, strategy) pairs, as a table and sentences: the pairs that remained, the recommended
+pair, the runner-up, whether the differences are significant, how certain the recommendation is, and which pairs were
+dropped and why. Scores are computed on folds of the training rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,14 +14,15 @@ from transfer_cli.measures import Measure
 from transfer_cli.report.labels import unit_of, value_text
 from transfer_cli.report.tables import Column, Table, Unit
 
-FIRM = 3  # folds below which drawing them anew says nothing
+FIRM = 3  # with fewer folds, resampling them says nothing
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A pair: values by fold, their mean over the folds that all have, the steps it had (None: as many as it takes),
-    seconds and parameters of its last run, and why it was dropped; `words` run it, `tested` is what it reached on
-    test."""
+    """A pair. `words`: the words that run it; `values`: its values by fold; `score`: their mean over the folds that all
+    pairs have; `steps`: its training steps, None if it does not train in steps; `cost`: seconds of its last run;
+    `trained`: the number of trained parameters; `why`: why it was dropped, "" if it was not; `tested`: its result on
+    test; `taken`: it is the recommended pair."""
 
     source: str
     strategy: str
@@ -43,9 +44,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Advice:
-    """Entries that stayed, best first, with their tests against the first; what was dropped. `measure`: of the metric
-    that judged them; `counts`: training rows of each class; `of_right_rows`: the metric is the share of rows that are
-    right, so that what always answering one class reaches is known."""
+    """The result of a race. `stayed`: the entries that were not dropped, best first; `tests` and `p`: their tests
+    against the first and the corrected p values; `measure`: the measure of the metric; `folds`: the number of folds;
+    `counts`: training rows of each class; `rows`: validation rows of a fold; `of_right_rows`: the metric is the share
+    of correct rows, so the value of always predicting one class is known."""
 
     stayed: Sequence[Entry]
     dropped: Sequence[Entry]
@@ -59,7 +61,7 @@ class Advice:
 
     @property
     def take(self) -> Entry | None:
-        """The entry that the race took; where it says none, the first."""
+        """The recommended entry: the one that the race took, else the first."""
         return next((each for each in self.stayed if each.taken), self.stayed[0] if self.stayed else None)
 
     @property
@@ -68,15 +70,15 @@ class Advice:
 
     @property
     def grain(self) -> float:
-        """The step in which the score of a fold moves."""
+        """The smallest possible change of the score of a fold; 0 if it has none."""
         return 1 / self.rows if self.of_right_rows else 0.0
 
     def real(self, entry: Entry) -> bool:
-        """Whether its difference to the first is."""
+        """Whether the difference between an entry and the first is significant."""
         return self.p[list(self.stayed).index(entry)] < ALPHA
 
     def against_take(self, entry: Entry) -> tuple[Difference | None, bool]:
-        """The test of an entry against the one to take, and whether the difference is real."""
+        """The test of an entry against the recommended one, and whether the difference is significant."""
         if self.take is None or self.take is self.stayed[0]:
             return self.tests[list(self.stayed).index(entry)], self.real(entry)
         test = _test(entry, self.take, self.grain, self.folds)
@@ -92,9 +94,9 @@ def judged(
     counts: Mapping[str, int],
     of_right_rows: bool = False,
 ) -> Advice:
-    """The entries in order, tested fold by fold against the first; all tests corrected together. `rows`: of a fold;
-    `folds`: parts that the training rows were cut into; `counts`: of these rows, by class; `of_right_rows`: as in
-    Advice."""
+    """Sorts the entries and tests each against the first, paired by fold; all tests are corrected together. `rows`:
+    validation rows of a fold; `folds`: the number of folds; `counts`: training rows of each class; `of_right_rows`: as
+    in Advice."""
     sign = measure.sign
     stayed = sorted((e for e in entries if not e.why and e.score is not None), key=lambda e: sign * (e.score or 0.0))
     dropped = [each for each in entries if each not in stayed]
@@ -112,145 +114,150 @@ def _test(entry: Entry, first: Entry, grain: float, folds: int) -> Difference | 
 
 
 def interval(entry: Entry, folds: int) -> Interval:
-    """The mean over the folds of an entry, wider than over as many seeds: folds share what they learn from."""
+    """Mean and 95 % interval over the folds of an entry. It is wider than an interval over the same number of seeds,
+    because folds share training rows."""
     values = [entry.values[fold] for fold in sorted(entry.values)]
     if len(values) < 2:
         return Interval(values[0], float("nan"), float("nan"))
     return paired(values, overlap=1 / (folds - 1)).delta
 
 
-def table(found: Advice, *, title: str, notes: Sequence[str]) -> Table:
-    """The contenders; of a JSON document also `take`, `ties` and `not_tried`."""
-    unit: Unit = unit_of(found.measure)
+def table(advice: Advice, *, title: str, notes: Sequence[str]) -> Table:
+    """The contenders as a table. Its JSON document also holds `take`, `ties` and `not_tried`."""
+    unit: Unit = unit_of(advice.measure)
     columns = [
         Column("source_model", head="source model"),
         Column("strategy"),
         Column("words", only="machine"),
         Column("steps", "n"),
         Column("folds", "n", only="machine"),
-        Column("mean", unit, found.measure.heading, "right", True, ("lo", "hi")),
-        Column("delta", "+%" if found.measure.is_share else "+", "to the first", "right", True),
+        Column("mean", unit, advice.measure.heading, "right", True, ("lo", "hi")),
+        Column("delta", "+%" if advice.measure.is_share else "+", "to the first", "right", True),
         Column("p_holm", "p", "p Holm"),
         Column("cost", "s"),
         Column("trained", "short"),
         Column("test", unit, "test, once", "right", True),
     ]
-    rows = [_row(found, each, test, p) for each, test, p in zip(found.stayed, found.tests, found.p)]
-    ties = [each.words for each in found.stayed[1:] if not found.real(each)]
+    rows = [_row(advice, each, test, p) for each, test, p in zip(advice.stayed, advice.tests, advice.p)]
+    ties = [each.words for each in advice.stayed[1:] if not advice.real(each)]
     extra = {
-        "take": found.take.words if found.take else None,
+        "take": advice.take.words if advice.take else None,
         "ties": ties,
-        "not_tried": [_left(each) for each in found.dropped],
+        "not_tried": [_dropped_entry(each) for each in advice.dropped],
     }
-    return Table(columns, rows, title, [*sentences(found), *notes], schema="advise/1", extra=extra)
+    return Table(columns, rows, title, [*sentences(advice), *notes], schema="advise/1", extra=extra)
 
 
-def _left(each: Entry) -> dict[str, Any]:
+def _dropped_entry(each: Entry) -> dict[str, Any]:
     facts = {"words": each.words, "source_model": each.source, "strategy": each.strategy}
     return facts | {"why": each.why, "value": each.score}
 
 
-def _row(found: Advice, entry: Entry, test: Difference | None, p: float) -> dict[str, Any]:
+def _row(advice: Advice, entry: Entry, test: Difference | None, p: float) -> dict[str, Any]:
     row: dict[str, Any] = {
         "source_model": entry.source, "strategy": entry.strategy, "words": entry.words, "steps": entry.steps,
-        "folds": len(entry.values), "mean": interval(entry, found.folds), "p_holm": p, "cost": entry.cost,
+        "folds": len(entry.values), "mean": interval(entry, advice.folds), "p_holm": p, "cost": entry.cost,
         "trained": entry.trained, "test": entry.tested,
     }  # fmt: skip
     return row | ({"delta": test.delta} if test else {})
 
 
-def sentences(found: Advice) -> list[str]:
-    """The recommendation, how firm it is, what hurts, what was dropped."""
-    if found.take is None:
+def sentences(advice: Advice) -> list[str]:
+    """The recommendation, its comparison with scratch and with the majority class, its certainty, its result on test,
+    and the dropped pairs."""
+    if advice.take is None:
         return ["no run was done in time: a larger --budget, fewer sources, or a smaller trainer.steps"]
-    take, told = found.take, []
-    told.append(f"TAKE {take.name}: {_value(found, take)}, 95 % over folds of the training rows")
-    if take is not found.stayed[0]:
-        told.append(_dearer(found, take))
-    elif len(found.stayed) > 1:
-        told.append(_runner_up(found, found.stayed[1]))
-    told += _against_scratch(found, take) + _against_majority(found, take) + _firm(found, take)
+    take, lines = advice.take, []
+    lines.append(f"TAKE {take.name}: {_value(advice, take)}, 95 % over folds of the training rows")
+    if take is not advice.stayed[0]:
+        lines.append(_dearer(advice, take))
+    elif len(advice.stayed) > 1:
+        lines.append(_runner_up(advice, advice.stayed[1]))
+    lines += _against_scratch(advice, take) + _against_majority(advice, take) + _firm(advice, take)
     if take.tested is not None:
-        told.append(f"test, looked at once, after the choice: {'; '.join(_tested(found))}")
-    return told + _dropped(found)
+        lines.append(f"test, looked at once, after the choice: {'; '.join(_tested(advice))}")
+    return lines + _dropped(advice)
 
 
-def _value(found: Advice, entry: Entry) -> str:
-    return f"{found.measure.heading} {value_text(interval(entry, found.folds), found.measure)}"
+def _value(advice: Advice, entry: Entry) -> str:
+    return f"{advice.measure.heading} {value_text(interval(entry, advice.folds), advice.measure)}"
 
 
-def _difference(found: Advice, entry: Entry) -> str:
-    test = found.tests[list(found.stayed).index(entry)]
-    return numbers.signed(test.delta, scale=found.measure.scale) if test else "by one fold alone"
+def _difference(advice: Advice, entry: Entry) -> str:
+    test = advice.tests[list(advice.stayed).index(entry)]
+    return numbers.signed(test.delta, scale=advice.measure.scale) if test else "by one fold alone"
 
 
-def _runner_up(found: Advice, second: Entry) -> str:
-    word = "the difference is real" if found.real(second) else "not shown worse"
-    cheaper = found.stayed[0].cost / second.cost if second.cost else 0.0
-    more = f", {cheaper:.0f}x cheaper" if cheaper >= 2 and not found.real(second) else ""
-    return f"runner-up {second.name}: {_difference(found, second)}, {word}{more}"
+def _runner_up(advice: Advice, second: Entry) -> str:
+    word = "the difference is real" if advice.real(second) else "not shown worse"
+    cheaper = advice.stayed[0].cost / second.cost if second.cost else 0.0
+    more = f", {cheaper:.0f}x cheaper" if cheaper >= 2 and not advice.real(second) else ""
+    return f"runner-up {second.name}: {_difference(advice, second)}, {word}{more}"
 
 
-def _dearer(found: Advice, take: Entry) -> str:
-    first = found.stayed[0]
+def _dearer(advice: Advice, take: Entry) -> str:
+    first = advice.stayed[0]
     cheaper = f"{first.cost / take.cost:.0f}x cheaper" if take.cost else "cheaper"
-    return f"{first.name} is first: the pick is at {_difference(found, take)}, within a standard error, and {cheaper}"
+    return f"{first.name} is first: the pick is at {_difference(advice, take)}, within a standard error, and {cheaper}"
 
 
-def _against_scratch(found: Advice, take: Entry) -> list[str]:
+def _against_scratch(advice: Advice, take: Entry) -> list[str]:
     if take.scratch:
-        if all(each.score is None or each.scratch for each in (*found.stayed, *found.dropped)):
+        if all(each.score is None or each.scratch for each in (*advice.stayed, *advice.dropped)):
             return ["WARNING no source was judged in time: this says nothing about transfer"]
-        others = [each for each in found.stayed if not each.scratch]
-        hurt = others and found.real(others[0])
+        others = [each for each in advice.stayed if not each.scratch]
+        hurt = others and advice.real(others[0])
         text = "transfer hurts here" if hurt else "transfer is not shown to help"
         return [f"WARNING nothing beats scratch: {text}; learn the target alone"]
-    scratch = found.scratch
+    scratch = advice.scratch
     if scratch is None:
         return ["WARNING scratch has no result: that transfer helps is not shown"]
-    test, real = found.against_take(scratch)
+    test, real = advice.against_take(scratch)
     if test is None:
         return ["WARNING not shown better than scratch: one fold judged both"]
-    gap = numbers.signed(test.delta, scale=found.measure.scale)
+    gap = numbers.signed(test.delta, scale=advice.measure.scale)
     return [f"scratch: {gap}, so transfer helps" if real else f"WARNING not shown better than scratch: it is at {gap}"]
 
 
-def _against_majority(found: Advice, take: Entry) -> list[str]:
-    """What the most frequent class of the training rows reaches if it is always the answer, nothing learned."""
-    if not found.of_right_rows:
+def _against_majority(advice: Advice, take: Entry) -> list[str]:
+    """The value of always predicting the most frequent class of the training rows, and a warning if the recommended
+    pair is not better."""
+    if not advice.of_right_rows:
         return []
-    often, rows = max(found.counts.items(), key=lambda item: item[1])
-    share, low = rows / sum(found.counts.values()), interval(take, found.folds).lo
-    always = f"always answering {often}, the most frequent class: {numbers.percent(share)} %"
+    majority, rows = max(advice.counts.items(), key=lambda item: item[1])
+    share, low = rows / sum(advice.counts.values()), interval(take, advice.folds).lo
+    always = f"always answering {majority}, the most frequent class: {numbers.percent(share)} %"
     beaten = (low if low == low else take.score or 0.0) > share
     return [always if beaten else f"WARNING not shown better than {always}"]
 
 
-def _firm(found: Advice, take: Entry) -> list[str]:
-    """How often it leads when the folds that all have are drawn anew, every draw counted."""
-    common = sorted(set.intersection(*(set(each.values) for each in found.stayed)))
-    if len(found.stayed) < 2:
+def _firm(advice: Advice, take: Entry) -> list[str]:
+    """How often the recommended pair is best over all resamplings of the folds that all pairs have."""
+    common = sorted(set.intersection(*(set(each.values) for each in advice.stayed)))
+    if len(advice.stayed) < 2:
         return []
     if len(common) < FIRM:
         return [f"firm?  not to be said: judged by {len(common)} fold{'s' * (len(common) != 1)} that all have"]
-    sign, leads, equals = found.measure.sign, 0, 0
+    sign, leads, equals = advice.measure.sign, 0, 0
     for draw in product(common, repeat=len(common)):
-        best = min(found.stayed, key=lambda each: sign * mean([each.values[fold] for fold in draw]))
+        best = min(advice.stayed, key=lambda each: sign * mean([each.values[fold] for fold in draw]))
         leads += best is take
-        equals += best is take or not found.real(best)
+        equals += best is take or not advice.real(best)
     share, either = (f"{100 * count / len(common) ** len(common):.0f}" for count in (leads, equals))
     return [f"firm?  it led {share} of 100 resamplings of {len(common)} folds, it or its equal {either}"]
 
 
-def _tested(found: Advice) -> list[str]:
-    return [f"{each.name} {value_text(each.tested, found.measure)}" for each in found.stayed if each.tested is not None]
+def _tested(advice: Advice) -> list[str]:
+    return [
+        f"{each.name} {value_text(each.tested, advice.measure)}" for each in advice.stayed if each.tested is not None
+    ]
 
 
-def _dropped(found: Advice) -> list[str]:
+def _dropped(advice: Advice) -> list[str]:
     by_why: dict[str, list[str]] = {}
-    for each in found.dropped:
+    for each in advice.dropped:
         name = each.source if each.why.startswith("round") else each.name
         if each.score is not None:
-            name += f" {value_text(Interval(each.score, float('nan'), float('nan')), found.measure)}"
+            name += f" {value_text(Interval(each.score, float('nan'), float('nan')), advice.measure)}"
         by_why.setdefault(each.why, []).append(name)
-    return [f"out, {why}: {', '.join(who)}" for why, who in by_why.items()]
+    return [f"out, {why}: {', '.join(names)}" for why, names in by_why.items()]

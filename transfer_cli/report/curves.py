@@ -1,4 +1,5 @@
-"""Learning curves of a group: what the last training stage of its runs logged, mean and interval over seeds."""
+"""Learning curves of a group: the values that the last training stage of its runs logged, with mean and interval over
+seeds."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,24 +12,24 @@ from transfer_cli.errors import TransferError
 from transfer_cli.store.disk import read_file
 
 Rows = Sequence[Mapping[str, Any]]
-MOST = 100  # points of a curve; of more steps neighbours are averaged, seed by seed
+MOST = 100  # points of a curve; if there are more steps, neighbouring values of each seed are averaged
 
 
 def of_groups(groups: Sequence[Group]) -> list[list[Rows]]:
-    """Of each group the rows of each run that counts."""
+    """For each group, the logged rows of each counted run."""
     return [[_logged(run) for run in group.counted] for group in groups]
 
 
 def watched(groups: Iterable[Iterable[Rows]], names: Sequence[str]) -> str:
-    """The column of validation to draw, of the metrics in `names`: the target's before the source's, never what looked
-    at test; empty if none."""
-    seen = {key for group in groups for run in group for row in run for key in row}
-    kept = [key for key in seen if key.partition("/")[2] in names and not key.startswith("oracle")]
-    return min(kept, key=lambda key: (not key.startswith("target"), key), default="")
+    """The validation column to draw, of the metrics in `names`. Columns of the target are preferred to those of the
+    source; oracle columns, which use test rows, are never drawn. Empty if there is none."""
+    columns = {key for group in groups for run in group for row in run for key in row}
+    drawable = [key for key in columns if key.partition("/")[2] in names and not key.startswith("oracle")]
+    return min(drawable, key=lambda key: (not key.startswith("target"), key), default="")
 
 
 def curve(runs: Sequence[Rows], name: str) -> list[tuple[float, Interval]]:
-    """(step, mean and interval over the runs that logged it), in order of the steps."""
+    """Points (step, mean and interval over the runs that logged `name`), in order of the steps."""
     steps = sorted({row["step"] for run in runs for row in run if name in row})
     if not steps:
         return []
@@ -39,7 +40,7 @@ def curve(runs: Sequence[Rows], name: str) -> list[tuple[float, Interval]]:
             if name in row:
                 place = int((row["step"] - steps[0]) / wide)
                 bins.setdefault(place, [[] for _ in runs])[at].append((row["step"], row[name]))
-    return [_point([seed for seed in found if seed]) for _, found in sorted(bins.items())]
+    return [_point([seed for seed in of_seeds if seed]) for _, of_seeds in sorted(bins.items())]
 
 
 def _point(seeds: Sequence[Sequence[tuple[float, float]]]) -> tuple[float, Interval]:
@@ -48,14 +49,14 @@ def _point(seeds: Sequence[Sequence[tuple[float, float]]]) -> tuple[float, Inter
 
 
 def last_stage(run: Run) -> str:
-    """The name of the stage that made a run's net; empty where its results do not say."""
+    """The name of the last stage that trained or adapted a run's net; empty if its results do not name it."""
     worked = [stage.name for stage in run.stages if stage.key and stage.name != "evaluate"]
     return worked[-1] if worked else ""
 
 
 def _logged(run: Run) -> Rows:
-    """Rows that the last training stage of a run logged; none where it was solved without steps, or there are none to
-    read."""
+    """The rows that the last training stage of a run logged; empty if it does not train in steps or if the file cannot
+    be read."""
     if run.path is None:
         return []
     try:

@@ -1,4 +1,4 @@
-"""The findings of a data check as a table: one example and a count of each kind, or every finding."""
+"""The findings of a data check as a table: an example and a count for each kind of finding, or every finding."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def findings_table(raw: "Raw", findings: "Sequence[Finding]", *, grouped: bool) -> Table:
-    """`grouped`: a line a kind, for people; else a line a finding, for machines and -v."""
+    """`grouped`: one line for each kind of finding; otherwise one line for each finding, for machine formats and -v."""
     title = f"{raw.name}: {raw.layout or 'named data set'}; {_count(raw)}"
     if grouped:
         columns = [Column("level", state=True), Column("kind"), Column("detail", head="", wraps=True)]
@@ -25,12 +25,12 @@ def findings_table(raw: "Raw", findings: "Sequence[Finding]", *, grouped: bool) 
 def _count(raw: "Raw") -> str:
     rows, others = sum(len(rows.labels) for rows in raw.parts.values()), len(raw.ignored)
     names = count_of_names(raw, len(raw.classes))
-    left = f", {others} other file{'s' * (others > 1)} left out" if others else ""
-    return f"{rows:,} {raw.kind}{', ' * bool(names)}{names}{left}"
+    ignored = f", {others} other file{'s' * (others > 1)} left out" if others else ""
+    return f"{rows:,} {raw.kind}{', ' * bool(names)}{names}{ignored}"
 
 
 def count_of_names(raw: "Raw", classes: int) -> str:
-    """How many names there are to learn, "10 classes" or "3 targets"; empty for texts alone."""
+    """The number of classes or targets, "10 classes" or "3 targets"; empty for texts without labels."""
     if raw.targets:
         return f"{len(raw.targets)} target{'s' * (len(raw.targets) > 1)}"
     return f"{classes} classes" if raw.has_classes else ""

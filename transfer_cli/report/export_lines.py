@@ -1,4 +1,5 @@
-"""What `transfer export` says of the file it wrote: its size, its inputs and how far its answers are from the run's."""
+"""The output of `transfer export` on the file that it wrote: its size, its inputs, and how much its answers differ from
+those of the run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ COLUMNS = (
 
 
 def show_export(note: Mapping[str, Any], path: Path, screen: Screen) -> None:
-    """`note` is what lies beside the exported file as JSON."""
+    """Shows the result of an export. `note`: the content of the JSON file that is written next to the exported file."""
     check = note["check"]
     if screen.json:
         screen.answer({**note, "path": str(path)})
@@ -32,9 +33,9 @@ def show_export(note: Mapping[str, Any], path: Path, screen: Screen) -> None:
         screen.show(Table(COLUMNS, [row], schema="export/1"))
         return
     inputs = ", ".join(f"{name} [{','.join(map(str, shape))}]" for name, shape in note["inputs"].items())
-    off = f"max {check['max_difference']:.1g}"
-    off += f", allowed {check['allowed']:.1g}" if check["allowed"] is not None else ""
-    equal = f"{check['equal']:,} of {check['rows']:,} answers equal ({off})"
+    deviation = f"max {check['max_difference']:.1g}"
+    deviation += f", allowed {check['allowed']:.1g}" if check["allowed"] is not None else ""
+    equal = f"{check['equal']:,} of {check['rows']:,} answers equal ({deviation})"
     screen.say(f"{shown(path)}  {numbers.size(note['bytes'])}, {inputs}; {equal}")
     times = [f"{1000 * check[name]:.2g} ms" for name in ("latency_s", "latency_run_s")]
     threads = f"{check['threads']} thread{'s' * (check['threads'] != 1)}"

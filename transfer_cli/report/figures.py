@@ -1,5 +1,6 @@
-"""Figures of a run: its curves with stage borders, its confusion matrix, the worst confusions by name. matplotlib's
-object interface with Agg: no window system, no global state. A figure that fails takes nothing with it."""
+"""Figures of a run: learning curves with borders between stages, the confusion matrix, and the most frequent
+confusions. Uses matplotlib's object interface with Agg, so no window system and no global state are needed. A figure
+that fails does not affect the others."""
 
 import io
 import json
@@ -23,18 +24,18 @@ from transfer_cli.report.tables import Column, Table
 from transfer_cli.report.text import clean
 
 Row = Mapping[str, Any]
-# Okabe & Ito 2008: told apart with any colour vision; every line has a marker of its own besides
+# Okabe & Ito 2008: colours that can be distinguished with any colour vision; every line also has its own marker
 STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"))
 GREY = "#777777"
 LEGACY_WATCHED = watched_of(MEASURES)
 DPI = 200
-WITH_COUNTS, WITH_NAMES = 20, 60  # classes up to which cells hold counts, axes hold names
+WITH_COUNTS, WITH_NAMES = 20, 60  # the most classes for which cells show counts, and for which axes show names
 LONGEST = 24  # letters of a class name on an axis
 
 
 def draw(folder: Path) -> None:
-    """curves.png, confusion.png and confusions.csv of the finished run in `folder`, each where there is something to
-    show. Raises TransferError naming those that failed; the others are there."""
+    """Writes curves.png, confusion.png, confusions.csv and domains.png of the finished run in `folder`, as far as there
+    is something to show. Raises TransferError that names the figures that failed; the others are written."""
     run, plan = read(folder), json.loads((folder / "plan.json").read_bytes())
     rows = [json.loads(line) for line in (folder / "rows.jsonl").read_bytes().splitlines()]
     title = f"{run.choices.get('strategy', 'run')}, {run_labels.path_of_data(run)}, run {run.id}"
@@ -53,7 +54,7 @@ def draw(folder: Path) -> None:
 
 
 def _places(folder: Path, plan: Sequence[Row]) -> dict[str, Any]:
-    """Where rows of source and target lie before and after an alignment, {} where there was none."""
+    """Coordinates of rows of source and target before and after an alignment; empty if there was none."""
     stage = next((stage for stage in plan if "domains" in stage["spec"]), None)
     if stage is None:
         return {}
@@ -61,7 +62,8 @@ def _places(folder: Path, plan: Sequence[Row]) -> dict[str, Any]:
 
 
 def domains(places: Mapping[str, Any], path: Path, *, title: str = "") -> None:
-    """Rows of both sides on their principal axes, before and after; colours are classes, hollow marks the target."""
+    """Draws rows of both sides on their principal axes, before and after an alignment. Colours are classes; hollow
+    markers are the target."""
     figure = new_figure(8.0, 4.0)
     for axes, when in zip(figure.subplots(1, 2), ("before", "after"), strict=True):
         for side, marker in (("source", "o"), ("target", "^")):
@@ -78,21 +80,21 @@ def domains(places: Mapping[str, Any], path: Path, *, title: str = "") -> None:
 
 
 def _scored(folder: Path, plan: Sequence[Row]) -> tuple[Row, list[str]]:
-    """What the evaluate stage found for the headline's snapshot, and the classes' names."""
+    """The stored results of the evaluate stage for the headline's snapshot, and the names of the classes."""
     stage = next((stage for stage in plan if stage["stage"] == "evaluate" and stage["key"]), None)
     if stage is None:
         return {}, []
-    found = json.loads((folder.parents[1] / ".store" / stage["key"] / "results.json").read_bytes())
-    return found["rules"][found["headline"]], stage["spec"]["classes"]
+    results = json.loads((folder.parents[1] / ".store" / stage["key"] / "results.json").read_bytes())
+    return results["rules"][results["headline"]], stage["spec"]["classes"]
 
 
 def attempt(figures: Mapping[str, Callable[[Path], None]], folder: Path) -> list[Fault]:
-    """Draws each into `folder`; returns a fault for each that failed."""
+    """Draws each figure into `folder`; returns a fault for each that failed."""
     failed = []
     for name, paint in figures.items():
         try:
             paint(folder / name)
-        except Exception as error:  # a font, a full disk, a bug of matplotlib: none of it may cost a result
+        except Exception as error:  # a missing font, a full disk, a bug of matplotlib: the results must not be lost
             text = f"figure {name} failed: {type(error).__name__}: {clean(str(error))}"
             failed.append(Fault("results are complete", text))
     return failed
@@ -106,12 +108,13 @@ def curves(
     measure_of: Callable[[str], Measure] = legacy_measure,
     watched: Sequence[str] = LEGACY_WATCHED,
 ) -> None:
-    """Loss above, the first metric of validation below, over the steps of all stages. Rows: stage, step and what was
-    logged. `watched`: names of the metrics shown at validations, the first first; `measure_of` says what they are."""
+    """Draws the loss above and the first validation metric below, over the steps of all stages. `rows`: stage, step and
+    the logged values. `watched`: names of the metrics that are shown at validations, the preferred one first;
+    `measure_of` returns the measure of a name."""
     starts, width = _starts(rows)
-    seen = {key for row in rows for key in row if "/" in key}
-    metric = next((name for name in watched if any(key.endswith(f"/{name}") for key in seen)), "")
-    scored = sorted(key for key in seen if metric and key.endswith(f"/{metric}"))
+    columns = {key for row in rows for key in row if "/" in key}
+    metric = next((name for name in watched if any(key.endswith(f"/{name}") for key in columns)), "")
+    scored = sorted(key for key in columns if metric and key.endswith(f"/{metric}"))
     figure = new_figure(8.0, 5.0 if scored else 3.0)
     axes = figure.subplots(2 if scored else 1, 1, sharex=True, squeeze=False)[:, 0]
     _loss(axes[0], rows, starts)
@@ -125,7 +128,7 @@ def curves(
 
 
 def _starts(rows: Sequence[Row]) -> tuple[dict[str, int], int]:
-    """Where each stage begins on the common axis, and the end of the last."""
+    """The step at which each stage begins on the common axis, and the end of the last stage."""
     ends: dict[str, int] = {}
     for row in rows:
         ends[row["stage"]] = max(ends.get(row["stage"], 1), row["step"])
@@ -166,7 +169,7 @@ def _watched(ax: Any, rows: Sequence[Row], starts: Mapping[str, int], key: str, 
         if steps:
             ax.plot(steps, [measure.scale * v for v in values], marker=marker, color=color, label=label, markersize=4,
                     linestyle=":" if oracle else "-", linewidth=1.4, clip_on=False)  # fmt: skip
-            label = "_"  # once in the legend
+            label = "_"  # a curve appears once in the legend
     ax.set_ylabel(f"validation {measure.heading}")
     ax.legend(fontsize=8, frameon=False, loc="best")
 
@@ -187,8 +190,8 @@ def _name_stages(ax: Any, starts: Mapping[str, int], width: int) -> None:
 
 
 def confusion(table: Sequence[Sequence[int]], classes: Sequence[str], path: Path, *, title: str = "") -> None:
-    """Confusion matrix: rows are the true class and sum to 100 %, cells hold counts. Above 20 classes cells hold
-    none, above 60 the axes are numbered."""
+    """Draws the confusion matrix: rows are the true class and sum to 100 %; cells show counts up to 20 classes, and
+    axes show names up to 60."""
     import numpy as np
     from matplotlib.colors import PowerNorm
 
@@ -197,7 +200,7 @@ def confusion(table: Sequence[Sequence[int]], classes: Sequence[str], path: Path
     side = min(11.0, max(4.2, 2.2 + 0.36 * len(counts)))
     figure = new_figure(side + 0.9, side)
     ax = figure.subplots()
-    # errors among many classes are a few % each: a root scale shows them
+    # with many classes, each error is a few %: a square-root scale makes it visible
     scale = PowerNorm(1.0 if len(counts) <= WITH_COUNTS else 0.5, vmin=0, vmax=100)
     image = ax.imshow(100 * shares, cmap="Blues", norm=scale, interpolation="nearest")
     figure.colorbar(image, ax=ax, label="% of the true class", fraction=0.046, pad=0.03)
@@ -225,7 +228,8 @@ def _name_classes(ax: Any, classes: Sequence[str]) -> None:
 
 
 def top_confusions(confused: Sequence[Row]) -> Table:
-    """The pairs of classes confused most often, with rows by name. Rows: is, taken_for, count, rows."""
+    """The most frequent confusions of two classes, with the names of example rows. `confused`: entries with `is`,
+    `taken_for`, `count` and `rows`."""
     columns = [
         Column("is"),
         Column("taken_for", head="taken for"),
@@ -241,7 +245,7 @@ def _write_confusions(confused: Sequence[Row], path: Path) -> None:
 
 
 def new_figure(width: float, height: float) -> Any:
-    """An empty figure of this size in inches that needs no window system."""
+    """An empty figure of this size in inches, which needs no window system."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -251,18 +255,18 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def finish(figure: Any, path: Path, title: str) -> None:
-    """Writes the figure as PNG, whole or not at all."""
+    """Writes the figure as PNG, atomically."""
     if title:
         figure.suptitle(clean(title), fontsize=10, parse_math=False)
     data = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a class name in a script that the font lacks: boxes, no noise
+        warnings.filterwarnings("ignore", "Glyph")  # the font may lack the script of a class name: boxes are drawn
         figure.savefig(data, format="png", metadata={"Software": None})
     _put(path, data.getvalue())
 
 
 def _put(path: Path, data: bytes) -> None:
-    """A figure is there whole or not at all."""
+    """Writes a file atomically."""
     half = path.with_name(f".{path.name}.tmp")
     half.write_bytes(data)
     os.replace(half, path)

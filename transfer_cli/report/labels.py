@@ -1,4 +1,5 @@
-"""What metrics are called on screens, and how their values are written: by their measures, never by their names."""
+"""Labels of metrics on screens and the format of their values. Both depend on the measure, never on the metric's
+name."""
 
 from transfer_cli.analysis import numbers
 from transfer_cli.analysis.metric import Metric
@@ -8,12 +9,12 @@ from transfer_cli.report.tables import Unit
 
 
 def unit_of(measure: Measure) -> Unit:
-    """The unit of a column of values."""
+    """The unit of a column of values with this measure."""
     return "%" if measure.is_share else ""
 
 
 def of_a_class(measure: Measure) -> str:
-    """The label of a mean over classes, for one class of it: `macro F1` -> `F1`."""
+    """The label for a single class, from the label of a mean over classes: `macro F1` -> `F1`."""
     return measure.label.removeprefix("macro ")
 
 
@@ -23,7 +24,8 @@ def value_text(interval: Interval, measure: Measure) -> str:
 
 
 def cell(metric: Metric | None, rule: str = "") -> str:
-    """One metric of one rule as people read it, without its unit; an oracle's in brackets: it is no result."""
+    """A metric under one rule as text, without its unit. The value of an oracle is in brackets, because it is not a
+    result."""
     if metric is None:
         return ""
     text = value_text(Interval(metric.value, metric.lo, metric.hi), metric.measure)

@@ -12,7 +12,7 @@ from transfer_cli.report.tables import Column, Table
 
 
 def runs_table(runs: Sequence[Run], notes: Sequence[str]) -> Table:
-    """A line a run: when, what, how it ended, its headline."""
+    """One line for each run: when it started, its words, how it ended, its headline."""
     columns = [
         Column("run"),
         Column("started", only="screen"),
@@ -35,7 +35,8 @@ def runs_table(runs: Sequence[Run], notes: Sequence[str]) -> Table:
 
 
 def sweeps_table(sweeps: Sequence[Sweep], without: str) -> Table:
-    """A line a sweep: when, its words, how many of its runs are done. `without`: what is said where there is none."""
+    """One line for each sweep: when it started, its words, how many of its runs are done. `without`: the note if there
+    is no sweep."""
     columns = [
         Column("sweep"),
         Column("started", only="screen"),
@@ -92,7 +93,7 @@ def _state(record: Run | Sweep) -> str:
 
 
 def _ago(started: str, now: datetime) -> str:
-    """`12 min ago`; empty where the time cannot be read, so that the run is still listed."""
+    """`12 min ago`; empty if the time cannot be parsed, so that the run is still listed."""
     try:
         return numbers.ago(numbers.utc(started), now)
     except ValueError:

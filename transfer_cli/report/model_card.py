@@ -1,5 +1,5 @@
-"""MODEL_CARD.md: what a reader must know of the net a run made. From its results alone; what they do not hold is
-`not recorded`, never guessed."""
+"""MODEL_CARD.md: what a reader must know about the net of a run. It is written from the results of the run only; a fact
+that they do not contain is `not recorded`, never guessed."""
 
 import shlex
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ UNKNOWN = "not recorded"
 
 
 def model_card(run: Run) -> str:
-    """The card, Markdown. Text of users (class names, paths) is shown as text."""
+    """The card in Markdown. Text from users (class names, paths) is escaped."""
     parts = [_head(run), _scores(run), _per_class(run), _views(run), _stages(run), _cost(run), _data(run), _again(run)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -39,7 +39,7 @@ def _finding(run: Run, head: Headline) -> str:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
-    """The first `words` columns hold words, the others numbers."""
+    """A Markdown table. The first `words` columns are text and aligned left; the others are numbers."""
     lines = [heads, [":--" if at < words else "--:" for at in range(len(heads))], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -50,19 +50,19 @@ def _scores(run: Run) -> str:
     if not named:
         return ""
     body = [[run.measure(name).heading, *(cell(run.metric(name, rule), rule) for rule in rules)] for name in named]
-    note = "In brackets: chosen by looking at the test pictures, no result.\n\n" if "oracle" in rules else ""
+    note = "In brackets: chosen on test rows, so not a result.\n\n" if "oracle" in rules else ""
     return f"## Test scores by selection rule\n\n{note}{_table(['metric', *rules], body)}"
 
 
 def _per_class(run: Run) -> str:
-    """A row a class, a column a metric that has a value of each class."""
-    found = {name: metric for name, metric in run.scores().items() if not metric.overall}
-    families = list(dict.fromkeys(name.partition("/")[0] for name in found))
-    classes = list(dict.fromkeys(name.partition("/")[2] for name in found))
+    """A table with one row for each class and one column for each metric that has values of single classes."""
+    scores = {name: metric for name, metric in run.scores().items() if not metric.overall}
+    families = list(dict.fromkeys(name.partition("/")[0] for name in scores))
+    classes = list(dict.fromkeys(name.partition("/")[2] for name in scores))
     if not classes:
         return ""
     heads = [f"{of_a_class(run.measure(family))}{run.measure(family).suffix}" for family in families]
-    metrics = {name: [found.get(f"{family}/{name}") for family in families] for name in classes}
+    metrics = {name: [scores.get(f"{family}/{name}") for family in families] for name in classes}
     texts = {
         name: ["" if metric is None else value_text(metric.interval, metric.measure) for metric in row]
         for name, row in metrics.items()
@@ -71,7 +71,7 @@ def _per_class(run: Run) -> str:
 
 
 def _views(run: Run) -> str:
-    """The net on each view of the test rows, and at each mark."""
+    """The metrics on each view of the test rows, and at each mark."""
     parts = []
     for table in view_tables(run):
         rows = [[markdown(shown(row.get(column.name), column.unit)) for column in table.columns] for row in table.rows]
@@ -102,8 +102,8 @@ def _cost(run: Run) -> str:
         "peak_bytes": ("peak memory", numbers.size),
         "rows_per_s": ("test pictures a second", numbers.plain),
     }
-    known = {label: show(run.cost[key]) if key in run.cost else UNKNOWN for key, (label, show) in facts.items()}
-    return "## Size and cost\n\n" + "\n".join(f"- {label}: {text}" for label, text in known.items())
+    texts = {label: show(run.cost[key]) if key in run.cost else UNKNOWN for key, (label, show) in facts.items()}
+    return "## Size and cost\n\n" + "\n".join(f"- {label}: {text}" for label, text in texts.items())
 
 
 def _data(run: Run) -> str:

@@ -1,5 +1,5 @@
-"""The options of a group (strategies, models, data ...) as tables, read from the YAML files as text. No torch, no YAML
-parser: listing must be quick."""
+"""The options of a group (strategies, models, data ...) as tables, read from the YAML files as text. No YAML parser and
+no torch are imported, because listing must be fast."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ WHAT = Column("what", head="", wraps=True)
 
 
 def options_of_group(group: str, config_dirs: Sequence[Path]) -> Table:
-    """Names and first comment lines of a group's options."""
+    """The options of a group: their names and the first comment line of their YAML files."""
     names = folders.options(group, config_dirs)
     rows = [{group: name, **_described(group, name, config_dirs)} for name in names]
     word = "fine_tune" if group == "method" else group
@@ -23,7 +23,7 @@ def options_of_group(group: str, config_dirs: Sequence[Path]) -> Table:
 
 
 def strategies(config_dirs: Sequence[Path]) -> Table:
-    """Strategies as what they choose, so that mixing them is obvious."""
+    """The strategies with the method that each chooses for every stage, so that users see how to combine them."""
     root = _slots((folders.conf_dir() / folders.ROOT).read_text(encoding="utf-8"))
     rows = []
     for name in folders.options("strategy", config_dirs):
@@ -39,7 +39,7 @@ def _slots(text: str) -> dict[str, str]:
 
 
 def _described(group: str, name: str, config_dirs: Sequence[Path]) -> dict[str, str]:
-    """The comment line of a YAML file: what the option is, then, after wide space, a command."""
+    """The first comment line of a YAML file: a description of the option, then, after three spaces, a command."""
     what, _, example = folders.describe_option(group, name, config_dirs).partition("   ")
     return {"what": what, "example": example.strip()}
 

@@ -1,5 +1,5 @@
-"""What `transfer report` says of the page it wrote: `usps.html  612 kB, one file, opens offline; 30 runs, 6 groups,
-11 figures`."""
+"""The output of `transfer report` on the page that it wrote: `usps.html  612 kB, one file, opens offline; 30 runs,
+6 groups, 11 figures`."""
 
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ COUNTS = ("runs", "groups", "figures")
 
 
 def show_page(page: Page, path: Path, material: Material, screen: Screen) -> None:
-    """Where the page is, how large, and what it had to leave out."""
+    """Shows the path and the size of the page, and the parts that are missing."""
     size = len(page.html.encode())
-    counts = {"runs": len(material.runs), "groups": len(material.found.groups), "figures": page.figures}
+    counts = {"runs": len(material.runs), "groups": len(material.comparison.groups), "figures": page.figures}
     facts: dict[str, Any] = {"path": str(path), "bytes": size, **counts}
     if screen.json:
         screen.answer({"schema": "report/1", **facts, "absent": page.absent})

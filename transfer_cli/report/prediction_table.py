@@ -1,4 +1,5 @@
-"""Predictions as a table: columns that the scoring of the task names, some for people, some for machines."""
+"""Predictions as a table. The scoring of the task names the columns and whether a column is for screens, for machine
+formats, or for both."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -7,7 +8,7 @@ from transfer_cli.report.tables import Column, Table
 
 
 class Named(Protocol):
-    """A column of answers: `only` "screen" or "machine", empty for both; `head` as people read it, None for the
+    """A column of answers. `only`: "screen" or "machine", empty for both; `head`: the heading on a screen, None for the
     name."""
 
     @property
@@ -19,7 +20,7 @@ class Named(Protocol):
 
 
 def prediction_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Named]) -> Table:
-    """A row an input, which has `path`, the columns that are named, and `error`."""
+    """One row for each input, with `path`, the named columns, and `error`."""
     shown = [Column(one.name, only=one.only or None, head=one.head) for one in columns]  # type: ignore[arg-type]
     blank = {one.name: "" for one in columns}
     return Table([Column("path"), *shown, Column("error")], [blank | dict(row) for row in rows], schema="predict/1")

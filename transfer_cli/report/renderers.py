@@ -1,5 +1,5 @@
-"""The faces of a table that are no terminal: TSV, CSV, Markdown, LaTeX, JSON. Machines get base units in full
-precision (shares 0 to 1, seconds, bytes) and `_lo`, `_hi` for ±; documents get what the screen shows."""
+"""Renders a table as TSV, CSV, Markdown, LaTeX or JSON. TSV, CSV and JSON hold base units in full precision (shares
+from 0 to 1, seconds, bytes) and columns `_lo`, `_hi` for ±; Markdown and LaTeX hold what the screen shows."""
 
 import csv
 import io
@@ -24,15 +24,16 @@ LATEX = str.maketrans(
 
 
 def render(table: Table, format: Format, look: Look | None = None) -> str:
-    """The whole text of one face, with its last newline. `look` is what a terminal's face depends on."""
+    """The whole text of a table in one format, with its last newline. `look`: the properties of the terminal, for the
+    format "table"."""
     if format == "table":
         return "".join(line + "\n" for line in lines(table, look or Look()))
-    faces = {"tsv": _tsv, "csv": _csv, "md": _markdown, "latex": _latex, "json": _json}
-    return faces[format](table)
+    renderers = {"tsv": _tsv, "csv": _csv, "md": _markdown, "latex": _latex, "json": _json}
+    return renderers[format](table)
 
 
 def document(value: Mapping[str, Any]) -> str:
-    """A JSON document: ASCII, so that no terminal or editor can be steered by it; nan and inf become null."""
+    """A JSON document. It is ASCII, so it cannot contain control sequences for a terminal; nan and inf become null."""
     return json.dumps(_finite(value), indent=2, allow_nan=False, default=str) + "\n"
 
 
@@ -65,7 +66,7 @@ def _parts(column: Column, row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _field(value: Any) -> str:
-    """Full precision; only text can be a formula, so -0.5 stays a number."""
+    """A value in full precision. Only text is protected against being read as a formula, so -0.5 stays a number."""
     if value is None or (isinstance(value, float) and not isfinite(value)):
         return "" if value is None or value != value else str(value)
     if isinstance(value, bool):
@@ -103,7 +104,7 @@ def _markdown(table: Table) -> str:
 
 
 def markdown(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """Text with Markdown's special characters escaped."""
     return clean(text).translate(MARKDOWN)
 
 
@@ -125,5 +126,5 @@ def _latex(table: Table) -> str:
 
 
 def latex(text: str) -> str:
-    """Text that LaTeX prints as it is."""
+    """Text with LaTeX's special characters escaped."""
     return clean(text).translate(LATEX)

@@ -1,4 +1,5 @@
-"""What a run shows: its first line, its plan, its results. Made of the run's results and of plan rows, nothing else."""
+"""The screen of a run: its first line, its plan and its results, from the results of the run and the rows of its
+plan."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -13,13 +14,13 @@ from transfer_cli.report.tables import Column, Table
 from transfer_cli.report.view_tables import view_tables
 from transfer_cli.selection_rules import RULES
 
-ACROSS = 4  # selection rules side by side; more stand below each other
-EMPTY = {"what": "", "size": None, "seconds": None}  # of a slot without a method
+ACROSS = 4  # the most selection rules side by side; more of them become rows
+EMPTY = {"what": "", "size": None, "seconds": None}  # entries of a stage without a method
 STAGES = ("pretrain", "align", "fine_tune")
 
 
 def header(run: Run) -> str:
-    """`fine_tune  mnist → usps   lenet, weights none   seed 0   run k7q2md`: what was taken."""
+    """The first line of a run: `fine_tune  mnist → usps   lenet, weights none   seed 0   run k7q2md`."""
     choices = run.choices
     return "   ".join([
         f"{choices.get('strategy', 'run')}  {run_labels.path_of_data(run)}{_base(choices)}",
@@ -36,7 +37,8 @@ def _base(choices: Mapping[str, str]) -> str:
 def plan(
     rows: Sequence[Mapping[str, Any]], notes: Sequence[str], screen: Screen, *, title: str = "", next: str = ""
 ) -> None:
-    """The stages of a run before or after it. Rows: stage, state, what, size (bytes), seconds (None: not known)."""
+    """Shows the stages of a run, before or after it is computed. `rows`: stage, state, what, size (bytes), seconds
+    (None if unknown)."""
     columns = [
         Column("stage"),
         Column("what"),
@@ -51,7 +53,7 @@ def plan(
 
 
 def stage_rows(run: Run) -> list[dict[str, Any]]:
-    """The stages of a run as `plan` shows them."""
+    """The stages of a run as rows for `plan`."""
     return [
         {"stage": stage.name, "what": stage.what, "state": stage.state, "size": stage.size, "seconds": stage.seconds}
         | {"key": stage.key}
@@ -60,7 +62,7 @@ def stage_rows(run: Run) -> list[dict[str, Any]]:
 
 
 def _time(row: Mapping[str, Any]) -> str:
-    """What it took; of work still to do an estimate, or that there is none."""
+    """The time of a stage; for a stage that is not done an estimate, or `unknown`."""
     seconds = row.get("seconds")
     if row["state"] in ("to do", "waiting", "running"):
         return "unknown" if seconds is None else numbers.about(seconds)
@@ -68,8 +70,8 @@ def _time(row: Mapping[str, Any]) -> str:
 
 
 def results(run: Run, screen: Screen, path: Path | None = None) -> None:
-    """The end of a run: every rule side by side, what it cost, where it lies, what to do next. With -q the path
-    alone; JSON is results.json itself; a pipe gets a line a metric and rule."""
+    """Shows the results of a run: its metrics under every rule, its cost, its path and the suggested next command. With
+    -q only the path; JSON is results.json itself; TSV and CSV have one line for each metric and rule."""
     if screen.quiet and not screen.json:
         screen.write(f"{path or run.id}\n")
     elif screen.json:
@@ -81,7 +83,7 @@ def results(run: Run, screen: Screen, path: Path | None = None) -> None:
 
 
 def long(run: Run) -> Table:
-    """One row a rule and metric: metric, rule, value, lo, hi, n, run."""
+    """A table with one row for each rule and metric: metric, rule, value, lo, hi, n, run."""
     columns = [
         Column("metric"),
         Column("rule"),
@@ -98,10 +100,11 @@ def long(run: Run) -> Table:
 
 
 def side_by_side(run: Run, path: Path | None = None) -> Table:
-    """The table for people; the headline's rule bears a star, and an oracle stands in brackets: it is no result."""
+    """The table on a screen. A star marks the rule of the headline; values of an oracle are in brackets, because they
+    are not results."""
     rules, shown = rules_of(run), shown_metrics(run)
     if len(rules) > ACROSS:
-        return _a_line_a_rule(run, shown, path)
+        return _rules_as_rows(run, shown, path)
     columns = [
         Column("metric", head=_title(run)),
         *(Column(rule, head=_starred(rule, run), align="right") for rule in rules),
@@ -116,8 +119,8 @@ def side_by_side(run: Run, path: Path | None = None) -> Table:
     return Table(columns, rows, notes=_notes(run, path), next=next_command(run), schema="results/1")
 
 
-def _a_line_a_rule(run: Run, shown: Sequence[str], path: Path | None) -> Table:
-    """The same with more rules than a screen is wide."""
+def _rules_as_rows(run: Run, shown: Sequence[str], path: Path | None) -> Table:
+    """The same table with one row for each rule, if there are too many rules for columns."""
     columns = [
         Column("rule", head=_title(run)),
         *(Column(name, head=run.measure(name).heading, align="right") for name in shown),
@@ -139,22 +142,22 @@ def _starred(rule: str, run: Run) -> str:
 
 
 def rules_of(run: Run) -> list[str]:
-    """The selection rules that a run was scored by, in the order of RULES; marks have a table of their own."""
+    """The selection rules under which a run was evaluated, in the order of RULES. Marks have their own table."""
     return sorted(run.rules, key=lambda rule: (rule not in RULES, RULES.index(rule) if rule in RULES else 0))
 
 
 def shown_metrics(run: Run) -> list[str]:
-    """Metrics that stand in tables for people, the primary first, then in the order of the measures."""
-    known = {name for rule in run.rules for name in run.names(rule)}
-    return [name for name, measure in run.measures.items() if measure.shown and name in known]
+    """Names of the metrics that a screen shows, the primary one first, then in the order of the measures."""
+    available = {name for rule in run.rules for name in run.names(rule)}
+    return [name for name, measure in run.measures.items() if measure.shown and name in available]
 
 
 def _title(run: Run) -> str:
     over, n = (run.headline.over, run.headline.metric.n) if run.headline else ("", 0)
     scored = next((stage.what for stage in run.stages if stage.name == "evaluate"), "")
     part = "val" if over.startswith("val ") else "test"
-    title, found, _ = scored.partition(f" {part} ")
-    return f"{title if found else run_labels.data(run)} {part}, {numbers.count(n)} {over.removeprefix(f'{part} ')}"
+    title, separator, _ = scored.partition(f" {part} ")
+    return f"{title if separator else run_labels.data(run)} {part}, {numbers.count(n)} {over.removeprefix(f'{part} ')}"
 
 
 def _notes(run: Run, path: Path | None) -> list[str]:
@@ -175,17 +178,17 @@ def _notes(run: Run, path: Path | None) -> list[str]:
 
 
 def _domains(run: Run) -> list[str]:
-    """How far apart source and target lie in the features."""
+    """The distance between source and target in the features, before and after."""
     if not run.domains:
         return []
     before, after = run.domains["before"], run.domains["after"]
-    told = [f"{100 * when['domain_accuracy']:.0f} %" for when in (before, after)]
+    accuracy = [f"{100 * when['domain_accuracy']:.0f} %" for when in (before, after)]
     far = [f"{when['a_distance']:.2f}" for when in (before, after)]
-    return [f"source and target: told apart {told[0]} before, {told[1]} after; A-distance {far[0]}, {far[1]}"]
+    return [f"source and target: told apart {accuracy[0]} before, {accuracy[1]} after; A-distance {far[0]}, {far[1]}"]
 
 
 def scored(run: Run) -> str:
-    """How a run that is done ended: `done  accuracy 90.9 ±1.3 %  6m 22s`."""
+    """The result of a finished run in one line: `done  accuracy 90.9 ±1.3 %  6m 22s`."""
     if run.headline is None:
         return "done  no evaluation"
     metric = run.headline.metric
@@ -207,7 +210,8 @@ def cost(cost: Mapping[str, float]) -> str:
 
 
 def next_command(run: Run) -> str:
-    """More seeds, beside a baseline where the words allow one; of what does not train, a look."""
+    """The suggested next command: more seeds, together with a baseline if the words allow one; for a run without
+    training, `show`."""
     words = [word for word in run.words if not word.startswith("seed=")]
     strategy, keys = run.choices.get("strategy", "fine_tune"), {word.split("=")[0] for word in words}
     if strategy == "none":

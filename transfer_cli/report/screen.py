@@ -1,5 +1,5 @@
-"""Where a command's answer and talk go. stdout is the answer, stderr the talk; each is asked itself whether it is
-a terminal: FORCE_COLOR and the like would make a library take a pipe for one."""
+"""The two output streams of a command: the answer goes to stdout, messages go to stderr. Each stream is checked on its
+own for being a terminal, because a library may treat a pipe as a terminal if FORCE_COLOR is set."""
 
 import os
 import sys
@@ -15,8 +15,8 @@ from transfer_cli.report.tables import Look, Table, lines, prose
 from transfer_cli.report.text import clean
 
 
-class Wishes(Protocol):
-    """What of the command line decides the output."""
+class OutputOptions(Protocol):
+    """The options of a command line that decide the output."""
 
     @property
     def json(self) -> bool: ...
@@ -34,8 +34,9 @@ class Wishes(Protocol):
     def plain(self) -> bool: ...
 
 
-class Tolerant:
-    """A stream for talk. Once nobody reads it (`2>&1 | head -1`) it falls silent, and the work goes on."""
+class MessageStream:
+    """A stream for messages. If its reader has closed it (`2>&1 | head -1`), output is dropped and the work
+    continues."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -51,7 +52,7 @@ class Tolerant:
         try:
             act()
         except (OSError, ValueError):
-            # what is left in its buffer would fail once more when the process ends, and change the exit code
+            # the rest of its buffer would fail again when the process exits, and would change the exit code
             with suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
@@ -61,7 +62,8 @@ class Tolerant:
 
 @dataclass(frozen=True)
 class Screen:
-    """The face of the answer, and the two streams. `file`: the answer goes there instead."""
+    """The format of the answer, and the two streams. `look` and `talk`: the properties of stdout and stderr; `file`:
+    the answer is written there instead of stdout."""
 
     out: TextIO
     err: TextIO
@@ -73,54 +75,55 @@ class Screen:
     file: Path | None = None
 
     @classmethod
-    def of(cls, wishes: Wishes, out: TextIO | None = None, err: TextIO | None = None) -> "Screen":
-        """--json, --format, the ending of -o FILE, else a table on a terminal and TSV in a pipe or file."""
-        out, err = out or sys.stdout, cast(TextIO, Tolerant(err or sys.stderr))
-        quiet, verbose, file = wishes.quiet, wishes.verbose, wishes.out
-        face = _format(wishes, out)
-        look = look_of(out, wishes.color, wishes.plain) if file is None else Look()
-        return cls(out, err, face, look, look_of(err, wishes.color, wishes.plain), quiet, verbose, file)
+    def of(cls, options: OutputOptions, out: TextIO | None = None, err: TextIO | None = None) -> "Screen":
+        """The screen that the options describe. The format is that of --json, of --format or of the suffix of -o FILE;
+        else a table on a terminal, and TSV in a pipe or file."""
+        out, err = out or sys.stdout, cast(TextIO, MessageStream(err or sys.stderr))
+        quiet, verbose, file = options.quiet, options.verbose, options.out
+        format = _format(options, out)
+        look = look_of(out, options.color, options.plain) if file is None else Look()
+        return cls(out, err, format, look, look_of(err, options.color, options.plain), quiet, verbose, file)
 
     @property
     def json(self) -> bool:
         return self.format == "json"
 
     def show(self, table: Table, *below: Table) -> None:
-        """The answer, written in one piece. What a machine's face has no place for goes to stderr: notes, and the
-        tables `below` (of a JSON document they are part already)."""
+        """Writes a table as the answer, in one piece. TSV and CSV have no place for notes and for the tables `below`,
+        so these go to stderr. A JSON document already holds them."""
         several = self.format in ("table", "md", "latex")
         self.write("".join(render(part, self.format, self.look) for part in (table, *(below if several else ()))))
         for part in () if several or self.json else below:
-            self.tell(part)
+            self.note_table(part)
         if self.format in ("tsv", "csv"):
             for text in (table.title, *table.notes, *table.hints):
                 self.note(text)
 
     def answer(self, value: Mapping[str, Any]) -> None:
-        """A JSON document as the answer."""
+        """Writes a JSON document as the answer."""
         self.write(document(value))
 
     def say(self, text: str) -> None:
-        """A sentence of the answer: on stdout beside a table, else on stderr."""
+        """Writes a sentence of the answer: to stdout if the format is a table, else to stderr."""
         if self.format == "table" and self.file is None:
             self.write("".join(line + "\n" for line in prose(text, self.look)))
         else:
             self.note(text)
 
     def note(self, text: str) -> None:
-        """Talk: stderr, silent with -q."""
+        """Writes a message to stderr; silent with -q."""
         if text and not self.quiet:
             self.err.write("".join(line + "\n" for line in prose(text, self.talk)))
             self.err.flush()
 
-    def tell(self, table: Table) -> None:
-        """A table as talk."""
+    def note_table(self, table: Table) -> None:
+        """Writes a table to stderr; silent with -q."""
         if not self.quiet:
             self.err.write("".join(line + "\n" for line in lines(table, self.talk)))
             self.err.flush()
 
     def command(self, text: str) -> None:
-        """`next  ...`: a command to paste, never broken."""
+        """Writes `next  ...`: a command for copy and paste, which is never wrapped."""
         if not self.quiet:
             stream, look = (
                 (self.out, self.look) if self.format == "table" and self.file is None else (self.err, self.talk)
@@ -128,7 +131,7 @@ class Screen:
             stream.write(clean(f"next  {text}", look.encoding) + "\n")
 
     def write(self, text: str) -> None:
-        """Raw text to the answer's place. Raises StoreError if the file cannot be written."""
+        """Writes raw text as the answer, to stdout or to the file. Raises StoreError if the file cannot be written."""
         if self.file is None:
             self.out.write(text)
             self.out.flush()
@@ -140,18 +143,18 @@ class Screen:
         self.note(f"written: {self.file}")
 
 
-def _format(wishes: Wishes, out: TextIO) -> Format:
-    if wishes.json:
+def _format(options: OutputOptions, out: TextIO) -> Format:
+    if options.json:
         return "json"
-    if wishes.format:
-        return wishes.format  # type: ignore[no-any-return]
-    if wishes.out is not None:
-        return SUFFIXES.get(wishes.out.suffix.lower(), "tsv")
+    if options.format:
+        return options.format  # type: ignore[no-any-return]
+    if options.out is not None:
+        return SUFFIXES.get(options.out.suffix.lower(), "tsv")
     return "table" if terminal(out) else "tsv"
 
 
 def terminal(stream: TextIO) -> bool:
-    """Is this very stream a terminal? A closed one is none."""
+    """Whether this stream is a terminal; False for a closed stream."""
     try:
         return stream.isatty()
     except ValueError:
@@ -159,7 +162,8 @@ def terminal(stream: TextIO) -> bool:
 
 
 def look_of(stream: TextIO, color: str = "auto", plain: bool = False) -> Look:
-    """Width, encoding and colour of a stream: --color, then NO_COLOR, then TERM=dumb, then is it a terminal."""
+    """Width, encoding and colour of a stream. Colour is decided by --color, then NO_COLOR, then TERM=dumb, then by
+    whether the stream is a terminal."""
     dumb = os.environ.get("TERM") == "dumb"
     bright = terminal(stream) and not dumb and not os.environ.get("NO_COLOR")
     colored = color == "always" or (color != "never" and bright and not plain)
@@ -168,10 +172,10 @@ def look_of(stream: TextIO, color: str = "auto", plain: bool = False) -> Look:
 
 
 def columns(stream: TextIO) -> int:
-    """COLUMNS, else the terminal's width, else 80."""
-    told = os.environ.get("COLUMNS", "")
-    if told.isdigit() and int(told) > 0:
-        return int(told)
+    """The width in cells: COLUMNS, else the width of the terminal, else 80."""
+    setting = os.environ.get("COLUMNS", "")
+    if setting.isdigit() and int(setting) > 0:
+        return int(setting)
     try:
         return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError, AttributeError):

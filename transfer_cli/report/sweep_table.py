@@ -1,5 +1,6 @@
-"""How a sweep stands, as lines that fit a window: a line a group of runs that differ in the seed alone, one each for
-running and failed runs. Where there is no room, what runs and what failed is kept; the rest is counted."""
+"""The state of a sweep as lines that fit a window: one line for each group of runs that differ only in the seed, and
+one for each running or failed run. If the window is too small, lines of running and failed runs are shown first, and
+the rest is only counted."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,29 +18,30 @@ RANK = {state: rank for rank, state in enumerate(("running", *BAD, "waiting", "d
 
 
 def own_words(rows: Sequence[Row]) -> list[list[str]]:
-    """Of each row the words that not every row has; all words of a lone one."""
+    """For each row, the words that not all rows have; all words of the row if it is the only one."""
     shared = set(rows[0]["words"]).intersection(*(row["words"] for row in rows)) if len(rows) > 1 else set()
     return [[word for word in row["words"] if word not in shared] for row in rows]
 
 
-def standing(name: str, rows: Sequence[Row], left_s: float | None, look: Look, height: int) -> list[str]:
-    """At most `height` lines. A row is one of sweep.json, with what its run tells now: `at`, `loss`."""
+def sweep_lines(name: str, rows: Sequence[Row], left_s: float | None, look: Look, height: int) -> list[str]:
+    """At most `height` lines on the state of a sweep. `rows`: rows of sweep.json, each with the progress of its run,
+    `at` and `loss`; `left_s`: the estimated remaining seconds."""
     top, entries = prose(_head(name, rows, left_s), look), _entries(rows)
     by_rank = sorted(range(len(entries)), key=lambda at: RANK[entries[at]["rank"]])
     columns = _columns(rows, entries)
     for count in range(min(len(entries), height), 0, -1):
-        kept = set(by_rank[:count])
-        table = lines(Table(columns, [entry for at, entry in enumerate(entries) if at in kept]), look)
-        frame = top + table + _rest([entry for at, entry in enumerate(entries) if at not in kept], look)
+        shown = set(by_rank[:count])
+        table = lines(Table(columns, [entry for at, entry in enumerate(entries) if at in shown]), look)
+        frame = top + table + _rest([entry for at, entry in enumerate(entries) if at not in shown], look)
         if len(frame) <= height:
             return frame
     return (top + _rest(entries, look))[:height]
 
 
 def failures(rows: Sequence[Row], logs: Mapping[str, str]) -> Table:
-    """The runs that are not done: their words, how they ended, where the log is (`logs`: by path), and why."""
+    """The runs that are not done: their words, how they ended, their log (`logs`, by path), and the reason."""
     columns = [Column("run"), Column("words"), Column("state", state=True), Column("log"), Column("why", wraps=True)]
-    found = [
+    not_done = [
         {
             "run": row.get("id"),
             "words": " ".join(own),
@@ -50,7 +52,7 @@ def failures(rows: Sequence[Row], logs: Mapping[str, str]) -> Table:
         for row, own in zip(rows, own_words(rows))
         if row["state"] != "done"
     ]
-    return Table(columns, found)
+    return Table(columns, not_done)
 
 
 def _head(name: str, rows: Sequence[Row], left_s: float | None) -> str:
@@ -63,12 +65,13 @@ def _head(name: str, rows: Sequence[Row], left_s: float | None) -> str:
 
 
 def _entries(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Lines of the table: those done and those to do of a group in one each, others a line each."""
+    """Entries of the table: one for all runs of a group that are done, one for all that are to do, and one for each
+    other run."""
     groups: dict[tuple[str, ...], list[tuple[str, Row]]] = {}
     for row, own in zip(rows, own_words(rows)):
         seed = next((word.removeprefix("seed=") for word in own if word.startswith("seed=")), "")
         groups.setdefault(tuple(word for word in own if not word.startswith("seed=")), []).append((seed, row))
-    found = []
+    entries = []
     for words, group in groups.items():
         for state in RANK:
             few = [(seed, row) for seed, row in group if row["state"] == state]
@@ -76,24 +79,24 @@ def _entries(rows: Sequence[Row]) -> list[dict[str, Any]]:
             if few and state in ("done", "to do"):
                 scores = _score([row for _, row in few]) if state == "done" else None
                 text = f"{len(few)} run{'s' * (len(few) > 1)}"
-                found.append({**head, "seed": _seeds([seed for seed, _ in few]), "at": text, "score": scores})
+                entries.append({**head, "seed": _seeds([seed for seed, _ in few]), "at": text, "score": scores})
             else:
-                found += [{**head, "seed": seed, "at": _at(row)} for seed, row in few]
-    return found
+                entries += [{**head, "seed": seed, "at": _at(row)} for seed, row in few]
+    return entries
 
 
 def _at(row: Row) -> str:
-    """`align 71 %, 0.66 ▆▅▄▃▂ 0.21`, or what went wrong: `align: non-finite loss at step 212 [7]`."""
+    """The progress `align 71 %, 0.66 ▆▅▄▃▂ 0.21`, or the fault `align: non-finite loss at step 212 [7]`."""
     if row["state"] in BAD:
         return f"{row.get('fault') or row['id']} [{row['code']}]"
     return ", ".join(str(row[name]) for name in ("at", "loss") if row.get(name))
 
 
 def _seeds(seeds: Sequence[str]) -> str:
-    """`0..4`, `0, 2`."""
-    known = sorted(int(seed) for seed in seeds if seed.isdigit())
-    if len(known) > 1 and known == list(range(known[0], known[-1] + 1)):
-        return f"{known[0]}..{known[-1]}"
+    """Seeds as text: `0..4`, `0, 2`."""
+    numbers_of_seeds = sorted(int(seed) for seed in seeds if seed.isdigit())
+    if len(numbers_of_seeds) > 1 and numbers_of_seeds == list(range(numbers_of_seeds[0], numbers_of_seeds[-1] + 1)):
+        return f"{numbers_of_seeds[0]}..{numbers_of_seeds[-1]}"
     return ", ".join(seeds)
 
 

@@ -1,6 +1,7 @@
-"""One table, all its faces: fitted to a terminal, TSV in a pipe, CSV, Markdown, LaTeX, JSON.
+"""The table of all commands, and its rendering for a terminal; renderers.py renders the other formats.
 
-A cell is never cut. Columns that do not fit go, with their names, to an indented line below their row."""
+A cell is never cut. Columns that do not fit into the width are written, with their names, on an indented line below
+their row."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,18 +22,18 @@ STATES: dict[str, Meaning] = {
 }  # fmt: skip
 SUFFIX: dict[str, str] = {"s": "_s", "B": "_bytes"}
 GAP = "  "
-ENOUGH = 24  # cells for a sentence to be read in a column
+ENOUGH = 24  # the least width, in cells, of a column that holds a wrapped sentence
 
 
 @dataclass(frozen=True)
 class Column:
-    """`name` is the key in a row and, with the unit's suffix, the name in TSV and JSON; `head` stands on a screen.
+    """A column. `name` is the key in a row and, with the suffix of the unit, the name in TSV and JSON; `head` is the
+    heading on a screen, by default the name.
 
-    Units: % share of 1, + and +% a difference with its sign, n exact count, short `1.2 M`, s seconds, B bytes, p a p
-    value. `interval`: cells are Intervals, which
-    machines read as three columns (`ends` names the last two). `only` keeps it from one face; `json` is for
-    what no table holds. `state`: the cell's first word decides its colour. `wraps`: a sentence, in the last column,
-    that may be broken at its spaces."""
+    Units: % a share of 1, + and +% a difference with its sign, n an exact count, short `1.2 M`, s seconds, B bytes, p a
+    p value. `interval`: cells are Intervals, which machine formats write as three columns (`ends` names the last two).
+    `only`: the column exists only on screens, in machine formats, or in JSON. `state`: the first word of a cell decides
+    its colour. `wraps`: cells are sentences that may be wrapped; only for the last column."""
 
     name: str
     unit: Unit = ""
@@ -54,15 +55,15 @@ class Column:
 
     @property
     def machine(self) -> tuple[str, ...]:
-        """Names of the columns a machine reads."""
+        """Names of the columns in machine formats."""
         name = self.name + SUFFIX.get(self.unit, "")
         return (name, *(self.ends or (f"{name}_lo", f"{name}_hi"))) if self.interval else (name,)
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows map column names to raw values (None: empty). `next` is a command, printed last and never broken. Notes go
-    into captions, `hints` are for who sits before the screen."""
+    """A table. `rows` map column names to raw values (None: empty). `next`: a command, which is printed last and never
+    wrapped. `notes` also go into captions of Markdown and LaTeX; `hints` are suggestions for the user and do not."""
 
     columns: Sequence[Column]
     rows: Sequence[Mapping[str, Any]]
@@ -70,7 +71,7 @@ class Table:
     notes: Sequence[str] = ()
     next: str = ""
     schema: str = "table/1"
-    extra: Mapping[str, Any] = field(default_factory=dict)  # of the JSON document
+    extra: Mapping[str, Any] = field(default_factory=dict)  # further entries of the JSON document
     hints: Sequence[str] = ()
 
     def on_screen(self) -> list[Column]:
@@ -81,21 +82,21 @@ class Table:
 
 
 def arranged(table: Table, sort: str | None, limit: int | None, columns: Sequence[str] = ()) -> Table:
-    """The table in the order of a column (smallest first, empty last), its first `limit` rows, and of its columns those
-    named, in that order, on every face. Raises ConfigError for a column that is not there."""
-    rows, known = list(table.rows), {column.name: column for column in table.columns if column.only != "json"}
-    asked = [("--sort", sort)] if sort is not None else []
-    asked += [("--columns", name) for name in columns]
+    """The table sorted by a column (smallest first, empty last), with its first `limit` rows and, if `columns` names
+    any, only these columns, in that order and in every format. Raises ConfigError for an unknown column."""
+    rows, by_name = list(table.rows), {column.name: column for column in table.columns if column.only != "json"}
+    named = [("--sort", sort)] if sort is not None else []
+    named += [("--columns", name) for name in columns]
     faults = [
-        Fault(option, "no such column", name, tuple(known), nearest(name, list(known)))
-        for option, name in asked
-        if name not in known
+        Fault(option, "no such column", name, tuple(by_name), nearest(name, list(by_name)))
+        for option, name in named
+        if name not in by_name
     ]
     if faults:
         raise ConfigError(*faults)
     if sort is not None:
         rows.sort(key=lambda row: _order(row.get(sort)))
-    chosen = [replace(known[name], only=None) for name in columns] or table.columns
+    chosen = [replace(by_name[name], only=None) for name in columns] or table.columns
     return replace(table, rows=rows[:limit], columns=chosen)
 
 
@@ -107,7 +108,7 @@ def _order(value: Any) -> tuple[bool, bool, Any]:
 
 @dataclass(frozen=True)
 class Look:
-    """What the stream can show: its width in cells, its encoding, colour; `plain`: one fact a line."""
+    """What a stream can show: its width in cells, its encoding, and colour. `plain`: one fact in each line."""
 
     width: int = 80
     encoding: str = "utf-8"
@@ -116,14 +117,14 @@ class Look:
 
 
 def shown(value: Any, unit: Unit = "") -> str:
-    """A raw value as people read it."""
+    """A raw value as text for readers."""
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Interval):
-        told = numbers.signed if unit.startswith("+") else numbers.plus_minus
-        return told(value, scale=100 if unit.endswith("%") else 1)
+        as_text = numbers.signed if unit.startswith("+") else numbers.plus_minus
+        return as_text(value, scale=100 if unit.endswith("%") else 1)
     if isinstance(value, float) and isnan(value):
         return ""
     return _number(value, unit) if isinstance(value, int | float) else str(value)
@@ -132,13 +133,13 @@ def shown(value: Any, unit: Unit = "") -> str:
 def _number(value: float, unit: Unit) -> str:
     if unit == "":
         return numbers.count(value) if isinstance(value, int) else numbers.plain(value)
-    known = {"%": numbers.percent, "short": numbers.short, "s": numbers.duration, "B": numbers.size}
-    known["p"] = numbers.p_value
-    return numbers.count(round(value)) if unit == "n" else known[unit](value)
+    formats = {"%": numbers.percent, "short": numbers.short, "s": numbers.duration, "B": numbers.size}
+    formats["p"] = numbers.p_value
+    return numbers.count(round(value)) if unit == "n" else formats[unit](value)
 
 
 def lines(table: Table, look: Look) -> list[str]:
-    """The table for a terminal, fitted to `look.width`; without a row the title and notes remain."""
+    """The table as lines for a terminal of width `look.width`. Without rows, only title and notes remain."""
     columns = table.on_screen()
     body = [
         [clean(shown(row.get(column.name), column.unit), look.encoding) for column in columns] for row in table.rows
@@ -152,51 +153,51 @@ def lines(table: Table, look: Look) -> list[str]:
 
 
 def prose(text: str, look: Look) -> list[str]:
-    """A sentence wrapped at its single spaces; none of an empty one."""
+    """A sentence as lines, wrapped at single spaces; no line for an empty sentence."""
     words = clean(text, look.encoding).split(" ")
     return [line.rstrip(" ") for line in wrap(words, look.width, indent="  ")] if text else []
 
 
 def _fitted(columns: Sequence[Column], heads: list[str], body: list[list[str]], look: Look) -> list[str]:
     widths = [max(map(cells, column)) for column in zip(heads, *body)]
-    kept, sentence = _kept(widths, look.width), _sentence(columns, widths, look.width)
+    in_grid, sentence = _columns_in_grid(widths, look.width), _sentence(columns, widths, look.width)
     if sentence:
-        kept, widths[-1] = list(range(len(columns))), sentence
-    places = [(at, widths[at], columns[at].right) for at in kept]
+        in_grid, widths[-1] = list(range(len(columns))), sentence
+    places = [(at, widths[at], columns[at].right) for at in in_grid]
     lines = [_line(heads, places, ["head"] * len(heads), look.color)]
     for row in body:
         meanings = [STATES.get(cell.split(" ")[0]) if column.state else None for column, cell in zip(columns, row)]
         first, *rest = wrap(row[-1].split(" "), sentence) if sentence else [row[-1]]
         lines.append(_line([*row[:-1], first], places, meanings, look.color))
         lines += [" " * (sum(widths[:-1]) + len(GAP) * (len(widths) - 1)) + line for line in rest]
-        lines += _below(columns, heads, row, kept, look)
+        lines += _below(columns, heads, row, in_grid, look)
     return lines
 
 
-def _below(columns: Sequence[Column], heads: list[str], row: list[str], kept: list[int], look: Look) -> list[str]:
-    """Cells without a place in the grid, with their names; only sentences are broken."""
+def _below(columns: Sequence[Column], heads: list[str], row: list[str], in_grid: list[int], look: Look) -> list[str]:
+    """Cells that do not fit into the grid, with their names. Only sentences are wrapped."""
     facts: list[str] = []
     for at, cell in enumerate(row):
-        if cell and at not in kept:
+        if cell and at not in in_grid:
             text = _fact(heads[at], cell)
             facts += wrap(text.split(" "), look.width - 2) if columns[at].wraps else [text]
     return ["  " + line for line in wrap(facts, look.width - 2, between=" · " if _utf(look) else " | ")]
 
 
 def _sentence(columns: Sequence[Column], widths: Sequence[int], width: int) -> int:
-    """Cells left for a sentence in the last column: 0 where it fits as it is, or where too few are left."""
+    """The width of a wrapped sentence in the last column; 0 if it needs no wrapping, or if there is too little room."""
     room = width - sum(widths[:-1]) - len(GAP) * (len(widths) - 1)
     return room if columns[-1].wraps and ENOUGH <= room < widths[-1] else 0
 
 
-def _kept(widths: Sequence[int], width: int) -> list[int]:
-    """Columns that stay in the grid: the first, then from the left each that still fits."""
-    kept, used = [0], widths[0]
+def _columns_in_grid(widths: Sequence[int], width: int) -> list[int]:
+    """Numbers of the columns in the grid: the first one, then, from the left, each one that still fits."""
+    in_grid, used = [0], widths[0]
     for at, wide in enumerate(widths[1:], 1):
         if used + len(GAP) + wide <= width:
-            kept.append(at)
+            in_grid.append(at)
             used += len(GAP) + wide
-    return kept
+    return in_grid
 
 
 def _line(row: list[str], places: list[tuple[int, int, bool]], meanings: Sequence[Meaning | None], color: bool) -> str:

@@ -1,6 +1,8 @@
-"""Text on its way out: harmless, encodable, measured in terminal cells, wrapped at spaces, coloured last.
+"""Text for output: cleaned of control characters, encodable, measured in terminal cells, wrapped at spaces, and
+coloured last.
 
-rich is not used here: it shrinks columns without a mark, and costs half of what `list` may take."""
+rich is not used here, because it shortens columns without a mark, and its import takes half of the time that `list` may
+take."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -15,11 +17,11 @@ BREAKS = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r", "\u2028": "\\u202
 
 
 def clean(text: str, encoding: str = "utf-8") -> str:
-    """One harmless line that `encoding` can write: no control or bidi characters, `±` as `+-` where it must.
+    """One line that `encoding` can write, without control or bidi characters; `±` becomes `+-` if necessary.
 
     >>> clean("92.1 ±1.3\\n→ é", "ascii")
     '92.1 +-1.3\\\\x0a-> \\\\xe9'"""
-    if text.isascii() and text.isprintable():  # nearly every cell of a long list
+    if text.isascii() and text.isprintable():  # the fast path, for almost every cell of a long list
         return text
     text = safe(text).translate(BREAKS)
     try:
@@ -38,7 +40,7 @@ def _encodable(letter: str, encoding: str) -> str:
 
 
 def cells(text: str) -> int:
-    """Terminal cells that `text` takes: 2 for East Asian wide letters, 0 for combining marks."""
+    """The number of terminal cells of `text`: 2 for an East Asian wide letter, 0 for a combining mark."""
     if text.isascii():
         return len(text)
     return sum(_cells(letter) for letter in text)
@@ -51,8 +53,8 @@ def _cells(letter: str) -> int:
 
 
 def wrap(parts: Iterable[str], width: int, *, between: str = " ", indent: str = "") -> list[str]:
-    """Parts joined by `between` into lines of at most `width` cells; all lines but the first start with `indent`.
-    A part is never broken: a longer one stands alone and runs past the edge."""
+    """Parts joined by `between` into lines of at most `width` cells; all lines except the first start with `indent`. A
+    part is never split: one that is longer than `width` gets its own line."""
     lines: list[str] = []
     for part in parts:
         if lines and cells(lines[-1]) + cells(between) + cells(part) <= width:
@@ -63,5 +65,5 @@ def wrap(parts: Iterable[str], width: int, *, between: str = " ", indent: str = 
 
 
 def paint(text: str, meaning: Meaning | None, color: bool) -> str:
-    """Colour repeats what a word says; without `color` nothing changes."""
+    """The text in the colour of its meaning; unchanged without `color`. Colour only repeats what the words say."""
     return f"\x1b[{SGR[meaning]}m{text}\x1b[0m" if meaning and color else text

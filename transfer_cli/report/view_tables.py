@@ -1,5 +1,5 @@
-"""A run on views of its test rows (domains, groups of classes, attacks), and at the marks of its training: one table
-each, none where nothing was scored so."""
+"""Tables of a run's metrics on views of its test rows (domains, groups of classes, attacks) and at the marks of its
+training. A table without rows is left out."""
 
 from collections.abc import Sequence
 
@@ -12,22 +12,22 @@ TEST = "test"  # the view of all test rows
 
 
 def view_tables(run: Run) -> list[Table]:
-    """Views by metric of the headline's net, and marks; only those there are."""
+    """The table of views, for the headline's net, and the table of marks; only those that have rows."""
     views = [view for view in run.views if view.net == run.rule]
     marks = _at_marks(run)
     return [*([_views(run, views)] if views else []), *([_marks(run, marks)] if marks else [])]
 
 
 def _at_marks(run: Run) -> list[View]:
-    """The primary metric of the nets that were handed on at marks: of all test rows, and of each view."""
+    """The primary metric of the nets that were handed on at marks, on all test rows and on each view."""
     primary = run.headline.metric.name if run.headline is not None else ""
-    found = []
+    rows = []
     for net in run.marks:
         metric = run.metric(primary, net)
-        found += [View(net, TEST, "", metric)] if metric is not None else []
+        rows += [View(net, TEST, "", metric)] if metric is not None else []
         viewed = [view for view in run.views if view.net == net and view.metric.name == primary]
-        found += [view for view in viewed if metric is None or view.view != TEST]
-    return found
+        rows += [view for view in viewed if metric is None or view.view != TEST]
+    return rows
 
 
 def _columns(views: Sequence[View]) -> list[Column]:
@@ -36,12 +36,12 @@ def _columns(views: Sequence[View]) -> list[Column]:
 
 
 def _column(name: str, measure: Measure) -> Column:
-    """A metric; one that is not shown to people is in the answers for machines."""
+    """The column of a metric; a metric that screens do not show is only in machine formats."""
     return Column(name, unit_of(measure), measure.heading, "right", True, only=None if measure.shown else "machine")
 
 
 def _views(run: Run, views: Sequence[View]) -> Table:
-    """A row a view, and where there are several, a task."""
+    """A table with one row for each view and task; the column task is left out if there is only one."""
     rows: dict[tuple[str, str], dict[str, object]] = {}
     for view in views:
         row = rows.setdefault(
@@ -54,7 +54,7 @@ def _views(run: Run, views: Sequence[View]) -> Table:
 
 
 def _marks(run: Run, marks: Sequence[View]) -> Table:
-    """A row a mark: the step at which the net was handed on, and the primary metric."""
+    """A table with one row for each mark: the step at which the net was handed on, and the primary metric."""
     several = len({view.view for view in marks}) > 1
     rows = [
         {"net": view.net, "step": run.step(view.net), "view": view.view, view.metric.name: view.metric.interval}

@@ -1,4 +1,4 @@
-"""A note on a run: one line a user wrote, in `note.txt` of the run's directory."""
+"""A note on a run: one line that a user wrote, stored in `note.txt` of the run's directory."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -13,15 +13,15 @@ LONGEST = 500
 
 
 def read_note(folder: Path) -> str:
-    """The note of a run; empty if there is none to read."""
+    """The note of a run; empty if there is none or if it cannot be read."""
     with suppress(FileNotFoundError, NotADirectoryError, TransferError):
         return safe(" ".join(read_file(folder / FILE).decode("utf-8", "replace").split()))[:LONGEST]
     return ""
 
 
 def write_note(folder: Path, text: str) -> None:
-    """Replaces the note; an empty one removes it. Raises ConfigError if it is longer than 500 characters, StoreError or
-    ResourceError if it cannot be written."""
+    """Replaces the note; an empty text removes it. Raises ConfigError if the text is longer than 500 characters,
+    StoreError or ResourceError if it cannot be written."""
     text = safe(" ".join(text.split()))
     if len(text) > LONGEST:
         raise ConfigError(Fault("note", f"{len(text):,} characters, at most {LONGEST}"))

@@ -1,4 +1,5 @@
-"""What a run writes down about where it ran: versions, platform, commit, allowed variables; no secrets, no home."""
+"""What a run records about its machine: versions, platform, commit and the allowed environment variables. It records no
+secrets and no home directory."""
 
 import platform
 from collections.abc import Sequence
@@ -24,32 +25,34 @@ PACKAGES = (
 
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
-    """Versions of this program, Python and the packages that decide numbers, read without importing them."""
+    """Versions of this program, of Python and of the packages that influence results, read without importing them."""
     from importlib.metadata import PackageNotFoundError, version
 
-    found = {"transfer": __version__, "python": platform.python_version()}
+    version_of = {"transfer": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            version_of[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return version_of
 
 
 @lru_cache(maxsize=1)
 def commit() -> str | None:
-    """Commit of this program's working tree, with `-dirty` if files differ; None if it does not run from one."""
+    """Commit of this program's working tree, with `-dirty` if files differ from it; None if the program does not run
+    from a working tree."""
     import subprocess
 
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     here = Path(__file__).resolve().parents[1]
-    if not (here.parent / ".git").exists():  # else a package installed inside somebody's project would name that one
+    # without this check, a package that is installed inside another project would record that project's commit
+    if not (here.parent / ".git").exists():
         return None
     try:
-        done = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=10, check=True)
+        process = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() or None
+    return process.stdout.strip() or None
 
 
 def env(argv: Sequence[str]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""What a run leaves for people and for compare: `runs/<strategy>-<data>/<UTC time>-<id>/`.
+"""The directory of a run, written for users and for compare: `runs/<strategy>-<data>/<UTC time>-<id>/`.
 
-Owns every path under runs/ but the store. results.json is there from the start and says how far the run is; the run's
-lock says whether somebody is at it. Reading back: runs.py; sweeps: sweepdir.py."""
+Owns every path under runs/ except the store. results.json exists from the start and holds the state of the run; the
+run's lock is held while a process works on it. runs.py reads directories back; sweepdir.py owns those of sweeps."""
 
 import json
 import os
@@ -23,8 +23,8 @@ from transfer_cli.store.disk import Lines, make_folder, put
 from transfer_cli.store.diskerrors import explained, point
 from transfer_cli.store.lock import Lock
 
-LETTERS = "abcdefghjkmnpqrtvwxyz"  # no i l o u; s begins the ids of sweeps only
-SIGNS = "0123456789abcdefghjkmnpqrstvwxyz"
+LETTERS = "abcdefghjkmnpqrtvwxyz"  # first letters of run ids: no i, l, o, u; only ids of sweeps begin with s
+SIGNS = "0123456789abcdefghjkmnpqrstvwxyz"  # the other characters of an id
 ID_TRIES = 16
 
 
@@ -38,7 +38,7 @@ def iso(moment: datetime) -> str:
 
 
 def new_id(first: str = LETTERS) -> str:
-    """A letter and five digits or letters: never read as a number, never mistaken for a stage key."""
+    """A letter and five digits or letters. It cannot be read as a number or mistaken for the key of a stage."""
     return secrets.choice(first) + "".join(secrets.choice(SIGNS) for _ in range(5))
 
 
@@ -46,8 +46,9 @@ def as_json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode("utf-8", "replace")
 
 
-def make(folder: Path, first: str) -> Path:
-    """A directory nobody else has: same second and same id must not share one."""
+def new_directory(folder: Path, first: str) -> Path:
+    """Creates a directory for one run or sweep, whose id begins with a letter of `first`. Two processes never share
+    one, even if they draw the same id in the same second. Raises StoreError or ResourceError."""
     with explained(folder):
         folder.mkdir(mode=0o775, parents=True, exist_ok=True)
         for _ in range(ID_TRIES):
@@ -62,7 +63,7 @@ def make(folder: Path, first: str) -> Path:
 
 
 class Record:
-    """A directory with a lock and one JSON document, `data`, that says how things stand. Use `open`."""
+    """A directory with a lock and one JSON document, `data`, that holds its state. `open` creates instances."""
 
     FILE = RESULTS
     FIRST = LETTERS
@@ -76,8 +77,8 @@ class Record:
 
     @classmethod
     def _open(cls, runs: Path, name: str, digest: str, sweep: str, among: Sequence[Path] | None) -> Self:
-        """The newest unfinished directory of this digest that nobody works on, else a new one; its lock is held.
-        A run that a sweep has begun is that sweep's, also while it waits in a queue."""
+        """The newest unfinished directory of this digest on which no process works, else a new one; its lock is held.
+        A run that a sweep started belongs to that sweep, even while it waits in a queue."""
         for path in reversed(folders(runs) if among is None else among):
             if path.parent.name == name and unfinished(path / cls.FILE, digest, sweep):
                 lock = Lock(path / ".lock")
@@ -85,7 +86,7 @@ class Record:
                     if unfinished(path / cls.FILE, digest, sweep):
                         return cls(runs, path, lock, continued=True)
                     lock.release()
-        path = make(runs / check_name(name, "run name"), cls.FIRST)
+        path = new_directory(runs / check_name(name, "run name"), cls.FIRST)
         lock = Lock(path / ".lock")
         lock.take(shown(path))
         return cls(runs, path, lock, continued=False)
@@ -104,35 +105,35 @@ class Record:
         return as_json(self.data)
 
     def update(self, changes: Mapping[str, Any]) -> None:
-        """Changes top-level entries of the document and writes it. Raises ValueError on NaN."""
+        """Changes top-level entries of the document and writes the document. Raises ValueError on NaN."""
         self.data = {**self.data, **changes}
         self._save()
 
     def write(self, name: str, content: str | bytes) -> Path:
-        """Writes one file of the directory, whole or not at all; returns its path. It holds nothing that the store or
-        the same words would not give again, so only the end of a run waits for the disk."""
+        """Writes one file of the directory atomically; returns its path. The write is not flushed to disk, because the
+        file can be computed again from the store or from the same words; only `close` flushes."""
         data = content if isinstance(content, bytes) else content.encode("utf-8", "replace")
         path = self.path / check_name(name, "file")
         put(path, data, durable=False)
         return path
 
     def write_json(self, name: str, value: Any) -> Path:
-        """`write` of readable JSON."""
+        """Writes a value as indented JSON, as `write` does."""
         return self.write(name, as_json(value))
 
     def append(self, row: Mapping[str, Any], name: str = "rows.jsonl") -> None:
-        """Adds one row to a .jsonl file, whole or not at all."""
+        """Appends one row to a .jsonl file atomically. Raises ValueError on NaN."""
         line = json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n"
         self._open_lines(name).append(line.encode("utf-8", "replace"))
 
     def log(self, text: str) -> None:
-        """Adds lines to log.txt, with the time, without control characters and secrets in URLs."""
+        """Appends lines to log.txt, each with the time. Control characters and secrets in URLs are removed."""
         stamp = utc_now().strftime("%H:%M:%SZ")
         for line in text.splitlines():
             self._open_lines("log.txt").append(f"{stamp} {safe(hide_places(line))}\n".encode("utf-8", "replace"))
 
     def log_error(self, error: BaseException) -> None:
-        """Adds the traceback to log.txt: without values of variables, which may hold secrets."""
+        """Appends the traceback to log.txt, without the values of variables, which may be secret."""
         import traceback
 
         self.log("".join(traceback.format_exception(error)))
@@ -143,7 +144,8 @@ class Record:
         return self._lines[name]
 
     def link(self, name: str, target: Path, folder: str = "checkpoints") -> Path:
-        """Makes `folder/name` a relative link to `target`, in one step: runs/ stays movable."""
+        """Creates or replaces the link `folder/name` to `target`, atomically; returns its path. The link is relative,
+        so runs/ can be moved."""
         home = self.path / check_name(folder, "folder")
         make_folder(home)
         path, tmp = home / check_name(name, "link"), home / f".tmp.{secrets.token_hex(4)}"
@@ -154,32 +156,33 @@ class Record:
         return path
 
     def close(self, status: str, code: int) -> None:
-        """The end of the work: status done, failed or interrupted, with the exit code; gives up the lock."""
+        """Writes the final status (done, failed or interrupted) and the exit code, and releases the lock."""
         self.data = {**self.data, "status": status, "code": code, "ended": iso(utc_now())}
         self._save(durable=True)
         self.release()
 
     def release(self) -> None:
-        """Gives up the lock without a word: the directory then reads as died."""
+        """Releases the lock without a final status: the directory is then shown as `died`."""
         for lines in self._lines.values():
             lines.close()
         self._lines = {}
         self._lock.release()
 
 
-_DONE: set[Path] = set()  # documents that this process saw done: they stay so, and a sweep asks for each of its runs
+# documents that this process has read as done: they never change again, and a sweep asks about each of its runs
+_DONE: set[Path] = set()
 
 
 def unfinished(path: Path, digest: str, sweep: str = "") -> bool:
-    """Whether the document at `path` is of this digest and sweep, and not done."""
+    """Whether the document at `path` has this digest and sweep and is not done."""
     if path in _DONE:
         return False
-    found = read_json(path) or {"status": "none"}
-    if found["status"] == "done":
+    document = read_json(path) or {"status": "none"}
+    if document["status"] == "done":
         _DONE.add(path)
-    if found["status"] in ("done", "none"):
+    if document["status"] in ("done", "none"):
         return False
-    return found.get("digest") == digest and (found.get("sweep") or "") == sweep
+    return document.get("digest") == digest and (document.get("sweep") or "") == sweep
 
 
 class RunDir(Record):
@@ -200,11 +203,11 @@ class RunDir(Record):
         sweep: str = "",
         among: Sequence[Path] | None = None,
     ) -> Self:
-        """The directory to work in: the same command continues its newest unfinished one, else a new one is made.
+        """The directory to work in: the newest unfinished one of the same command, else a new one.
 
-        `digest` is the sha256 of the resolved configuration and plugins; `config_text` becomes config.yaml. A run of a
-        sweep names its id; where its ledger knows `among` which directories to look, no other is read. Raises
-        StoreError or ResourceError if it cannot be written."""
+        `digest` is the sha256 of the resolved configuration and plugins; `config_text` becomes config.yaml. `sweep` is
+        the id of the run's sweep. `among`: the only directories to search, where the ledger of the sweep lists them.
+        Raises StoreError or ResourceError if the directory cannot be written."""
         run = cls._open(runs, name, digest, sweep, among)
         shown_words = hide_secrets(words)
         run.write("config.yaml", hide_places(config_text))

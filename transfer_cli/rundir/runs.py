@@ -1,6 +1,6 @@
-"""Finding and reading run directories: RUN references and listings. Reads results.json and sweep.json only.
+"""Finds and reads run directories: RUN references and listings. Reads results.json and sweep.json only.
 
-Order is that of `.order`, a file to which each start appends its directory: clocks go back and forth, this does not."""
+Runs are ordered by the file `.order`, to which each start appends its directory, because clocks may be set back."""
 
 import fnmatch
 import json
@@ -14,7 +14,7 @@ from typing import Any
 
 from transfer_cli.errors import ConfigError, Fault, TransferError, nearest
 from transfer_cli.rundir.note import read_note
-from transfer_cli.rundir.schema import fault_in_results, fault_in_sweep
+from transfer_cli.rundir.schema import fault_in_results, fault_in_sweep, is_plain
 from transfer_cli.safe import safe, shown
 from transfer_cli.store.disk import read_file
 from transfer_cli.store.diskerrors import explained
@@ -22,8 +22,8 @@ from transfer_cli.store.lock import is_held
 
 RESULTS, SWEEP, ORDER, SWEEPS = "results.json", "sweep.json", ".order", "sweeps"
 CHECKS = {RESULTS: fault_in_results, SWEEP: fault_in_sweep}
-UNREADABLE = "unreadable"  # the state of a directory whose document is not what it should be
-# of a directory whose document is missing or unreadable
+UNREADABLE = "unreadable"  # the status of a directory whose document is not valid
+# entries of a directory whose document is missing or unreadable
 EMPTY: dict[str, Any] = {"words": [], "choices": {}, "config": {}, "stages": [], "metrics": {}, "headline": None,
                          "cost": {}, "fingerprints": {}}  # fmt: skip
 DIRECTORY = re.compile(r"\d{8}T\d{6}Z-([a-z][0-9a-z]{5})")
@@ -35,7 +35,7 @@ def run_id(folder: Path) -> str:
 
 
 class Unreadable(Exception):
-    """A file that is not the JSON document it should be; the text says why."""
+    """A file is not a valid JSON document of its kind; the text says why."""
 
 
 def _no_constant(name: str) -> Any:
@@ -43,15 +43,16 @@ def _no_constant(name: str) -> Any:
 
 
 DECODER = json.JSONDecoder(parse_constant=_no_constant)
+SURROGATE = re.compile(rb"\\ud", re.IGNORECASE)
 
 
-def parsed(path: Path, fault_in: Callable[[Any], str]) -> Any:
-    """The checked JSON document of a file; None if there is no file. Raises Unreadable."""
+def parsed(path: Path, fault_in: Callable[[Any, bool], str]) -> Any:
+    """The JSON document of a file, checked by `fault_in`; None if there is no file. Raises Unreadable."""
     try:
         data = read_file(path)
-        found = DECODER.decode(data.decode())
-        if rb"\ud" in data.lower():  # a lone surrogate cannot be written to any file or terminal
-            json.dumps(found, ensure_ascii=False).encode()
+        document = DECODER.decode(data.decode())
+        if SURROGATE.search(data):  # a lone surrogate cannot be written to any file or terminal
+            json.dumps(document, ensure_ascii=False).encode()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except TransferError as error:
@@ -60,16 +61,16 @@ def parsed(path: Path, fault_in: Callable[[Any], str]) -> Any:
         raise Unreadable("nested too deep") from None
     except ValueError:
         raise Unreadable("not a JSON document") from None
-    if fault := fault_in(found):
+    if fault := fault_in(document, is_plain(data)):
         raise Unreadable(fault)
-    return found
+    return document
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object, or None if there is none to read; results.json and sweep.json only if they are whole."""
+    """A JSON object; None if there is none or if it cannot be read. results.json and sweep.json must also be valid."""
     with suppress(Unreadable):
-        found = parsed(path, CHECKS.get(path.name, lambda found: ""))
-        return found if isinstance(found, dict) else None
+        document = parsed(path, CHECKS.get(path.name, lambda _, plain: ""))
+        return document if isinstance(document, dict) else None
     return None
 
 
@@ -80,23 +81,25 @@ def _subfolders(folder: Path) -> list[str]:
 
 
 def folders(runs: Path, *, sweeps: bool = False) -> list[Path]:
-    """All run (or sweep) directories, oldest start first; those the order file does not know come before, by name."""
+    """All run (or sweep) directories, oldest start first. Those that the order file does not list come before, sorted
+    by name."""
     names = [SWEEPS] if sweeps else [name for name in _subfolders(runs) if name != SWEEPS]
-    found = [f"{name}/{sub}" for name in names for sub in _subfolders(runs / name) if DIRECTORY.fullmatch(sub)]
+    paths = [f"{name}/{sub}" for name in names for sub in _subfolders(runs / name) if DIRECTORY.fullmatch(sub)]
     rank = {line.split()[0]: number for number, line in enumerate(_order(runs))}
-    found.sort(key=lambda path: (rank.get(path, -1), path.rpartition("/")[2]))
-    return [runs / path for path in found]
+    paths.sort(key=lambda path: (rank.get(path, -1), path.rpartition("/")[2]))
+    return [runs / path for path in paths]
 
 
 def _order(runs: Path) -> list[str]:
-    """Lines `name/directory` or `name/directory sweep-id`, one a start; of a continued run the last counts."""
+    """Lines `name/directory` or `name/directory sweep-id`, one for each start. The last line of a continued run
+    counts."""
     with suppress(FileNotFoundError):
         return [line for line in read_file(runs / ORDER).decode("utf-8", "replace").splitlines() if line.strip()]
     return []
 
 
 def append_order(runs: Path, folder: Path, sweep: str = "") -> None:
-    """Notes a start."""
+    """Appends the start of a run, or of a run of a sweep, to the order file. Raises StoreError or ResourceError."""
     path = runs / ORDER
     line = f"{folder.relative_to(runs)} {sweep}".strip() + "\n"
     with explained(path, len(line)):
@@ -108,29 +111,32 @@ def append_order(runs: Path, folder: Path, sweep: str = "") -> None:
 
 
 def summary(folder: Path) -> dict[str, Any]:
-    """results.json or sweep.json of a directory, checked, with `path`, a `note` if it has one, and `status` died where
-    nobody runs it any more. One that is not what it should be has the status unreadable, and `fault` says why."""
+    """results.json or sweep.json of a directory, checked, with its `path` and its `note` if it has one. The `status` is
+    died if the document says running but no process holds the lock, and unreadable if the document is not valid;
+    `fault` then says why."""
     try:
-        found = parsed(folder / RESULTS, fault_in_results) or parsed(folder / SWEEP, fault_in_sweep)
-        found = found or {"status": "running"}
+        document = parsed(folder / RESULTS, fault_in_results) or parsed(folder / SWEEP, fault_in_sweep)
+        document = document or {"status": "running"}
     except Unreadable as why:
-        found = {"status": UNREADABLE, "fault": str(why)}
-    found = {"id": run_id(folder), "name": folder.parent.name, **EMPTY, **found, "path": str(folder)}
-    if DIRECTORY.fullmatch(folder.name):  # what references find counts, whatever a document says
-        found["id"] = run_id(folder)
-    if found["status"] == "running" and not is_held(folder / ".lock"):
-        found["status"] = "died"
-    return found | ({"note": note} if (note := read_note(folder)) else {})
+        document = {"status": UNREADABLE, "fault": str(why)}
+    document = {"id": run_id(folder), "name": folder.parent.name, **EMPTY, **document, "path": str(folder)}
+    if DIRECTORY.fullmatch(
+        folder.name
+    ):  # references find a run by its folder, so the id in the document does not count
+        document["id"] = run_id(folder)
+    if document["status"] == "running" and not is_held(folder / ".lock"):
+        document["status"] = "died"
+    return document | ({"note": note} if (note := read_note(folder)) else {})
 
 
 def listing(runs: Path, *, sweeps: bool = False, limit: int | None = None) -> list[dict[str, Any]]:
-    """`summary` of every run (or sweep), newest start first; `limit` reads no more than so many."""
+    """`summary` of every run (or sweep), newest start first; at most `limit` of them are read."""
     return [summary(folder) for folder in folders(runs, sweeps=sweeps)[::-1][:limit]]
 
 
 def find(runs: Path, ref: str = "last") -> list[Path]:
-    """Run directories a RUN reference means: `last`, `last:3`, a path, an id or its beginning, a glob over run names.
-    A sweep stands for its runs, in order. Raises ConfigError if nothing, or more than one id, fits."""
+    """Run directories that a RUN reference means: `last`, `last:3`, a path, an id or its beginning, a glob over run
+    names. A sweep stands for its runs, in order. Raises ConfigError if nothing matches or if an id is ambiguous."""
     if match := re.fullmatch(r"last(?::([1-9]\d*))?", ref):
         return _expanded(runs, _last(runs, int(match[1] or 1)), ref)
     if _is_run(Path(ref)) or ("/" in ref and not set(ref) & set("*?[")):
@@ -141,7 +147,8 @@ def find(runs: Path, ref: str = "last") -> list[Path]:
 
 
 def started(runs: Path, ref: str = "last") -> dict[str, Any]:
-    """`summary` of the one run or sweep (as itself, not its runs) that a reference names. Raises ConfigError."""
+    """`summary` of the one run or sweep that a reference names; a sweep is not replaced by its runs. Raises
+    ConfigError."""
     if ref == "last":
         return summary(_last(runs, 1)[0])
     return summary(_by_path(runs, ref) if _is_run(Path(ref)) or "/" in ref else _by_id(runs, ref))
@@ -159,7 +166,7 @@ def _by_path(runs: Path, ref: str) -> Path:
 
 
 def _last(runs: Path, count: int) -> list[Path]:
-    """The newest starts, oldest of them first; runs of a sweep are found through the sweep."""
+    """The newest `count` starts, oldest first. A sweep counts as one start, and its runs do not count."""
     starts = dict.fromkeys(line.split()[0] for line in reversed(_order(runs)) if " " not in line)
     known = [runs / path for path in starts if (runs / path).is_dir()]
     known = known or folders(runs)[::-1]
@@ -169,28 +176,30 @@ def _last(runs: Path, count: int) -> list[Path]:
 
 
 def _by_glob(runs: Path, ref: str) -> list[Path]:
-    found = [
+    matches = [
         path
         for path in folders(runs)
         if any(fnmatch.fnmatchcase(text, ref) for text in (path.parent.name, f"{path.parent.name}/{path.name}"))
     ]
-    if not found:
+    if not matches:
         near = nearest(ref, sorted({path.parent.name for path in folders(runs)}))
         raise ConfigError(_fault(ref, "no run name fits", near=near, do="transfer list"))
-    return found
+    return matches
 
 
 def _by_id(runs: Path, ref: str) -> Path:
     known = {run_id(path): path for path in [*folders(runs), *folders(runs, sweeps=True)]}
-    found = [name for name in known if name.startswith(ref)] if len(ref) >= 3 else []
-    if len(found) == 1:
-        return known[found[0]]
+    matches = [name for name in known if name.startswith(ref)] if len(ref) >= 3 else []
+    if len(matches) == 1:
+        return known[matches[0]]
     if ref in known:
         return known[ref]
-    if found:
-        raise ConfigError(_fault(ref, f"{len(found)} begin so: {', '.join(sorted(found)[:5])}", do="say more letters"))
+    if matches:
+        raise ConfigError(
+            _fault(ref, f"{len(matches)} begin so: {', '.join(sorted(matches)[:5])}", do="give more letters")
+        )
     if len(ref) < 3 and any(name.startswith(ref) for name in known):
-        raise ConfigError(_fault(ref, "too short", do="say at least 3 letters"))
+        raise ConfigError(_fault(ref, "too short", do="give at least 3 letters"))
     begin = {name[: len(ref)]: path for name, path in sorted(known.items(), reverse=True)}
     near = nearest(ref, list(begin))
     raise ConfigError(_fault(ref, "none begins so", near=_described(begin[near]) if near else None, do="transfer list"))
@@ -201,15 +210,15 @@ def _fault(ref: str, text: str, *, near: str | None = None, do: str) -> Fault:
 
 
 def _described(folder: Path) -> str:
-    """`k7q2md (dann usps, 12 min ago)`: enough to recognise a run."""
-    found = summary(folder)
-    choices = found.get("choices") or {}
-    words = [str(choices[word]) for word in ("strategy", "data") if word in choices] or [str(found["name"])]
-    return safe(f"{found['id']} ({' '.join(words)}, {ago(str(found.get('started', '')))})")
+    """`k7q2md (dann usps, 12 min ago)`: enough for a user to recognise the run."""
+    document = summary(folder)
+    choices = document.get("choices") or {}
+    words = [str(choices[word]) for word in ("strategy", "data") if word in choices] or [str(document["name"])]
+    return safe(f"{document['id']} ({' '.join(words)}, {ago(str(document.get('started', '')))})")
 
 
 def ago(started: str) -> str:
-    """`12 min ago`, after a week the date; `started` is ISO UTC."""
+    """`12 min ago`; after a week the date. `started` is a UTC time in ISO 8601."""
     try:
         age_s = (datetime.now(UTC) - datetime.fromisoformat(started)).total_seconds()
     except (ValueError, TypeError):
@@ -220,8 +229,8 @@ def ago(started: str) -> str:
     return started[:10]
 
 
-def _expanded(runs: Path, found: list[Path], ref: str) -> list[Path]:
-    paths = list(dict.fromkeys(path for folder in found for path in _runs_of(runs, folder)))
+def _expanded(runs: Path, matches: list[Path], ref: str) -> list[Path]:
+    paths = list(dict.fromkeys(path for folder in matches for path in _runs_of(runs, folder)))
     if not paths:
         raise ConfigError(_fault(ref, "this sweep has no runs yet", do=f"transfer resume {safe(ref)}"))
     return paths
@@ -239,6 +248,6 @@ def _runs_of(runs: Path, folder: Path) -> Iterator[Path]:
     home = folder.parent.parent
     for row in sweep.get("runs") or []:
         path = home / str(row.get("path") or ".")
-        # what a sweep.json says must not lead out of the runs
+        # a path in sweep.json must not lead out of the runs folder
         if _is_run(path) and path.resolve().is_relative_to(home.resolve()):
             yield path

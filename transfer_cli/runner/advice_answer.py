@@ -1,4 +1,4 @@
-"""The answer of `advise`: from the ledger and the results of its runs, the pair to take and how firm that is."""
+"""The answer of `advise`: the recommended pair and its certainty, from the ledger and the results of its runs."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,11 +15,11 @@ from transfer_cli.runner.successive_halving import FOLDS, PARTS, Outcome, Trial
 
 
 def show_advice(record: RaceRecord, ledger: Mapping[str, Any], screen: Screen, remark: str = "") -> None:
-    """Shows the table and the command to take; `ledger` is the content of sweep.json."""
+    """Shows the table and the recommended command; `ledger` is the content of sweep.json."""
     rows: Sequence[Row] = ledger["runs"]
     metric = record.metric(rows)
     entries = _entries(record, ledger["advise"], rows)
-    found = advice.judged(
+    judged = advice.judged(
         entries,
         record.measure(rows),
         folds=FOLDS,
@@ -27,9 +27,9 @@ def show_advice(record: RaceRecord, ledger: Mapping[str, Any], screen: Screen, r
         counts=record.counts,
         of_right_rows=metric is not None and metric.grain > 0,
     )
-    following = shlex.join(["transfer", "run", *shlex.split(found.take.words)]) if found.take else ""
+    following = shlex.join(["transfer", "run", *shlex.split(judged.take.words)]) if judged.take else ""
     notes = [*([remark] if remark else []), *_times(record, ledger["advise"], rows)]
-    table = advice.table(found, title=_title(record, found.measure.label), notes=notes)
+    table = advice.table(judged, title=_title(record, judged.measure.label), notes=notes)
     screen.show(replace(table, next=following) if screen.json else table)
     if following and not screen.json:
         screen.command(following)
@@ -73,14 +73,14 @@ def _title(record: RaceRecord, label: str) -> str:
 
 
 def _times(record: RaceRecord, facts: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
-    """What every round took, and what is left of the budget."""
+    """The time that every round took, and how much of the budget was used."""
     parts = [f"ranking {numbers.duration(facts.get('ranked', 0.0))}"]
     for number in (*range(len(PARTS)), None):
-        mine = [row for row in rows if (row["trial"][1] if row["trial"][2] is not None else None) == number]
-        runs = [run for row in mine if (run := record.result(row)) is not None]
+        of_round = [row for row in rows if (row["trial"][1] if row["trial"][2] is not None else None) == number]
+        runs = [run for row in of_round if (run := record.result(row)) is not None]
         seconds = sum(run.cost.get("seconds_run", 0.0) for run in runs)
         name = "test" if number is None else "full" if PARTS[number] == 1 else f"1/{PARTS[number]} of the steps"
-        parts += [f"{len(mine)} runs {name} {numbers.duration(seconds)}"] if mine else []
+        parts += [f"{len(of_round)} runs {name} {numbers.duration(seconds)}"] if of_round else []
     spent = numbers.duration(float(facts.get("spent", 0.0)))
     yield f"{' → '.join(parts)}; {spent} of {numbers.duration(record.budget)}"
     if all(contender.scratch for contender in record.contenders):

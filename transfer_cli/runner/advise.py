@@ -1,7 +1,7 @@
-"""transfer advise DATA --budget 15m: which source and which strategy suit these data. Sources are ranked, then pairs of
-a source and a strategy compete by successive halving (successive_halving.py) as ordinary runs, judged by folds of the
-training rows; the best pair and scratch are evaluated on test at the end. The ledger is the only record: the same
-command goes on from it, and answers at once when it is finished."""
+"""transfer advise DATA --budget 15m: recommends a source and a strategy for these data. Sources are ranked; then pairs
+of a source and a strategy compete by successive halving (successive_halving.py) as ordinary runs, which are validated
+on folds of the training rows. At the end the best pair and scratch are evaluated on test. All state is in the ledger:
+the same command continues from it, and answers at once when the race is finished."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,45 +28,47 @@ from transfer_cli.safe import hide_secrets
 from transfer_cli.signals import TIME_UP
 
 BUDGET_S = 900.0
-RANKING = 0.2  # of the budget
+RANKING = 0.2  # the share of the budget that ranking may use
 
 
 def advise(options: Options, screen: Screen, clock: Callable[[], float] = time.monotonic) -> int:
-    """Advises within `options.budget`; returns the exit code. Raises ConfigError for data without two classes."""
+    """Recommends a pair within `options.budget` (seconds); returns the exit code. Raises ConfigError for data with
+    fewer than two classes."""
     began = clock()
     refuse_torchrun()
-    found = contenders(options, screen)
-    target = found[0].plan.target
+    pairs = contenders(options, screen)
+    target = pairs[0].plan.target
     if not target.raw.has_classes or len(target.classes) < 2:
-        raise ConfigError(Fault("data", "advice wants data of two or more classes", target.title))
+        raise ConfigError(Fault("data", "advice needs data of two or more classes", target.title))
     budget = options.budget or BUDGET_S
-    asked = {"budget": budget, "candidates": [list(each) for each in options.candidates]}
+    facts = {"budget": budget, "candidates": [list(each) for each in options.candidates]}
     words = [*options.words, *(f"data={text}" for text in options.args)]
-    digest = _digest(found, asked)
-    record = RaceRecord(found, options.runs, budget)
+    digest = _digest(pairs, facts)
+    record = RaceRecord(pairs, options.runs, budget)
     if (finished := SweepDir.finished(options.runs, digest)) is not None:
         show_advice(record, finished, screen)
         return 0
-    ledger = SweepDir.open(options.runs, digest, words=words, rows=[], advise=asked)
+    ledger = SweepDir.open(options.runs, digest, words=words, rows=[], advise=facts)
     return AdviceRun(record, ledger, options, screen, lambda: clock() - began).complete()
 
 
 def resumed(options: Options, record: Mapping[str, Any]) -> Options:
-    """The options with which an advice was begun, from its sweep.json."""
-    asked = record["advise"]
-    sets = tuple(tuple(each) for each in asked["candidates"])
+    """The options with which an advice was started, from its sweep.json."""
+    facts = record["advise"]
+    sets = tuple(tuple(each) for each in facts["candidates"])
     return replace(
-        options, command="advise", words=tuple(record["words"]), args=(), candidates=sets, budget=asked["budget"]
+        options, command="advise", words=tuple(record["words"]), args=(), candidates=sets, budget=facts["budget"]
     )
 
 
-def _digest(found: Sequence[Contender], asked: Mapping[str, Any]) -> str:
-    keys = [stage.key for each in found for stage in each.plan.stages]
-    return digest_of([keys, [each.words for each in found], asked, PARTS, FOLDS])
+def _digest(pairs: Sequence[Contender], facts: Mapping[str, Any]) -> str:
+    keys = [stage.key for each in pairs for stage in each.plan.stages]
+    return digest_of([keys, [each.words for each in pairs], facts, PARTS, FOLDS])
 
 
 class AdviceRun:
-    """This command's part in the runs of an advice. `clock` gives the seconds since the command began."""
+    """The runs of an advice, as far as this command computes them. `clock` returns the seconds since the command
+    began."""
 
     def __init__(
         self, record: RaceRecord, ledger: SweepDir, options: Options, screen: Screen, clock: Callable[[], float]
@@ -77,12 +79,12 @@ class AdviceRun:
 
     @property
     def spent(self) -> float:
-        """Seconds of the budget that are over, with those of earlier commands."""
+        """Seconds of the budget that are used, including those of earlier commands."""
         return self.before + self.clock()
 
     def complete(self) -> int:
-        """Runs until the race is decided or the budget is over, then shows the answer; returns the exit code. Raises
-        Stopped after an interrupt, with the best so far shown."""
+        """Computes runs until the race is decided or the budget is used, then shows the answer; returns the exit code.
+        After an interrupt it shows the best pair so far and raises Stopped."""
         if "order" not in self.ledger.data["advise"]:
             order, seconds = self._order()
             self._note({"order": order, "ranked": seconds})
@@ -106,8 +108,9 @@ class AdviceRun:
         self.ledger.update({"advise": {**self.ledger.data["advise"], **facts}})
 
     def _order(self) -> tuple[list[int], float]:
-        """Contenders in the order in which they begin, and the seconds of ranking: scratch first, then by LogME of
-        their source as far as the time for it goes; a source that was not ranked stands before those without signal."""
+        """The order in which contenders start, and the seconds that ranking took. Scratch is first, then contenders are
+        sorted by the LogME of their source. Ranking ends when its share of the budget is used; a source without a score
+        comes before sources whose score is no better than chance."""
         began, by = self.spent, next(iter(SCORES))
         entries: dict[int, Entry] = {}
         pairs = self.record.contenders
@@ -135,7 +138,7 @@ class AdviceRun:
         return plan_one(load(words, config_dirs=self.options.config_dirs), self.options)
 
     def more(self) -> bool:
-        """Adds the next run to the ledger, if there is one to begin now."""
+        """Adds the next run to the ledger; returns False if no run can start now."""
         with self.ledger.changing() as rows:
             self.race.overhead = self._overhead(rows)
             reached, lower = self.record.reached(rows), self.record.lower_is_better(rows)
@@ -156,10 +159,10 @@ class AdviceRun:
         return {"path": None, "state": "to do", "code": None, **facts}
 
     def _overhead(self, rows: Sequence[Row]) -> float:
-        """Seconds that a run took so far beside its stages: its process, its figures. The first run is left out,
-        because it waits until the server of processes has started."""
-        done = [run.cost for row in rows[1:] if (run := self.record.result(row)) is not None]
-        if not done:
+        """Mean seconds that a run took in addition to its stages, for its process and its figures. The first run is
+        left out, because it waits until the process server has started."""
+        costs = [run.cost for row in rows[1:] if (run := self.record.result(row)) is not None]
+        if not costs:
             return 1.0
-        beside = self.spent - rows[1]["begun"] - sum(cost["seconds"] - cost["seconds_cached"] for cost in done)
-        return max(0.5, float(beside) / len(done))
+        beside = self.spent - rows[1]["begun"] - sum(cost["seconds"] - cost["seconds_cached"] for cost in costs)
+        return max(0.5, float(beside) / len(costs))

@@ -1,5 +1,5 @@
-"""What a finished run leaves beside its numbers: model card, figures, the report to a tracker. All of it is derived
-from results that are stored already."""
+"""Artifacts of a finished run besides its numbers: the model card, figures and the report to a tracker. All of them are
+derived from stored results."""
 
 import shutil
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from transfer_cli.store.store import quiet
 FIGURES = ("curves.png", "confusion.png", "confusions.csv", "domains.png")
 
 
-def leave(run: RunDir, say: Callable[[str], None] = quiet) -> None:
-    """Writes MODEL_CARD.md and the figures, and reports to the tracker. Raises TransferError (exit 1) with the name of
-    a figure that failed; a tracker that fails is only a warning, to `say`."""
+def write_artifacts(run: RunDir, say: Callable[[str], None] = quiet) -> None:
+    """Writes MODEL_CARD.md and the figures, and reports to the tracker. Raises TransferError (exit 1) that names the
+    figures that failed; a failed tracker only gives a warning, through `say`."""
     from transfer_cli.report.model_card import model_card
 
     run.write("MODEL_CARD.md", model_card(Run.of(run.data)))
@@ -43,8 +43,8 @@ def _copied(run: RunDir) -> bool:
         return False
     keys = [stage["key"] for stage in run.data["stages"]]
     for other in sorted(run.path.parent.iterdir(), reverse=True):
-        twin = read_json(other / "results.json") if other != run.path else None
-        if twin and [stage["key"] for stage in twin["stages"]] == keys and (other / FIGURES[0]).is_file():
+        earlier = read_json(other / "results.json") if other != run.path else None
+        if earlier and [stage["key"] for stage in earlier["stages"]] == keys and (other / FIGURES[0]).is_file():
             for name in FIGURES:
                 if (other / name).is_file():
                     shutil.copyfile(other / name, run.path / name)

@@ -1,5 +1,5 @@
-"""The sources that a command line names, as plans: each candidate is one net, from the words for all and its own words.
-Nothing is trained: a net that was trained on a source is in the store, or it is missing."""
+"""The candidate sources of a command line, as plans. Each candidate is one net, described by the words shared by all
+and by its own words. Nothing is trained here: the net of a source is in the store, or it counts as missing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,50 +19,53 @@ from transfer_cli.runner.planning import fetch_hub, fetch_missing, plan_all, pla
 from transfer_cli.safe import safe
 from transfer_cli.store.store import Store
 
-NAMES = ("model", "weights", "source")  # words that name a candidate; settings of theirs may be said for all
+NAMES = ("model", "weights", "source")  # words that name a candidate; their dotted settings may be shared by all
 KNOWN = ("data", "seed", "trainer", "runtime", "plugins", *NAMES, "pretrain")
 EXAMPLE = "transfer rank data=usps source=none,mnist"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """`words`: as `run` takes them; `name`: the net and what it learned from; `here`: whether the net can be had
-    without training; `seen`: whether it learned from the target's own data."""
+    """One candidate. `words`: words of `transfer run`; `name`: the model and the data it was trained on; `here`:
+    whether the net is available without training; `trained_on_target`: whether it was trained on the target's own
+    data."""
 
     words: tuple[str, ...]
     plan: Plan
     name: str
     here: bool
-    seen: bool
+    trained_on_target: bool
 
     @property
     def untaught(self) -> bool:
-        """Whether the net is drawn at random."""
+        """Whether the net has random weights."""
         return "init" in self.net
 
     def to_run(self, strategy: str) -> list[str]:
-        """Words that run `strategy` from here; of an untaught net, scratch."""
+        """Words of a run of `strategy` from this candidate; an untrained net runs scratch instead."""
         if not self.untaught:
             return [f"strategy={strategy}", *self.words]
         words = [word for word in self.words if word not in ("source=none", "weights=none")]
-        base = self.plan.values["source"]["family"] == "base"  # then its classes are the others, and none are all
+        # with source=base the target has only part of the classes; source=none would give it all of them
+        base = self.plan.values["source"]["family"] == "base"
         return ["strategy=scratch", *([] if base else ["source=none"]), *words]
 
     @property
     def probe(self) -> Stage:
-        """The stage that a ranking takes net and rows from: a probe reads what it reads."""
+        """The linear probe of the plan: a ranking uses the net and the rows that this stage reads."""
         return probe_of(self.plan)
 
     @property
     def net(self) -> Mapping[str, Any]:
-        """Where the net is: the key and rule of a stage, or the seed of an untaught one."""
+        """A reference to the net: the key and rule of a stage, or the seed of an untrained net."""
         return dict(self.probe.spec["net"])
 
 
 def candidates(options: Options, screen: Screen) -> list[Candidate]:
-    """Every source that the words and `--candidate` name, or without any those in the data folder, each once. Raises
-    ConfigError for words that train on the target, and if the candidates would be scored on different rows."""
-    words = [*options.words, *_data(options)]
+    """Every source that the words and `--candidate` name, each once; if they name none, the data sets in the data
+    folder. Raises ConfigError for words that train on the target, and if candidates would be scored on different
+    rows."""
+    words = [*options.words, *_data_words(options)]
     _check(words, options)
     shared, own = [w for w in words if parse(w).key not in NAMES], [w for w in words if parse(w).key in NAMES]
     offered = not own and not options.candidates
@@ -74,9 +77,9 @@ def candidates(options: Options, screen: Screen) -> list[Candidate]:
     plans = dict(zip(of_each, plan_all(configs, options), strict=True))
     if offered:
         plans |= _offered(of_each[0], options)
-    found = [_candidate(each, plan, options.runs) for each, plan in plans.items()]
-    _check_same_rows(found)
-    return _with_distinct_names(found)
+    candidate_list = [_candidate(each, plan, options.runs) for each, plan in plans.items()]
+    _check_same_rows(candidate_list)
+    return _with_distinct_names(candidate_list)
 
 
 def probe_of(plan: Plan) -> Stage:
@@ -84,15 +87,15 @@ def probe_of(plan: Plan) -> Stage:
     return next(stage for stage in plan.stages if stage.name == "fine_tune")
 
 
-def _data(options: Options) -> list[str]:
+def _data_words(options: Options) -> list[str]:
     if len(options.args) > 1:
         raise ConfigError(Fault(" ".join(options.args), f"{options.command} takes one DATA", do=EXAMPLE))
     return [f"data={text}" for text in options.args]
 
 
 def _check(words: Sequence[str], options: Options) -> None:
-    """Raises ConfigError for words that train on the target, none of a target, and a candidate with a target of its
-    own."""
+    """Raises ConfigError for words that train on the target, if no word names the target, and for a candidate that
+    names its own target."""
     faults, sets = [], options.candidates
     for word in map(parse, [*words, *(word for each in sets for word in each)]):
         if word.top not in KNOWN:
@@ -100,9 +103,9 @@ def _check(words: Sequence[str], options: Options) -> None:
             faults.append(Fault(word.key, text, word.value))
     for word in map(parse, [word for each in sets for word in each]):
         if word.top in ("data", "seed", "runtime", "plugins"):
-            faults.append(Fault(word.key, "is the same for all candidates; say it outside --candidate", word.value))
+            faults.append(Fault(word.key, "is the same for all candidates; give it outside --candidate", word.value))
     if not any(parse(word).top == "data" for word in words):
-        faults.append(Fault(options.command, "wants a target", do=EXAMPLE))
+        faults.append(Fault(options.command, "needs a target", do=EXAMPLE))
     if faults:
         raise ConfigError(*faults)
 
@@ -110,15 +113,15 @@ def _check(words: Sequence[str], options: Options) -> None:
 def _combinations(
     shared: Sequence[str], sets: Sequence[Sequence[str]], options: Options
 ) -> dict[tuple[str, ...], None]:
-    """Words of every candidate, each once: all combinations within a set."""
+    """The words of every candidate, without duplicates: all combinations of values within each set."""
     search = search_path(shared, options.config_dirs)
     runs = [run for each in sets for run in expand([*shared, *each], multirun=True, seeds=None, search=search)]
     return dict.fromkeys(map(tuple, runs))
 
 
 def _config(words: Sequence[str], options: Options) -> Config:
-    """Configuration of a candidate. Without a source word there is no source; without source and weights the net is
-    untaught."""
+    """The configuration of a candidate. Without the word source there is no source; without source and weights the net
+    is untrained."""
     values = {word.key: word.value for word in map(parse, words)}
     more = [] if "source" in values else ["source=none"]
     if values.get("source", "none") == values.get("weights", "none") == "none" and "pretrain" not in values:
@@ -127,17 +130,18 @@ def _config(words: Sequence[str], options: Options) -> Config:
 
 
 def _offered(words: tuple[str, ...], options: Options) -> dict[tuple[str, ...], Plan]:
-    """The data sets on this machine as sources of the same net, if it can read them and was trained on them already."""
-    found = {}
+    """Plans with the data sets on this machine as sources, for those that the net can read and was trained on
+    before."""
+    plans = {}
     for name in data_sets(options.runs):
         named = (*words, f"source={name}")
         try:
             plan = plan_one(_config(named, options), options)
-        except TransferError:  # of another kind, or with files missing; no word named it
+        except TransferError:  # the net cannot read these data, or files are missing; no error, as no word names them
             continue
         if plan.source and plan.source.fingerprint != plan.target.fingerprint and _here(plan, options.runs):
-            found[named] = plan
-    return found
+            plans[named] = plan
+    return plans
 
 
 def _here(plan: Plan, runs: Path) -> bool:
@@ -161,8 +165,8 @@ def _candidate(words: tuple[str, ...], plan: Plan, runs: Path) -> Candidate:
     return Candidate(words, plan, name, _here(plan, runs), plan.target.fingerprint in learned)
 
 
-def _check_same_rows(found: Sequence[Candidate]) -> None:
-    rows = {str(_rows_of(each.plan)): each for each in reversed(found)}
+def _check_same_rows(candidate_list: Sequence[Candidate]) -> None:
+    rows = {str(_rows_of(each.plan)): each for each in reversed(candidate_list)}
     if len(rows) > 1:
         other, first = list(rows.values())[:2]
         text = f"{first.name} and {other.name} would be scored on different rows of {first.plan.target.name}"
@@ -173,13 +177,13 @@ def _rows_of(plan: Plan) -> Any:
     return plan.target.key("train", labelled=True, seed=probe_of(plan).seed)
 
 
-def _with_distinct_names(found: Sequence[Candidate]) -> list[Candidate]:
-    """Candidates that share a name get the words in which they differ added to it."""
-    many = {each.name for each in found if sum(other.name == each.name for other in found) > 1}
-    common = set.intersection(*(set(each.words) for each in found))
+def _with_distinct_names(candidate_list: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates; to names that occur several times, the words in which the candidates differ are added."""
+    ambiguous = {each.name for each in candidate_list if sum(other.name == each.name for other in candidate_list) > 1}
+    common = set.intersection(*(set(each.words) for each in candidate_list))
     return [
         replace(each, name=safe(" ".join([each.name, *(w for w in each.words if w not in common)])))
-        if each.name in many
+        if each.name in ambiguous
         else each
-        for each in found
+        for each in candidate_list
     ]

@@ -1,4 +1,4 @@
-"""One run of a sweep, in a process that a launcher started: it reads, plans and computes the same words. What it prints
+"""One run of a sweep, in a process that a launcher started: it plans and computes the run from its words. Its output
 goes to the log of the run; its progress goes to a file in the run's directory, which the sweep reads."""
 
 import multiprocessing
@@ -19,9 +19,9 @@ from transfer_cli.signals import Stop
 
 def child(words: tuple[str, ...], options: Options, sweep: str, home: Path, began: float | None) -> int:
     """Computes the run whose directory `home` the sweep has created; returns its exit code. runtime.max_time counts
-    from `began` (time.monotonic), the beginning of the sweep, or from now where that is None."""
+    from `began`, the start of the sweep (time.monotonic), or from now if that is None."""
     _print_to(home / "log.txt")
-    Stop().watch()  # until the plan is made
+    Stop().watch()  # handles signals until the plan exists
     _leave_interrupts()
 
     def run() -> int:
@@ -35,7 +35,7 @@ def child(words: tuple[str, ...], options: Options, sweep: str, home: Path, bega
 
     try:
         return guarded(run, debug=options.debug, as_json=False)
-    except SystemExit:  # raised by a method; it is no exit code of this program
+    except SystemExit:  # a method raised it, so its code is not an exit code of this program
         return 1
 
 
@@ -46,7 +46,7 @@ def _leave_interrupts() -> None:
 
 
 def _print_to(log: Path) -> None:
-    """Sends stdout and stderr to the log: warnings of libraries, errors before the run begins, messages of a crash."""
+    """Redirects stdout and stderr to the log: warnings of libraries, errors before the run starts, crash messages."""
     sys.stdout.flush()
     sys.stderr.flush()
     fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)

@@ -1,4 +1,4 @@
-"""The runs that a command line wants compared, and how: shared by `compare` and `report`."""
+"""The runs that a command line compares, and the settings of the comparison. Used by `compare` and `report`."""
 
 from transfer_cli.analysis.comparison import Ask
 from transfer_cli.analysis.results import Run
@@ -13,8 +13,8 @@ def ask(options: Options) -> Ask:
 
 
 def comparable_runs(options: Options, screen: Screen) -> list[Run]:
-    """The runs asked for; one whose results.json cannot be read is named in a note: it has a row, and counts for
-    nothing."""
+    """The selected runs. A run whose results.json cannot be read is named in a note; it has a row in the table but does
+    not count."""
     runs = chosen(options)
     for run in runs:
         if not run.is_readable:

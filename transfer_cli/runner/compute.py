@@ -9,7 +9,7 @@ from transfer_cli.runner.single_run import run_one
 
 
 def compute(plans: Sequence[Plan], options: Options, screen: Screen) -> int:
-    """Runs every plan; returns the exit code. One plan for another machine is a sweep too, for its launcher."""
+    """Computes every plan; returns the exit code. A single plan with a launcher for other machines is also a sweep."""
     if not options.multirun and plans[0].values["runtime"]["launcher"] == "local":
         return run_one(plans[0], options, screen)
     from transfer_cli.runner.sweep import sweep

@@ -17,12 +17,13 @@ from transfer_cli.runner.planning import plan_one
 from transfer_cli.runner.successive_halving import FOLDS, PARTS, Pair, Trial
 from transfer_cli.store.store import Store
 
-STRATEGIES = ("linear_probe", "knn", "fine_tune")  # where the words name none; scratch is always there
+STRATEGIES = ("linear_probe", "knn", "fine_tune")  # the default if the words name none; scratch is always added
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A pair: its source, its words and its plan at full length. `scratch`: it starts from an untaught net."""
+    """A pair of source and strategy, with its words and its plan for all training steps. `scratch`: it starts from an
+    untrained net."""
 
     source: Candidate
     words: tuple[str, ...]
@@ -35,12 +36,12 @@ class Contender:
 
     @property
     def stepped(self) -> list[Stage]:
-        """Stages that learn from the target by steps."""
+        """Stages that train on the target in steps."""
         return [s for s in self.plan.work if s.name != "pretrain" and "trainer" in s.spec]
 
     def words_of(self, trial: Trial) -> list[str]:
-        """Words of one run of the race. Pretraining stays as it is; the seed changes with the fold, unless the seed
-        draws the labelled rows."""
+        """Words of one run of the race. Pretraining is unchanged. Each fold uses seed + fold, unless the seed already
+        selects the labelled rows."""
         own: dict[str, Any] = {}
         for stage in self.stepped if trial.fold is not None or PARTS[trial.round] > 1 else ():
             if PARTS[trial.round] > 1:
@@ -54,7 +55,7 @@ class Contender:
         return [word for word in self.words if parse(word).key not in own] + [f"{k}={v}" for k, v in own.items()]
 
     def as_pair(self, store: Store) -> Pair:
-        """What the race has to know of it: its work, and the work of a pretraining that is still to do."""
+        """The pair as the race uses it: its amount of work, and the work of a pretraining that is not done yet."""
         learn = [stage for stage in self.plan.work if stage.name == "pretrain" and "trainer" in stage.spec]
         todo = sum(_rows_read(stage) for stage in learn if not store.done(stage.key))
         model = str(self.plan.values["model"])
@@ -66,18 +67,18 @@ def _rows_read(stage: Stage) -> float:
 
 
 def contenders(options: Options, screen: Screen) -> list[Contender]:
-    """All pairs of a source and a strategy that the words name, scratch first. Raises ConfigError if they would learn
-    from different rows."""
+    """All pairs of a source and a strategy that the words name, scratch first. Raises ConfigError if the pairs would
+    train on different rows."""
     shared = [word for word in options.words if parse(word).top in KNOWN]
     own = [word for word in options.words if word not in shared]
-    found = candidates(replace(options, words=tuple(shared)), screen)
+    sources = candidates(replace(options, words=tuple(shared)), screen)
     named = any(parse(word).key == "strategy" for word in own)
     if not named:
         own = [f"strategy={','.join(STRATEGIES)}", *own]
     runs = expand(own, multirun=True, seeds=None, search=search_path(own, options.config_dirs))
-    taught = [each for each in found if not each.untaught]
+    trained = [each for each in sources if not each.untaught]
     pairs: dict[tuple[str, ...], Contender] = {}
-    for source, words in [*((each, ()) for each in _untaught(found, options)), *product(taught, runs)]:
+    for source, words in [*((each, ()) for each in _untaught(sources, options)), *product(trained, runs)]:
         contender = _contender(source, words, options, optional=bool(words) and not named)
         if contender is not None:
             pairs[contender.words] = contender
@@ -86,25 +87,26 @@ def contenders(options: Options, screen: Screen) -> list[Contender]:
 
 
 def _contender(source: Candidate, words: Sequence[str], options: Options, *, optional: bool) -> Contender | None:
-    """One pair; no words mean scratch. None for scratch from a taught net, and for an optional pair without a plan."""
+    """One pair; without words it is scratch. None for scratch from a trained net, and for an optional pair that cannot
+    be planned."""
     strategy = next((parse(word).value for word in words if parse(word).key == "strategy"), "scratch")
     if strategy == "scratch" and words:
         return None
-    spoken = (*source.to_run(strategy), *(word for word in words if parse(word).key != "strategy"))
+    pair_words = (*source.to_run(strategy), *(word for word in words if parse(word).key != "strategy"))
     try:
-        plan = plan_one(load(spoken, config_dirs=options.config_dirs), options)
+        plan = plan_one(load(pair_words, config_dirs=options.config_dirs), options)
     except TransferError:
         if optional:
             return None
         raise
-    return Contender(source, spoken, plan, not words)
+    return Contender(source, pair_words, plan, not words)
 
 
-def _untaught(found: Sequence[Candidate], options: Options) -> list[Candidate]:
-    """What scratch starts from: the untaught candidates, else the net of the first source."""
-    if own := [each for each in found if each.untaught]:
+def _untaught(sources: Sequence[Candidate], options: Options) -> list[Candidate]:
+    """The untrained candidates, from which scratch starts; if there are none, the model of the first source."""
+    if own := [each for each in sources if each.untaught]:
         return own
-    words = tuple(word for word in found[0].words if parse(word).top not in ("source", "weights", "pretrain"))
+    words = tuple(word for word in sources[0].words if parse(word).top not in ("source", "weights", "pretrain"))
     config = load([*words, "source=none", "strategy=scratch"], config_dirs=options.config_dirs)
     plan = plan_one(config, options)
     return [Candidate(words, plan, f"{plan.config.choices['model']} none", True, False)]

@@ -1,5 +1,5 @@
-"""Looks at every row of a data set and finds what would hurt a run; writes the YAML that mends it. The user's own files
-are never touched."""
+"""Checks every row of a data set for what would stop or spoil a run, and writes a YAML file of settings that repair it.
+The user's own files are never changed."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DataCheck:
-    """The data as they are, what was found, and what would mend it. `node` is their node of the configuration,
-    `as_data` what a run would see of them."""
+    """The result of a check. `node`: the node of the configuration that describes the data; `raw`: the data as they
+    are; `findings`: the problems; `mended`: the settings that repair them; `as_data`: a sentence on what a run would
+    read."""
 
     node: Mapping[str, Any]
     plugins: Sequence[str]
@@ -33,7 +34,7 @@ class DataCheck:
 
     @property
     def failed(self) -> bool:
-        """Whether a run would stop at something found."""
+        """Whether a run would stop at one of the findings."""
         return any(finding.level == "FAIL" for finding in self.findings)
 
 
@@ -48,14 +49,14 @@ def check_data(options: Options, screen: Screen) -> DataCheck:
     node, plugins, cache = values["data"], values["plugins"], options.runs / ".cache"
     raw = scan(node, cache, plugins=plugins)
     screen.note(f"reading {sum(len(rows.labels) for rows in raw.parts.values()):,} {raw.kind}")
-    found = check(raw, kind_named(raw.kind, plugins))
+    result = check(raw, kind_named(raw.kind, plugins))
     return DataCheck(
-        node, plugins, raw, found.findings, mended(raw, found), _as_data(raw, values, cache, found.findings)
+        node, plugins, raw, result.findings, mended(raw, result), _as_data(raw, values, cache, result.findings)
     )
 
 
 def _values(options: Options) -> dict[str, Any]:
-    """The configuration that the words describe; scratch, because checking data needs no weights."""
+    """The configuration that the words describe. The default strategy is scratch, because a check needs no weights."""
     words = [f"data={name}" for name in options.args[1:]] + list(options.words)
     if not any(word.startswith("strategy=") for word in words):
         words.append("strategy=scratch")
@@ -64,7 +65,7 @@ def _values(options: Options) -> dict[str, Any]:
 
 
 def _as_data(raw: "Raw", values: Mapping[str, Any], cache: Path, findings: "Sequence[Finding]") -> str:
-    """What a run would see, or why it would stop."""
+    """A sentence on the data that a run would read, or on why it would stop."""
     from transfer_cli.data.open import describe
 
     if bad := {finding.file for finding in findings if finding.level == "FAIL"}:
@@ -81,8 +82,8 @@ def _as_data(raw: "Raw", values: Mapping[str, Any], cache: Path, findings: "Sequ
 
 
 def write_cleanup(checked: DataCheck, out: Path) -> str:
-    """Writes the data node with what mends the data to `out`, a new file; returns a sentence on it. Raises DataError if
-    the file would be too large to be read again, ResourceError if it cannot be written."""
+    """Writes the data node with the settings that repair the data to `out`, a new file; returns a summary of them.
+    Raises DataError if the file would be too large to be read again, ResourceError if it cannot be written."""
     from transfer_cli.config.yamls import MAX_DATA_BYTES
     from transfer_cli.data.quality.cleanup_yaml import as_yaml, beside
 
@@ -93,7 +94,7 @@ def write_cleanup(checked: DataCheck, out: Path) -> str:
     head = f"# {name} as `transfer data check` found it.   transfer run data={shlex.quote(str(out))}"
     content = f"{head}\n{as_yaml(node, mended)}".encode()
     if len(content) > MAX_DATA_BYTES:
-        text = f"{len(content):,} bytes of names, allowed {MAX_DATA_BYTES:,}; mend the data first"
+        text = f"{len(content):,} bytes of names, allowed {MAX_DATA_BYTES:,}; correct the data first"
         raise DataError(Fault("-o", text, str(out)))
     try:
         with out.open("xb") as file:
@@ -109,12 +110,12 @@ def _changed_settings(node: Mapping[str, Any], plugins: Sequence[str]) -> dict[s
     from transfer_cli.config.check import settings
     from transfer_cli.config.signatures import signature
 
-    known = signature("data", node["family"], plugins).params | settings("View")
-    return {key: value for key, value in node.items() if key not in known or value != known[key].default}
+    allowed = signature("data", node["family"], plugins).params | settings("View")
+    return {key: value for key, value in node.items() if key not in allowed or value != allowed[key].default}
 
 
 def next_command(checked: DataCheck, options: Options) -> str:
-    """The command to go on with: write down what mends the data, if anything does; else run."""
+    """The suggested next command: write the settings that repair the data, if there are any; else run."""
     if any(checked.mended) and not options.out:
         words = shlex.join([*options.args[1:], *options.words])
         return f"transfer data check {words} -o {Path(checked.raw.name.split()[0]).stem or 'mended'}.yaml"

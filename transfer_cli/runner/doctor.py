@@ -1,5 +1,5 @@
-"""What works on this machine, check by check. Imports no torch unless -v asks for the devices that torch sees; uses no
-network."""
+"""Checks of what works on this machine. torch is imported only with -v, to list its devices. The network is not
+used."""
 
 import os
 import re
@@ -19,11 +19,11 @@ from transfer_cli.safe import shown
 
 CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+).*extra == [\"'](\w+)[\"']")
-BUSY = 0.25  # cores others may use before timings are doubtful
+BUSY = 0.25  # if other programs use more cores than this, timings are unreliable
 
 
 class Finding(NamedTuple):
-    """`level` ok, warn, FAIL (a run would stop), off (not installed) or note."""
+    """The result of one check. `level`: ok, warn, FAIL (a run would stop), off (not installed) or note."""
 
     level: str
     topic: str
@@ -31,15 +31,15 @@ class Finding(NamedTuple):
 
 
 def findings(options: Options) -> tuple[list[Finding], int]:
-    """All findings, and the exit code: 0, or the largest of the checks that failed."""
-    found, code = [], 0
+    """All findings and the exit code: 0, or the largest code of the checks that failed."""
+    results, code = [], 0
     for check in CHECKS:
         try:
-            found += list(check(options))
+            results += list(check(options))
         except TransferError as error:  # the other checks still run
             code = max(code, error.code)
-            found += [_failure(check.__name__, fault) for fault in error.faults]
-    return found, code
+            results += [_failure(check.__name__, fault) for fault in error.faults]
+    return results, code
 
 
 def _failure(topic: str, fault: Fault) -> Finding:
@@ -65,7 +65,7 @@ def device(options: Options) -> Iterator[Finding]:
 
 
 def cpu_flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """What the first core can do; empty where the system does not say."""
+    """CPU flags of the first core; empty if the system does not report them."""
     try:
         lines = path.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
@@ -93,7 +93,7 @@ def store(options: Options) -> Iterator[Finding]:
     place = options.runs / ".store"
     if not place.exists():
         free = _free(options.runs)
-        yield Finding("note", "store", f"{shown(place)}: not there yet, the first run makes it; {free} free")
+        yield Finding("note", "store", f"{shown(place)}: does not exist yet, the first run creates it; {free} free")
         return
     from transfer_cli.store.store import Store
 
@@ -104,21 +104,21 @@ def store(options: Options) -> Iterator[Finding]:
 
 
 def _free(place: Path) -> str:
-    known = next((folder for folder in (place, *place.absolute().parents) if folder.exists()), Path("/"))
-    return numbers.size(shutil.disk_usage(known).free)
+    existing = next((folder for folder in (place, *place.absolute().parents) if folder.exists()), Path("/"))
+    return numbers.size(shutil.disk_usage(existing).free)
 
 
 def data(options: Options) -> Iterator[Finding]:
     from transfer_cli.data.fetch.datasets import SETS, here
 
-    given, cache = local_inventory.data_folder(), options.runs / ".cache"
-    if given is None:
+    folder, cache = local_inventory.data_folder(), options.runs / ".cache"
+    if folder is None:
         yield Finding("note", "data", "TRANSFER_DATA is not set: only what transfer fetch brings is found")
-    elif not given.is_dir():
-        yield Finding("warn", "data", f"TRANSFER_DATA={shown(given)}: no such folder")
-    there = [local_inventory.IN_PACKAGE, *(name for name in SETS if here(name, cache))]
-    yield Finding("ok", "data", ", ".join(there) + (f" in {shown(given)}" if given else ""))
-    absent = [name for name in SETS if name not in there]
+    elif not folder.is_dir():
+        yield Finding("warn", "data", f"TRANSFER_DATA={shown(folder)}: no such folder")
+    present = [local_inventory.IN_PACKAGE, *(name for name in SETS if here(name, cache))]
+    yield Finding("ok", "data", ", ".join(present) + (f" in {shown(folder)}" if folder else ""))
+    absent = [name for name in SETS if name not in present]
     if absent:
         yield Finding("off", "data", f"{', '.join(absent)}: transfer fetch {absent[0]}")
 
@@ -129,11 +129,11 @@ def weights(options: Options) -> Iterator[Finding]:
 
 
 def extras(options: Options) -> Iterator[Finding]:
-    wanted: dict[str, list[str]] = {}
+    packages_of: dict[str, list[str]] = {}
     for requirement in metadata.requires("transfer-cli") or [] if _installed("transfer-cli") else []:
         if match := REQUIREMENT.match(requirement):
-            wanted.setdefault(match[2], []).append(match[1])
-    missing = [extra for extra, packages in wanted.items() if not all(map(_installed, packages))]
+            packages_of.setdefault(match[2], []).append(match[1])
+    missing = [extra for extra, packages in packages_of.items() if not all(map(_installed, packages))]
     if missing:
         names = ",".join(missing)
         yield Finding("off", "extras", f"{names.replace(',', ', ')}: pip install 'transfer-cli[{names}]'")
@@ -150,11 +150,11 @@ def _installed(package: str) -> bool:
 def config(options: Options) -> Iterator[Finding]:
     yield Finding("ok", "config", f"{shown(folders.conf_dir())} (the program's own)")
     for place in options.config_dirs:
-        mine = sum(len(list((place / group).glob("*.yaml"))) for group in folders.GROUPS)
+        count = sum(len(list((place / group).glob("*.yaml"))) for group in folders.GROUPS)
         clashes = folders.hidden([place])
         level = "FAIL" if clashes else "note"
         faults = "".join(f"; {fault.line()}" for fault in clashes)
-        yield Finding(level, "config", f"{shown(place)} adds {mine} options{faults}")
+        yield Finding(level, "config", f"{shown(place)} adds {count} options{faults}")
 
 
 Check = Callable[[Options], Iterator[Finding]]

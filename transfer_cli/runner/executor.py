@@ -1,4 +1,5 @@
-"""The stages of one plan, found or computed in order. Torch comes in only if a stage must be computed."""
+"""Executes the stages of one plan in order: each is read from the store or computed. torch is imported only if a stage
+must be computed."""
 
 import time
 from contextlib import suppress
@@ -21,7 +22,8 @@ from transfer_cli.store.store import Damaged, Store
 
 @dataclass(frozen=True)
 class ExecutionSettings:
-    """Options of the command line that decide how stages are computed; `at_once`: runs that share the cores."""
+    """Options of the command line that decide how stages are computed. `wait`: seconds to wait for a stage that another
+    process computes, None without limit; `at_once`: the number of runs that share the cores."""
 
     runs: Path
     wait: float | None = None
@@ -32,7 +34,7 @@ class ExecutionSettings:
 
 
 class Execution:
-    """The stages of one plan, found or computed in order. After `complete`, `results` is what results.json says."""
+    """The execution of one plan: its stages are read from the store or computed, in order."""
 
     def __init__(self, plan: Plan, run: RunDir, settings: ExecutionSettings, talk: Talk, stop: Stop) -> None:
         self.plan, self.run, self.settings, self.talk, self.stop = plan, run, settings, talk, stop
@@ -41,8 +43,9 @@ class Execution:
         self._context: Any = None
 
     def complete(self) -> dict[str, Any]:
-        """Computes what is missing; a stage that turns out to be damaged is set aside and computed again. The other
-        processes of the run join at the beginning and are told the end; after an error they notice closed sockets."""
+        """Computes the missing stages; returns the entries of results.json. A damaged stage is moved to quarantine and
+        computed again. The other processes of the run join at the beginning and receive a message at the end; after an
+        error they notice that the connections are closed."""
         start = time.monotonic()
         self._place = join(self.plan) if world() > 1 else None
         while True:
@@ -58,7 +61,7 @@ class Execution:
                     raise _of_another_run(damaged) from damaged
 
     def say(self, text: str) -> None:
-        """A sentence for the screen and the log."""
+        """Writes a sentence to the screen and to the log."""
         self.talk.note(text)
         self.run.log(text)
 
@@ -75,7 +78,7 @@ class Execution:
         fresh = self.cached.get(stage.name) is False
         if self.store.hit(stage.key) and (fresh or not self.settings.no_cache):
             if self.store.outgrown(stage.key):
-                self.store.check_needs(stage.key)  # raises, so that it is computed again
+                self.store.check_needs(stage.key)  # raises Damaged if a needed stage is gone, so it is computed again
             self.cached.setdefault(stage.name, True)
             self._same_identity(stage)
         else:
@@ -85,7 +88,8 @@ class Execution:
         self._link(stage)
 
     def _same_identity(self, stage: Stage) -> None:
-        """A stored stage of another identity class may differ in its last bits: a warning, or an error."""
+        """Warns about a stored stage of another identity class, whose last bits may differ; raises StoreError with
+        --strict-identity."""
         then = self.store.identity(stage.key) or {}
         now = {name: value for name, value in self._identity(stage).items() if name in then}
         change = identity_change(now, {name: then[name] for name in now})
@@ -96,10 +100,10 @@ class Execution:
         self.say(f"warning: {stage.name} was computed under {change}: not bit-identical")
 
     def _identity(self, stage: Stage) -> dict[str, Any]:
-        """The identity class of this process; without --strict-identity only what can be known without torch."""
+        """The identity class of this process; without --strict-identity only the part that needs no torch."""
         if self.settings.strict_identity:
-            found: dict[str, Any] = self._workbench().identity(self._job(stage))
-            return found
+            identity: dict[str, Any] = self._stage_context().identity(self._job(stage))
+            return identity
         from transfer_cli.rundir.record import versions
 
         return {name: value for name, value in versions().items() if name in ("torch", "numpy")}
@@ -114,14 +118,16 @@ class Execution:
         owner, wait = shown(self.run.path), self.settings.wait
         with self.store.claim(stage.key, owner=owner, wait=wait, poll=self.stop, talk=self.say) as claim:
             if claim.state == "done" and not self.settings.no_cache:
-                return  # somebody else finished it while we waited
+                return  # another process finished it while we waited
             self._begin(claim, stage)
             self._run(stage, claim)
 
     def _begin(self, claim: Claim, stage: Stage) -> None:
         if claim.state == "failed" and not (self.settings.retry_failed or self.settings.no_cache):
-            known = self.store.failure(stage.key) or {}
-            raise Diverged(Fault(stage.name, str(known.get("fault", "failed before; not retried, use --retry-failed"))))
+            failure = self.store.failure(stage.key) or {}
+            raise Diverged(
+                Fault(stage.name, str(failure.get("fault", "failed before; not retried, use --retry-failed")))
+            )
         if claim.state in ("done", "failed"):
             claim.start_over()
 
@@ -129,16 +135,16 @@ class Execution:
         from transfer_cli.engine.stage import run_stage
 
         try:
-            run_stage(self._job(stage), self._workbench(), claim)
+            run_stage(self._job(stage), self._stage_context(), claim)
         except (DataError, StoreError):
             if self.plan.changed():
-                claim.start_over()  # no resume file may carry on what came of two versions of data or code
+                claim.start_over()  # a resume file must not continue work on two versions of the data or the code
             raise
 
     def _job(self, stage: Stage) -> Any:
         return job_of(self.plan, stage)
 
-    def _workbench(self) -> Any:
+    def _stage_context(self) -> Any:
         if self._context is None:
             from transfer_cli.engine.stage_context import StageContext
 
@@ -160,7 +166,7 @@ class Execution:
         return self._context
 
     def _rehearse(self) -> None:
-        """Finds now what would stop a later stage, not after hours of pretraining."""
+        """Raises at once what would stop a later stage, so that it does not fail after hours of pretraining."""
         from transfer_cli.engine.stage import rehearse
 
         todo = [stage for stage in self.plan.work if not self.store.done(stage.key)]
@@ -168,11 +174,12 @@ class Execution:
             rehearse(self._job(stage), self._context)
 
     def _unchanged(self) -> None:
-        """Raises if data or code changed since the plan was made: what was computed then belongs to no key."""
+        """Raises DataError or StoreError if data or code changed since planning, because the result would not belong to
+        its key."""
         changed = self.plan.changed()
         if not changed:
             return
-        with suppress(TransferError):  # what is wrong with the new version, the next command tells
+        with suppress(TransferError):  # the next command reports errors of the new version
             again = planner.plan(self.plan.config, runs=self.settings.runs)
             if [stage.key for stage in again.stages] == [stage.key for stage in self.plan.stages]:
                 return
@@ -181,7 +188,7 @@ class Execution:
 
 
 def _of_another_run(damaged: Damaged) -> StoreError:
-    """The error for a stage that is gone and that no words of this run can compute: a net given by `weights=RUN` may
-    rest on stages of that run."""
+    """The error for a missing stage that this run cannot compute: a net of `weights=RUN` may depend on stages of that
+    run."""
     text = f"the net of that run rests on stage {damaged.key[:12]}, which is damaged, or no longer in the store"
     return StoreError(Fault("weights", text, do="run that run's words again; they are in its overrides.txt"))

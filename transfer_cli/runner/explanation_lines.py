@@ -1,4 +1,5 @@
-"""Explanations on the screen: a line an input, then its reasons; for machines a row a reason."""
+"""Explanations on the screen: one line for each input, then its reasons. Machine formats get one row for each
+reason."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from transfer_cli.safe import safe
 if TYPE_CHECKING:
     from transfer_cli.explain.explaining import Answer, Reason
 
-STRONG = 0.4  # of the largest: a word that adds, or takes, this much is coloured
+STRONG = 0.4  # words whose value is at least this share of the largest are coloured
 COLUMNS = (
     Column("path"),
     Column("class"),
@@ -26,12 +27,13 @@ COLUMNS = (
 )
 
 
-def show_explanations(found: Sequence[Explanation], screen: Screen) -> None:
+def show_explanations(explanations: Sequence[Explanation], screen: Screen) -> None:
+    """Shows the explanations; inputs with an error are left out."""
     if screen.format != "table":
-        rows = [_row(one, reason) for one in found if one.answer for reason in one.answer.reasons]
+        rows = [_row(one, reason) for one in explanations if one.answer for reason in one.answer.reasons]
         screen.show(Table(COLUMNS, rows, schema="explain/1"))
         return
-    for one in found:
+    for one in explanations:
         if one.answer is not None:
             screen.write("".join(f"{line}\n" for line in _lines(one, one.answer, screen)))
 
@@ -50,7 +52,7 @@ def _row(one: Explanation, reason: "Reason") -> dict[str, Any]:
 
 
 def _lines(one: Explanation, answer: "Answer", screen: Screen) -> Iterator[str]:
-    """`a2.jpg  stain 48 %, Crack 41 % → explain/a2-stain.png, a2-Crack.png`, then each reason."""
+    """`a2.jpg  stain 48 %, Crack 41 % → explain/a2-stain.png, a2-Crack.png`, then the reasons."""
     look, reasons = screen.look, answer.reasons
     chances = ", ".join(f"{reason.label} {100 * answer.chances[reason.label]:.0f} %" for reason in reasons)
     drawings = list((one.drawings or {}).values())
@@ -66,7 +68,7 @@ def _lines(one: Explanation, answer: "Answer", screen: Screen) -> Iterator[str]:
 
 
 def _coloured(reason: "Reason", screen: Screen) -> Iterator[str]:
-    """The whole text; words that count are coloured by their sign."""
+    """The whole text; important words are coloured by the sign of their value."""
     look = screen.look
     most = max(abs(value) for _, value in reason.pieces) or 1.0
     line, width = "", 0
@@ -82,7 +84,7 @@ def _coloured(reason: "Reason", screen: Screen) -> Iterator[str]:
 
 
 def _strongest(reason: "Reason", screen: Screen) -> str:
-    """The words that count most with their numbers: for terminals without colour and for screen readers."""
+    """The most important words with their values, for terminals without colour and for screen readers."""
     strongest = sorted(reason.pieces, key=lambda pair: -abs(pair[1]))[:8]
     shown = "   ".join(f"{safe(piece.strip())} {value:+.2f}" for piece, value in strongest)
     return clean(f"  {shown}", screen.look.encoding)

@@ -1,5 +1,5 @@
-"""Reasons of a finished net for its answers, one input after the other, and the files of their drawings. What a reason
-is and how it is computed belongs to explain/."""
+"""Explains the answers of a finished net, one input after the other, and writes the drawings. explain/ owns the methods
+that compute a reason."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ TABLES = (".txt", ".csv", ".tsv", ".jsonl")
 
 @dataclass(frozen=True)
 class Explanation:
-    """One input by its name, with its answer or what is wrong with it; `drawings` are files by class."""
+    """One input by its name, with its answer, or with an `error` if it cannot be read; `drawings`: files by class."""
 
     name: str
     answer: "Answer | None"
@@ -30,14 +30,14 @@ class Explanation:
 
 
 def explain(run: Results, inputs: Sequence[str], by: str, options: Options) -> list[Explanation]:
-    """Explains every input by the method `by` ("": what suits the net) and writes the drawings into -o, else into
-    explain/. An input that cannot be read keeps its place, with an error. Raises ConfigError where a drawing would
-    replace a file."""
+    """Explains every input by the method `by` ("": the default for the net) and writes the drawings into -o, else into
+    explain/. An input that cannot be read keeps its place in the list, with an error. Raises ConfigError if a drawing
+    would replace a file and -y is not given."""
     net = load_net(run, options, "explain")
     from transfer_cli.explain.explaining import Explaining
 
-    found = list(_explained(Explaining(net, by), inputs))
-    return _drawn(found, options.out or Path("explain"), replacing=options.yes)
+    explanations = list(_explained(Explaining(net, by), inputs))
+    return _drawn(explanations, options.out or Path("explain"), replacing=options.yes)
 
 
 def _explained(explaining: "Explaining", inputs: Sequence[str]) -> Iterator[Explanation]:
@@ -50,22 +50,23 @@ def _explained(explaining: "Explaining", inputs: Sequence[str]) -> Iterator[Expl
 
 
 def _rows(net: "Predicting", text: str) -> list[tuple[str, Any]]:
-    """Rows of a file or folder; for a net of texts, anything that is not named like a table is a text itself."""
+    """Rows of a file or folder. For a net that reads texts, `text` is itself the input unless it ends like a table."""
     place = Path(text).expanduser()
     if net.kind.field == "text" and place.suffix.lower() not in TABLES:
         return [(text, text)]
     return net.at(place)
 
 
-def _drawn(found: Sequence[Explanation], folder: Path, *, replacing: bool) -> list[Explanation]:
-    """Writes the drawings; all places are checked before the first is written."""
-    taken: set[Path] = set()
+def _drawn(explanations: Sequence[Explanation], folder: Path, *, replacing: bool) -> list[Explanation]:
+    """The explanations with the paths of their drawings, which are written. All paths are checked before the first
+    drawing is written. Raises ConfigError if a file exists and `replacing` is False."""
+    used: set[Path] = set()
     placed = []
-    for one in found:
+    for one in explanations:
         reasons = [reason for reason in one.answer.reasons if reason.drawing] if one.answer else []
-        drawings = {reason.label: _free_place(folder, one.name, reason, taken) for reason in reasons}
+        drawings = {reason.label: _free_place(folder, one.name, reason, used) for reason in reasons}
         placed.append(replace(one, drawings=drawings))
-    if not replacing and (there := sorted(path for path in taken if path.exists())):
+    if not replacing and (there := sorted(path for path in used if path.exists())):
         more = f", and {len(there) - 1} more" if there[1:] else ""
         do = "-y replaces what is there, -o FOLDER draws elsewhere"
         raise ConfigError(Fault(str(there[0]), f"is there already{more}", do=do))
@@ -76,18 +77,19 @@ def _drawn(found: Sequence[Explanation], folder: Path, *, replacing: bool) -> li
     return placed
 
 
-def _free_place(folder: Path, name: str, reason: "Reason", taken: set[Path]) -> Path:
-    """explain/a2-stain.png, with a number where two inputs of a command would have the same."""
+def _free_place(folder: Path, name: str, reason: "Reason", used: set[Path]) -> Path:
+    """`explain/a2-stain.png`; a number is added if another input of the command has the same path. Adds the path to
+    the set of used ones."""
     stem = f"{_part_of_name(Path(name).stem)}-{_part_of_name(reason.label)}"
     path, number = folder / f"{stem}.png", 2
-    while path in taken:
+    while path in used:
         path, number = folder / f"{stem}-{number}.png", number + 1
-    taken.add(path)
+    used.add(path)
     return path
 
 
 def _part_of_name(name: str) -> str:
-    """A name from the data as a part of a file's name."""
+    """A name from the data, made safe as a part of a file name."""
     return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)[:60].lstrip(".") or "_"
 
 

@@ -1,5 +1,5 @@
-"""The features that a run's net has of a data set, as one .npz file that `data=FILE.npz` reads. Parts stay what they
-are: rows of test are rows of test in the file too."""
+"""Exports the features that a run's net computes for a data set, as one .npz file for `data=FILE.npz`. The parts are
+kept: test rows are test rows in the file, too."""
 
 import io
 from dataclasses import dataclass
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExportedFeatures:
-    """`about` says of which net and data; `width` numbers a row; rows of each part by name."""
+    """A summary of the file. `about`: the net and the data; `width`: numbers in each row; `rows`: the number of rows of
+    each part."""
 
     about: str
     width: int
@@ -27,8 +28,8 @@ class ExportedFeatures:
 
 
 def export_features(run: Results, options: Options, out: Path) -> ExportedFeatures:
-    """Writes the features of the run's target, or of the data that words name. Raises ConfigError for rows that the net
-    does not read and for data without classes."""
+    """Writes the features of the run's target, or of the data that the words name. Raises ConfigError for data of a
+    kind that the net does not read, and for data without classes."""
     net = load_net(run, options)
     data = _data(net, options)
     arrays = net.features(data)

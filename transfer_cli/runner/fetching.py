@@ -1,4 +1,4 @@
-"""Data sets and weights, fetched by name: what there is, where it comes from, the command to go on with."""
+"""Fetches data sets and weights by name: what can be fetched, from where, and the suggested next command."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +10,11 @@ from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.runner.options import Options
 
 Talk = Callable[[str], None]
-Done = tuple[str, str]  # what was fetched, and the command to go on with ("": none)
+Fetched = tuple[str, str]  # a sentence on what was fetched, and the suggested next command ("": none)
 
 
 def known_data_sets(cache: Path) -> list[dict[str, Any]]:
-    """A row a data set that can be fetched: name, here or absent, bytes, licence."""
+    """One row for each data set that can be fetched: name, state (here or absent), size in bytes, licence."""
     return [
         {
             "name": name,
@@ -26,9 +26,9 @@ def known_data_sets(cache: Path) -> list[dict[str, Any]]:
     ]
 
 
-def fetch(name: str, options: Options, talk: Talk) -> Done:
-    """Fetches a data set, a repository of the Hugging Face hub, or the ImageNet weights of a model; with --from a data
-    set is taken from a file. Raises ConfigError for an unknown name, DataError where it cannot be had."""
+def fetch(name: str, options: Options, talk: Talk) -> Fetched:
+    """Fetches a data set, a repository of the Hugging Face hub, or the ImageNet weights of a model; with --from it
+    takes a data set from a file. Raises ConfigError for an unknown name, DataError if the download fails."""
     if name.startswith(HUB):
         return _repository(name, options, talk)
     if options.from_file:
@@ -42,16 +42,16 @@ def fetch(name: str, options: Options, talk: Talk) -> Done:
     return str(path), f"transfer run model={name} weights=imagenet data=cifar10"
 
 
-def _repository(name: str, options: Options, talk: Talk) -> Done:
+def _repository(name: str, options: Options, talk: Talk) -> Fetched:
     repository = name.removeprefix(HUB)
     if not REPOSITORY.fullmatch(repository) or options.from_file:
         do = f"weights={options.from_file}" if options.from_file else None
-        raise ConfigError(Fault("fetch", "wants hf:ORG/NAME, and no --from", name, do=do))
+        raise ConfigError(Fault("fetch", "needs hf:ORG/NAME, and no --from", name, do=do))
     path = hub.bring(repository, offline=options.offline, talk=talk)
     return str(path), f"transfer run weights={name} data=./pictures"
 
 
-def _from_file(name: str, options: Options) -> Done:
+def _from_file(name: str, options: Options) -> Fetched:
     missing = datasets.take(name, Path(str(options.from_file)).expanduser(), options.runs / ".cache")
     if not missing:
         return f"{name} is here", ""

@@ -1,5 +1,5 @@
-"""Errors of a command or of a run: each becomes lines on stderr and an exit code. Imports nothing before there is an
-error, because `--help` passes through here too."""
+"""Turns errors of a command or of a run into lines on stderr and an exit code. Nothing is imported before an error
+occurs, because `--help` uses this file, too."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def guarded(work: "Callable[[], int]", *, debug: bool, as_json: bool) -> int:
-    """Exit code of `work`, with everything that can go wrong turned into lines."""
+    """The exit code of `work`; exceptions are printed and turned into their exit code. Only BrokenPipeError passes."""
     from transfer_cli.errors import TransferError
 
     try:
@@ -40,7 +40,7 @@ def _print(error: "TransferError", as_json: bool) -> None:
         document = error.as_json() if error.faults else {"error": {"code": error.code}}
         print(json.dumps(document, ensure_ascii=True), file=sys.stderr)
         return
-    head = "" if isinstance(error, Stopped) else "error: "  # who interrupts made no error
+    head = "" if isinstance(error, Stopped) else "error: "  # an interrupt by the user is not an error
     for fault in error.faults:
         print(f"{head}{safe(fault.line())}", file=sys.stderr)
         if fault.do:
@@ -48,7 +48,7 @@ def _print(error: "TransferError", as_json: bool) -> None:
 
 
 def _internal(error: Exception, debug: bool) -> int:
-    """A bug of ours: one line, the traceback only if asked for."""
+    """Reports a bug of this program in one line; the traceback is printed only with --debug."""
     if debug:
         _traceback()
     from transfer_cli.safe import safe

@@ -1,5 +1,5 @@
-"""The net of a finished run, loaded to be asked: predict, features, explain, export and serve begin here. Owns finding
-the run, its configuration and its stages; what the net answers is the business of the engine."""
+"""Loads the net of a finished run, for predict, explain, export and serve. This file finds the run, its configuration
+and its stages; the engine computes what the net answers."""
 
 import shlex
 from collections.abc import Sequence
@@ -21,15 +21,15 @@ Results = dict[str, Any]
 
 
 def finished_run(options: Options, refs: Sequence[str], query: Sequence[str] = ()) -> Results:
-    """results.json of the one finished run that references and a query mean; the last run without either. Packages
-    (`plugins=`) among the words are no query. Raises ConfigError for several runs and for an unfinished one."""
+    """results.json of the one finished run that the references and the query select; without either, of the last run.
+    The word `plugins=` is not part of the query. Raises ConfigError for several runs and for an unfinished one."""
     words = tuple(word for word in query if not word.startswith(PLUGINS))
-    found = chosen(replace(options, args=tuple(refs), words=words))
-    if len(found) != 1:
-        ids = ", ".join(run.id for run in found[-5:])
-        text = f"means {len(found)} runs: {ids}; {options.command} takes one"
+    runs = chosen(replace(options, args=tuple(refs), words=words))
+    if len(runs) != 1:
+        ids = ", ".join(run.id for run in runs[-5:])
+        text = f"means {len(runs)} runs: {ids}; {options.command} takes one"
         raise ConfigError(Fault(" ".join([*refs, *words]), text))
-    run = found[0]
+    run = runs[0]
     if not run.is_done:
         name = safe(run.id)
         why = f"cannot be read: {run.fault}" if run.is_unreadable else f"is not finished: {run.status}"
@@ -40,8 +40,9 @@ def finished_run(options: Options, refs: Sequence[str], query: Sequence[str] = (
 
 
 def load_net(run: Results, options: Options, verb: str = "") -> "Predicting":
-    """The net of a run with what its evaluation scored it with, to be asked by a verb. Raises ConfigError if the run
-    evaluated nothing or its task cannot do what the verb asks, StoreError if its stages are damaged or gone."""
+    """The net of a run, with the task and the settings of its evaluation. Raises ConfigError if the run has no
+    evaluation or if its task does not support `verb` (predict, explain, export, serve), StoreError if its stages are
+    damaged or gone."""
     quiet_threads()
     from transfer_cli.config.compose import load_stored
     from transfer_cli.data.open import describe_pair
@@ -59,7 +60,7 @@ def load_net(run: Results, options: Options, verb: str = "") -> "Predicting":
     except Damaged as error:
         if store.state(error.key) != "absent":
             raise
-        do = f"transfer run {shlex.join(run['words'])}   makes it again"
+        do = f"transfer run {shlex.join(run['words'])}   computes it again"
         raise StoreError(Fault(name, "its net is gone from the store", do=do)) from None
     if verb and verb not in net.task.verbs:
         can = ", ".join(net.task.verbs) or "only be evaluated"
@@ -70,6 +71,6 @@ def load_net(run: Results, options: Options, verb: str = "") -> "Predicting":
 
 
 def named_plugins(words: Sequence[str]) -> tuple[str, ...]:
-    """Packages that this command line names: those of the stored configuration are not trusted."""
+    """Plugin packages that this command line names. Those of the stored configuration are not trusted."""
     named = [word.removeprefix(PLUGINS).strip("[]") for word in words if word.startswith(PLUGINS)]
     return tuple(name for text in named for name in text.split(",") if name)

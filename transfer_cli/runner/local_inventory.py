@@ -1,5 +1,5 @@
-"""Data sets and weights on this machine, found by names of folders and files: quick enough for the first screen. No
-numpy, no torch."""
+"""Data sets and weights found locally, by the names of folders and files. Fast enough for the first screen; imports no
+numpy and no torch."""
 
 import os
 from collections.abc import Iterator
@@ -13,27 +13,27 @@ IN_PACKAGE = "digits"
 
 def data_folder() -> Path | None:
     """$TRANSFER_DATA, if it is set."""
-    given = os.environ.get("TRANSFER_DATA")
-    return Path(given).expanduser() if given else None
+    folder = os.environ.get("TRANSFER_DATA")
+    return Path(folder).expanduser() if folder else None
 
 
 def data_sets(runs: Path) -> list[str]:
-    """Built-in data sets whose folder is there and not empty, and the one in the package."""
-    there = {path.name.lower() for root in (data_folder(), runs / ".cache" / "data") for path in _children(root)}
-    return [name for name in folders.options("data") if name == IN_PACKAGE or name in there]
+    """Built-in data sets whose folder exists and is not empty, and the data set inside the package."""
+    present = {path.name.lower() for root in (data_folder(), runs / ".cache" / "data") for path in _children(root)}
+    return [name for name in folders.options("data") if name == IN_PACKAGE or name in present]
 
 
 def weights(runs: Path) -> list[str]:
-    """Weights files in $TRANSFER_DATA/weights, torch hub's folder and among what was fetched, by name."""
+    """Names of weights files in $TRANSFER_DATA/weights, in the folder of torch hub and in the folder of `fetch`."""
     hub = Path(os.environ.get("TORCH_HOME", "~/.cache/torch")).expanduser() / "hub" / "checkpoints"
-    given = data_folder()
-    roots = [*([given / "weights"] if given else []), hub, runs / ".cache" / "data" / "weights"]
+    folder = data_folder()
+    roots = [*([folder / "weights"] if folder else []), hub, runs / ".cache" / "data" / "weights"]
     files = [path for root in roots for path in (*_children(root), *_grandchildren(root)) if path.suffix in WEIGHTS]
     return sorted({path.name for path in files})
 
 
 def threads() -> int:
-    """Cores this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

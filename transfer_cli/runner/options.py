@@ -1,4 +1,4 @@
-"""Options: what a command line said, as values. Reading the command line is the business of cli/options.py."""
+"""The options of a command line as values. cli/options.py parses them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +7,9 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """A parsed command line. `words` contain `=`; `args` are the bare arguments after the command; the rest are
-    options. `config_dirs` are those given and ./conf; `wait` is in seconds, None without end."""
+    """A parsed command line. `words` contain `=`; `args` are the bare arguments after the command; the other fields are
+    options. `config_dirs`: the folders of --config-dir and ./conf; `budget` and `wait` are in seconds, and None means
+    without limit for `wait`."""
 
     command: str
     words: tuple[str, ...] = ()

@@ -1,5 +1,5 @@
-"""What only the data and the nets of the best groups can add to a page: rows behind mistakes, and features. The page
-is complete without them, so what is missing is noted with its reason."""
+"""Collects the parts of a page that need the data and the nets of the best groups: example rows of mistakes, and
+features. The page is complete without them, so a missing part is only noted with its reason."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -22,19 +22,19 @@ from transfer_cli.store.store import Store
 
 if TYPE_CHECKING:
     from transfer_cli.data.dataset import DataSet
-    from transfer_cli.engine.feature_views import FeatureViews, Seen
+    from transfer_cli.engine.feature_views import FeatureViews, NetFeatures
 
-POINTS = 200  # of a side, drawn
+POINTS = 200  # the number of points that are drawn for each side
 Sides = Mapping[str, "DataSet"]
 
 
 def page_material(runs: Sequence[Run], command: str, options: Options, screen: Screen) -> Material:
-    """All that a page is made of; `command` is the one that makes this page."""
-    found = study(runs, ask(options))
-    extras = _Extras(found, options, screen)
+    """Everything that a page shows; `command` is the command that writes this page."""
+    comparison = study(runs, ask(options))
+    extras = _Extras(comparison, options, screen)
     return Material(
-        found,
-        table(found, lambda: listing(options.runs)),
+        comparison,
+        table(comparison, lambda: listing(options.runs)),
         runs,
         command,
         extras.attempt("examples", extras.examples),
@@ -44,17 +44,18 @@ def page_material(runs: Sequence[Run], command: str, options: Options, screen: S
 
 
 class _Extras:
-    """Examples and features of the best groups; `absent` says why something is not there."""
+    """Examples and features of the best groups; `absent` holds the reason for each missing part."""
 
-    def __init__(self, found: Comparison, options: Options, screen: Screen) -> None:
+    def __init__(self, comparison: Comparison, options: Options, screen: Screen) -> None:
         self.options, self.screen = options, screen
-        self.groups = found.done[:SHOWN]
+        self.groups = comparison.done[:SHOWN]
         self.plugins = named_plugins(options.words)
         self.absent: dict[str, str] = {}
         self._opened: dict[str, Sides] = {}
 
     def attempt(self, what: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What `work` returns; empty, with the reason noted, where data, stages or packages are not what they were."""
+        """The result of `work`; empty if it fails, for example because data or stages have changed. The reason is
+        stored in `absent`."""
         try:
             return work()
         except TransferError as error:
@@ -64,7 +65,7 @@ class _Extras:
         return {}
 
     def examples(self) -> dict[str, bytes | str]:
-        """Rows that the worst mistakes name."""
+        """Example rows of the most frequent mistakes, by name."""
         from transfer_cli.data.examples import examples
         from transfer_cli.kinds._kind import kind_named
 
@@ -76,7 +77,7 @@ class _Extras:
         return examples(data, kind_named(data.raw.kind, self.plugins), names, run.seed)
 
     def clouds(self) -> dict[str, Clouds]:
-        """Features of the first run of each group."""
+        """Features of the first run of each group, by run id."""
         quiet_threads()
         from transfer_cli.engine.feature_views import FeatureViews
 
@@ -84,24 +85,24 @@ class _Extras:
         clouds: dict[str, Clouds] = {}
         for group in self.groups:
             run = group.counted[0]
-            self.screen.note(f"looking through the nets of run {safe(run.id)}")
+            self.screen.note(f"extracting features of run {safe(run.id)}")
             clouds |= self.attempt("clouds", partial(self._clouds_of, run, views))
         return clouds
 
     def _clouds_of(self, run: Run, views: "FeatureViews") -> dict[str, Clouds]:
         data = self._data(run)
         if not all(side.raw.has_classes for side in data.values()):
-            raise DataError(Fault("features", "a model of text has a feature a letter, not a row"))
-        seen = views(run.document["stages"], data, run.seed)
-        after = _cloud(seen.after, seen.classes) if seen.after else None
-        return {run.id: Clouds(_cloud(seen.before, seen.classes), after, f"Run {run.id}, training rows.")}
+            raise DataError(Fault("features", "a language model has features of characters, not of rows"))
+        features = views(run.document["stages"], data, run.seed)
+        after = _cloud(features.after, features.classes) if features.after else None
+        return {run.id: Clouds(_cloud(features.before, features.classes), after, f"Run {run.id}, training rows.")}
 
     @property
     def _cache(self) -> Path:
         return self.options.runs / ".cache"
 
     def _data(self, run: Run) -> Sides:
-        """Target and source of a run as they were. Raises DataError where their content has changed."""
+        """The target and the source of a run. Raises DataError if their content has changed since the run."""
         from transfer_cli.config.compose import load_stored
         from transfer_cli.data.open import describe_pair
 
@@ -112,14 +113,14 @@ class _Extras:
             self._opened[key] = {"target": target} | ({"source": source} if source else {})
         for side, data in self._opened[key].items():
             if data.fingerprint != run.fingerprints.get(side):
-                raise DataError(Fault(data.title, "is not what it was when the runs were made"))
+                raise DataError(Fault(data.title, "has changed since the runs were computed"))
         return self._opened[key]
 
 
-def _cloud(seen: "Seen", classes: Mapping[str, Sequence[str]]) -> Cloud:
+def _cloud(view: "NetFeatures", classes: Mapping[str, Sequence[str]]) -> Cloud:
     points = {
         side: [(x, y, name) for (x, y), name in zip(plane[:POINTS].tolist(), classes[side])]
-        for side, plane in seen.plane.items()
+        for side, plane in view.plane.items()
     }
-    held = sum(len(part[1::2]) for part in seen.features.values())
-    return Cloud(points, seen.explained, seen.accuracy, seen.distance, held)
+    held_back = sum(len(part[1::2]) for part in view.features.values())
+    return Cloud(points, view.explained, view.accuracy, view.distance, held_back)

@@ -1,4 +1,4 @@
-"""What running some plans would do: settings, and stages as cached or to do. Nothing is computed; no torch."""
+"""Previews of plans: their settings, and their stages as cached or to do. Computes nothing and imports no torch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,8 +14,8 @@ from transfer_cli.store.store import Store
 
 
 def plans_to_run(configs: Sequence[Config], options: Options, screen: Screen) -> list[Plan]:
-    """The plan of every run, with missing data fetched. Empty where --cfg or -n ask for a preview only, which is
-    shown. Raises what planning raises."""
+    """The plan of every run, after missing data were fetched. With --cfg or -n it shows a preview and returns an empty
+    list. Raises as `plan_all`."""
     if options.cfg:
         show_settings(configs, screen)
         return []
@@ -28,7 +28,7 @@ def plans_to_run(configs: Sequence[Config], options: Options, screen: Screen) ->
 
 
 def show_settings(configs: Sequence[Config], screen: Screen) -> None:
-    """The resolved settings, YAML for people and files, JSON for --json."""
+    """Shows the resolved settings, as JSON with --json, else as YAML."""
     import yaml
 
     if screen.json:
@@ -39,7 +39,8 @@ def show_settings(configs: Sequence[Config], screen: Screen) -> None:
 
 
 def show_plans(plans: Sequence[Plan], options: Options, screen: Screen) -> None:
-    """The stages of one plan with its facts; of a sweep one line a stage, shared stages once."""
+    """Shows the stages of one plan with further facts. For several plans it shows each stage once, even if plans share
+    it."""
     store = Store(options.runs / ".store", create=False)
     rows: dict[str, dict[str, Any]] = {}
     for number, plan in enumerate(plans):

@@ -1,4 +1,5 @@
-"""Words become plans: what they name is fetched where the network may be used, and all faults are raised at once."""
+"""Plans the runs that words describe. Missing data are fetched if the network may be used, and all faults are raised
+together."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -15,13 +16,13 @@ from transfer_cli.runner.options import Options
 
 
 def fetch_hub(words: Sequence[str], options: Options, screen: Screen) -> None:
-    """Fetches the repositories that `weights=hf:ORG/NAME` names: planning reads their configuration. What cannot be
-    fetched is only noted here; planning then raises the error that says what to do."""
+    """Fetches the repositories that `weights=hf:ORG/NAME` names, because planning reads their configuration. A failed
+    download is only noted here; planning then raises the error that says what to do."""
     from transfer_cli.config.pretrained import HUB, REPOSITORY, is_folder_of_weights
     from transfer_cli.data.fetch.download import forbidden
 
-    given = [word.removeprefix("weights=").split(",") for word in words if word.startswith("weights=")]
-    for name in [name for names in given for name in names if name.startswith(HUB)]:
+    names_of_words = [word.removeprefix("weights=").split(",") for word in words if word.startswith("weights=")]
+    for name in [name for names in names_of_words for name in names if name.startswith(HUB)]:
         if forbidden(options.offline) or is_folder_of_weights(name) or not REPOSITORY.fullmatch(name[len(HUB) :]):
             continue
         from transfer_cli.data.fetch import hub
@@ -33,7 +34,7 @@ def fetch_hub(words: Sequence[str], options: Options, screen: Screen) -> None:
 
 
 def fetch_missing(configs: Sequence[Config], options: Options, screen: Screen) -> None:
-    """Fetches built-in data sets that are not on this machine. What cannot be fetched is only noted here; planning then
+    """Fetches built-in data sets that are not on this machine. A failed download is only noted here; planning then
     raises the error that names the file, the folder and what to do."""
     from transfer_cli.data.fetch.datasets import absent, bring
 
@@ -48,7 +49,7 @@ def fetch_missing(configs: Sequence[Config], options: Options, screen: Screen) -
 
 
 def plan_all(configs: Sequence[Config], options: Options) -> list[Plan]:
-    """The plan of every run. Raises one error with the faults of all."""
+    """The plan of every run. Raises one TransferError with the faults of all runs."""
     plans: list[Plan] = []
     errors: list[TransferError] = []
     opened: Opened = {}
@@ -59,7 +60,7 @@ def plan_all(configs: Sequence[Config], options: Options) -> list[Plan]:
         except TransferError as error:
             errors.append(error)
     if errors:
-        kind = type(min(errors, key=lambda error: error.code))  # a wrong word decides the exit code
+        kind = type(min(errors, key=lambda error: error.code))  # a ConfigError has the smallest code and goes first
         raise kind(*dict.fromkeys(fault for error in errors for fault in error.faults))
     return plans
 

@@ -1,5 +1,6 @@
-"""Several processes for one run: started here through torch's launcher, or by torchrun. Each runs the same command;
-rank 0 is the run, the others compute the same steps and write nothing. Torch is imported only where it is needed."""
+"""Several processes for one run, started here with torch's launcher or by torchrun. Each executes the same command.
+Rank 0 is the run; the other ranks compute the same steps and write nothing. torch is imported only where it is
+needed."""
 
 import os
 import signal
@@ -17,7 +18,7 @@ from transfer_cli.store.store import Store
 if TYPE_CHECKING:
     from transfer_cli.engine.ranks import Ranks
 
-SWEEP = "TRANSFER_SWEEP"  # environment variable: the sweep that the run of rank 0 belongs to
+SWEEP = "TRANSFER_SWEEP"  # environment variable: the sweep of this run, and when the sweep began
 PACKAGE = Path(__file__).resolve().parents[2]
 # options of `transfer run` that the processes of one run need as well, with their fields in Options
 SWITCHES = {
@@ -42,49 +43,50 @@ VALUES = {
 
 
 class Place(NamedTuple):
-    """Where this process computes, and with whom."""
+    """The device of this process and, if there are several, the connections to the other ranks."""
 
     device: Any
     ranks: "Ranks | None"
 
 
 def rank() -> int:
-    """The number of this process among those of its run, from torch's launcher; 0 if it is alone."""
+    """The rank of this process in its run, set by torch's launcher; 0 if it is the only process."""
     return int(os.environ.get("RANK", 0)) if world() > 1 else 0
 
 
 def world() -> int:
-    """How many processes torch's launcher started."""
+    """The number of processes that torch's launcher started; 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE", 1)) if "RANK" in os.environ else 1
 
 
 def to_start(plan: Plan) -> bool:
-    """Whether processes are still to be started. Raises ConfigError if torchrun started others than the words say."""
-    wanted = plan.values["runtime"]["processes"]
-    if world() == wanted == 1 and plan.values["runtime"]["shard"]:
-        raise ConfigError(Fault("runtime.shard", "shares want several processes", "true", do="runtime=ddp"))
-    if world() > 1 and wanted not in ("auto", world()):
-        raise ConfigError(Fault("runtime.processes", f"{world()} were started", str(wanted), do="runtime=ddp"))
-    return world() == 1 and wanted != 1
+    """Whether the processes of the run must still be started. Raises ConfigError if torchrun started another number
+    than the words say."""
+    processes = plan.values["runtime"]["processes"]
+    if world() == processes == 1 and plan.values["runtime"]["shard"]:
+        raise ConfigError(Fault("runtime.shard", "shares need several processes", "true", do="runtime=ddp"))
+    if world() > 1 and processes not in ("auto", world()):
+        raise ConfigError(Fault("runtime.processes", f"{world()} were started", str(processes), do="runtime=ddp"))
+    return world() == 1 and processes != 1
 
 
 def of_sweep() -> tuple[str, float | None]:
-    """The sweep that the run of these processes belongs to, and when that began; "" and None without one."""
+    """The id of the sweep of this run, and when the sweep began (time.monotonic); "" and None without a sweep."""
     sweep, _, began = os.environ.get(SWEEP, "").partition(" ")
     return sweep, float(began) if began else None
 
 
 def launch(plan: Plan, options: Options, sweep: str = "", began: float = 0.0) -> int:
-    """Starts the processes of a run, maybe of a sweep, and waits for them; returns the exit code of rank 0, which
-    prints its own errors. Raises ResourceError if a process was killed before rank 0 could say so."""
+    """Starts the processes of a run, which may belong to a sweep, and waits for them. Returns the exit code of rank 0,
+    which prints its own errors. Raises ResourceError if a process was killed before rank 0 could report it."""
     from transfer_cli.engine.launch import places, start
 
-    wanted, device = plan.values["runtime"]["processes"], plan.values["runtime"]["device"]
-    count = places(device) if wanted == "auto" else int(wanted)
+    processes, device = plan.values["runtime"]["processes"], plan.values["runtime"]["device"]
+    count = places(device) if processes == "auto" else int(processes)
     _environment(count * options.jobs)
     if sweep:
         os.environ[SWEEP] = f"{sweep} {began}"
-    # in a sweep the sweep passes Ctrl-C on
+    # in a sweep, the sweep forwards Ctrl-C
     signals = ("SIGTERM", "SIGHUP", RELAY.name, *([] if sweep else ["SIGINT"]))
     ended = start(count, ["transfer_cli", *_argv(plan, options)], signals)
     if ended.signum:
@@ -93,8 +95,8 @@ def launch(plan: Plan, options: Options, sweep: str = "", began: float = 0.0) ->
 
 
 def _environment(at_once: int) -> None:
-    """Environment of the processes: their share of the cores among `at_once`, the place of this package, and libraries
-    that print errors only."""
+    """Sets the environment of the processes: the number of cores for each of `at_once` processes, the path of this
+    package, and a log level at which torch prints errors only."""
     share = max(1, len(os.sched_getaffinity(0)) // at_once)
     os.environ.setdefault("OMP_NUM_THREADS", str(share))
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
@@ -118,19 +120,20 @@ def _text(value: Any) -> str:
 
 
 def _code(ended: dict[int, int], count: int) -> int:
-    """The exit code of the run, from exit codes by rank in the order in which they ended: the launcher may have ended
-    all but the first."""
+    """The exit code of the run, from the exit codes by rank in the order in which the processes ended. Only the first
+    one counts, because the launcher may have ended the others. Raises ResourceError if it was killed."""
     place, code = next(iter(ended.items()))
     if code > 0:
         return code
     if ended.get(0) == ResourceError.code:
-        return ResourceError.code  # rank 0 noticed the loss, and printed it
+        return ResourceError.code  # rank 0 detected the dead rank and printed the error
     text = f"was killed by {signal.Signals(-code).name}, probably out of memory"
     raise ResourceError(Fault(f"process {place + 1} of {count}", text, do="the same command goes on from here"))
 
 
 def join(plan: Plan, at_once: int = 1) -> Place:
-    """The device of this process, one of `at_once` runs here, and the other processes of its run, if any."""
+    """The device of this process and the connections to the other ranks, if there are any. `at_once`: the number of
+    runs that share this machine."""
     from transfer_cli.engine.device import setup
     from transfer_cli.engine.ranks import Ranks
     from transfer_cli.engine.settings import Runtime
@@ -144,25 +147,25 @@ def join(plan: Plan, at_once: int = 1) -> Place:
 
 
 def job_of(plan: Plan, stage: Stage) -> Any:
-    """The stage as the engine takes it."""
+    """A stage of a plan as a job of the engine."""
     from transfer_cli.engine.stage_context import Job
 
     sides = {"target": plan.target, "source": plan.source}
-    data = {side: found.seen_as(stage.names) for side, found in sides.items() if found is not None}
+    data = {name: side.seen_as(stage.names) for name, side in sides.items() if side is not None}
     plugins = tuple(plan.values["plugins"])
     return Job(stage.name, stage.key, stage.spec, stage.rules, data, plan.weights, plugins, stage.seed)
 
 
 def follow(plan: Plan, options: Options) -> int:
-    """The whole work of a rank other than 0: prints nothing, writes nothing, ends the process. Rank 0 prints what goes
-    wrong here; if rank 0 is gone, the launcher does."""
+    """All work of a rank other than 0. It prints and writes nothing and ends the process. Errors are sent to rank 0,
+    which prints them; if rank 0 is dead, the launcher prints them."""
     from transfer_cli.engine.ranks import Lost
     from transfer_cli.engine.stage import follow as steps
     from transfer_cli.engine.stage_context import StageContext
 
     device, ranks = join(plan)
     assert ranks is not None, "a rank has others"
-    stop = Stop().watch(quiet=True)  # not before: until here a signal may simply end this process
+    stop = Stop().watch(quiet=True)  # only now, because before this point a signal may simply end the process
     store, cache = Store(options.runs / ".store", create=False), options.runs / ".cache"
     context = StageContext(
         store, device, cache, Talk(), stop, lambda: None, ranks=ranks, shard=bool(plan.values["runtime"]["shard"])

@@ -1,4 +1,4 @@
-"""What the runs of an advice reached so far: the rows of its ledger, read together with the results of those runs."""
+"""The results of an advice so far: the rows of its ledger together with the results of their runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,8 @@ from transfer_cli.store.store import Store
 
 
 class RaceRecord:
-    """`counts`: labelled training rows of each class; `fold_rows`: validation rows of a fold; `budget` in seconds."""
+    """The contenders of an advice and their results. `counts`: labelled training rows of each class; `fold_rows`:
+    validation rows of a fold; `budget`: seconds."""
 
     def __init__(self, contenders: Sequence[Contender], runs: Path, budget: float) -> None:
         self.contenders, self.runs, self.budget = contenders, runs, budget
@@ -25,12 +26,12 @@ class RaceRecord:
         self._results: dict[str, Run] = {}
 
     def race(self, order: Sequence[int]) -> Race:
-        """The race of the contenders, begun in this order."""
+        """The race of the contenders, which start in this order."""
         store = Store(self.runs / ".store", create=False)
         return Race([each.as_pair(store) for each in self.contenders], order, self.fold_rows, self.budget)
 
     def result(self, row: Row) -> Run | None:
-        """The run of a row that is done and can be read; None for any other row."""
+        """The run of a row; None unless it is done and can be read."""
         path = row["path"]
         if row["state"] != "done" or not path:
             return None
@@ -40,24 +41,24 @@ class RaceRecord:
         return run if run.is_done else None
 
     def reached(self, rows: Sequence[Row]) -> list[Reached]:
-        """Rows as the race takes them, without runs that the end of the budget cut off."""
-        found = []
+        """The results as the race uses them, without runs that were stopped at the end of the budget."""
+        results = []
         for row in rows:
             if row["code"] == TIME_UP or row["state"] == "interrupted":
                 continue
             run = self.result(row)
             value = run.headline.metric.value if run is not None and run.headline is not None else None
             seconds = seconds_of(run) if run is not None else 0.0
-            found.append(Reached(Trial(*row["trial"]), row["state"] in OPEN, value, seconds))
-        return found
+            results.append(Reached(Trial(*row["trial"]), row["state"] in OPEN, value, seconds))
+        return results
 
     def metric(self, rows: Sequence[Row]) -> Metric | None:
-        """The headline of the first run that has one: all are judged by the same metric."""
+        """The headline metric of the first run that has one; all runs have the same metric."""
         runs = (self.result(row) for row in rows)
         return next((run.headline.metric for run in runs if run is not None and run.headline is not None), None)
 
     def measure(self, rows: Sequence[Row]) -> Measure:
-        """Of the headline metric; before the first result that of an accuracy."""
+        """The measure of the headline metric; before the first result, the measure of accuracy."""
         metric = self.metric(rows)
         return legacy_measure("accuracy") if metric is None else metric.measure
 
@@ -66,5 +67,5 @@ class RaceRecord:
 
 
 def seconds_of(run: Run) -> float:
-    """What its stages took, without the source model, which the runs share."""
+    """Seconds of all stages except pretraining, whose result the runs share."""
     return sum(stage.seconds for stage in run.stages if stage.name != "pretrain")

@@ -1,5 +1,6 @@
-"""transfer rank DATA: which source suits a target, before any training. Every candidate's features of the target's
-training rows are scored, beside the scores of shuffled labels; test rows are not read."""
+"""transfer rank DATA: scores how well each source suits a target, before any training. Scores are computed from each
+candidate's features of the target's training rows, and compared with the scores of shuffled labels. Test rows are not
+read."""
 
 import shlex
 from collections.abc import Sequence
@@ -23,20 +24,20 @@ from transfer_cli.store.store import Store
 
 @dataclass(frozen=True)
 class Ranking:
-    """Its tables, the first of which ranks the candidates, and the command to go on with."""
+    """The tables, of which the first ranks the candidates, and the suggested next command."""
 
     tables: Sequence[Table]
     next: str
 
 
 def rank(options: Options, screen: Screen, by: str) -> Ranking:
-    """Scores all candidates, ordered by the score `by`. Raises ConfigError for data without classes, StoreError where
-    no candidate has been trained yet."""
-    found = candidates(options, screen)
-    target = found[0].plan.target
+    """Scores all candidates and sorts them by the score `by`. Raises ConfigError for data without classes, StoreError
+    if no candidate has been trained yet."""
+    all_candidates = candidates(options, screen)
+    target = all_candidates[0].plan.target
     if not target.raw.has_classes:
         raise ConfigError(Fault("data", "has no classes, so there is nothing to score", target.title))
-    here, missing = [each for each in found if each.here], [each for each in found if not each.here]
+    here, missing = [each for each in all_candidates if each.here], [each for each in all_candidates if not each.here]
     if not here:
         raise StoreError(Fault("rank", f"{_missing(missing)}: nothing to rank", do=_training(missing[0])))
     entries, remarks = score_candidates(here, options, screen)
@@ -48,22 +49,22 @@ def rank(options: Options, screen: Screen, by: str) -> Ranking:
     return Ranking(shown, following)
 
 
-def score_candidates(found: Sequence[Candidate], options: Options, screen: Screen) -> tuple[list[Entry], list[str]]:
-    """Each candidate's scores, and a remark on how many rows they are of. Features are kept for the next time, and for
+def score_candidates(to_score: Sequence[Candidate], options: Options, screen: Screen) -> tuple[list[Entry], list[str]]:
+    """The scores of each candidate, and a remark on the number of rows. Features are stored, for later rankings and for
     the linear probe of a run. Raises DataError for fewer than two classes."""
     quiet_threads()
     from transfer_cli.engine import ranking
     from transfer_cli.engine.stage_context import StageContext
 
-    plan = found[0].plan
+    plan = to_score[0].plan
     if len(plan.target.classes) < 2:
-        raise DataError(Fault("data", "has one class, and a score wants two", plan.target.title))
+        raise DataError(Fault("data", "has one class, and a score needs two", plan.target.title))
     stop, store = stop_of(plan), Store(options.runs / ".store", create=False)
     context = StageContext(
         store, join(plan).device, options.runs / ".cache", Talk(), stop, lambda: None, say=screen.note
     )
     entries, rows = [], (0, 0)
-    for each in found:
+    for each in to_score:
         stop()
         screen.note(f"scores {each.name}" if screen.verbose else "")
         job = job_of(each.plan, each.probe)
@@ -75,12 +76,14 @@ def score_candidates(found: Sequence[Candidate], options: Options, screen: Scree
     return entries, [f"train part only, {count} {plan.target.raw.kind}{more}. A score ranks; it is no accuracy"]
 
 
-def _reached(found: Sequence[Candidate], options: Options) -> list[Reached]:
-    """What runs in the runs folder reached from the candidates on the target's test rows; only results are read."""
-    plan = found[0].plan
-    test = run_labels.rows_named(plan.target.key("test", labelled=True, seed=found[0].probe.seed))
+def _reached(scored: Sequence[Candidate], options: Options) -> list[Reached]:
+    """Results on the target's test rows of the runs in the runs folder that started from the candidates. Reads only
+    results.json files."""
+    plan = scored[0].plan
+    test = run_labels.rows_named(plan.target.key("test", labelled=True, seed=scored[0].probe.seed))
     starts = {
-        each.name: Start(each.net.get("key", ""), each.net.get("rule", ""), each.plan.values["model"]) for each in found
+        each.name: Start(each.net.get("key", ""), each.net.get("rule", ""), each.plan.values["model"])
+        for each in scored
     }
     return reached(listing(options.runs), starts, test, plan.values["data"])
 
@@ -90,19 +93,19 @@ def _title(plan: Plan) -> str:
     return f"{plan.target.title}: {rows:,} labelled {plan.target.raw.kind}, {len(plan.target.classes)} classes"
 
 
-def _notes(entries: Sequence[Entry], found: Sequence[Candidate], missing: Sequence[Candidate]) -> list[str]:
+def _notes(entries: Sequence[Entry], scored: Sequence[Candidate], missing: Sequence[Candidate]) -> list[str]:
     notes = ["± 95 %, by leaving out rows; shuffled: where 95 % of the scores of shuffled labels fall"]
     if blank := [entry.name for entry in entries if not set(OF_CLASSES) & entry.scores.keys()]:
         notes.append(
             f"{NONE}: LEEP and NCE want a linear head of the source's classes; without one: {', '.join(blank)}"
         )
-    if seen := [each.name for each in found if each.seen]:
-        notes.append(f"learned from these very data, so its scores flatter: {', '.join(seen)}")
+    if same_data := [each.name for each in scored if each.trained_on_target]:
+        notes.append(f"learned from these data, so its scores flatter: {', '.join(same_data)}")
     return notes + ([_missing(missing)] if missing else [])
 
 
-def _missing(found: Sequence[Candidate]) -> str:
-    return f"not learned yet, and rank trains nothing: {', '.join(each.name for each in found)}"
+def _missing(missing: Sequence[Candidate]) -> str:
+    return f"not learned yet, and rank trains nothing: {', '.join(each.name for each in missing)}"
 
 
 def _training(each: Candidate) -> str:

@@ -1,7 +1,7 @@
 """transfer run WORDS --search N --metric target_val/accuracy: Optuna's TPE (Bergstra et al. 2011) chooses the next run
-from what earlier runs reached on validation rows. The ledger is the only record: each choice is a function of its rows
-and of the number of the run, so a search that was stopped, killed or shared by terminals goes on from sweep.json. Test
-rows choose nothing."""
+from the validation results of earlier runs. All state is in the ledger: each choice is a function of its rows and of
+the number of the run, so a search that was stopped, killed or shared by terminals continues from sweep.json. Results on
+test rows have no influence."""
 
 import json
 import shlex
@@ -37,7 +37,8 @@ EXTRA = "optuna"
 
 
 def search(options: Options, screen: Screen) -> int:
-    """Runs `options.search` runs, one after the other chosen; shows them best first. Returns the exit code."""
+    """Computes `options.search` runs, each chosen from the results of those before, and shows them best first. Returns
+    the exit code."""
     refuse_torchrun()
     fetch_hub(options.words, options, screen)
     axes = space(options.words, search_path(options.words, options.config_dirs))
@@ -45,13 +46,13 @@ def search(options: Options, screen: Screen) -> int:
     corners = [load(words, config_dirs=options.config_dirs) for words in axes.corners()]
     if not plans_to_run(corners, options, screen):
         return 0
-    wanted = {"runs": options.search, "metric": options.metric}
+    settings = {"runs": options.search, "metric": options.metric}
     ledger = SweepDir.open(
-        options.runs, digest_of([*options.words, wanted]), words=options.words, rows=[], search=wanted
+        options.runs, digest_of([*options.words, settings]), words=options.words, rows=[], search=settings
     )
     searching = Search(axes, options, ledger)
     SweepRunner(ledger, searching.plan_of, options, screen, searching.view).complete(searching.more)
-    return finish(ledger, options, screen, lambda found: [searching.table()])
+    return finish(ledger, options, screen, lambda _: [searching.table()])
 
 
 def _check(options: Options) -> None:
@@ -61,7 +62,7 @@ def _check(options: Options) -> None:
     if options.seeds is not None:
         faults.append(Fault("--seeds", "is given with --search; say one of them", str(options.seeds)))
     if not metric:
-        faults.append(Fault("--search", "wants --metric, what is best", do="--metric target_val/accuracy"))
+        faults.append(Fault("--search", "needs --metric, the number to improve", do="--metric target_val/accuracy"))
     elif metric.split("/")[0] in ("test", "oracle"):
         near = f"target_val/{metric.partition('/')[2]}"
         faults.append(Fault("--metric", "nothing is selected on test", metric, VALIDATION, near))
@@ -89,7 +90,8 @@ class Search:
         return plan_one(load(words, config_dirs=self.options.config_dirs), self.options)
 
     def more(self) -> bool:
-        """Adds a row, unless there are enough. Raises ConfigError if a run that is done has no such metric."""
+        """Adds a row unless there are enough; returns whether it did. Raises ConfigError if a run that is done lacks
+        the metric."""
         with self.ledger.changing() as rows:
             if len(rows) >= self.count:
                 return False
@@ -109,7 +111,7 @@ class Search:
             return True
 
     def value(self, row: Row) -> float | None:
-        """The metric of a run; None if it is not done."""
+        """The metric of the run of a row; None if the run is not done."""
         if row["state"] != "done" or not row["path"]:
             return None
         if row["path"] not in self._values:
@@ -117,8 +119,8 @@ class Search:
         return self._values[row["path"]]
 
     def view(self, folder: Path, results: dict[str, Any]) -> dict[str, Any]:
-        """Results with the validation metric as their headline, so that nobody chooses by test scores that a display
-        shows during the search."""
+        """Results with the validation metric as their headline, so that the display of a search shows no test scores by
+        which a user might choose."""
         if results.get("status") != "done":
             return results
         try:
@@ -130,9 +132,9 @@ class Search:
 
     @property
     def measure(self) -> Measure:
-        """Of the metric that chooses: as the first run that is done declares it."""
-        done = next((row["path"] for row in self.ledger.rows if row["state"] == "done" and row["path"]), None)
-        return read(self.options.runs / done).measure(self.metric) if done else legacy_measure(self.metric)
+        """The measure of the metric of the search, as the first run that is done declares it."""
+        path = next((row["path"] for row in self.ledger.rows if row["state"] == "done" and row["path"]), None)
+        return read(self.options.runs / path).measure(self.metric) if path else legacy_measure(self.metric)
 
     def table(self) -> Table:
         """The runs, best first by the metric of the search."""
@@ -161,27 +163,27 @@ class Search:
 
 
 def ask(
-    space: Space, seen: Sequence[tuple[Mapping[str, Value], float | None]], number: int, *, lower: bool
+    space: Space, earlier: Sequence[tuple[Mapping[str, Value], float | None]], number: int, *, lower: bool
 ) -> dict[str, Value]:
-    """Values for run `number`, after runs with these values and what they reached (None: not yet, or never).
-    `lower`: the best is the lowest."""
+    """The parameter values of run `number`. `earlier`: values and metric of the earlier runs; the metric is None if a
+    run is not finished or failed. `lower`: smaller metrics are better."""
     import optuna
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
     from optuna.trial import TrialState, create_trial
 
-    def axis(found: Interval | tuple[str, ...]) -> Any:
-        if isinstance(found, tuple):
-            return CategoricalDistribution(found)
-        if found.whole:
-            return IntDistribution(int(found.low), int(found.high), log=found.log)
-        return FloatDistribution(found.low, found.high, log=found.log)
+    def distribution(axis: Interval | tuple[str, ...]) -> Any:
+        if isinstance(axis, tuple):
+            return CategoricalDistribution(axis)
+        if axis.whole:
+            return IntDistribution(int(axis.low), int(axis.high), log=axis.log)
+        return FloatDistribution(axis.low, axis.high, log=axis.log)
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    axes = {key: axis(found) for key, found in space.axes.items()}
-    # `constant_liar` avoids values that other terminals compute now, and values that failed
+    axes = {key: distribution(axis) for key, axis in space.axes.items()}
+    # `constant_liar` avoids values that failed or that other terminals are computing
     sampler = optuna.samplers.TPESampler(seed=number, constant_liar=True)
     study = optuna.create_study(direction="minimize" if lower else "maximize", sampler=sampler)
-    for params, value in seen:
+    for params, value in earlier:
         state = TrialState.RUNNING if value is None else TrialState.COMPLETE
         study.add_trial(create_trial(state=state, params=dict(params), distributions=axes, value=value))
     chosen = study.ask(axes).params
@@ -189,22 +191,22 @@ def ask(
 
 
 def _rounded(value: Any, axis: Interval | tuple[str, ...]) -> Value:
-    """A value with six digits, which can be typed again."""
+    """A value rounded to six significant digits, so that a user can type it again."""
     if isinstance(axis, tuple) or axis.whole:
         return value  # type: ignore[no-any-return]
     return min(max(float(f"{value:.6g}"), axis.low), axis.high)
 
 
 def reached(run: Path, metric: str) -> float:
-    """The validation metric of the net that a run hands on: of the last stage that has it, at the step of the
-    headline's snapshot. Raises ConfigError with what there is instead."""
+    """The validation metric of the net of a run: from the last stage that measured it, at the step of the headline's
+    snapshot. Raises ConfigError with the available metrics if no stage measured it."""
     rows = [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
-    found = [row for row in rows if metric in row]
-    if not found:
-        known = sorted({name for row in rows for name in row if name.startswith(VALIDATION)})
-        text = f"not measured by these runs, which have {', '.join(known) or 'no validation'}"
-        raise ConfigError(Fault("--metric", text, metric, tuple(known), nearest(metric, known)))
-    last = [row for row in found if row["stage"] == found[-1]["stage"]]
+    with_metric = [row for row in rows if metric in row]
+    if not with_metric:
+        available = sorted({name for row in rows for name in row if name.startswith(VALIDATION)})
+        text = f"not measured by these runs, which have {', '.join(available) or 'no validation'}"
+        raise ConfigError(Fault("--metric", text, metric, tuple(available), nearest(metric, available)))
+    last = [row for row in with_metric if row["stage"] == with_metric[-1]["stage"]]
     results = read_json(run / "results.json") or {}
     rule = (results.get("headline") or {}).get("rule", "")
     step = results.get("metrics", {}).get(rule, {}).get("step")
@@ -213,5 +215,7 @@ def reached(run: Path, metric: str) -> float:
 
 def resumed(options: Options, record: Mapping[str, Any]) -> Options:
     """The options with which a search was started, from its sweep.json."""
-    wanted = record["search"]
-    return replace(options, words=tuple(record["words"]), search=wanted["runs"], metric=wanted["metric"], multirun=True)
+    settings = record["search"]
+    return replace(
+        options, words=tuple(record["words"]), search=settings["runs"], metric=settings["metric"], multirun=True
+    )

@@ -1,4 +1,4 @@
-"""One run: opens its directory, computes its stages, writes what people and `compare` read."""
+"""One run: opens its directory, computes its stages, and writes its results and artifacts."""
 
 import json
 import os
@@ -14,24 +14,24 @@ from transfer_cli.config.values import seconds
 from transfer_cli.errors import Fault, ResourceError, Stopped, TransferError
 from transfer_cli.plan.plan import Plan
 from transfer_cli.report import run_screen
-from transfer_cli.report.live.progress_file import Relay
+from transfer_cli.report.live.progress_file import ProgressFile
 from transfer_cli.report.live.run_display import Talk, talk
 from transfer_cli.report.screen import Screen
 from transfer_cli.rundir.rundir import RunDir
 from transfer_cli.runner import processes
-from transfer_cli.runner.artifacts import leave
+from transfer_cli.runner.artifacts import write_artifacts
 from transfer_cli.runner.executor import Execution, ExecutionSettings
 from transfer_cli.runner.options import Options
 from transfer_cli.safe import hide_places, safe, scrub
 from transfer_cli.signals import Stop
 from transfer_cli.store.store import Store
 
-BUSY_SHARE = 0.6  # of the cores: above it, other programs are using them
+BUSY_SHARE = 0.6  # a load above this share of the cores means that other programs use them
 
 
 def run_one(plan: Plan, options: Options, screen: Screen) -> int:
-    """One run in this process, with its live display and its results; or this process's part of a run that several
-    processes compute. Returns the exit code."""
+    """Computes one run in this process, with its live display and its results, or this process's part of a run of
+    several processes. Returns the exit code."""
     if not is_cached(plan, options.runs):
         quiet_threads()
         if processes.to_start(plan):
@@ -48,10 +48,10 @@ def run_one(plan: Plan, options: Options, screen: Screen) -> int:
 
 
 def run_of_sweep(plan: Plan, options: Options, sweep: str, stop: Stop) -> int:
-    """One run of a sweep; the sweep's terminal reads its progress from a file. Returns the exit code."""
+    """Computes one run of a sweep, whose terminal reads the progress from a file. Returns the exit code."""
     run = open_run(plan, options, sweep=sweep)
-    work(plan, run, options, Relay(run.path), stop)
-    leave(run)
+    work(plan, run, options, ProgressFile(run.path), stop)
+    write_artifacts(run)
     return 0
 
 
@@ -64,32 +64,34 @@ def run_on_screen(plan: Plan, options: Options, screen: Screen, stop: Stop) -> R
     for stage in plan.stages:
         display.stage(stage.name, "to do" if stage.key else "none", stage.what)
     work(plan, run, options, display, stop)
-    leave(run, screen.note)
+    write_artifacts(run, screen.note)
     return run
 
 
 def stop_of(plan: Plan, began: float | None = None) -> Stop:
-    """Signals and runtime.max_time, which stop a run; the time counts from `began` (time.monotonic), else from now."""
+    """The object that stops a run at a signal or after runtime.max_time, which counts from `began` (time.monotonic),
+    else from now."""
     stop, limit = Stop().watch(), plan.values["runtime"]["max_time"]
     return stop.limit(seconds(limit), f"runtime.max_time={limit}", began) if limit else stop
 
 
 def quiet_threads(at_once: int = 1) -> None:
-    """To be called before torch is imported: on a busy machine, or beside other runs, OpenMP threads should not spin
-    while they wait. The results stay the same to the last bit."""
+    """Makes waiting OpenMP threads sleep instead of spin if the machine is busy or several runs are computed. It has no
+    effect after torch was imported, and does not change any result."""
     busy = at_once > 1 or os.getloadavg()[0] > BUSY_SHARE * (os.cpu_count() or 1)
     if "torch" not in sys.modules and busy:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def is_cached(plan: Plan, runs: Path) -> bool:
-    """Whether every stage is in the store: then the run needs no torch."""
+    """Whether every stage is in the store, so that the run needs no torch."""
     store = Store(runs / ".store", create=False)
     return all(store.done(stage.key) for stage in plan.work)
 
 
 def open_run(plan: Plan, options: Options, *, sweep: str = "", among: Sequence[Path] | None = None) -> RunDir:
-    """The directory of this run: its newest unfinished one (`among` those that a ledger knows), else a new one."""
+    """The directory of this run: its newest unfinished one, else a new one. `among`: the only directories to search,
+    where the ledger of a sweep lists them."""
     import yaml
 
     config = plan.config
@@ -109,18 +111,19 @@ def open_run(plan: Plan, options: Options, *, sweep: str = "", among: Sequence[P
 
 
 def digest_of(values: Any) -> str:
-    """Equal for two commands that mean the same."""
+    """The sha256 of `values` as JSON; it is equal for two commands with the same resolved configuration."""
     return sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _slug(name: str) -> str:
-    """A part of a folder's name: the last part of a path, letters, digits and `._-` only."""
-    kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in Path(name).name)[:30]
-    return kept.lstrip("._-") or "own"
+    """A part of a folder's name: the last part of a path, in which only letters, digits and `._-` remain."""
+    cleaned = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in Path(name).name)[:30]
+    return cleaned.lstrip("._-") or "own"
 
 
 def work(plan: Plan, run: RunDir, options: Options, talk: Talk, stop: Stop) -> dict[str, Any]:
-    """Computes `plan` in `run`; returns results.json. An error is recorded in the directory, then raised."""
+    """Computes `plan` in `run`; returns the content of results.json. An error is recorded in the directory, then
+    raised."""
     try:
         run.write_json("plan.json", [_planned(stage) for stage in plan.stages])
         store = Store(options.runs / ".store")
@@ -160,8 +163,8 @@ def _memory() -> Iterator[None]:
 
 
 def _record(run: RunDir, error: BaseException) -> None:
-    """Writes into the run's directory how it ended early; finished stages are in the store."""
-    with suppress(TransferError):  # a full disk must not hide the error that matters
+    """Records in the run's directory an error or an interrupt that ended it. Finished stages stay in the store."""
+    with suppress(TransferError):  # a second error, such as a full disk, must not hide the first one
         run.log_error(error)
         code = error.code if isinstance(error, TransferError) else 1
         run.update({"fault": fault_of(error)})
@@ -169,24 +172,24 @@ def _record(run: RunDir, error: BaseException) -> None:
 
 
 def fault_of(error: BaseException) -> str:
-    """The fault as one line for results.json and the ledger; the log has the rest."""
+    """The fault as one line, for results.json and the ledger; the log has the traceback."""
     if isinstance(error, TransferError) and error.faults:
         return safe(hide_places(error.faults[0].line()))
     return safe(hide_places(f"{type(error).__name__}: {' '.join(str(error).split())}"))
 
 
 def _rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
-    """The rows of all stages, each with its stage's name."""
-    found: list[dict[str, Any]] = []
+    """The logged rows of all stages, each with the name of its stage."""
+    rows: list[dict[str, Any]] = []
     for stage in plan.work:
         if "rows.jsonl" in store.files(stage.key):
             lines = store.read(stage.key, "rows.jsonl").splitlines()
-            found += [{"stage": stage.name, **json.loads(line)} for line in lines]
-    return found
+            rows += [{"stage": stage.name, **json.loads(line)} for line in lines]
+    return rows
 
 
 def metrics_csv(results: dict[str, Any], rows: list[dict[str, Any]]) -> str:
-    """stage,step,name,value: what was logged on the way, then the test metrics of each rule."""
+    """Lines `stage,step,name,value`: first the logged values of training, then the test metrics of each rule."""
     lines = ["stage,step,name,value"]
     for row in rows:
         named = [(name, value) for name, value in row.items() if name not in ("stage", "step")]
@@ -198,5 +201,5 @@ def metrics_csv(results: dict[str, Any], rows: list[dict[str, Any]]) -> str:
 
 
 def _cell(text: str) -> str:
-    """A name with commas or quotes (classes are the user's) as CSV has it."""
+    """A name as a CSV cell. Names of classes come from the user and may contain commas or quotes."""
     return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\n\r') else text

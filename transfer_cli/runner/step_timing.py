@@ -1,4 +1,4 @@
-"""transfer doctor model=NAME: what precision and layout a net is fastest in on this machine."""
+"""transfer doctor model=NAME: measures with which precision and memory layout a net is fastest on this machine."""
 
 from statistics import median
 from typing import Any
@@ -9,12 +9,12 @@ from transfer_cli.report.screen import Screen
 from transfer_cli.report.tables import Column, Table
 from transfer_cli.runner.options import Options
 
-SECONDS = 20.0  # of measuring, for training and for evaluation each
+SECONDS = 20.0  # the time for measuring training, and again for evaluation
 Row = dict[str, Any]
 
 
 def show_step_times(options: Options, screen: Screen) -> None:
-    """Times the variants of the net that the words of a run would take, and shows them with the one to take."""
+    """Times the variants of the net that the words describe, and shows them with the recommended one."""
     from transfer_cli.config.compose import load
     from transfer_cli.engine.device import setup
     from transfer_cli.engine.settings import Runtime, Trainer
@@ -61,7 +61,8 @@ def _columns() -> list[Column]:
 
 
 def _sized(node: Row, options: Options) -> Row:
-    """The model node with the size of its vocabulary: of a tokenizer that is learned from texts, what it may learn."""
+    """The model node with the size of its vocabulary. For a tokenizer that is learned from texts it is the largest
+    allowed size. Raises ConfigError for vectors of unknown width."""
     from transfer_cli.data.tokenizers import LEARNED, SIZE, fitted
 
     spec = node["input"]

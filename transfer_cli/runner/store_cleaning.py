@@ -1,5 +1,5 @@
-"""What no run refers to in the store: found, and deleted on request. A run directory that the user deletes leaves its
-stages to be found here, unless another run shares them."""
+"""Finds what no run uses in the store, and deletes it on request. After a user deletes a run directory, its stages are
+unused, unless another run shares them."""
 
 import os
 import re
@@ -11,13 +11,14 @@ from pathlib import Path
 from transfer_cli.rundir.runs import folders
 from transfer_cli.store.store import NEEDS, Store, delete
 
-# any key a run directory mentions is used, whatever the layout of the file; sha256 digests are longer
+# every key in the files of a run directory counts as used, in any layout of the file; sha256 digests are longer
 KEY = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing in the store that no run needs. `kind`: stage, quarantine, trash, or in use (claimed now)."""
+    """One entry of the store that no run needs. `kind`: stage, quarantine, trash, or in use (another process claims
+    it)."""
 
     kind: str
     path: Path
@@ -25,7 +26,7 @@ class Item:
 
 
 def unused_items(runs: Path, *, deleting: bool) -> list[Item]:
-    """Everything that no run needs; with `deleting` it is gone afterwards, except what is in use now."""
+    """Everything in the store that no run needs. With `deleting` it is deleted, except what is in use now."""
     root = runs / ".store"
     deleting = deleting and root.exists()
     store = Store(root, create=deleting)
@@ -45,31 +46,32 @@ def _items(store: Store, runs: Path) -> Iterator[Item]:
 
 
 def used_keys(runs: Path) -> set[str]:
-    """Keys that the plans and results of all run directories mention."""
+    """All keys in plan.json and results.json of all run directories."""
     files = [folder / name for folder in folders(runs) for name in ("plan.json", "results.json")]
     return {key.decode() for file in files if file.is_file() for key in KEY.findall(file.read_bytes())}
 
 
 def with_needs(store: Store, used: set[str]) -> set[str]:
-    """`used`, and the stages whose files they need, at any depth: a run may start from the net of one that is gone."""
-    todo, found = list(used), set(used)
+    """`used` and all stages that these need, directly or indirectly. A run may start from the net of a run whose
+    directory was deleted."""
+    todo, needed_keys = list(used), set(used)
     while todo:
         path = store.path(todo.pop()) / NEEDS
         needed = {key.decode() for key in KEY.findall(path.read_bytes())} if path.is_file() else set()
-        todo += needed - found
-        found |= needed
-    return found
+        todo += needed - needed_keys
+        needed_keys |= needed
+    return needed_keys
 
 
 def tree_bytes(path: Path) -> int:
-    """Bytes of the files in a tree; links count themselves, nothing is followed."""
+    """Bytes of the files in a tree. Links are counted themselves and are not followed."""
     if path.is_symlink() or not path.is_dir():
         return path.lstat().st_size
     return sum(tree_bytes(child) for child in path.iterdir())
 
 
 def _deleted(store: Store, item: Item) -> Item:
-    """The item after deletion: `in use` if somebody claimed it meanwhile."""
+    """Deletes an item and returns it. Its kind becomes `in use` if another process has claimed it meanwhile."""
     if item.kind == "in use" or (item.kind == "stage" and not store.remove(item.path.name)):
         return Item("in use", item.path, item.bytes)
     if item.kind != "stage":

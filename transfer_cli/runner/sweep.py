@@ -1,6 +1,6 @@
-"""Several runs: each in a process of its own, so that a run that dies harms no other; a run whose stages are all cached
-needs no process. The ledger (sweep.json) says which runs are left, so the same command again runs only those, and
-several terminals share a sweep."""
+"""Sweeps of several runs. Each run has its own process, so a crash does not affect other runs; a run whose stages are
+all cached needs no process. The ledger (sweep.json) records which runs are left, so the same command computes only
+those, and several terminals can share a sweep."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from transfer_cli.report.screen import Screen
 from transfer_cli.rundir.rundir import RunDir
 from transfer_cli.rundir.runs import read_json
 from transfer_cli.rundir.sweepdir import OPEN, Row, SweepDir
-from transfer_cli.runner.artifacts import leave
+from transfer_cli.runner.artifacts import write_artifacts
 from transfer_cli.runner.child import child
 from transfer_cli.runner.guarded import guarded
 from transfer_cli.runner.options import Options
@@ -32,14 +32,14 @@ from transfer_cli.safe import hide_secrets, shown
 from transfer_cli.signals import TIME_UP, Stop
 from transfer_cli.store.store import Store
 
-STORE_WIDE = (StoreError.code, ResourceError.code)  # every run would fail in the same way: stop at once
-OF_ONE = ("out of memory", "process ", "runtime.processes")  # beginnings of faults that concern one run only
+STORE_WIDE = (StoreError.code, ResourceError.code)  # every run would fail in the same way, so the sweep stops at once
+OF_ONE = ("out of memory", "process ", "runtime.processes")  # prefixes of faults that concern one run only
 Results = dict[str, Any]
-POLL_S, FAR_POLL_S = 0.2, 0.5  # between two looks at the runs: at ours, at those of other terminals
+POLL_S, FAR_POLL_S = 0.2, 0.5  # seconds between two polls of the own runs, and of the runs of other terminals
 
 
 def sweep(plans: Sequence[Plan], options: Options, screen: Screen) -> int:
-    """Runs every plan; returns the exit code (SweepError, 3: at least one failed, the others finished)."""
+    """Computes every plan; returns the exit code. Raises SweepError (exit 3) if at least one run failed."""
     refuse_torchrun()
     plans = list({digest_of(plan.values): plan for plan in plans}.values())
     rows = [{"words": hide_secrets(plan.config.words)} for plan in plans]
@@ -50,14 +50,14 @@ def sweep(plans: Sequence[Plan], options: Options, screen: Screen) -> int:
 
 
 def refuse_torchrun() -> None:
-    """Raises ConfigError under torchrun: each of its processes would run the whole sweep."""
+    """Raises ConfigError under torchrun, because each of its processes would compute the whole sweep."""
     if world() > 1:
         raise ConfigError(Fault("-m", "a sweep starts the processes of its runs itself", do="leave torchrun out"))
 
 
 class SweepRunner:
-    """This terminal's part in a sweep: the runs that it computes. `plan_of` gives the plan of a row; `view` reduces a
-    run's results to what may be shown while the sweep goes on."""
+    """Computes this terminal's part of a sweep. `plan_of` returns the plan of a row; `view` reduces a run's results to
+    what may be shown while the sweep runs."""
 
     def __init__(
         self,
@@ -73,14 +73,14 @@ class SweepRunner:
         self.stop, self.begun = Stop().watch(), time.monotonic()
         self.display = board(screen, ledger.id, options.runs)
         self.jobs: dict[int, Job] = {}
-        self.tried: set[int] = set()  # a run that this terminal has ended is not begun again by it
+        self.tried: set[int] = set()  # runs that ended in this terminal, which does not start them again
         self._launchers: dict[str, Launcher] = {}
-        self._done: set[str] = set()  # stages
+        self._done: set[str] = set()  # keys of stages that are in the store
         self._wide: TransferError | None = None
 
     def complete(self, more: Callable[[], bool] = lambda: False) -> None:
-        """Works until every run is finished, here or in another terminal. `more` may add a row when there is room for
-        another run."""
+        """Works until every run is finished, here or in another terminal. `more` may add a row when another run can
+        start; it returns whether it did. Raises Stopped after a signal or at the end of the time."""
         self._reopen_lost()
         rows = self.ledger.rows
         joins = "" if self.ledger.keeps else ", with another terminal"
@@ -90,7 +90,7 @@ class SweepRunner:
                 self._pause()
         except Stopped as stopped:
             self._leave("interrupted", stopped.code)
-            if stopped.code != TIME_UP:  # if the time is over, the error says what to do
+            if stopped.code != TIME_UP:  # at the end of the time, the error itself says what to do
                 self.screen.command(f"transfer resume {self.ledger.id}")
             raise
         except BaseException as error:
@@ -100,13 +100,13 @@ class SweepRunner:
             self.display.close()
 
     def _reopen_lost(self) -> None:
-        """A row that is done but whose results were deleted becomes `to do` again."""
+        """Sets rows that are done but whose results were deleted back to `to do`."""
         for number, row in enumerate(self.ledger.rows):
             if row["state"] == "done" and (self._results(row) or {}).get("status") != "done":
                 self.ledger.set(number, {"state": "to do"})
 
     def _turn(self, more: Callable[[], bool]) -> bool:
-        """Records runs that have ended and begins new ones; False when nothing is left."""
+        """Records runs that have ended and starts new ones; returns False when no run is left."""
         self._check_stop()
         self.ledger.keep()
         self.ledger.refresh()
@@ -117,7 +117,7 @@ class SweepRunner:
         self._check_stop()
         failed = any(self.ledger.rows[number]["code"] for number in self.tried)
         if self.options.fail_fast and failed:
-            self._recall()
+            self._stop_jobs()
             return False
         while len(self.jobs) < self.options.jobs and (number_of_next := self._next(more)) is not None:
             self._begin(number_of_next)
@@ -136,8 +136,8 @@ class SweepRunner:
 
     # which run next
     def _next(self, more: Callable[[], bool]) -> int | None:
-        """The number of a run to begin: the first whose next stage nobody computes. A run that would only wait for a
-        stage begins only if this terminal computes nothing else."""
+        """The number of the run to start: the first whose next stage no process computes. A run that would wait for a
+        stage starts only if this terminal computes nothing else. None if no run can start now."""
         busy: dict[str, bool] = {}
         working = {self._next_stage(number) for number in self.jobs} - {""}
         later = None
@@ -157,7 +157,7 @@ class SweepRunner:
         return self._next(more) if later is None and more() else None
 
     def _next_stage(self, number: int) -> str:
-        """Key of the first stage of a run that is not in the store; "" if all of them are."""
+        """The key of the first stage of a run that is not in the store; "" if all stages are."""
         for stage in self.plan_of(number).work:
             if stage.key not in self._done and self.store.done(stage.key):
                 self._done.add(stage.key)
@@ -167,7 +167,7 @@ class SweepRunner:
 
     # one run
     def _begin(self, number: int) -> None:
-        """Begins a run that this terminal has taken; a run whose stages are all cached is finished at once."""
+        """Starts a run that this terminal has taken; a run whose stages are all cached is completed at once."""
         plan = self.plan_of(number)
         run = open_run(plan, self.options, sweep=self.ledger.id, among=self.ledger.places(number))
         self.ledger.start(number, run.path)
@@ -178,13 +178,13 @@ class SweepRunner:
         run.release()
         launcher = self._launcher(plan)
         options = self.options if launcher.here else replace(self.options, jobs=1)
-        began = self.begun if launcher.here else None  # another machine has another clock
+        began = self.begun if launcher.here else None  # the clock of another machine is not comparable
         task = partial(child, tuple(plan.config.words), options, self.ledger.id, run.path.resolve(), began)
         self.jobs[number] = launcher.start(task)
 
     def _cached(self, plan: Plan, run: RunDir) -> int:
         work(plan, run, self.options, Talk(), self.stop)
-        leave(run)
+        write_artifacts(run)
         return 0
 
     def _launcher(self, plan: Plan) -> Launcher:
@@ -196,18 +196,18 @@ class SweepRunner:
         return self._launchers[key]
 
     def _ended(self, number: int, code: int) -> None:
-        """Writes into the ledger how a run ended, shows it, and gives up the lock of its row."""
+        """Writes into the ledger how a run ended, shows it, and releases the lock of its row."""
         self.tried.add(number)
         row = self.ledger.rows[number]
-        found = self.view(self.options.runs / row["path"], self._results(row) or {})
-        state = found.get("status", "failed")
+        results = self.view(self.options.runs / row["path"], self._results(row) or {})
+        state = results.get("status", "failed")
         if state == "running":  # the run did not record its own end
             state = "interrupted" if self.stop.signum else "died" if code > 128 or not code else "failed"
         elif state != "done":
-            code = found.get("code") or code  # the run's own record counts, also where its process was killed
+            code = results.get("code") or code  # the run's own record counts, even if its process was killed afterwards
         code = code or (0 if state == "done" else 1)
-        ended = Run.of(found) if found else None
-        facts = {"headline": found.get("headline"), "fault": found.get("fault")}
+        ended = Run.of(results) if results else None
+        facts = {"headline": results.get("headline"), "fault": results.get("fault")}
         if ended is not None and ended.headline is not None:
             facts["measure"] = ended.headline.metric.measure.as_json()
         self.ledger.set(number, {"state": state, "code": code, **facts})
@@ -224,21 +224,22 @@ class SweepRunner:
             self._wide = kind(Fault(f"sweep {self.ledger.id}", f"stopped, every run would meet this: {log}"))
 
     def _check_stop(self) -> None:
-        """Raises what ends the whole sweep: a signal, or a fault that every run would meet."""
+        """Raises the error that ends the whole sweep: a signal, or a fault that every run would have."""
         self.stop()
         if self._wide is not None:
             raise self._wide
 
     def _may_go_on(self, number: int) -> bool:
-        """Whether a cluster ended this run because its time was over, so that it may begin again."""
+        """Whether a launcher for other machines computes this run. A cluster may end a job at its time limit, and the
+        run may then start again."""
         return not self._launcher(self.plan_of(number)).here
 
     def _results(self, row: Row) -> dict[str, Any] | None:
         return read_json(self.options.runs / row["path"] / "results.json") if row["path"] else None
 
     # the end
-    def _recall(self) -> None:
-        """Stops the runs of this terminal: each saves its state, and the ledger says how it ended."""
+    def _stop_jobs(self) -> None:
+        """Stops the runs of this terminal. Each saves its state, and the ledger records how it ended."""
         for job in self.jobs.values():
             job.stop()
         while self.jobs:
@@ -250,5 +251,5 @@ class SweepRunner:
                 self._pause()
 
     def _leave(self, status: str, code: int) -> None:
-        self._recall()
+        self._stop_jobs()
         self.ledger.close(status, code)

@@ -1,4 +1,4 @@
-"""An experiment against the number it should reach, and the stored files of runs against their checksums."""
+"""Checks an experiment against its expected number, and the stored files of runs against their checksums."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from transfer_cli.store.store import Store
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an experiment reached beside what it should reach."""
+    """The values that an experiment reached, by seed, and the expectation of its YAML file."""
 
     expect: Expect
     values: Sequence[float]
@@ -42,7 +42,8 @@ class Verdict:
 
 
 def verify_experiment(options: Options, screen: Screen) -> Verdict:
-    """Runs the experiment with every seed of its expectation, one after the other in this process."""
+    """Computes the experiment with every seed of its expectation, one after the other in this process. Raises
+    ConfigError if it has no expectation or needs several processes."""
     fetch_hub(options.words, options, screen)
     expect = expectation(load(options.words, config_dirs=options.config_dirs))
     words = (*options.words, *expect.words)
@@ -58,25 +59,27 @@ def verify_experiment(options: Options, screen: Screen) -> Verdict:
 
 
 def expectation(config: Config) -> Expect:
-    """The expectation of a composed experiment. Raises ConfigError where it has none."""
-    found = config.values["expect"]
-    if not found:
-        text = "says no number that it should reach"
+    """The expectation of a composed experiment. Raises ConfigError if it has none."""
+    node = config.values["expect"]
+    if not node:
+        text = "has no expected number"
         raise ConfigError(Fault("experiment", text, config.choices.get("experiment"), do="give its YAML an `expect`"))
-    return Expect(**found)
+    return Expect(**node)
 
 
 def _value(run: Run, expect: Expect) -> float:
     value = run.value(bare(expect.metric), expect.rule)
     if value is None:
-        known = [f"{rule}: {run.part}{name}" for rule in run.rules for name in run.names(rule)]
-        raise ConfigError(Fault("expect.metric", f"under {expect.rule} there is none", expect.metric, tuple(known)))
+        available = [f"{rule}: {run.part}{name}" for rule in run.rules for name in run.names(rule)]
+        raise ConfigError(
+            Fault("expect.metric", f"it has no value under {expect.rule}", expect.metric, tuple(available))
+        )
     return value
 
 
 def verify_files(options: Options) -> tuple[int, int]:
-    """(files, stages) that the chosen runs rest on, each file compared with its checksum. Raises Differs (exit 9) for
-    stages that are damaged or gone."""
+    """Compares every file of the stages that the chosen runs depend on with its checksum; returns the numbers of files
+    and of stages. Raises Differs (exit 9) for stages that are damaged or gone."""
     store, runs = Store(options.runs / ".store", create=False), chosen(options)
     stages = {stage.key for run in runs for stage in run.stages if stage.key}
     keys = sorted(with_needs(store, stages))

@@ -9,13 +9,14 @@ Rng = Callable[[str, int], np.random.Generator]
 
 
 class Balanced:
-    """Every batch has equally many rows of each class, to within one. The classes that get one row more, or the only
-    ones where the batch is smaller than the number of classes, follow a drawn order of all classes, so that after a few
-    batches each class has had its turn equally often. Within a class every row comes once before any comes again: rows
-    of a small class come more often than those of a large one.
+    """Every batch contains equally many rows of each class, up to a difference of one. If the batch size is not a
+    multiple of the number of classes, the classes that get one more row follow a random order of all classes, so that
+    after a few batches every class has got an additional row equally often. Within a class, no row repeats before all
+    rows of the class occurred, so rows of a small class occur more often than rows of a large class.
 
-    Without state: what a batch takes is worked out from t, not counted. A batch is never larger than the data."""
+    The sampler has no state: the rows of a batch are computed from t. A batch is never larger than the data."""
 
+    needs = ("classes",)
     groups = None
 
     def __init__(self, labels: np.ndarray, batch: int) -> None:
@@ -25,19 +26,19 @@ class Balanced:
         self._orders: dict[int, tuple[int, np.ndarray]] = {}
 
     def index(self, t: int, rng: Rng) -> np.ndarray:
-        """Rows [batch] of batch t, mixed."""
+        """The rows [batch] of batch t, in random order."""
         first, count = self._turns(t, rng)
         chosen = [self._taken(c, int(first[c]), int(count[c]), rng) for c in np.flatnonzero(count).tolist()]
         return rng("order", t).permutation(np.concatenate(chosen))
 
     def _turns(self, t: int, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
-        """How many rows of each class all batches before t took, and how many batch t takes: both [C]."""
+        """The number of rows of each class in all batches before t, and in batch t: both [C]."""
         classes = len(self.rows)
         each, more = divmod(self.shape[0], classes)
         if not more:
             return np.full(classes, each * t), np.full(classes, each)
-        # Batch by batch `more` classes get one row more, going round a circle of all classes; after one cycle every
-        # class has had its turn equally often, and the circle is drawn anew.
+        # In each batch, `more` classes get one additional row. The classes take turns in a random cyclic order; after
+        # one cycle every class has had equally many turns, and a new order is drawn.
         length = classes // gcd(classes, more)
         cycle, batch = divmod(t, length)
         place = np.argsort(rng("classes", cycle).permutation(classes))
@@ -46,7 +47,7 @@ class Balanced:
         return each * t + before, each + ((place - start) % classes < more)
 
     def _taken(self, c: int, first: int, count: int, rng: Rng) -> np.ndarray:
-        """Rows `first` to `first + count` of the endless sequence of class c, in which epoch follows epoch."""
+        """Rows `first` to `first + count` of the sequence of class c, which consists of all its epochs."""
         size = len(self.rows[c])
         epochs = range(first // size, (first + count - 1) // size + 1)
         rows = np.concatenate([self._order(c, epoch, rng) for epoch in epochs])

@@ -1,4 +1,4 @@
-"""Scoring of classification: accuracy and its kin, a confusion matrix, the probability of each class."""
+"""Scoring of classification: accuracy and related metrics, confusion matrix, probabilities."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,11 +16,12 @@ from transfer_cli.metrics.classification import (
     right_rows,
     wilson_interval,
 )
+from transfer_cli.scoring._probabilities import probability_cells, probability_columns
 from transfer_cli.task_contracts import AnswerColumn, Scoring
 
 
 class Classify(Scoring):
-    """Rows: `scores` [N, C], larger is likelier, and `labels` [N]."""
+    """Values per row: `scores` [N, C], larger means more likely, and `labels` [N]."""
 
     measures = {
         "accuracy": Measure(unit="share", primary=True, watched=True, perfect=1.0),
@@ -42,47 +43,41 @@ class Classify(Scoring):
         return {"scores": out.float(), "labels": batch.target()}
 
     def metrics(self, rows: Rows) -> dict[str, float]:
-        """Metrics of scores [N, C] against labels [N]; those of one class are named `f1/<class>`."""
-        found = classification(rows["scores"], rows["labels"])
+        """Metrics of `scores` [N, C] against `labels` [N]; a metric of one class is named `f1/<class>`."""
+        metrics = classification(rows["scores"], rows["labels"])
         if self.task.names[-1] == UNKNOWN:
-            found |= open_set(rows["scores"], rows["labels"])
-        return {_renamed(name, self.task.names): value for name, value in found.items()}
+            metrics |= open_set(rows["scores"], rows["labels"])
+        return self.by_name(metrics)
 
     def better(self, metrics: Mapping[str, float]) -> tuple[float, float]:
-        """By accuracy; ties by the lower negative log-likelihood."""
+        """Accuracy; ties are broken by the lower negative log-likelihood."""
         return metrics["accuracy"], -metrics["nll"]
 
     def interval(self, rows: Rows, metric: str) -> tuple[float, float] | None:
-        """Of the accuracy: Wilson's."""
+        """The Wilson interval of the accuracy; None for other metrics."""
         if metric != "accuracy":
             return None
         value = float(right_rows(rows["scores"], rows["labels"]).mean())
         return wilson_interval(value, len(rows["labels"]))
 
     def per_row(self, rows: Rows) -> dict[str, Tensor]:
+        """`accuracy` [N], 0 or 1, and `nll` [N]."""
         scores, labels = rows["scores"], rows["labels"]
         return {"accuracy": right_rows(scores, labels), "nll": nll_rows(scores, labels)}
 
     def details(self, rows: Rows) -> dict[str, Any]:
+        """The confusion matrix [C, C]."""
         return {"confusion": confusion(rows["scores"], rows["labels"]).tolist()}
 
     def columns(self) -> list[AnswerColumn]:
-        chances = [AnswerColumn(f"p_{name}", "machine") for name in self.task.names]
-        return [AnswerColumn("class"), AnswerColumn("likely", "screen", ""), *chances]
+        return [AnswerColumn("class"), *probability_columns(self.task.names)]
 
     def answers(self, out: Tensor, batch: Batch, given: Sequence[Any]) -> list[dict[str, Any]]:
-        """The likeliest class, the three likeliest in words, and the probability of each class."""
+        """The most likely class, the three most likely classes as text, and the probability of each class."""
         names = self.task.names
-        return [_answer(names, chances) for chances in out.float().softmax(1).tolist()]
+        return [_answer(names, probabilities) for probabilities in out.float().softmax(1).tolist()]
 
 
-def _answer(names: Sequence[str], chances: Sequence[float]) -> dict[str, Any]:
-    ranked = sorted(zip(names, chances, strict=True), key=lambda pair: -pair[1])
-    likely = "   ".join(f"{name} {100 * chance:.0f} %" for name, chance in ranked[:3])
-    best = names[max(range(len(chances)), key=chances.__getitem__)]
-    return {"class": best, "likely": likely, **{f"p_{name}": chance for name, chance in zip(names, chances)}}
-
-
-def _renamed(name: str, classes: Sequence[str]) -> str:
-    metric, slash, number = name.partition("/")
-    return f"{metric}/{classes[int(number)]}" if slash else metric
+def _answer(names: Sequence[str], probabilities: Sequence[float]) -> dict[str, Any]:
+    best = names[max(range(len(probabilities)), key=probabilities.__getitem__)]
+    return {"class": best, **probability_cells(names, probabilities)}

@@ -1,4 +1,4 @@
-"""Scoring of several labels a row: average precision and its kin, the probability of each label."""
+"""Scoring of multilabel classification: average precision, related metrics, probabilities."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,12 +9,13 @@ from torch import Tensor
 from transfer_cli.contracts import Batch, Rows
 from transfer_cli.measures import Measure
 from transfer_cli.metrics.multilabel import f1_rows, multilabel, subset_rows
+from transfer_cli.scoring._probabilities import probability_cells, probability_columns
 from transfer_cli.task_contracts import AnswerColumn, Scoring
 
 
 class Multilabel(Scoring):
-    """Rows: `scores` [N, L], logits, and `truth` [N, L], 0 or 1. A label is answered where its probability is above one
-    half."""
+    """Values per row: `scores` [N, L], logits, and `truth` [N, L], 0 or 1. A label is predicted if its probability is
+    above one half."""
 
     measures = {
         "average_precision": Measure(
@@ -33,31 +34,24 @@ class Multilabel(Scoring):
         return {"scores": out.float(), "truth": batch.target()}
 
     def metrics(self, rows: Rows) -> dict[str, float]:
-        """Metrics of logits against labels; those of one label are named `auroc/<label>`. A test part in which no label
-        has rows with and rows without it has no average precision: 0 is given, and `undefined_labels` counts them."""
-        found = {"average_precision": 0.0} | multilabel(rows["scores"], rows["truth"] > 0.5)
-        return {_renamed(name, self.task.names): value for name, value in found.items()}
+        """Metrics of logits against labels; a metric of one label is named `auroc/<label>`. The metrics of a label are
+        undefined if all rows or no rows have it; `undefined_labels` counts these labels. If all labels are undefined,
+        the average precision is 0."""
+        metrics = {"average_precision": 0.0} | multilabel(rows["scores"], rows["truth"] > 0.5)
+        return self.by_name(metrics)
 
     def per_row(self, rows: Rows) -> dict[str, Tensor]:
+        """`subset_accuracy` [N], 0 or 1, and `f1_micro` [N, 2], whose ratio of sums is the micro F1."""
         truth = rows["truth"] > 0.5
         return {"subset_accuracy": subset_rows(rows["scores"], truth), "f1_micro": f1_rows(rows["scores"], truth)}
 
     def columns(self) -> list[AnswerColumn]:
-        chances = [AnswerColumn(f"p_{name}", "machine") for name in self.task.names]
-        return [AnswerColumn("labels"), AnswerColumn("likely", "screen", ""), *chances]
+        return [AnswerColumn("labels"), *probability_columns(self.task.names)]
 
     def answers(self, out: Tensor, batch: Batch, given: Sequence[Any]) -> list[dict[str, Any]]:
-        """The labels above one half, separated by `;`, the three likeliest in words, and the probability of each."""
-        return [self._answer(chances) for chances in torch.sigmoid(out.float()).tolist()]
+        """The predicted labels, separated by `;`, the three most likely labels as text, and the probability of each."""
+        return [self._answer(probabilities) for probabilities in torch.sigmoid(out.float()).tolist()]
 
-    def _answer(self, chances: list[float]) -> dict[str, Any]:
-        named = list(zip(self.task.names, chances, strict=True))
-        ranked = sorted(named, key=lambda pair: -pair[1])[:3]
-        likely = "   ".join(f"{name} {100 * chance:.0f} %" for name, chance in ranked)
-        labels = ";".join(name for name, chance in named if chance > 0.5)
-        return {"labels": labels, "likely": likely, **{f"p_{name}": chance for name, chance in named}}
-
-
-def _renamed(name: str, labels: tuple[str, ...]) -> str:
-    metric, slash, number = name.partition("/")
-    return f"{metric}/{labels[int(number)]}" if slash else metric
+    def _answer(self, probabilities: list[float]) -> dict[str, Any]:
+        chosen = [name for name, p in zip(self.task.names, probabilities, strict=True) if p > 0.5]
+        return {"labels": ";".join(chosen), **probability_cells(self.task.names, probabilities)}

@@ -1,4 +1,4 @@
-"""Scoring of numbers: errors in the unit of the data, explained variance, rank correlation."""
+"""Scoring of regression: errors in the unit of the data, explained variance, rank correlation."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from transfer_cli.task_contracts import AnswerColumn, Scoring
 
 
 class Regress(Scoring):
-    """Rows: `scores` [N, K], the numbers that were answered, and `truth` [N, K]."""
+    """Values per row: `scores` [N, K], the predicted numbers, and `truth` [N, K]."""
 
     measures = {
         "rmse": Measure(lower_is_better=True, label="RMSE", primary=True, watched=True, perfect=0.0),
@@ -25,25 +25,21 @@ class Regress(Scoring):
         return {"scores": out.float(), "truth": batch.target()}
 
     def metrics(self, rows: Rows) -> dict[str, float]:
-        """Means over the K numbers; those of one number are named `rmse/<name>`."""
-        found = regression(rows["scores"], rows["truth"])
-        return {_renamed(name, self.task.names): value for name, value in found.items()}
+        """Metrics, averaged over the K numbers; a metric of one number is named `rmse/<name>`."""
+        metrics = regression(rows["scores"], rows["truth"])
+        return self.by_name(metrics)
 
     def interval(self, rows: Rows, metric: str) -> tuple[float, float] | None:
-        """Of the MAE and the RMSE over rows."""
+        """The intervals of MAE and RMSE over rows; None for other metrics."""
         return intervals(rows["scores"], rows["truth"]).get(metric)
 
     def per_row(self, rows: Rows) -> dict[str, Tensor]:
+        """`mae` [N], the absolute error of each row."""
         return {"mae": absolute_rows(rows["scores"], rows["truth"])}
 
     def columns(self) -> list[AnswerColumn]:
         return [AnswerColumn(name) for name in self.task.names]
 
     def answers(self, out: Tensor, batch: Batch, given: Sequence[Any]) -> list[dict[str, Any]]:
-        """One column a number."""
+        """One column per number."""
         return [dict(zip(self.task.names, row, strict=True)) for row in out.float().tolist()]
-
-
-def _renamed(name: str, names: tuple[str, ...]) -> str:
-    metric, slash, number = name.partition("/")
-    return f"{metric}/{names[int(number)]}" if slash else metric

@@ -1,4 +1,4 @@
-"""Rows of any kind with what a task learns of them in place of a class."""
+"""Rows of any kind, with targets in place of classes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from transfer_cli.data.placement import sent
 
 
 class WithTargets:
-    """`labels` [N, K]: the targets of all rows; everything else is that of the rows themselves."""
+    """`items` with `labels` [N, K], the targets of all rows, fp32; all other attributes are those of `items`."""
 
     targeted = True
 

@@ -1,4 +1,4 @@
-"""Classification: one class a row."""
+"""Classification: one class per row."""
 
 from typing import Any
 
@@ -10,28 +10,30 @@ from transfer_cli.task_contracts import NEW_HEAD, Task
 
 
 class Classify(Task):
-    """One of the classes `names` a row. Head: a linear layer named "classify"."""
+    """Each row has one of the classes `names`. Head: a linear layer named "classify"."""
 
     head = "classify"
+    outputs = "classes"
     code = ("heads/linear.py",)
     offers = ("classes", "row", "loss")
-    outputs = "classes"
     verbs = ("predict", "explain", "export", "serve")
 
     def prepare(self, net: Any) -> None:
-        """Gives `net` a head for these classes; rows of classes it already knows by name are kept."""
+        """Adds a head for these classes to `net`. If it already has such a head, the weights of classes with the same
+        name are kept."""
         net.set_head(self.head, self.names)
 
     def settle(self, net: Any, title: str) -> None:
-        """Makes sure the net's head speaks of these classes: one whose outputs have no names (someone's weights) takes
-        them, if it has as many. Raises DataError for other classes; `title` is what has them."""
+        """As for every task. In addition, a head without class names (weights from outside) gets those of this task.
+        Raises DataError if the number of its outputs differs."""
         super().settle(net, title)
-        known, outputs = net.classes[self.head], net.heads[self.head].out_features
-        if known is None and outputs == len(self.names):
-            net.name_classes(self.head, self.names)
-        elif known is None:
+        if net.classes[self.head] is not None:
+            return
+        outputs = net.heads[self.head].out_features
+        if outputs != len(self.names):
             text = f"the net's head has {outputs} outputs, {title} {len(self.names)} classes"
             raise DataError(Fault("evaluate", text, do=NEW_HEAD))
+        net.name_classes(self.head, self.names)
 
     def loss(self, out: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy () of out [B, C] against integer labels [B]."""

@@ -1,4 +1,4 @@
-"""Language modelling: the next token at every place of a text."""
+"""Language modelling: predicts the next token at every position of a text."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,13 +11,11 @@ from transfer_cli.contracts import Batch, Inputs
 from transfer_cli.data.placement import placed, sent
 from transfer_cli.data.readers.text import wants_causal
 from transfer_cli.errors import ConfigError
-from transfer_cli.task_contracts import Task
-
-PADDING = -100  # a place with nothing to predict: cross_entropy's own mark
+from transfer_cli.task_contracts import PADDING, Task
 
 
 class Language(Task):
-    """Head: a linear layer named "language" on the states of all tokens."""
+    """The next token of a text. Head: a linear layer named "language" on the states of all tokens."""
 
     head = "language"
     code = ("heads/tokens.py",)
@@ -28,8 +26,8 @@ class Language(Task):
     verbs = ()
 
     def prepare(self, net: Any) -> None:
-        """Gives `net` a head of all tokens; one with as many outputs or more stays. Raises ConfigError for a net that
-        sees what it should predict."""
+        """Adds a head for all tokens to `net`; an existing head with at least as many outputs is kept. Raises
+        ConfigError for a net that reads later tokens, which it should predict."""
         if not net.backbone.causal:
             raise ConfigError(wants_causal(net.recipe.get("name")))
         size = self.context.tokenizer.size
@@ -40,20 +38,21 @@ class Language(Task):
         return Blocks(items, rows)
 
     def loss(self, out: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
-        """Mean cross-entropy () of out [B, T, V] against the next tokens [B, T]; padding does not count."""
+        """Mean cross-entropy () of out [B, T, V] against the next tokens [B, T], without padding."""
         return nn.functional.cross_entropy(
             out.float().flatten(0, 1), batch.target().flatten(), ignore_index=PADDING, label_smoothing=smoothing
         )
 
     def weight(self, batch: Batch) -> Tensor:
+        """The number () of predicted tokens."""
         counted: Tensor = (batch.target() != PADDING).sum().float()
         return counted
 
 
 class Blocks:
-    """Blocks of the window's length, out of all rows one after the other; what is learned [B, T] are the tokens one
-    place on. Policy "none" gives the blocks end to end, so that every token is predicted once; "weak" and "strong"
-    begin each block up to a window later, as a random crop of a picture does."""
+    """Blocks of tokens, as long as the context window, from the concatenation of all rows. The targets [B, T] are the
+    tokens at the next position. With policy "none" the blocks do not overlap, so every token is predicted once; with
+    "weak" and "strong" each block starts up to one window later, at random, like a random crop of a picture."""
 
     targeted = True
     domains: Tensor | None = None

@@ -1,4 +1,4 @@
-"""One or several numbers a row."""
+"""Regression: one or several numbers per row."""
 
 from typing import Annotated, Any, Literal
 
@@ -11,14 +11,15 @@ from transfer_cli.tasks._targets import WithTargets
 
 
 class Regress(Task):
-    """The numbers `names` of each row. Head: "regress", a linear layer that answers in the unit of the data. The loss
-    is computed in standard deviations of the training rows, so that learning rates do not depend on the unit: squared
-    error, or Huber's with `delta` deviations (Huber 1964, Ann. Math. Statist. 35)."""
+    """Each row has the numbers `names`. Head: a linear layer named "regress", whose outputs have the unit of the data.
+    The loss is the squared error, or the Huber loss with `delta` standard deviations (Huber 1964, Ann. Math. Statist.
+    35). It is computed in standard deviations of the training rows, so that learning rates do not depend on the
+    unit."""
 
     head = "regress"
+    outputs = "numbers"
     code = ("heads/numbers.py",)
     offers = ("numbers", "row", "loss")
-    outputs = "numbers"
     verbs = ("predict", "export", "serve")
 
     def __init__(
@@ -33,8 +34,8 @@ class Regress(Task):
         self._deviation: Tensor | None = None
 
     def prepare(self, net: Any) -> None:
-        """Gives `net` a head for as many numbers, around the mean of the training rows. A head for these very numbers
-        stays as it is, also its mean and deviation."""
+        """Adds a head for these numbers to `net`, with the mean and the standard deviation of the training rows. An
+        existing head for the same numbers is kept, with its mean and deviation."""
         if net.classes.get(self.head) == list(self.names):
             return
         head = net.add_head(self.head, "numbers", self.names, outputs=len(self.names))
@@ -57,6 +58,6 @@ class Regress(Task):
 
     def _scale(self, out: Tensor) -> Tensor:
         if self._deviation is None:
-            found = self.context.statistics() if self.context.statistics is not None else None
-            self._deviation = torch.ones(len(self.names)) if found is None else torch.from_numpy(found[1])
+            statistics = self.context.statistics() if self.context.statistics is not None else None
+            self._deviation = torch.ones(len(self.names)) if statistics is None else torch.from_numpy(statistics[1])
         return self._deviation.to(out.device, torch.float32)

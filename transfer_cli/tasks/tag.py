@@ -1,4 +1,4 @@
-"""Tagging: a tag for every word of a text, of which entities are made."""
+"""Tagging: predicts a tag for every word of a text; the tags mark entities."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,26 +11,24 @@ from transfer_cli.contracts import Batch, Inputs
 from transfer_cli.data.placement import sent
 from transfer_cli.errors import ConfigError, Fault
 from transfer_cli.kinds.texts import TextRows, flat
-from transfer_cli.task_contracts import Task
-
-PADDING = -100  # a token that starts no word: cross_entropy's own mark
+from transfer_cli.task_contracts import PADDING, Task
 
 
 class Tag(Task):
-    """One of the tags `names` a word, in the IOB2 scheme. Words are what spaces separate; the first token of a word
-    carries its tag (Devlin et al. 2019, arXiv:1810.04805, 5.3). Head: a linear layer named "tag" on the states of all
-    tokens."""
+    """Each word has one of the tags `names`, in the IOB2 scheme. Words are separated by spaces; the tag of a word is
+    predicted at its first token (Devlin et al. 2019, arXiv:1810.04805, 5.3). Head: a linear layer named "tag" on the
+    states of all tokens."""
 
     head = "tag"
+    outputs = "tags"
     code = ("heads/tokens.py",)
     offers = ("loss",)
-    outputs = "tags"
     reads = ("texts",)
     wants = "states"
     verbs = ("predict", "serve")
 
     def prepare(self, net: Any) -> None:
-        """Gives `net` a head for these tags; a head for just these tags stays as it is."""
+        """Adds a head for these tags to `net`; an existing head for the same tags is kept."""
         if net.classes.get(self.head) != list(self.names):
             net.add_head(self.head, "tokens", self.names, outputs=len(self.names))
 
@@ -40,7 +38,7 @@ class Tag(Task):
         return TaggedRows(items, self.context.tokenizer, words, rows.targets)
 
     def new_rows(self, items: Any, texts: Sequence[str]) -> "TaggedRows":
-        """New texts without tags."""
+        """New texts, without tags."""
         return TaggedRows(items, self.context.tokenizer, [text.split() or [""] for text in texts], None)
 
     def loss(self, out: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
@@ -51,15 +49,16 @@ class Tag(Task):
         )
 
     def weight(self, batch: Batch) -> Tensor:
+        """The number () of words in the context window."""
         counted: Tensor = (batch.target()["tokens"] != PADDING).sum().float()
         return counted
 
 
 class TaggedRows(TextRows):
-    """Rows of words. What is learned, by name: `tokens` [B, T], the tag at the first token of each word; `places` [B,
-    W], where that token stands, -1 for a word beyond the net's window; `words` [B, W], the tag of every word, also of
-    those beyond. Places without a word are PADDING in both. Word dropout would part words from their tags, so the rows
-    are read as they are."""
+    """Texts with a tag for each word. Targets by name: `tokens` [B, T], the tag at the first token of each word,
+    PADDING at other tokens; `places` [B, W], the position of that token, -1 for a word beyond the context window;
+    `words` [B, W], the tag of every word, also beyond the window. `places` and `words` are PADDING after the last word
+    of a text. Raises ConfigError for word dropout, which would separate words from their tags."""
 
     targeted = True
 
@@ -67,7 +66,7 @@ class TaggedRows(TextRows):
         self, items: Any, tokenizer: Any, words: Sequence[Sequence[str]], tags: Sequence[np.ndarray] | None
     ) -> None:
         if items.policy != "none":
-            text = "word dropout would part words from their tags"
+            text = "word dropout would separate words from their tags"
             raise ConfigError(Fault("data.augment", text, items.policy, do="data.augment=none"))
         encoded = tokenizer.inner.encode_batch([list(row) for row in words], is_pretokenized=True)
         every: Any = _EveryRow(len(words), items.device)
@@ -96,14 +95,14 @@ class TaggedRows(TextRows):
 
 
 class _EveryRow:
-    """All rows, in order, as TextRows wants them."""
+    """All rows in order, in the form that TextRows needs."""
 
     def __init__(self, count: int, device: torch.device) -> None:
         self.index, self.labels = np.arange(count), np.zeros(count, np.int64)
 
 
 def _first_tokens(word_ids: Sequence[int | None], count: int) -> np.ndarray:
-    """Place of the first token of each of `count` words, int64; -1 for a word without a token."""
+    """The position [count] int64 of the first token of each word; -1 for a word without a token."""
     first = np.full(count, -1, np.int64)
     for place, word in enumerate(word_ids):
         if word is not None and first[word] < 0:

@@ -1,4 +1,4 @@
-"""How far a training is: its loss curve in few bars, its pace, the time left."""
+"""The progress of a training: its loss curve in a few bars, its pace and the remaining time."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -7,12 +7,12 @@ from math import isfinite
 from transfer_cli.analysis import numbers
 from transfer_cli.report.text import clean
 
-FEW_STEPS = 5  # no estimate before
+FEW_STEPS = 5  # after fewer steps there is no estimate
 BARS = "▁▂▃▄▅▆▇█"
 
 
 class Curve:
-    """Mean loss in equal parts of the training so far, in bounded memory."""
+    """Mean losses over equal parts of the training so far, in bounded memory."""
 
     LIMIT = 64
 
@@ -39,7 +39,7 @@ class Curve:
         return [sum(total for total, _ in piece) / sum(n for _, n in piece) for piece in slices]
 
     def text(self, encoding: str = "utf-8") -> str:
-        """`1.84 ▇▆▅▄▃▃▂▂ 0.61`; `1.84 -> 0.61` where the bars cannot be shown."""
+        """`1.84 ▇▆▅▄▃▃▂▂ 0.61`; `1.84 -> 0.61` if `encoding` has no bars."""
         means = self.means()
         if len(means) < 2:
             return numbers.plain(means[0]) if means else ""
@@ -48,7 +48,7 @@ class Curve:
 
 
 def spark(values: list[float]) -> str:
-    """One bar a value, the lowest for the smallest; a value that is not finite is the highest."""
+    """One bar for each value, the lowest for the smallest value; a value that is not finite gets the highest bar."""
     finite = [value for value in values if isfinite(value)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
     top = len(BARS) - 1
@@ -57,7 +57,8 @@ def spark(values: list[float]) -> str:
 
 @dataclass
 class Pace:
-    """Where a stage stands, and how long it will still take at the pace seen since `begun`."""
+    """The progress of a stage. `first`: the step at the time `begun`, from which the pace is measured; `step` of
+    `steps` are done."""
 
     name: str
     begun: float
@@ -66,15 +67,16 @@ class Pace:
     steps: int
 
     def left(self, now: float) -> float | None:
-        """Seconds; None before there is enough to go by."""
-        done = self.step - self.first
-        if done < FEW_STEPS or now <= self.begun:
+        """The estimated remaining seconds; None before there are enough steps for an estimate."""
+        steps_done = self.step - self.first
+        if steps_done < FEW_STEPS or now <= self.begun:
             return None
-        return (now - self.begun) / done * (self.steps - self.step)
+        return (now - self.begun) / steps_done * (self.steps - self.step)
 
 
 def paced(pace: Pace | None, name: str, step: int, steps: int, now: float) -> Pace:
-    """The pace of this stage, counted from the first step seen: a resumed stage begins in the middle."""
+    """The updated pace of a stage. It is measured from the first reported step, because a resumed stage does not begin
+    at step 0."""
     if pace is None or pace.name != name or step < pace.step:
         return Pace(name, now, step, step, steps)
     pace.step, pace.steps = step, steps

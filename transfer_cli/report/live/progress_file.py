@@ -1,5 +1,5 @@
-"""How far a run is, told to whoever watches from another process, terminal or machine: a small file in the directory
-of the run, renewed at most once a second and gone at the end. Nothing depends on it."""
+"""The progress of a run for other processes, terminals or machines: a small file in the directory of the run, which is
+written at most once a second and removed at the end. No result depends on it."""
 
 import json
 import os
@@ -17,8 +17,8 @@ PAUSE_S = 1.0
 NOW = ".now"
 
 
-class Relay(Talk):
-    """The Talk of a run that others watch."""
+class ProgressFile(Talk):
+    """A Talk that writes the progress of a run into a file, for a sweep that displays it."""
 
     def __init__(self, folder: Path, clock: Clock = time.monotonic) -> None:
         self._path, self._clock = folder / NOW, clock
@@ -54,26 +54,27 @@ class Relay(Talk):
         with suppress(OSError):
             self._path.unlink()
 
-    def _put(self, told: dict[str, Any]) -> None:
+    def _put(self, progress: dict[str, Any]) -> None:
         self._next = self._clock() + PAUSE_S
         part = self._path.with_name(f"{NOW}.part")
-        with suppress(OSError):  # only for the eye
-            part.write_text(json.dumps(told))
+        with suppress(OSError):  # a display must not end a run
+            part.write_text(json.dumps(progress))
             os.replace(part, self._path)
 
 
-def seen(folder: Path) -> dict[str, Any]:
-    """What the run in `folder` told last: `at` `align 71 %`, `loss` `0.66 ▆▅▄▃▂ 0.21`, `left_s`; empty without word."""
+def read_progress(folder: Path) -> dict[str, Any]:
+    """The last progress of the run in `folder`: `at`, such as `align 71 %`; `loss`, such as `0.66 ▆▅▄▃▂ 0.21`;
+    `left_s`, the remaining seconds or None. Empty if there is no valid file."""
     with suppress(OSError, ValueError):
-        found = json.loads((folder / NOW).read_text())
-        if isinstance(found, dict):
-            left = found.get("left_s")
-            texts = {name: safe(found.get(name, "")) for name in ("at", "loss")}
-            return texts | {"left_s": left if isinstance(left, int | float) else None}
+        progress = json.loads((folder / NOW).read_text())
+        if isinstance(progress, dict):
+            left_s = progress.get("left_s")
+            texts = {name: safe(progress.get(name, "")) for name in ("at", "loss")}
+            return texts | {"left_s": left_s if isinstance(left_s, int | float) else None}
     return {}
 
 
-def told(folder: Path) -> str:
-    """`seen` as a phrase: `align 71 %, 0.66 ▆▅▄▃▂ 0.21`."""
-    found = seen(folder)
-    return ", ".join(text for text in (found.get("at"), found.get("loss")) if text)
+def progress_text(folder: Path) -> str:
+    """The last progress of the run in `folder` as a phrase: `align 71 %, 0.66 ▆▅▄▃▂ 0.21`."""
+    progress = read_progress(folder)
+    return ", ".join(text for text in (progress.get("at"), progress.get("loss")) if text)

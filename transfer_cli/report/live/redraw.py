@@ -1,5 +1,5 @@
-"""Lines that are drawn again in place on a terminal, with what is to stay in view printed above them. rich moves the
-cursor; what the lines say and how they fit is ours."""
+"""Lines that are redrawn in place on a terminal; permanent notes are printed above them. rich moves the cursor; this
+package decides the content and the width of the lines."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from transfer_cli.report.text import clean
 
 
 class Redrawn:
-    """The lower end of a terminal. Nothing is written before the first `draw`."""
+    """The redrawn lines at the lower end of a terminal. Nothing is written before the first `draw`."""
 
     def __init__(self, screen: Screen) -> None:
         from rich.console import Console
@@ -27,7 +27,7 @@ class Redrawn:
         self._frame = Live(console=self._console, auto_refresh=False, redirect_stdout=False)
 
     def draw(self, lines: Callable[[Look], list[str]]) -> None:
-        """Draws the lines that fit the terminal as wide as it is now."""
+        """Draws the lines for the present width of the terminal."""
         from rich.text import Text
 
         look = Look(look_of(self._err).width, self.look.encoding, self.look.color)
@@ -40,7 +40,7 @@ class Redrawn:
         self._console.print(clean(text, self.look.encoding), soft_wrap=True)
 
     def close(self) -> None:
-        """The last frame stays; what follows goes below it."""
+        """Stops redrawing. The last frame stays, and further output goes below it."""
         if self._frame.is_started:
             self._frame.stop()
 

@@ -1,6 +1,7 @@
-"""What a run says while it works, on stderr: a live table on a terminal, plain lines elsewhere, nothing with -q.
+"""The display of a running run on stderr: a live table on a terminal, plain lines elsewhere, nothing with -q.
 
-The loop asks `due()` each step, which costs one look at the clock; everything else happens at most 4 times a second."""
+The training loop calls `due()` at each step, which only reads the clock; everything else happens at most 4 times a
+second."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -17,8 +18,8 @@ from transfer_cli.report.tables import Column, Table, lines
 from transfer_cli.report.text import clean, wrap
 
 Clock = Callable[[], float]
-FRAME_S = 0.25  # between two frames of the live table
-LINE_S = 30.0  # between two lines in a pipe
+FRAME_S = 0.25  # seconds between two frames of the live table
+LINE_S = 30.0  # seconds between two lines in a pipe
 COLUMNS = (
     Column("stage"),
     Column("state", state=True),
@@ -29,17 +30,17 @@ COLUMNS = (
 
 
 class Talk:
-    """The interface, and the silent form (-q). `measures`: of the metrics of validations, by name; who runs a task that
-    declares its own sets them."""
+    """The interface of displays, and the silent display (-q). `measures`: measures of the validation metrics, by name;
+    the engine sets them for a task that declares its own."""
 
     measures: Mapping[str, Measure] = MEASURES
 
     def stage(self, name: str, state: str, what: str = "", seconds: float | None = None) -> None:
-        """A stage is none, cached, to do, waiting, running, done or failed. `seconds` is what it took, for `to do`
-        what it will take, as far as known."""
+        """Reports the state of a stage: none, cached, to do, waiting, running, done or failed. `seconds`: the time it
+        took, or for `to do` the expected time, if known."""
 
     def due(self) -> bool:
-        """Is it time for the next `step`? Cheap enough for every step of a loop."""
+        """Whether `step` should be called now. It is cheap enough to be called at every training step."""
         return False
 
     def step(
@@ -51,24 +52,25 @@ class Talk:
         samples_per_s: float,
         best: Mapping[str, float] | None = None,
     ) -> None:
-        """`step` of `steps` of stage `name` are done. `best`: so far by selection rule, `source_val/accuracy`."""
+        """Reports that `step` of `steps` of stage `name` are done. `best`: the best validation values so far, by rule
+        and metric, such as `source_val/accuracy`."""
 
     def note(self, text: str) -> None:
-        """A sentence that stays in view."""
+        """Shows a sentence that stays visible."""
 
     def close(self) -> None:
-        """The last frame stays; what follows goes below it."""
+        """Ends the display. The last frame stays, and further output goes below it."""
 
 
 def talk(screen: Screen) -> Talk:
-    """The form that fits `screen`."""
+    """The display that suits `screen`."""
     if screen.quiet:
         return Talk()
     return Live(screen) if terminal(screen.err) and not screen.talk.plain else Lines(screen)
 
 
 class Lines(Talk):
-    """Plain lines: one a change of stage, else at most one in 30 s."""
+    """Plain lines: one at each change of a stage, else at most one every 30 s."""
 
     def __init__(self, screen: Screen, clock: Clock = time.monotonic, wall: Clock = time.time) -> None:
         self._screen, self._clock, self._wall = screen, clock, wall
@@ -76,7 +78,7 @@ class Lines(Talk):
         self._pace: Pace | None = None
 
     def stage(self, name: str, state: str, what: str = "", seconds: float | None = None) -> None:
-        if state in ("none", "to do"):  # not a change: the plan
+        if state in ("none", "to do"):  # these states belong to the plan and are no change
             return
         took = numbers.duration(seconds) if seconds is not None else ""
         self._line(" ".join(part for part in (name, state, what, took) if part))
@@ -100,8 +102,8 @@ class Lines(Talk):
         if now < self._next:
             return
         self._next = now + LINE_S
-        left = self._pace.left(now)
-        end = "" if left is None else f" left {left:.0f}s"
+        left_s = self._pace.left(now)
+        end = "" if left_s is None else f" left {left_s:.0f}s"
         self._line(f"{name} {step}/{steps} loss {numbers.plain(loss)}{end}")
 
     def note(self, text: str) -> None:
@@ -114,7 +116,7 @@ class Lines(Talk):
 
 
 class Live(Talk):
-    """A table of stages that is drawn again in place, at most 4 times a second."""
+    """A table of stages that is redrawn in place, at most 4 times a second."""
 
     def __init__(self, screen: Screen, clock: Clock = time.monotonic) -> None:
         self._frame, self._clock = Redrawn(screen), clock
@@ -156,10 +158,10 @@ class Live(Talk):
         self._draw()
 
     def _status(self, best: Mapping[str, float] | None, samples_per_s: float, now: float) -> list[str]:
-        assert self._pace is not None, "step has just set it"
+        assert self._pace is not None, "`step` sets it before this call"
         scores = ", ".join(_best(name, value, self.measures) for name, value in (best or {}).items())
-        left = self._pace.left(now)
-        total = None if left is None else left + sum(later or 0.0 for later in self._seconds.values())
+        left_s = self._pace.left(now)
+        total = None if left_s is None else left_s + sum(later or 0.0 for later in self._seconds.values())
         return [
             f"step {self._pace.step:,} of {self._pace.steps:,}",
             *([f"best validation: {scores}"] if scores else []),
@@ -183,7 +185,7 @@ class Live(Talk):
 
 
 def _best(name: str, value: float, measures: Mapping[str, Measure]) -> str:
-    """`source_val/accuracy` and 0.987 -> `source 98.7 %`; what is no share bears its name."""
+    """`source_val/accuracy` and 0.987 -> `source 98.7 %`; the name of a metric that is not a share is added."""
     rule, _, metric = name.partition("/")
     side = rule.removesuffix("_val")
     return (

@@ -1,5 +1,6 @@
-"""What a sweep says while it works, on stderr: on a terminal a table drawn in place, a line a group of runs that differ
-in the seed alone and one each for running and failed runs, never taller than the window; elsewhere a line a change."""
+"""The display of a running sweep on stderr. On a terminal it is a table that is redrawn in place and fits the window,
+with one line for each group of runs that differ only in the seed, and one for each running or failed run. Elsewhere it
+is one line for each change."""
 
 import os
 import time
@@ -9,50 +10,50 @@ from typing import Any
 
 from transfer_cli.analysis.results import Run
 from transfer_cli.report import run_screen
-from transfer_cli.report.live.progress_file import seen
+from transfer_cli.report.live.progress_file import read_progress
 from transfer_cli.report.live.redraw import Redrawn
 from transfer_cli.report.live.run_display import FRAME_S, Clock, Lines
 from transfer_cli.report.screen import Screen, terminal
-from transfer_cli.report.sweep_table import LEFT, own_words, standing
+from transfer_cli.report.sweep_table import LEFT, own_words, sweep_lines
 from transfer_cli.store.lock import is_held
 
 Row = Mapping[str, Any]
-SPARE = 2  # lines of the window that are left to what stands above and to the cursor
+SPARE = 2  # lines of the window that stay free for the text above and for the cursor
 
 
 class Board:
-    """The interface, and the silent form (-q)."""
+    """The interface of displays of a sweep, and the silent display (-q). `rows` are the rows of sweep.json."""
 
     def note(self, text: str) -> None:
-        """A sentence that stays in view."""
+        """Shows a sentence that stays visible."""
 
     def begun(self, rows: Sequence[Row], number: int) -> None:
-        """Run `number` begins."""
+        """Reports that run `number` has started."""
 
     def ended(self, rows: Sequence[Row], number: int, results: Run | None) -> None:
-        """Run `number` is over: a failure is told at once, and stays in view."""
+        """Reports that run `number` has ended. A failure is shown at once and stays visible."""
 
     def show(self, rows: Sequence[Row]) -> None:
-        """The rows of sweep.json as they are now."""
+        """Shows the present rows of sweep.json."""
 
     def close(self) -> None:
-        """The last frame stays; what follows goes below it."""
+        """Ends the display. The last frame stays, and further output goes below it."""
 
 
 def board(screen: Screen, name: str, runs: Path) -> Board:
-    """The form that fits `screen`."""
+    """The display that suits `screen`."""
     if screen.quiet:
         return Board()
     return Live(screen, name, runs) if terminal(screen.err) and not screen.talk.plain else Changes(screen, runs)
 
 
 def label(rows: Sequence[Row], number: int) -> str:
-    """The words that tell a run from the others of its sweep; all of a lone one."""
+    """The words in which a run differs from the other runs of its sweep; all its words if it is the only run."""
     return " ".join(own_words(rows)[number])
 
 
 class Changes(Board):
-    """A line a change."""
+    """A display with one line for each change."""
 
     def __init__(self, screen: Screen, runs: Path) -> None:
         self._lines, self._runs = Lines(screen), runs
@@ -78,7 +79,7 @@ def _ending(rows: Sequence[Row], number: int, results: Run | None, runs: Path) -
 
 
 class Live(Board):
-    """A table that is drawn again in place, at most 4 times a second."""
+    """A table that is redrawn in place, at most 4 times a second."""
 
     def __init__(self, screen: Screen, name: str, runs: Path, clock: Clock = time.monotonic) -> None:
         self._frame, self._name, self._runs, self._clock = Redrawn(screen), name, runs, clock
@@ -108,25 +109,25 @@ class Live(Board):
         self._next = self._clock() + FRAME_S
         now = [{**row, **_now(row, self._runs)} for row in rows]
         room = _height() - SPARE
-        self._frame.draw(lambda look: standing(self._name, now, self._left(now), look, room))
+        self._frame.draw(lambda look: sweep_lines(self._name, now, self._left(now), look, room))
 
     def _left(self, rows: Sequence[Row]) -> float | None:
-        """Seconds, at the pace since this terminal came; None before a run has ended."""
+        """The estimated remaining seconds, at the pace since this terminal joined; None before a run has ended."""
         todo = sum(row["state"] in LEFT for row in rows)
         return (self._clock() - self._begun) / self._finished * todo if self._finished else None
 
 
 def _now(row: Row, runs: Path) -> dict[str, Any]:
-    """What its directory says of a run that the ledger has as running: queued runs are `waiting`."""
+    """The progress of a run that is running according to the ledger; the state `waiting` if it is still queued."""
     if row["state"] != "running":
         return {}
     folder = runs / row["path"]
-    return seen(folder) if is_held(folder / ".lock") else {"state": "waiting"}
+    return read_progress(folder) if is_held(folder / ".lock") else {"state": "waiting"}
 
 
 def _height() -> int:
-    told = os.environ.get("LINES", "")
+    lines = os.environ.get("LINES", "")
     try:
-        return int(told) if told.isdigit() and int(told) else os.get_terminal_size(2).lines
+        return int(lines) if lines.isdigit() and int(lines) else os.get_terminal_size(2).lines
     except OSError:
         return 24

@@ -1,4 +1,4 @@
-"""How to repeat it: the commands, and where the runs were made."""
+"""The section on repeating the runs: their commands and their environment."""
 
 from typing import Any
 
@@ -11,25 +11,28 @@ from transfer_cli.report.page.material import Material, Missing
 from transfer_cli.report.tables import Column, Table
 
 
-def again(it: Material) -> Html:
-    """Commands to paste: all groups in one where that is a sweep, else one a group; then this page."""
-    if not it.found.groups:
+def again(material: Material) -> Html:
+    """The commands of the runs, then the command of this page. Raises Missing if no run can be read."""
+    if not material.comparison.groups:
         raise Missing("no settings can be read")
-    return joined([tag("pre", "\n".join([*commands(it), it.command]))])
+    return joined([tag("pre", "\n".join([*commands(material), material.command]))])
 
 
-def commands(it: Material) -> list[str]:
-    """As above, without the page's own."""
-    groups = it.found.groups
+def commands(material: Material) -> list[str]:
+    """The commands that compute the runs again: one sweep if the groups differ in one word, else one command for each
+    group."""
+    groups = material.comparison.groups
     seeds = [_seeds(group) for group in groups]
-    one = run_labels.command([group.run for group in groups], it.found.words)
-    if len(groups) == 1 or (len(it.found.words) == 1 and len(set(seeds)) == 1 and _covers(one, it, groups)):
+    one = run_labels.command([group.run for group in groups], material.comparison.words)
+    if len(groups) == 1 or (
+        len(material.comparison.words) == 1 and len(set(seeds)) == 1 and _covers(one, material, groups)
+    ):
         return [_with(one, seeds[0], sweep=len(groups) > 1)]
     return [_with(run_labels.command([group.run], []), few, sweep=False) for group, few in zip(groups, seeds)]
 
 
-def _covers(command: str, it: Material, groups: list[Group]) -> bool:
-    word = it.found.words[0]
+def _covers(command: str, material: Material, groups: list[Group]) -> bool:
+    word = material.comparison.words[0]
     return all(group.facts.get(word, "") in command for group in groups)
 
 
@@ -41,24 +44,25 @@ def _seeds(group: Group) -> tuple[int, ...]:
 def _with(command: str, seeds: tuple[int, ...], *, sweep: bool) -> str:
     if len(seeds) > 1 and seeds == tuple(range(len(seeds))):
         return f"{command} --seeds {len(seeds)}"
-    told = f"{command} seed={','.join(map(str, seeds))}" if seeds != (0,) else command
-    return f"{told} -m" if sweep or len(seeds) > 1 else told
+    with_seeds = f"{command} seed={','.join(map(str, seeds))}" if seeds != (0,) else command
+    return f"{with_seeds} -m" if sweep or len(seeds) > 1 else with_seeds
 
 
-def environment(it: Material) -> Html:
-    """Versions, machine and commit; values that differ between runs stand side by side."""
-    found: dict[str, dict[str, None]] = {}
-    for run in it.runs:
+def environment(material: Material) -> Html:
+    """Versions, machine and commit. If runs differ, all values are shown, separated by `|`. Raises Missing if no run
+    recorded them."""
+    values_of: dict[str, dict[str, None]] = {}
+    for run in material.runs:
         for name, value in _where(run).items():
-            found.setdefault(name, {})[str(value)] = None
-    if not found:
+            values_of.setdefault(name, {})[str(value)] = None
+    if not values_of:
         raise Missing("these runs recorded none")
-    rows = [{"what": name, "value": " | ".join(values)} for name, values in found.items()]
+    rows = [{"what": name, "value": " | ".join(values)} for name, values in values_of.items()]
     return boxed(Table([Column("what"), Column("value")], rows))
 
 
 def _where(run: Run) -> dict[str, Any]:
     env = environment_of(run) or Environment()
-    told = {"commit": env.commit, "platform": env.platform}
+    program = {"commit": env.commit, "platform": env.platform}
     same = {key: value for key, value in run.identity.items() if value != {}}
-    return {k: v for k, v in {**told, **same, **run.versions, **env.variables}.items() if v is not None}
+    return {k: v for k, v in {**program, **same, **run.versions, **env.variables}.items() if v is not None}

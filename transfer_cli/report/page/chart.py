@@ -1,5 +1,5 @@
-"""Charts as SVG: pure functions from numbers to markup. Colours are classes of the style sheet and doubled by markers;
-every chart says its numbers in words, too."""
+"""Charts as SVG: pure functions from numbers to markup. Colours are classes of the style sheet, and each has its own
+marker; every chart also states its numbers as text, for screen readers."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from transfer_cli.report.page.markup import Html, joined, tag
 
 WIDTH, HEIGHT = 400, 260
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 42
-STYLES = 6  # colours and markers there are
-LINE = 34  # height of a line of `forest`
-DENSE = 12  # points of a line that bear a marker
+STYLES = 6  # the number of colours and markers
+LINE = 34  # the height of a line of `forest`
+DENSE = 12  # the approximate number of markers on a curve
 SHAPES: tuple[Callable[[float, float, float], str], ...] = (
     lambda x, y, r: f"M{x - r:.1f} {y:.1f}a{r} {r} 0 1 0 {2 * r} 0a{r} {r} 0 1 0 {-2 * r} 0z",
     lambda x, y, r: f"M{x - r:.1f} {y - r:.1f}h{2 * r}v{2 * r}h{-2 * r}z",
@@ -38,7 +38,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Curve:
-    """Points from left to right; `style` is the number of its colour and marker."""
+    """A curve: points from left to right; `style`: the number of its colour and marker."""
 
     name: str
     style: int
@@ -47,7 +47,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Bar:
-    """A line of a forest plot: mean with interval, and the values it is of."""
+    """A line of a forest plot: the mean with its interval, and the single values."""
 
     name: str
     style: int
@@ -57,7 +57,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Axis:
-    """From data to pixels, linear or in powers of ten."""
+    """An axis: it maps data to pixels, linearly or logarithmically."""
 
     low: float
     high: float
@@ -66,7 +66,7 @@ class Axis:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """Where a value lies; outside ones at the edge."""
+        """The pixel of a value; values outside of the axis are placed at its edge."""
         if self.log:
             share = log10(max(value, self.low) / self.low) / log10(self.high / self.low)
         else:
@@ -74,7 +74,7 @@ class Axis:
         return self.start + min(1.0, max(0.0, share)) * (self.end - self.start)
 
     def ticks(self) -> list[float]:
-        """About five round numbers; powers of ten on a logarithmic axis.
+        """About five round numbers, or the powers of ten on a logarithmic axis.
 
         >>> Axis(0, 1, 0, 100).ticks()
         [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]"""
@@ -89,21 +89,21 @@ class Axis:
 
 
 def spanned(values: Sequence[float], start: float, end: float, *, within: tuple[float, float] = (-inf, inf)) -> Axis:
-    """An axis that holds all finite values with a little room, kept `within` bounds."""
-    known = [value for value in values if isfinite(value)] or [0.0, 1.0]
-    low, high = min(known), max(known)
+    """An axis that contains all finite values with a small margin and stays `within` bounds."""
+    finite = [value for value in values if isfinite(value)] or [0.0, 1.0]
+    low, high = min(finite), max(finite)
     room = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
     low, high = max(low - room, within[0]), min(high + room, within[1])
     return Axis(low, high if high > low else low + 1, start, end)
 
 
 def marker(style: int, x: float, y: float, r: float = 4, about: str = "") -> Html:
-    """A group's marker in its colour."""
+    """The marker of a group; `about` is its tooltip."""
     return tag("path", tag("title", about) if about else None, d=SHAPES[style % STYLES](x, y, r), class_="mark")
 
 
 def legend(names: Sequence[tuple[str, int]]) -> Html:
-    """Which marker is whose."""
+    """The legend: names with their markers."""
     keys = [tag("svg", marker(style, 8, 8, 5), viewBox="0 0 16 16", aria_hidden="true") for _, style in names]
     pairs = zip(names, keys, strict=True)
     items = [tag("li", tag("span", key, class_=f"s{style % STYLES}"), name) for (name, style), key in pairs]
@@ -111,7 +111,7 @@ def legend(names: Sequence[tuple[str, int]]) -> Html:
 
 
 def lines(curves: Sequence[Curve], x_name: str, y_name: str, *, within: tuple[float, float] = (-inf, inf)) -> Html:
-    """Curves with their 95 % bands. The axis holds all means; bands end at its edge."""
+    """Curves with their 95 % bands. The axis contains all means; bands may be cut off at its edge."""
     points = [point for curve in curves for point in curve.points]
     ends = [end for point in points for end in (point.y.lo, point.y.hi) if within[0] <= end <= within[1]]
     across = spanned([point.x for point in points], LEFT, WIDTH - RIGHT, within=(0, inf))
@@ -122,9 +122,9 @@ def lines(curves: Sequence[Curve], x_name: str, y_name: str, *, within: tuple[fl
 
 
 def _curve(curve: Curve, across: Axis, up: Axis) -> Iterator[Html]:
-    known = [point for point in curve.points if isfinite(point.y.half)]
-    if len(known) > 1:
-        edge = [(p.x, p.y.hi) for p in known] + [(p.x, p.y.lo) for p in reversed(known)]
+    with_interval = [point for point in curve.points if isfinite(point.y.half)]
+    if len(with_interval) > 1:
+        edge = [(p.x, p.y.hi) for p in with_interval] + [(p.x, p.y.lo) for p in reversed(with_interval)]
         yield tag("polygon", points=" ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in edge), class_="band")
     yield tag(
         "polyline", points=" ".join(f"{across(p.x):.1f},{up(p.y.value):.1f}" for p in curve.points), class_="line"
@@ -135,13 +135,14 @@ def _curve(curve: Curve, across: Axis, up: Axis) -> Iterator[Html]:
 
 
 def forest(bars: Sequence[Bar], x_name: str, base: float | None = None) -> Html:
-    """A line a group: its name, mean with interval, a dot a value; dotted, the baseline."""
+    """A forest plot with one line for each group: its name, its mean with interval, and one dot for each value. `base`:
+    the mean of the baseline, a dashed line."""
     height = LINE * len(bars) + BOTTOM + TOP
-    seen = [end for bar in bars for end in (*bar.values, bar.interval.lo, bar.interval.hi)]
-    across = spanned([*seen, *([] if base is None else [base])], 14, WIDTH - RIGHT)
+    extent = [end for bar in bars for end in (*bar.values, bar.interval.lo, bar.interval.hi)]
+    across = spanned([*extent, *([] if base is None else [base])], 14, WIDTH - RIGHT)
     drawn = [_vertical(across(base), height, "base")] if base is not None else []
     drawn += [tag("g", *_bar(bar, at, across), class_=f"s{bar.style % STYLES}") for at, bar in enumerate(bars)]
-    about = "; ".join(f"{bar.name} {_told(bar.interval)}" for bar in bars)
+    about = "; ".join(f"{bar.name} {_value_text(bar.interval)}" for bar in bars)
     grid = [_vertical(across(tick), height, "grid") for tick in across.ticks()]
     return _svg(height, [*grid, *_below(across, height, x_name), *drawn], f"{x_name}: {about}")
 
@@ -153,7 +154,7 @@ def _bar(bar: Bar, at: int, across: Axis) -> Iterator[Html]:
         yield tag("path", d=f"M{across(bar.interval.lo):.1f} {y}H{across(bar.interval.hi):.1f}", class_="line")
     for value in bar.values:
         yield tag("circle", cx=f"{across(value):.1f}", cy=y + 6, r=1.8, class_="dot")
-    yield marker(bar.style, across(bar.interval.value), y, 5, f"{bar.name} {_told(bar.interval)}")
+    yield marker(bar.style, across(bar.interval.value), y, 5, f"{bar.name} {_value_text(bar.interval)}")
 
 
 def scatter(
@@ -165,7 +166,7 @@ def scatter(
     log: bool = False,
     steps: Sequence[tuple[float, float]] = (),
 ) -> Html:
-    """Points (x, y, style, name); `steps` is a line of stairs behind them. `about` says in words what is seen."""
+    """Points (x, y, style, name), with a step line `steps` behind them. `about`: a description for screen readers."""
     xs = [x for x, *_ in points]
     across = spanned(xs, LEFT, WIDTH - RIGHT, within=(0, inf) if steps else (-inf, inf))
     if log:
@@ -183,10 +184,10 @@ def scatter(
 
 
 def crowd(points: Mapping[int, Sequence[tuple[float, float]]], x_name: str, y_name: str, about: str) -> Html:
-    """Many small points by style, too many for names. `about` says in words what is seen."""
-    everyone = [point for few in points.values() for point in few]
-    across = spanned([x for x, _ in everyone], LEFT, WIDTH - RIGHT)
-    up = spanned([y for _, y in everyone], HEIGHT - BOTTOM, TOP)
+    """Many small points without names, by style. `about`: a description for screen readers."""
+    all_points = [point for few in points.values() for point in few]
+    across = spanned([x for x, _ in all_points], LEFT, WIDTH - RIGHT)
+    up = spanned([y for _, y in all_points], HEIGHT - BOTTOM, TOP)
     drawn = []
     for style, few in points.items():
         path = "".join(SHAPES[style % STYLES](across(x), up(y), 2.5) for x, y in few)
@@ -199,7 +200,7 @@ def _svg(height: float, inside: Sequence[Html], about: str) -> Html:
 
 
 def _frame(across: Axis, up: Axis, x_name: str, y_name: str) -> Html:
-    """Grid and names of both axes; the upright one is named above, where it can be read."""
+    """Grid, ticks and names of both axes."""
     drawn: list[Html] = []
     for tick in up.ticks():
         drawn.append(tag("path", d=f"M{LEFT} {up(tick):.1f}H{WIDTH - RIGHT}", class_="grid"))
@@ -229,7 +230,7 @@ def _number(value: float) -> str:
     return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
-def _told(interval: Interval) -> str:
+def _value_text(interval: Interval) -> str:
     return f"{_number(interval.value)}" + (f" ±{interval.half:.2g}" if isfinite(interval.half) else "")
 
 

@@ -1,4 +1,5 @@
-"""How the groups learned: what was watched and the loss of the last training stage, mean and interval over seeds."""
+"""Learning curves of the groups: the validation metric and the loss of the last training stage, with mean and interval
+over seeds."""
 
 from collections.abc import Sequence
 from math import inf
@@ -12,29 +13,36 @@ from transfer_cli.report.page.markup import Html, joined, listed, tag
 from transfer_cli.report.page.material import MOST, Material, Missing
 
 
-def learning(it: Material) -> Html:
-    """A chart of validation where there was any, and one of the loss."""
-    groups = it.groups[:MOST]
+def learning(material: Material) -> Html:
+    """A chart of the validation metric, if there was validation, and a chart of the loss. Raises Missing if no run
+    logged steps."""
+    groups = material.groups[:MOST]
     rows = curves.of_groups(groups)
-    watched = curves.watched(rows, it.found.watched)
-    charts = [_chart(it, groups, rows, name) for name in (watched, "loss") if name]
+    watched = curves.watched(rows, material.comparison.watched)
+    charts = [_chart(material, groups, rows, name) for name in (watched, "loss") if name]
     drawn = [figure for figure, _ in charts if figure]
     if not drawn:
         raise Missing("no stage of these runs logged steps")
-    seen = {at for _, styles in charts for at in styles}
-    keys = [(it.name(group), it.style(group)) for group in groups if it.style(group) in seen]
-    without = [it.name(group) for group in groups if it.style(group) not in seen]
-    notes = [f"solved, not trained by steps, or not recorded: {', '.join(without)}"] if without else []
-    stages = {it.name(group): curves.last_stage(group.counted[0]) for group in groups if it.style(group) in seen}
+    drawn_styles = {at for _, styles in charts for at in styles}
+    keys = [(material.name(group), material.style(group)) for group in groups if material.style(group) in drawn_styles]
+    without = [material.name(group) for group in groups if material.style(group) not in drawn_styles]
+    notes = [f"not trained in steps, or not recorded: {', '.join(without)}"] if without else []
+    stages = {
+        material.name(group): curves.last_stage(group.counted[0])
+        for group in groups
+        if material.style(group) in drawn_styles
+    }
     if len(set(stages.values())) > 1:
         notes += ["not the same stage: " + ", ".join(f"{stage} of {name}" for name, stage in stages.items())]
     return joined([legend(keys), tag("div", *drawn, class_="figures"), listed(notes)])
 
 
-def _chart(it: Material, groups: Sequence[Group], rows: Sequence[Sequence[Rows]], name: str) -> tuple[Html, set[int]]:
-    """The figure of one column, and the styles in it."""
+def _chart(
+    material: Material, groups: Sequence[Group], rows: Sequence[Sequence[Rows]], name: str
+) -> tuple[Html, set[int]]:
+    """The figure of one column, and the styles of the curves in it."""
     metric = name.partition("/")[2]
-    measure = it.found.measure_of(metric)
+    measure = material.comparison.measure_of(metric)
     share = bool(metric) and measure.is_share
     scale = 100 if share else 1
     drawn = []
@@ -43,7 +51,7 @@ def _chart(it: Material, groups: Sequence[Group], rows: Sequence[Sequence[Rows]]
             Point(step, Interval(*(scale * end for end in interval))) for step, interval in curves.curve(runs, name)
         ]
         if points:
-            drawn.append(Curve(it.name(group), it.style(group), points))
+            drawn.append(Curve(material.name(group), material.style(group), points))
     if not drawn:
         return Html(), set()
     side = name.partition("_")[0]

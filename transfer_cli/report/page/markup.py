@@ -1,5 +1,5 @@
-"""HTML and SVG as values. Text becomes markup in `tag` and nowhere else, and there it is escaped: a name, a path or a
-note cannot be forgotten. Nothing a page refers to lies outside of it."""
+"""HTML and SVG as values. Text becomes markup only in `tag`, which escapes it, so no name, path or note can be left
+unescaped. A page refers to nothing outside of itself."""
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,26 +14,27 @@ KINDS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg"}
 
 
 class Html(str):
-    """Markup. A plain `str` is text and will be escaped."""
+    """Markup. A plain `str`, in contrast, is text and is escaped."""
 
 
 Child = Html | str | float | None | Sequence["Child"]
 
 
 def tag(name: str, /, *children: Child, **attributes: str | float | None) -> Html:
-    """An element. Children that are no Html are text; sequences are flattened; None is nothing. Attributes: `class_`
-    for class, `_` for `-`. Raises ValueError for a reference to the outside.
+    """An element. Children that are not Html are text; sequences are flattened; None is left out. In names of
+    attributes, a trailing `_` is dropped (`class_`) and `_` stands for `-`. Raises ValueError for a reference to the
+    outside.
 
     >>> tag("p", "a < b", tag("b", "c"), class_='x"y')
     '<p class="x&quot;y">a &lt; b<b>c</b></p>'"""
-    told = "".join(_attribute(key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
+    attribute_text = "".join(_attribute(key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
     if name in VOID:
-        return Html(f"<{name}{told}>")
-    return Html(f"<{name}{told}>{joined(children)}</{name}>")
+        return Html(f"<{name}{attribute_text}>")
+    return Html(f"<{name}{attribute_text}>{joined(children)}</{name}>")
 
 
 def joined(children: Iterable[Child]) -> Html:
-    """Children one after the other."""
+    """The children, concatenated."""
     return Html("".join(map(_child, children)))
 
 
@@ -46,7 +47,7 @@ def _child(child: Child) -> str:
 
 
 def _escaped(value: object) -> str:
-    """Harmless text: no markup, no control or direction characters."""
+    """Escaped text without control or direction characters."""
     return escape("\n".join(map(clean, str(value).split("\n"))), quote=True)
 
 
@@ -61,7 +62,7 @@ def _attribute(name: str, value: str | float | None) -> str:
 
 
 def picture(data: bytes, about: str, class_: str | None = None) -> Html:
-    """A PNG or JPEG inside the page. Raises ValueError for other bytes."""
+    """A PNG or JPEG, embedded in the page. Raises ValueError for other bytes."""
     kind = next((kind for start, kind in KINDS.items() if data.startswith(start)), None)
     if kind is None:
         raise ValueError("neither PNG nor JPEG")
@@ -69,21 +70,25 @@ def picture(data: bytes, about: str, class_: str | None = None) -> Html:
 
 
 def facts(pairs: Mapping[str, Child]) -> Html:
-    """Names with values, those without left out."""
-    told = [tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs.items() if value not in (None, "")]
-    return tag("dl", *told)
+    """A list of names with values; names without a value are left out."""
+    entries = [
+        tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs.items() if value not in (None, "")
+    ]
+    return tag("dl", *entries)
 
 
 def folded(title: str, *inside: Child) -> Html:
+    """Content that is hidden below its title until the reader opens it."""
     return tag("details", tag("summary", title), *inside)
 
 
 def listed(notes: Sequence[str]) -> Html:
+    """Notes as a list; nothing without notes."""
     return tag("ul", *(tag("li", note) for note in notes), class_="notes") if notes else Html()
 
 
 def boxed(table: Table) -> Html:
-    """A table as people read it on a screen, in a box it scrolls in, with its notes."""
+    """A table with the columns of a screen, in a box that scrolls, with its notes."""
     columns = table.on_screen()
     head = tag("tr", *(tag("th", column.title, class_=_side(column), scope="col") for column in columns))
     body = [tag("tr", *(_cell(row, column) for column in columns)) for row in table.rows]

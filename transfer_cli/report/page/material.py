@@ -1,4 +1,4 @@
-"""What a page is made of. What only data and nets can tell (examples, clouds) is brought by the command."""
+"""The content of a page. The command provides the parts that need data and nets (examples, clouds)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,19 +8,20 @@ from transfer_cli.analysis.groups import Group
 from transfer_cli.analysis.results import Run
 from transfer_cli.report.tables import Table
 
-MOST = 12  # groups drawn, the best
-SHOWN = 4  # groups with a matrix, mistakes and clouds of their own
+MOST = 12  # the best groups are drawn, at most this many
+SHOWN = 4  # the most groups that have their own confusion matrix, mistakes and clouds
 
 
 class Missing(Exception):
-    """Why a section is not there, in a few words; without words the page does not mention it."""
+    """A section is missing; the text says why. Without a text, the page does not mention the section."""
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """Features seen by one net, in the plane of their two main directions. `points`: x, y and the class; by side,
-    target and source. `explained`: the share of the variance in that plane. `domain_accuracy` of a linear classifier
-    of the side on rows held back, and `distance`, the proxy A-distance, where there are two sides."""
+    """Features of one net, in the plane of their two principal directions. `points`: x, y and the class, by side
+    (target, source). `explained`: the share of the variance in that plane. If there are two sides: `domain_accuracy` of
+    a linear classifier of the side on held-back rows, the proxy A-distance `distance`, and `held_back`, the number of
+    these rows."""
 
     points: Mapping[str, Sequence[tuple[float, float, str]]]
     explained: float
@@ -31,7 +32,8 @@ class Cloud:
 
 @dataclass(frozen=True)
 class Clouds:
-    """Of one group (its first run): before transfer and after it; `after` is None where the net stayed as it was."""
+    """Features of the first run of a group, before and after transfer; `after` is None if transfer did not change the
+    net."""
 
     before: Cloud
     after: Cloud | None = None
@@ -40,10 +42,11 @@ class Clouds:
 
 @dataclass(frozen=True)
 class Material:
-    """`runs` are all that were asked for, done or not. `examples`: test rows by name, a PNG or JPEG or the beginning of
-    a text. `clouds` by the id of a group's first run. `absent`: why there are none, by `examples` and `clouds`."""
+    """The content of a page. `runs`: all selected runs, done or not. `command`: the command that writes the page.
+    `examples`: test rows by name, each a PNG, a JPEG or the beginning of a text. `clouds`: by the id of a group's first
+    run. `absent`: why `examples` or `clouds` are missing."""
 
-    found: Comparison
+    comparison: Comparison
     table: Table
     runs: Sequence[Run]
     command: str
@@ -53,19 +56,19 @@ class Material:
 
     @property
     def groups(self) -> list[Group]:
-        """Those with a result, best first. Raises Missing without one."""
-        if not self.found.done:
+        """The groups with a result, best first. Raises Missing if there is none."""
+        if not self.comparison.done:
             raise Missing("no run of these is done")
-        return self.found.done
+        return self.comparison.done
 
     def name(self, group: Group) -> str:
-        """What the page calls a group."""
-        return group.label(self.found.words)
+        """The name of a group on the page."""
+        return group.label(self.comparison.words)
 
     def style(self, group: Group) -> int:
-        """Number of a group's colour and marker, the same in every figure."""
-        return next(at for at, other in enumerate(self.found.groups) if other is group)
+        """The number of a group's colour and marker, which are the same in every figure."""
+        return next(at for at, other in enumerate(self.comparison.groups) if other is group)
 
     def scale(self) -> int:
-        """What a value of the metric is multiplied with to be read."""
-        return self.found.measure.scale
+        """The factor between a value of the metric and the number on the page: 100 for shares, else 1."""
+        return self.comparison.measure.scale

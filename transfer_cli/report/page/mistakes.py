@@ -1,4 +1,4 @@
-"""What was taken for what: confusion matrices over all seeds of a group, and the worst pairs with rows to look at."""
+"""Mistakes: confusion matrices over all seeds of a group, and the most frequent confusions with example rows."""
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -11,28 +11,29 @@ from transfer_cli.errors import TransferError
 from transfer_cli.report.page.markup import Html, folded, joined, picture, tag
 from transfer_cli.report.page.material import SHOWN, Material, Missing
 
-WITH_COUNTS = 20  # classes up to which a matrix is a table
+WITH_COUNTS = 20  # the most classes for which a matrix is a table
 PAIRS, EXAMPLES = 10, 3
-SMALL = 1500  # bytes of a picture that is shown by its pixels
+SMALL = 1500  # a picture with fewer bytes is enlarged without smoothing
 
 
-def matrices(it: Material) -> Html:
-    """Of the best groups, the first open."""
-    drawn = {it.name(g): _matrix(*tables) for g in it.groups[:SHOWN] if (tables := _counts(g)) is not None}
+def matrices(material: Material) -> Html:
+    """Confusion matrices of the best groups; all except the first are folded. Raises Missing if there are none."""
+    drawn = {material.name(g): _matrix(*tables) for g in material.groups[:SHOWN] if (tables := _counts(g)) is not None}
     if not drawn:
         raise Missing("the evaluate stages of these runs are gone, or have no classes")
     return joined([_first_open(drawn), tag("p", "Rows: what it is; columns: what it was taken for.", class_="quiet")])
 
 
-def worst(it: Material) -> Html:
-    """The pairs confused most often, with test rows by name and, where the data are here, to look at."""
+def worst(material: Material) -> Html:
+    """The most frequent confusions, with example test rows: the rows themselves if the data are available, else their
+    names. Raises Missing if there are none."""
     drawn = {}
-    for group in it.groups[:SHOWN]:
+    for group in material.groups[:SHOWN]:
         if pairs := confused(group):
-            drawn[it.name(group)] = tag("div", *(_pair(it, pair) for pair in pairs), class_="mistakes")
+            drawn[material.name(group)] = tag("div", *(_pair(material, pair) for pair in pairs), class_="mistakes")
     if not drawn:
-        raise Missing("no mistakes by name were kept")
-    why = it.absent.get("examples")
+        raise Missing("no mistakes by name were stored")
+    why = material.absent.get("examples")
     note = tag("p", f"Rows by name only: {why}", class_="absent") if why else Html()
     return joined([note, _first_open(drawn)])
 
@@ -42,22 +43,22 @@ def _first_open(drawn: Mapping[str, Html]) -> Html:
     return joined([tag("h3", name), first, *(folded(name, inside) for name, inside in others)])
 
 
-def found_of(group: Group) -> list[Mapping[str, Any]]:
-    """What the evaluate stages of a group's runs found, of those that can still be read."""
-    found = []
+def evaluations(group: Group) -> list[Mapping[str, Any]]:
+    """The stored results of the evaluate stages of a group's runs, as far as they can be read."""
+    results = []
     for run in group.counted:
         try:
-            found.append(evaluated(run, group.rule))
+            results.append(evaluated(run, group.rule))
         except (TransferError, OSError, ValueError, KeyError, TypeError, IndexError):
             continue
-    return found
+    return results
 
 
 def confused(group: Group) -> list[dict[str, Any]]:
-    """Pairs (is, taken_for, count, rows) over all seeds, most often first."""
+    """Confused pairs of classes (is, taken_for, count, rows) over all seeds, the most frequent first."""
     pairs: dict[tuple[str, str], dict[str, Any]] = {}
-    for found in found_of(group):
-        for entry in found.get("confused", ()):
+    for results in evaluations(group):
+        for entry in results.get("confused", ()):
             key = str(entry["is"]), str(entry["taken_for"])
             pair = pairs.setdefault(key, {"is": key[0], "taken_for": key[1], "count": 0, "rows": []})
             pair["count"] += int(entry["count"])
@@ -65,22 +66,26 @@ def confused(group: Group) -> list[dict[str, Any]]:
     return sorted(pairs.values(), key=lambda pair: -pair["count"])[:PAIRS]
 
 
-def _pair(it: Material, pair: Mapping[str, Any]) -> Html:
+def _pair(material: Material, pair: Mapping[str, Any]) -> Html:
     head = tag("div", tag("b", pair["is"]), " taken for ", tag("b", pair["taken_for"]), f", {pair['count']:,}x")
-    return tag("div", head, tag("div", *(_example(it, row) for row in pair["rows"]), class_="row"), class_="mistake")
+    return tag(
+        "div", head, tag("div", *(_example(material, row) for row in pair["rows"]), class_="row"), class_="mistake"
+    )
 
 
-def _example(it: Material, row: str) -> Html:
-    seen = it.examples.get(row)
-    if isinstance(seen, bytes):
-        return picture(seen, row, None if len(seen) < SMALL else "photo")
-    return tag("blockquote", seen, title=row) if seen else tag("span", row, class_="quiet")
+def _example(material: Material, row: str) -> Html:
+    example = material.examples.get(row)
+    if isinstance(example, bytes):
+        return picture(example, row, None if len(example) < SMALL else "photo")
+    return tag("blockquote", example, title=row) if example else tag("span", row, class_="quiet")
 
 
 def _counts(group: Group) -> tuple[list[list[int]], list[str], int] | None:
-    """The sum of a group's matrices, its classes, and of how many runs it is."""
+    """The sum of the confusion matrices of a group's runs, the classes, and the number of runs; None without a
+    matrix."""
     classes = [str(name) for name in classes_of(group.counted[0])]
-    tables = [found["confusion"] for found in found_of(group) if len(found.get("confusion", ())) == len(classes)]
+    results = evaluations(group)
+    tables = [each["confusion"] for each in results if len(each.get("confusion", ())) == len(classes)]
     if not tables or not classes:
         return None
     return [[sum(cells) for cells in zip(*rows)] for rows in zip(*tables)], classes, len(tables)
@@ -104,7 +109,8 @@ def _cell(count: int, whole: int) -> Html:
 
 
 def _dots(counts: Sequence[Sequence[int]]) -> Html:
-    """Many classes: a pixel a cell, dark where rows of a class went; root scale, for errors are a few % each."""
+    """A matrix of many classes as a picture with one pixel for each cell; dark cells hold many rows. The scale is a
+    square root, because each error is only a few %."""
     import numpy as np
     from PIL import Image
 

@@ -1,5 +1,5 @@
-"""The page: sections in their order, one file without script or network. A section that cannot be made says why in a
-line at the end; none takes the others with it."""
+"""The page: its sections in order, as one file without scripts or network access. If a section fails, a line at the end
+says why, and the other sections are not affected."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,20 +31,20 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 @dataclass(frozen=True)
 class Page:
-    """`html` is the document; `absent`: sections that are not there, with the reason; `figures` counts charts."""
+    """A page. `html`: the document; `absent`: missing sections with the reason; `figures`: the number of charts."""
 
     html: str
     absent: dict[str, str]
     figures: int
 
 
-def page(it: Material) -> Page:
+def page(material: Material) -> Page:
     """The whole document."""
     absent: dict[str, str] = {}
-    made = [_section(it, name, absent) for name in SECTIONS]
-    title = finding.sentence(it)
+    sections = [_section(material, name, absent) for name in SECTIONS]
+    title = finding.sentence(material)
     reasons = {name: why for name, why in absent.items() if why}
-    body = joined([tag("header", finding.top(it), _contents(absent)), tag("main", *made, _left_out(reasons))])
+    body = joined([tag("header", finding.top(material), _contents(absent)), tag("main", *sections, _left_out(reasons))])
     return Page(f"<!doctype html>\n{tag('html', _head(title), tag('body', body), lang='en')}\n", reasons, _charts(body))
 
 
@@ -69,13 +69,13 @@ def _contents(absent: Mapping[str, str]) -> Html:
     return tag("nav", *links, aria_label="contents")
 
 
-def _section(it: Material, name: str, absent: dict[str, str]) -> Html | None:
+def _section(material: Material, name: str, absent: dict[str, str]) -> Html | None:
     title, make = SECTIONS[name]
     try:
-        return tag("section", tag("h2", title), make(it), id=name)
+        return tag("section", tag("h2", title), make(material), id=name)
     except Missing as why:
         absent[name] = str(why)
-    except Exception as error:  # files of another version, or changed by hand: the other sections still hold
+    except Exception as error:  # files of another version or changed by hand must not affect the other sections
         absent[name] = f"could not be made: {type(error).__name__}: {error}"
     return None
 

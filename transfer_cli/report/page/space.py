@@ -1,5 +1,5 @@
-"""The features before and after transfer: clouds in the plane of their main directions, and how well source and target
-can be told apart."""
+"""The features before and after transfer: point clouds in the plane of their principal directions, and how well a
+classifier distinguishes source and target."""
 
 from transfer_cli.analysis import numbers
 from transfer_cli.report.page.chart import STYLES, crowd, legend
@@ -10,15 +10,20 @@ from transfer_cli.report.tables import Column, Table
 SIDES = {"target": 0, "source": 1}
 
 
-def space(it: Material) -> Html:
-    """Clouds of the best groups, the first open, and a table of the distances."""
-    known = [(it.name(g), it.clouds[g.counted[0].id]) for g in it.groups[:SHOWN] if g.counted[0].id in it.clouds]
-    if not known:
-        raise Missing(it.absent.get("clouds", "no net of these runs is left to look through"))
-    (name, first), *others = known
+def space(material: Material) -> Html:
+    """Clouds of the best groups, all except the first folded, and a table of the distances. Raises Missing without
+    clouds."""
+    named_clouds = [
+        (material.name(g), material.clouds[g.counted[0].id])
+        for g in material.groups[:SHOWN]
+        if g.counted[0].id in material.clouds
+    ]
+    if not named_clouds:
+        raise Missing(material.absent.get("clouds", "no net of these runs is in the store any more"))
+    (name, first), *others = named_clouds
     figures = [tag("h3", name), _figures(first), *(folded(other, _figures(clouds)) for other, clouds in others)]
-    why = tag("p", f"Not all: {it.absent['clouds']}", class_="absent") if "clouds" in it.absent else Html()
-    return joined([*figures, why, _distances(known)])
+    why = tag("p", f"Not all: {material.absent['clouds']}", class_="absent") if "clouds" in material.absent else Html()
+    return joined([*figures, why, _distances(named_clouds)])
 
 
 def _figures(clouds: Clouds) -> Html:
@@ -26,7 +31,7 @@ def _figures(clouds: Clouds) -> Html:
     figures = [
         tag("figure", _cloud(cloud), tag("figcaption", f"{_upper(when)}. {_caption(cloud)}")) for when, cloud in pairs
     ]
-    note = "" if clouds.after else "The net is the one it began with: transfer changed what stands on its features."
+    note = "" if clouds.after else "Transfer did not change the net, only the head on its features."
     note = " ".join(filter(None, [clouds.about, note]))
     return joined([
         legend(_keys(clouds.before)),
@@ -36,7 +41,7 @@ def _figures(clouds: Clouds) -> Html:
 
 
 def _keys(cloud: Cloud) -> list[tuple[str, int]]:
-    """Sides have colours where there are two, else classes have, as far as there are colours."""
+    """The legend: colours are sides if there are two, else classes if there are enough colours."""
     if len(cloud.points) > 1:
         return [(side, SIDES[side]) for side in cloud.points]
     classes = list(dict.fromkeys(name for points in cloud.points.values() for *_, name in points))
@@ -54,35 +59,35 @@ def _cloud(cloud: Cloud) -> Html:
 
 
 def _caption(cloud: Cloud) -> str:
-    told = f"The plane holds {numbers.percent(cloud.explained)} % of the variance"
+    text = f"The plane holds {numbers.percent(cloud.explained)} % of the variance"
     if cloud.distance is None:
-        return told
-    return f"{told}; proxy A-distance {cloud.distance:.2f}"
+        return text
+    return f"{text}; proxy A-distance {cloud.distance:.2f}"
 
 
-def _distances(known: list[tuple[str, Clouds]]) -> Html:
-    """Where source and target were compared."""
+def _distances(named_clouds: list[tuple[str, Clouds]]) -> Html:
+    """A table of the distances between source and target, for the nets for which they were measured."""
     rows = [
         {"group": name, "when": when, "accuracy": cloud.domain_accuracy, "distance": cloud.distance}
-        for name, clouds in known
+        for name, clouds in named_clouds
         for when, cloud in (("before", clouds.before), ("after", clouds.after))
         if cloud is not None and cloud.distance is not None
     ]
     if not rows:
-        return tag("p", "No source to tell apart from the target, so no distance of domains.", class_="absent")
+        return tag("p", "There is no source, so there is no distance between domains.", class_="absent")
     columns = [
         Column("group"),
         Column("when"),
         Column("accuracy", "%", head="domain classifier, accuracy %"),
         Column("distance", head="proxy A-distance", align="right"),
     ]
-    held = next(c.before.held_back for _, c in known)
+    held = next(c.before.held_back for _, c in named_clouds)
     notes = [
-        f"a linear classifier of source or target, asked on {held:,} rows held back; 50 %: cannot be told apart",
-        "distance: 2 (1 - 2 error), 0 where they cannot, 2 where they always can; Ben-David et al. 2006",
+        f"a linear classifier of source or target on {held:,} held-back rows; at 50 % it cannot distinguish them",
+        "distance: 2 (1 - 2 error), 0 if it never can, 2 if it always can; Ben-David et al. 2006",
     ]
-    told = [{**row, "distance": f"{row['distance']:.2f}"} for row in rows]
-    return boxed(Table(columns, told, notes=notes))
+    texts = [{**row, "distance": f"{row['distance']:.2f}"} for row in rows]
+    return boxed(Table(columns, texts, notes=notes))
 
 
 def _upper(text: str) -> str:
