@@ -143,6 +143,8 @@ def test_regression_scoring_in_results() -> None:
     assert found["metrics"]["test/rmse"] == pytest.approx(1.5)
     assert found["metrics"]["test/mae/crp"] == pytest.approx(2.0)
     assert (found["primary"], found["lower"], found["measures"]["rmse"]["unit"]) == ("test/rmse", True, "")
+    single = scoring.per_row({"scores": truth + torch.tensor([1.0, -2.0]), "truth": truth})
+    assert single["rmse"].mean().item() == pytest.approx(1.5)
     low, high = found["intervals"]["test/rmse"]
     assert low <= 1.5 <= high
 

@@ -61,7 +61,7 @@ def test_words_of_the_expectation_are_the_short_version(transfer: Any) -> None:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("expect.metric=test/acuracy",), "expect.metric=test/acuracy: under final there is none"),
+        (("expect.metric=test/acuracy",), "expect.metric=test/acuracy: it has no value under final"),
         (("expect.tolerance=-1",), "expect.tolerance=-1: number >= 0"),
     ],
 )

@@ -60,12 +60,13 @@ class Task:
         raise NotImplementedError
 
     def settle(self, net: Any, title: str) -> None:
-        """Checks, before scoring, that `net` has a head for this task whose outputs have the names of this task, in the
-        same order; a head without names passes. Raises DataError otherwise; `title`: the data in the message."""
+        """Checks, before scoring, that `net` has a head for this task. If people label the rows, the outputs of the
+        head must have the names of this task, in the same order; a head without names passes. `title`: the name of the
+        data in messages. Raises DataError otherwise."""
         if self.head not in net.heads:
             raise DataError(Fault("evaluate", f"no stage taught the net the head {self.head}", do=TEACH))
         known = net.classes[self.head]
-        if known is not None and tuple(known) != self.names:
+        if self.labels == "human" and known is not None and tuple(known) != self.names:
             shared = len(set(known) & set(self.names))
             text = f"the net has {len(known)} {self.outputs}, {title} has {len(self.names)}, {shared} shared"
             raise DataError(Fault("evaluate", text, do=NEW_HEAD))

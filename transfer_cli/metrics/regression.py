@@ -30,19 +30,21 @@ def regression(predicted: Tensor, truth: Tensor) -> dict[str, float]:
 
 def intervals(predicted: Tensor, truth: Tensor) -> dict[str, Interval]:
     """95 % intervals of `mae` and `rmse` as (lower, upper) ends, none below 0; empty for a single row.
-    MAE is a mean over rows. RMSE is the root of one: by the delta method a row moves the root of output k by
-    (its squared error - mean) / (2 root), averaged over the outputs."""
+    MAE is a mean over rows, and so is RMSE of `root_rows`."""
     predicted, truth = _checked(predicted, truth)
     if len(truth) < 2:
         return {}
+    absolute, roots = absolute_rows(predicted, truth), root_rows(predicted, truth)
+    return {"mae": _around(absolute.mean(), absolute), "rmse": _around(roots.mean(), roots)}
+
+
+def root_rows(predicted: Tensor, truth: Tensor) -> Tensor:
+    """The RMSE as a mean over rows, by the delta method: float64 [N]. A row moves the root of output k by (its squared
+    error - mean) / (2 root); its value is the root plus that, averaged over the outputs."""
+    predicted, truth = _checked(predicted, truth)
     squares = (predicted - truth).square()
     roots = squares.mean(0).sqrt()
-    moved = torch.where(roots > 0, (squares - squares.mean(0)) / (2 * roots), 0.0).mean(1)
-    absolute = absolute_rows(predicted, truth)
-    return {
-        "mae": _around(absolute.mean(), absolute),
-        "rmse": _around(roots.mean(), moved),
-    }
+    return (roots + torch.where(roots > 0, (squares - squares.mean(0)) / (2 * roots), 0.0)).mean(1)
 
 
 def absolute_rows(predicted: Tensor, truth: Tensor) -> Tensor:

@@ -36,8 +36,10 @@ def _columns(views: Sequence[View]) -> list[Column]:
 
 
 def _column(name: str, measure: Measure) -> Column:
-    """The column of a metric; a metric that screens do not show is only in machine formats."""
-    return Column(name, unit_of(measure), measure.heading, "right", True, only=None if measure.shown else "machine")
+    """The column of a metric. Screens show the metrics of a validation; others, such as means over classes, mislead on
+    rows of some classes only, and are in machine formats."""
+    shown = measure.primary or measure.watched
+    return Column(name, unit_of(measure), measure.heading, "right", True, only=None if shown else "machine")
 
 
 def _views(run: Run, views: Sequence[View]) -> Table:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from transfer_cli.contracts import Batch, Rows
 from transfer_cli.measures import Measure
-from transfer_cli.metrics.regression import absolute_rows, intervals, regression
+from transfer_cli.metrics.regression import absolute_rows, intervals, regression, root_rows
 from transfer_cli.task_contracts import AnswerColumn, Scoring
 
 
@@ -34,8 +34,9 @@ class Regress(Scoring):
         return intervals(rows["scores"], rows["truth"]).get(metric)
 
     def per_row(self, rows: Rows) -> dict[str, Tensor]:
-        """`mae` [N], the absolute error of each row."""
-        return {"mae": absolute_rows(rows["scores"], rows["truth"])}
+        """`mae` and `rmse` [N], whose means are the metrics."""
+        predicted, truth = rows["scores"], rows["truth"]
+        return {"mae": absolute_rows(predicted, truth), "rmse": root_rows(predicted, truth)}
 
     def columns(self) -> list[AnswerColumn]:
         return [AnswerColumn(name) for name in self.task.names]
