@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from transfer_cli.cli import completion, help, main, table
+from transfer_cli.cli import completion, help, main, run, table
 from transfer_cli.cli.options import Options, read
 from transfer_cli.config.folders import GROUPS, options
 from transfer_cli.config.words import CHOICES
@@ -109,6 +109,12 @@ def test_seeds_imply_multirun_and_dashes_end_options() -> None:
 def test_words_and_bare_arguments() -> None:
     found = read(["predict", "last", "./a=b.png", "strategy=knn"])
     assert (found.args, found.words) == (("last", "./a=b.png"), ("strategy=knn",))
+
+
+@pytest.mark.parametrize("text", ["digits", "'seed=1'", " seed=1"])
+def test_run_ignores_no_argument(text: str) -> None:
+    with pytest.raises(ConfigError, match="is no key=value"):
+        run.main(read(["run", "data=digits", text]))
 
 
 def test_runs_folder_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,6 +147,8 @@ def test_invalid_settings(family: str, tmp_path: Path) -> None:
         opened(family, path, numbers=["age", "age"])
     with pytest.raises(DataError, match=r"no column agee; columns: .*age, label; nearest: age"):
         opened(family, path, numbers=["agee"])
+    with pytest.raises(DataError, match=r"no column True; columns"):
+        opened(family, path, numbers=True)
 
 
 def test_a_missing_picture_is_reported_before_its_labels(tmp_path: Path) -> None:
@@ -216,6 +218,12 @@ def test_an_array_of_numbers_is_what_to_predict(shape: Any, names: tuple[str, ..
     data = opened("features", saved(tmp_path / "a.npz", features=np.eye(20), y=numbers), numbers="y")
     assert (data.raw.task, data.names) == ("regress", names)
     np.testing.assert_array_equal(data.raw.parts["train"].targets, numbers.reshape(20, -1).astype(np.float32))
+
+
+def test_a_missing_array_is_said_beside_all_that_are_there(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.npz", features=np.zeros((9, 2)), age=np.arange(9.0))
+    with pytest.raises(DataError, match=r"no array agee; arrays: features, age; nearest: age"):
+        opened("features", path, numbers="agee")
 
 
 def test_arrays_of_numbers_that_do_not_fit(tmp_path: Path) -> None:
@@ -303,6 +311,16 @@ def test_check_counts_rows_a_label(tmp_path: Path) -> None:
     assert ("label without both values", "b: no row of train has it") in told
     assert ("label without both values", "b: no row of test has it") in told
     assert not {finding.kind for finding in checked.findings} & {"uneven", "small class", "class not in test"}
+
+
+def test_a_column_of_numbers_may_be_named_by_position(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.csv", "text_table", ["age"], [[n] for n in range(20)])
+    assert opened("text_table", path, numbers=1).raw.parts["train"].targets[:, 0].tolist() == list(range(20))
+
+
+def test_check_survives_a_table_of_which_every_row_is_bad(tmp_path: Path) -> None:
+    _, checked = found("text_table", table(tmp_path / "t.csv", "text_table", ["a"], [["x"]] * 5), numbers=["a"])
+    assert [finding.kind for finding in checked.findings].count("bad cell") == 5
 
 
 def test_check_reports_the_range_of_numbers(tmp_path: Path) -> None:

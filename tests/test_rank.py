@@ -237,3 +237,13 @@ def test_who_is_unknown_stands_between_those_with_a_signal_and_those_without() -
     known = {"best": entry("best", 5.0, 0.1), "good": entry("good", 2.0, 0.1), "none": entry("none", 0.3, 0.1)}
     line = sorted(["none", "unknown", "good", "best"], key=lambda name: shown.promise(known.get(name), "logme"))
     assert line[::-1] == ["best", "good", "unknown", "none"]
+
+
+@pytest.mark.parametrize("command", ["rank", "advise"])
+def test_data_of_entities_are_refused_without_a_word_of_probes(
+    transfer: Transfer, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "words.conll").write_text("Anna B-PER\nsees O\nParis B-LOC\n\n" * 30)
+    told = transfer(command, f"data={tmp_path}/words.conll", "--runs", str(tmp_path / "runs"))
+    assert told.code == 2
+    assert told.errors[0] == f"error: data={tmp_path}/words.conll: its task is tag, and {command} needs classes"

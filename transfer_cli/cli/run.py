@@ -13,6 +13,8 @@ from transfer_cli.runner.planning import fetch_hub
 def main(options: Options) -> int:
     """Example: transfer run experiment=hello"""
     screen = Screen.of(options)
+    if options.args:
+        raise ConfigError(Fault(options.args[0], "is no key=value", do=f"data={options.args[0]}, if it is the data"))
     if options.search is not None:
         from transfer_cli.runner.search import search
 

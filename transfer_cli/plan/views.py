@@ -61,11 +61,11 @@ def _classes(data: DataSet, task: PlannedTask, groups: Any) -> Iterator[Json]:
     if "classes" not in task.offers:
         text = f"its rows have no classes, the task of {data.title} is {task.name}"
         raise ConfigError(Fault(KEY, text, "classes", do="leave it out"))
-    for group in [[name] for name in data.classes] if groups is None else groups:
-        if not isinstance(group, list) or not group:
-            raise ConfigError(
-                Fault(KEY, "classes must be lists of classes", str(groups), do="{classes: [[0, 1], [2, 3]]}")
-            )
+    if groups is None:
+        groups = [[name] for name in data.classes]
+    if not isinstance(groups, list) or not groups or not all(isinstance(group, list) and group for group in groups):
+        raise ConfigError(Fault(KEY, "classes must be lists of classes", str(groups), do="{classes: [[0, 1], [2, 3]]}"))
+    for group in groups:
         places = [_place(data, item) for item in group]
         yield {"name": _class_title(data, places), "classes": [data.classes[place] for place in places]}
 
@@ -91,7 +91,7 @@ def _class_title(data: DataSet, places: list[int]) -> str:
 
 def _attack(settings: Mapping[str, Any]) -> Iterator[Json]:
     attack = settings["attack"]
-    if attack not in ATTACKS:
+    if not isinstance(attack, str) or attack not in ATTACKS:
         text = "no such attack"
         raise ConfigError(Fault(KEY, text, str(attack), tuple(ATTACKS), nearest(str(attack), tuple(ATTACKS)), DO))
     if unknown := [key for key in settings if key not in ("attack", "eps", "steps", "rate")]:

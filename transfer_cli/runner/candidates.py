@@ -74,12 +74,29 @@ def candidates(options: Options, screen: Screen) -> list[Candidate]:
     fetch_hub([word for each in of_each for word in each], options, screen)
     configs = [_config(each, options) for each in of_each]
     fetch_missing(configs, options, screen)
-    plans = dict(zip(of_each, plan_all(configs, options), strict=True))
+    plans = dict(zip(of_each, _plans(configs, options), strict=True))
     if offered:
         plans |= _offered(of_each[0], options)
     candidate_list = [_candidate(each, plan, options.runs) for each, plan in plans.items()]
     _check_same_rows(candidate_list)
     return _with_distinct_names(candidate_list)
+
+
+def _plans(configs: Sequence[Config], options: Options) -> list[Plan]:
+    """The plan of each candidate. Data without classes are refused as such: the user named no linear probe, so an
+    error about one would say nothing."""
+    try:
+        return plan_all(configs, options)
+    except ConfigError:
+        from transfer_cli.data.open import describe
+
+        values = configs[0].values
+        data = describe(values["data"], cache=options.runs / ".cache", plugins=tuple(values["plugins"]))
+        if data is None or data.raw.has_classes:
+            raise
+        raise ConfigError(
+            Fault("data", f"its task is {data.raw.task}, and {options.command} needs classes", data.title)
+        ) from None
 
 
 def probe_of(plan: Plan) -> Stage:

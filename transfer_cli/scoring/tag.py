@@ -23,8 +23,8 @@ class Tag(Scoring):
         "precision": Measure(unit="share", label="entity precision", perfect=1.0),
         "recall": Measure(unit="share", label="entity recall", perfect=1.0),
         "f1_macro": Measure(unit="share", label="macro entity F1", perfect=1.0),
-        "precision_macro": Measure(unit="share", perfect=1.0),
-        "recall_macro": Measure(unit="share", perfect=1.0),
+        "precision_macro": Measure(unit="share", label="macro entity precision", perfect=1.0),
+        "recall_macro": Measure(unit="share", label="macro entity recall", perfect=1.0),
     }
 
     @property

@@ -12,6 +12,7 @@ from transfer_cli.data.formats.npz import keys_of, read_array
 from transfer_cli.errors import DataError, Fault, nearest
 
 Arrays = Mapping[str, np.ndarray]
+DO = "data.features=NAME data.labels=NAME, or data.numbers=NAME for numbers to predict"
 
 
 def read_arrays(file: Path, features: str, labels: str) -> Arrays:
@@ -28,14 +29,15 @@ def read_arrays(file: Path, features: str, labels: str) -> Arrays:
 def _nothing(file: Path, features: str) -> Arrays:
     known = keys_of(file)
     text = f"no array train_{features} or {features}; arrays: {', '.join(known) or 'none'}"
-    raise DataError(Fault(str(file), text, do="data.features=NAME data.labels=NAME"))
+    raise DataError(Fault(str(file), text, do=DO))
 
 
 def needed(file: Path, arrays: Arrays, name: str) -> np.ndarray:
     """The array `name`, or a DataError with the nearest one."""
     if name not in arrays:
-        known = ", ".join(arrays) or "none"
-        raise DataError(Fault(str(file), f"no array {name}; arrays: {known}", nearest=nearest(name, list(arrays))))
+        known = list(arrays) if file.suffix.lower() == ".mat" else keys_of(file)
+        text = f"no array {name}; arrays: {', '.join(known) or 'none'}"
+        raise DataError(Fault(str(file), text, nearest=nearest(name, known), do=DO))
     return arrays[name]
 
 

@@ -97,7 +97,7 @@ def columns_of_settings(
     if len(chosen) > 1:
         raise ConfigError(Fault(f"{word}.{chosen[1]}", f"not together with {chosen[0]}", str(given[chosen[1]])))
     (setting,) = chosen
-    if not given[setting]:
+    if given[setting] in ("", [], {}):
         raise ConfigError(Fault(f"{word}.{setting}", "is empty; null leaves it out"))
     if setting == "label_separator":
         return TargetColumns("multilabel", setting, (label,), label_separator)
@@ -116,8 +116,8 @@ def columns_of_lists(cells: Iterable[str], label: str) -> TargetColumns | None:
 
 
 def listed(names: Names) -> tuple[str, ...]:
-    """Names of columns as a tuple; a single name needs no list."""
-    return (names,) if isinstance(names, str) else tuple(map(str, names or ()))
+    """Names or positions of columns as a tuple; a single one needs no list."""
+    return tuple(map(str, names)) if isinstance(names, list) else (str(names),)
 
 
 def in_order(labels: Iterable[str]) -> list[str]:

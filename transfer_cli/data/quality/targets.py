@@ -20,7 +20,11 @@ def findings(raw: Raw) -> Iterator[Finding]:
     columns = {part: values for part, values in targets.items() if isinstance(values, np.ndarray)}
     if len(columns) < len(targets):
         yield from _of_tags(raw)
-    elif columns["train"].dtype == bool:
+        return
+    columns = {part: values for part, values in columns.items() if len(values)}
+    if "train" not in columns:  # all its rows are faults
+        return
+    if columns["train"].dtype == bool:
         yield from _of_labels(raw.targets, columns)
     else:
         yield from _of_numbers(raw.targets, columns)
