@@ -10,6 +10,11 @@ from madeup import compare, run, seeds
 
 from transfer_cli.cli import glossary
 from transfer_cli.report.tables import STATES
+from transfer_cli.scoring.classify import Classify
+from transfer_cli.scoring.language import Language
+from transfer_cli.scoring.multilabel import Multilabel
+from transfer_cli.scoring.regress import Regress
+from transfer_cli.scoring.tag import Tag
 from transfer_cli.selection_rules import RULES
 
 Transfer = Callable[..., Any]
@@ -48,6 +53,18 @@ def test_the_heads_of_compare_are_found() -> None:
 
 @pytest.mark.parametrize("word", sorted({*heads(), *RULES, *VERDICTS, *LEVELS, "labels"}))
 def test_what_a_table_of_results_says_is_defined(word: str) -> None:
+    assert word in glossary.WORDS
+
+
+def measures_shown() -> set[str]:
+    """Labels of the measures that tables for people show, of all tasks."""
+    scorings = (Classify, Language, Multilabel, Regress, Tag)
+    shown = [(name, measure) for each in scorings for name, measure in each.measures.items() if measure.shown]
+    return {measure.label or name for name, measure in shown}
+
+
+@pytest.mark.parametrize("word", sorted(measures_shown()))
+def test_every_measure_on_a_screen_is_defined(word: str) -> None:
     assert word in glossary.WORDS
 
 

@@ -81,6 +81,39 @@ WORDS = {
     " never a result.",
     "mark": "A point during training at which a snapshot is handed on and evaluated, so that one run gives a curve.",
     "measure": "One number that evaluation reports, such as accuracy, with its unit and whether smaller is better.",
+    # measures
+    "accuracy": "The share of rows whose most likely class is the right one.",
+    "top-5": "The share of rows whose right class is among the five most likely ones.",
+    "NLL": "The mean negative log-likelihood of the right class, in nats; small where right answers are certain.",
+    "ECE": "Expected calibration error: how far stated probabilities are from the share of right answers.",
+    "OS*": "The mean recall of the classes that source and target share.",
+    "unknown recall": "The share of rows of classes outside the source that are recognised as unknown.",
+    "HOS": "The harmonic mean of OS* and unknown recall.",
+    "F1": "The harmonic mean of precision and recall, of one class or label.",
+    "macro F1": "F1 of every class or label, averaged with equal weight, so rare ones count as much as frequent ones.",
+    "micro F1": "F1 over the labels of all rows counted together, so frequent labels count most.",
+    "mean average precision": "For one label, the mean precision at every row that has it, with rows sorted by"
+    " score; then the mean over labels.",
+    "macro AUROC": "For one label, the probability that a row with it scores higher than a row without it, where"
+    " 50 % is chance; then the mean over labels.",
+    "all labels right": "The share of rows whose whole set of labels is right, also called subset accuracy.",
+    "Hamming loss": "The share of wrong answers over all pairs of a row and a label.",
+    "labels without metrics": "The number of labels that all test rows or no test rows have, so that nothing can"
+    " be said of them.",
+    "RMSE": "Root of the mean squared error, in the unit of the number. With several numbers it is the mean of"
+    " theirs, each in its own unit.",
+    "MAE": "Mean absolute error, in the unit of the number. With several numbers it is the mean of theirs.",
+    "R2": "The explained share of the variance: 1 is perfect, 0 is no better than the mean of the test rows.",
+    "Spearman correlation": "The correlation of ranks: whether larger numbers get larger answers, on any scale.",
+    "entity precision": "The share of predicted entities that are right in first word, last word and type.",
+    "entity recall": "The share of true entities that are found with the right first word, last word and type.",
+    "entity F1": "The harmonic mean of entity precision and entity recall, over the entities of all rows.",
+    "macro entity precision": "Entity precision of every type, averaged with equal weight.",
+    "macro entity recall": "Entity recall of every type, averaged with equal weight.",
+    "macro entity F1": "Entity F1 of every type, averaged with equal weight.",
+    "bits a character": "The mean negative log-likelihood of a text in bits, divided by its characters, so that"
+    " tokenizers can be compared.",
+    "perplexity": "The exponential of the mean loss of a token; it cannot be compared between tokenizers.",
     # comparison
     "n": "The number of runs behind a mean; `4/5` means that one of five runs failed.",
     "baseline": "The group that all others of a table are compared with: source_only where no group uses target"

@@ -58,7 +58,7 @@ HELP = {
     ),
     "predict": (
         "[RUN] PATH",
-        "classes and probabilities of pictures: a file, folder or CSV",
+        "answers for new rows: a file, folder or CSV of pictures, texts or columns",
         "transfer predict last ./new -o new.csv",
     ),
     "export": (
@@ -73,7 +73,7 @@ HELP = {
     ),
     "serve": (
         "[RUN]",
-        "a local page for a run: drop a picture or type a text, see class and reasons",
+        "a local page for a run: drop a picture or type a text, see answer and reasons",
         "transfer serve last --port 8000",
     ),
     "data": ("check DATA", "open every file; count, measure, find copies", "transfer data check ./pictures"),
