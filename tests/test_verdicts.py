@@ -215,6 +215,14 @@ def test_of_two_groups_without_a_baseline_the_first_started_is_it() -> None:
     assert table.hints == ["no baseline, so nothing is tested: add --baseline trainer.steps=5"]
 
 
+def test_a_suggested_baseline_names_only_words_that_its_runs_have() -> None:
+    runs = [*seeds("fine_tune", *GOOD), *seeds("fine_tune", *GOOD, fine_tune__teacher="x.th")]
+    runs += seeds("fine_tune", *GOOD, fine_tune__teacher="y.th")
+    assert compare(runs).hints == ["no baseline, so nothing is tested: add --baseline fine_tune.teacher=x.th"]
+    with pytest.raises(ConfigError, match=r"groups here: fine_tune.teacher=x.th; fine_tune.teacher=y.th$"):
+        compare(runs, Ask(baseline=("fine_tune.teacher=z.th",)))
+
+
 def test_two_that_both_could_be_the_baseline_are_tested_all_the_same() -> None:
     runs = [*seeds("scratch", *GOOD, trainer__steps=5), *seeds("scratch", *HURT, trainer__steps=9)]
     assert verdicts(runs) == {"5": "baseline", "9": "worse"}

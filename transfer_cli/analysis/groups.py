@@ -60,8 +60,13 @@ class Group:
         return [run.cost[name] for run in self.counted if name in run.cost]
 
     def label(self, words: Sequence[str]) -> str:
-        """The name of the group in notes: its values of `words`."""
-        return ", ".join(self.facts.get(word, "") for word in words)
+        """The name of the group in notes: its values of `words`; `none` if its runs have none of them."""
+        return ", ".join(self.facts[word] for word in words if self.facts.get(word)) or "none"
+
+    def query(self, words: Sequence[str]) -> str:
+        """The words that choose the group on a command line; a word that its runs do not have is left out, because no
+        query can name it."""
+        return " ".join(f"{word}={self.facts[word]}" for word in words if self.facts.get(word))
 
 
 def grouped(runs: Sequence[Run], rule: str = "", by: Sequence[str] = ()) -> list[Group]:

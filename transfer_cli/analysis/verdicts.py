@@ -155,7 +155,7 @@ def _queried(groups: Sequence[Group], words: Sequence[str], baseline: Sequence[s
 
 
 def _choices(groups: Sequence[Group], words: Sequence[str]) -> str:
-    labels = [" ".join(f"{word}={group.facts.get(word, '')}" for word in words) for group in groups if group.counted]
+    labels = [query for group in groups if group.counted and (query := group.query(words))]
     return "groups here: " + "; ".join(labels[:5]) + (" ..." if len(labels) > 5 else "")
 
 

@@ -52,11 +52,8 @@ def _what_is_tested(comparison: Comparison, marks: Sequence[bool]) -> list[str]:
 def _untested(comparison: Comparison) -> list[str]:
     if len(comparison.done) < 3 or any(verdict.base is not None for verdict in comparison.verdicts):
         return []
-    return [f"no baseline, so nothing is tested: add {_baseline(_words(comparison, comparison.done[0]))}"]
-
-
-def _words(comparison: Comparison, group: Group) -> str:
-    return " ".join(f"{word}={group.facts.get(word, '')}" for word in comparison.words)
+    queries = [query for group in comparison.done if (query := group.query(comparison.words))]
+    return [f"no baseline, so nothing is tested: add {_baseline(queries[0])}"] if queries else []
 
 
 def _pooled(comparison: Comparison) -> list[str]:
@@ -135,8 +132,9 @@ def _best_two(comparison: Comparison) -> list[str]:
     first = [(group, verdict) for group, verdict in zip(comparison.groups, comparison.verdicts) if group.counted][:2]
     if [verdict.word for _, verdict in first] != ["better", "better"] or first[0][1].base is not first[1][1].base:
         return []
-    best, second = (group.label(comparison.words) for group, _ in first)
-    return [f"{best} or {second}? add {_baseline(_words(comparison, first[1][0]))}"]
+    (best, _), (second, _) = first
+    query = second.query(comparison.words) or best.query(comparison.words)
+    return [f"{best.label(comparison.words)} or {second.label(comparison.words)}? add {_baseline(query)}"]
 
 
 def _user_notes(comparison: Comparison) -> list[str]:
