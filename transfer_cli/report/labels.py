@@ -1,6 +1,8 @@
 """Labels of metrics on screens and the format of their values. Both depend on the measure, never on the metric's
 name."""
 
+from math import isfinite
+
 from transfer_cli.analysis import numbers
 from transfer_cli.analysis.metric import Metric
 from transfer_cli.analysis.statistics import Interval
@@ -19,7 +21,9 @@ def of_a_class(measure: Measure) -> str:
 
 
 def value_text(interval: Interval, measure: Measure) -> str:
-    """`92.1 ±1.3`, without the unit."""
+    """`92.1 ±1.3`, without the unit. A count has no decimals: `3`."""
+    if measure.unit == "count" and interval.value.is_integer() and not isfinite(interval.half):
+        return f"{interval.value:,.0f}"
     return numbers.plus_minus(interval, scale=measure.scale)
 
 
