@@ -62,7 +62,8 @@ COMMANDS = {
     "ncbi_disease": f"transfer run strategy=scratch data=ncbi_disease {TAGGER} --seeds 3",
     "distill": f"transfer run strategy=scratch source=none {STUDENTS} --seeds 3"
     f" && transfer run strategy=scratch source=none fine_tune=distill fine_tune.teacher={RESNET20}"
-    f" fine_tune.teacher_model=resnet20 {STUDENTS} --seeds 3 && transfer compare data=cifar10 fine_tune=full,distill",
+    f" fine_tune.teacher_model=resnet20 {STUDENTS} --seeds 3"
+    " && transfer compare data=cifar10 fine_tune=full,distill --baseline fine_tune=full",
     "marks": "transfer run strategy=fine_tune source=mnist data=usps data.shots=10 fine_tune.marks=5"
     " && transfer show last",
     "views": "transfer run strategy=scratch source=none data=mnist model=lenet trainer.steps=500"
