@@ -13,7 +13,7 @@ MEASURES = {
     "recall": Measure(unit="share", label="macro recall", shown=False),
     "precision": Measure(unit="share", label="macro precision", shown=False),
     "f1": Measure(unit="share", label="macro F1"),
-    "nll": Measure(unit="nats", lower_is_better=True, label="NLL"),
+    "nll": Measure(unit="nats", lower_is_better=True, label="NLL", watched=True),
     "ece": Measure(unit="share", lower_is_better=True, label="ECE"),
     "bits_per_char": Measure(unit="bits", lower_is_better=True, label="bits a character", primary=True, watched=True),
     "perplexity": Measure(lower_is_better=True, label="perplexity"),
