@@ -25,7 +25,7 @@ def environment_of(run: Run) -> Environment | None:
     if run.path is None:
         return None
     with suppress(Unreadable):
-        if document := parsed(run.path / "env.json", lambda document, _: fault_in_env(document)):
+        if document := parsed(run.path / "env.json", fault_in_env):
             return Environment(document.get("commit"), document.get("platform"), document.get("environment") or {})
     return None
 
@@ -38,7 +38,7 @@ def code_of(run: Run) -> dict[str, str]:
     with suppress(Unreadable):
         return {
             f"{stage['stage']} {name}": str(digest)[:12]
-            for stage in parsed(run.path / "plan.json", lambda document, _: fault_in_plan(document)) or ()
+            for stage in parsed(run.path / "plan.json", fault_in_plan) or ()
             for name, digest in sorted(_code(stage["spec"]).items())
         }
     return {}

@@ -144,10 +144,6 @@ def branch(value: Json, where: Where) -> None:
     tree(value, where)
 
 
-def an_object(value: Json, where: Where) -> None:
-    require(isinstance(value, dict), where, "not an object")
-
-
 def pair(value: Json, where: Where) -> None:
     sequence(number)(value, where)
     require(len(value) == 2, where, "not two numbers")

@@ -14,7 +14,7 @@ from typing import Any
 
 from transfer_cli.errors import ConfigError, Fault, TransferError, nearest
 from transfer_cli.rundir.note import read_note
-from transfer_cli.rundir.schema import fault_in_results, fault_in_sweep, is_plain
+from transfer_cli.rundir.schema import fault_in_results, fault_in_sweep
 from transfer_cli.safe import safe, shown
 from transfer_cli.store.disk import read_file
 from transfer_cli.store.diskerrors import explained
@@ -46,12 +46,12 @@ DECODER = json.JSONDecoder(parse_constant=_no_constant)
 SURROGATE = re.compile(rb"\\ud", re.IGNORECASE)
 
 
-def parsed(path: Path, fault_in: Callable[[Any, bool], str]) -> Any:
+def parsed(path: Path, fault_in: Callable[[Any], str]) -> Any:
     """The JSON document of a file, checked by `fault_in`; None if there is no file. Raises Unreadable."""
     try:
         data = read_file(path)
         document = DECODER.decode(data.decode())
-        if SURROGATE.search(data):  # a lone surrogate cannot be written to any file or terminal
+        if b"\\u" in data and SURROGATE.search(data):  # a lone surrogate cannot be written to any file or terminal
             json.dumps(document, ensure_ascii=False).encode()
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -61,7 +61,7 @@ def parsed(path: Path, fault_in: Callable[[Any, bool], str]) -> Any:
         raise Unreadable("nested too deep") from None
     except ValueError:
         raise Unreadable("not a JSON document") from None
-    if fault := fault_in(document, is_plain(data)):
+    if fault := fault_in(document):
         raise Unreadable(fault)
     return document
 
@@ -69,7 +69,7 @@ def parsed(path: Path, fault_in: Callable[[Any, bool], str]) -> Any:
 def read_json(path: Path) -> dict[str, Any] | None:
     """A JSON object; None if there is none or if it cannot be read. results.json and sweep.json must also be valid."""
     with suppress(Unreadable):
-        document = parsed(path, CHECKS.get(path.name, lambda _, plain: ""))
+        document = parsed(path, CHECKS.get(path.name, lambda _: ""))
         return document if isinstance(document, dict) else None
     return None
 

@@ -4,7 +4,6 @@ no further checks.
 
 Each `fault_in_...` returns a short text that says what is wrong; an empty text means that the document is valid."""
 
-import re
 from typing import Any
 
 from transfer_cli.rundir.checks import (
@@ -12,7 +11,6 @@ from transfer_cli.rundir.checks import (
     Json,
     Where,
     Wrong,
-    an_object,
     branch,
     identifier,
     mapping,
@@ -32,8 +30,6 @@ from transfer_cli.rundir.checks import (
     whole,
 )
 
-FEW_BRACKETS = 300  # so many levels are no danger
-HUGE = re.compile(rb"[0-9]{18}|[eE][+]?[0-9]{3}")  # digits of a number that a float or LARGEST may not hold
 REQUIRED = ("id", "status", "words", "choices", "config", "stages", "metrics", "headline", "cost")
 
 MEASURE = record(
@@ -100,34 +96,29 @@ COMMON: dict[str, Check] = {
 }
 
 
-def _results(tree_like: Check) -> Check:
-    """The schema of results.json; `tree_like` checks the parts that may hold anything."""
-    return record(COMMON | _entries(tree_like), REQUIRED)
-
-
-def _entries(tree_like: Check) -> dict[str, Check]:
-    return {
+RESULTS = record(
+    COMMON
+    | {
         "sweep": optional(identifier),
         "choices": mapping(text),
-        "config": tree_like,
+        "config": branch,
         "stages": sequence(STAGE),
         "metrics": mapping(numbers, key=printable),
         "measures": measures,
         "intervals": mapping(mapping(pair), key=printable),
         "headline": optional(HEADLINE),
         "cost": mapping(optional(positive)),
-        "fingerprints": tree_like,
+        "fingerprints": branch,
         "notes": sequence(text),
         "versions": mapping(text),
-        "identity": tree_like,
+        "identity": branch,
         "judge": optional(printable),
         "views": sequence(VIEW),
         "domains": optional(record({"before": WHEN, "after": WHEN}, ("before", "after"))),
         "fault": optional(text),
-    }
-
-
-RESULTS, PLAIN_RESULTS = _results(branch), _results(an_object)
+    },
+    REQUIRED,
+)
 ROW = record(
     {
         "words": sequence(text),
@@ -168,15 +159,9 @@ def _fault(check: Check, value: Json) -> str:
     return ""
 
 
-def fault_in_results(document: Json, plain: bool = False) -> str:
-    """What is wrong with a results.json. Its headline must be one of its metrics, and its seed a whole number. `plain`:
-    its text was seen to hold no huge number and no deep nesting (`is_plain`), which saves a walk through all of it."""
-    return _fault(PLAIN_RESULTS if plain else RESULTS, document) or _fault(_agrees, document)
-
-
-def is_plain(data: bytes) -> bool:
-    """Whether the text of a document can hold no number that is too large, and nothing that is nested too deep."""
-    return data.count(b"{") + data.count(b"[") < FEW_BRACKETS and HUGE.search(data) is None
+def fault_in_results(document: Json) -> str:
+    """What is wrong with a results.json. Its headline must be one of its metrics, and its seed a whole number."""
+    return _fault(RESULTS, document) or _fault(_agrees, document)
 
 
 def _agrees(document: Json, where: Where) -> None:
@@ -187,9 +172,9 @@ def _agrees(document: Json, where: Where) -> None:
     require(not head or bool(document["stages"]), ("stages", ()), "none, and the run has a headline")
 
 
-def fault_in_sweep(document: Json, plain: bool = False) -> str:
-    """What is wrong with a sweep.json; `plain` as for results.json."""
-    return _fault(SWEEP, document) or ("" if plain else _fault(tree, document))
+def fault_in_sweep(document: Json) -> str:
+    """What is wrong with a sweep.json."""
+    return _fault(SWEEP, document) or _fault(tree, document)
 
 
 def fault_in_plan(document: Json) -> str:
